@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * The trail of an error, for those who run with --log-level=trace: one line where it was born and one for each
+ * function it passed through. At any other level the two macros cost a call and nothing else.
+ */
+
+#include <errno.h>
+#include <string.h>
+
+#include "error.h"
+#include "log.h"
+
+/**
+ * error_trail() - say where an error is, at trace level
+ * @r: negative errno
+ *
+ * Use it through fail() and relay(). errno is left alone.
+ *
+ * Return: @r.
+ */
+int error_trail(int r, const char *what, const char *file, int line, const char *function) {
+        if (log_wants(LOG_LEVEL_TRACE)) {
+                int saved = errno;
+
+                log_emit(LOG_LEVEL_TRACE, "%s (%s) %s in %s() at %s:%d", strerrorname_np(-r) ?: "?",
+                         strerror(-r), what, function, file, line);
+                errno = saved;
+        }
+        return r;
+}

@@ -1,0 +1,345 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * Processes. Whoever looks for a fork, an exec or a wait finds it here and nowhere else.
+ *
+ * A child that fails between fork and exec says why on stderr, which is the runtime's error pipe at that moment, and
+ * leaves with 127: the caller learns it as it learns the runtime's own errors. Between the two only async-signal-safe
+ * calls are made, though the process has one thread.
+ */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "cleanup.h"
+#include "error.h"
+#include "fd.h"
+#include "parse.h"
+#include "process.h"
+
+#define EXIT_EXEC 127
+
+static void child_complain(const char *what, const char *path, int error) {
+        char text[PATH_MAX + 256];
+        int n;
+
+        n = snprintf(text, sizeof text, "%s %s: %s\n", what, path, strerror(error));
+        if (n > 0)
+                (void)!write(STDERR_FILENO, text, (size_t)n < sizeof text ? (size_t)n : sizeof text - 1);
+}
+
+/* Copies that cannot collide with 0, 1, 2 come first: any of the three may be among the sources. */
+static int child_stdio(const int stdio[3]) {
+        int copies[3];
+
+        for (int i = 0; i < 3; i++) {
+                copies[i] = fcntl(stdio[i], F_DUPFD_CLOEXEC, 3);
+                if (copies[i] < 0)
+                        return -errno;
+        }
+        for (int i = 0; i < 3; i++)
+                if (dup2(copies[i], i) < 0)
+                        return -errno;
+        return 0;
+}
+
+static int child_listen_pid(char *const *envp) {
+        for (; *envp; envp++) {
+                pid_t pid;
+
+                if (strncmp(*envp, "LISTEN_PID=", 11) != 0)
+                        continue;
+                if (parse_pid(*envp + 11, &pid) < 0) {
+                        char text[64];
+
+                        (void)snprintf(text, sizeof text, "[conmon:e]: Invalid LISTEN_PID %.10s\n",
+                                       *envp + 11);
+                        (void)!write(STDERR_FILENO, text, strlen(text));
+                        return 1;
+                }
+        }
+        return 0;
+}
+
+static void child_write_oom_score(const char *value) {
+        int fd;
+
+        fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+        if (fd < 0)
+                return;
+        (void)!write(fd, value, strlen(value)); /* lowering it may be denied, which is no reason not to run */
+        (void)close(fd);
+}
+
+/* @envp with a LISTEN_PID= of our own, made in @copy; as it was if it has too many words. */
+static char *const *child_environment(char *const *envp, char **copy, size_t n_copy, char *listen_pid,
+                                      size_t size) {
+        size_t n = 0;
+
+        (void)snprintf(listen_pid, size, "LISTEN_PID=%d", getpid());
+        for (; envp[n] && n < n_copy - 1; n++)
+                copy[n] = strncmp(envp[n], "LISTEN_PID=", 11) == 0 ? listen_pid : envp[n];
+        copy[n] = NULL;
+        return envp[n] ? envp : copy;
+}
+
+/* One read, whatever it returns: the rest of a longer word must not count as a second signal. */
+static void child_wait(int fd) {
+        char word[8192];
+        ssize_t n;
+
+        do
+                n = read(fd, word, sizeof word);
+        while (n < 0 && errno == EINTR);
+        if (n < 0)
+                child_complain("start-pipe read failed", "", errno);
+        (void)close(fd);
+}
+
+/* Before a delay, not after it: whoever waits for the end of a pipe shall not wait for us. */
+static void child_close_others(const int *keep_fds, size_t n_keep) {
+        int keep[FD_MESSAGE_MAX];
+
+        n_keep = n_keep < ELEMENTS(keep) ? n_keep : ELEMENTS(keep);
+        for (size_t i = 0; i < n_keep; i++)
+                keep[i] = keep_fds[i];
+        (void)fd_close_all_but(keep, n_keep);
+}
+
+static void __attribute__((noreturn)) child_run(const ProcessSpec *spec, pid_t parent) {
+        char listen_pid[32], *environment[1024];
+        char *const *envp = spec->envp;
+        int r;
+
+        r = child_stdio(spec->stdio);
+        if (r < 0)
+                _exit(EXIT_EXEC);
+        if (spec->death_signal != 0) {
+                (void)prctl(PR_SET_PDEATHSIG, spec->death_signal);
+                if (getppid() != parent)
+                        _exit(EXIT_EXEC); /* it died before the call above */
+        }
+        if (spec->oom_score_adj)
+                child_write_oom_score(spec->oom_score_adj);
+        if (child_listen_pid(spec->envp) != 0)
+                _exit(1);
+        if (spec->own_listen_pid)
+                envp = child_environment(envp, environment, ELEMENTS(environment), listen_pid,
+                                         sizeof listen_pid);
+        if (spec->mask)
+                (void)sigprocmask(SIG_SETMASK, spec->mask, NULL);
+        if (spec->wait_fd >= 0)
+                child_wait(spec->wait_fd);
+        if (spec->close_others)
+                child_close_others(spec->keep_fds, spec->n_keep_fds);
+        for (unsigned left = spec->delay_s; left > 0;)
+                left = sleep(left);
+        for (size_t i = 0; i < spec->n_keep_fds; i++)
+                (void)fcntl(spec->keep_fds[i], F_SETFD, 0);
+
+        (void)execve(spec->path, spec->argv, envp);
+        child_complain("Failed to execute", spec->path, errno);
+        _exit(EXIT_EXEC);
+}
+
+/**
+ * process_spawn() - run a program
+ * @ret_pidfd: descriptor of the child, CLOEXEC, the caller's; may be NULL
+ *
+ * Does not wait for the exec: a program that cannot be executed is a child that says so on its stderr and exits 127.
+ *
+ * Return: 0 or a negative errno.
+ */
+int process_spawn(const ProcessSpec *spec, pid_t *ret_pid, int *ret_pidfd) {
+        pid_t parent = getpid(), pid;
+
+        pid = fork();
+        if (pid < 0)
+                return fail(-errno);
+        if (pid == 0)
+                child_run(spec, parent);
+
+        if (ret_pidfd) {
+                int fd = process_pidfd(pid);
+
+                if (fd < 0) {
+                        (void)kill(pid, SIGKILL); /* nobody would know of it */
+                        (void)waitpid(pid, NULL, 0);
+                        return relay(fd);
+                }
+                *ret_pidfd = fd;
+        }
+        *ret_pid = pid;
+        return 0;
+}
+
+/**
+ * process_fork() - fork, plain
+ *
+ * Return: 1 in the parent with @ret_pid set, 0 in the child, or a negative errno.
+ */
+int process_fork(pid_t *ret_pid) {
+        pid_t pid;
+
+        pid = fork();
+        if (pid < 0)
+                return fail(-errno);
+        if (pid == 0)
+                return 0;
+        *ret_pid = pid;
+        return 1;
+}
+
+/**
+ * process_exit() - end at once, without exit handlers
+ */
+void process_exit(int status) {
+        _exit(status);
+}
+
+/**
+ * process_replace() - become another program
+ *
+ * Return: only on failure, a negative errno.
+ */
+int process_replace(const char *path, char *const *argv, char *const *envp) {
+        (void)execve(path, argv, envp);
+        return fail(-errno);
+}
+
+/**
+ * process_pidfd() - descriptor of a process, CLOEXEC, the caller's
+ *
+ * Return: the descriptor, or a negative errno: -ESRCH if there is no such process.
+ */
+int process_pidfd(pid_t pid) {
+        int fd;
+
+        fd = (int)syscall(SYS_pidfd_open, pid, 0);
+        return fd < 0 ? fail(-errno) : fd;
+}
+
+/**
+ * process_signal() - signal a process by its descriptor
+ *
+ * Return: 0, or a negative errno: -ESRCH if it has ended.
+ */
+int process_signal(int pidfd, int signal) {
+        if (syscall(SYS_pidfd_send_signal, pidfd, signal, NULL, 0) < 0)
+                return fail(-errno);
+        return 0;
+}
+
+/**
+ * process_kill_child() - signal a child of ours that has not been reaped
+ *
+ * Until it is, its pid is nobody else's.
+ *
+ * Return: 0 or a negative errno.
+ */
+int process_kill_child(pid_t pid, int signal) {
+        if (pid <= 1)
+                return fail(-EINVAL);
+        return kill(pid, signal) < 0 ? fail(-errno) : 0;
+}
+
+/**
+ * process_kill_group() - signal the process group of a process that has not been reaped
+ *
+ * The process alone if its group is nobody's to signal: none, init's, or our own.
+ *
+ * Return: 0 or a negative errno.
+ */
+int process_kill_group(pid_t pid, int signal) {
+        pid_t group;
+
+        if (pid <= 1)
+                return fail(-EINVAL);
+        group = getpgid(pid);
+        if (group <= 1 || group == getpgrp())
+                return process_kill_child(pid, signal);
+        return kill(-group, signal) < 0 ? fail(-errno) : 0;
+}
+
+static ProcessStatus status_of(const siginfo_t *info) {
+        if (info->si_code == CLD_EXITED)
+                return (ProcessStatus){ .known = true, .code = info->si_status };
+        return (ProcessStatus){ .known = true,
+                                .code = 128 + info->si_status,
+                                .signal = info->si_status,
+                                .dumped = info->si_code == CLD_DUMPED };
+}
+
+/**
+ * process_reap() - bury a child that process_peek() has found
+ *
+ * Return: 0, or a negative errno: -ECHILD if it is no child of ours.
+ */
+int process_reap(pid_t pid) {
+        siginfo_t info = { 0 };
+
+        return waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG) < 0 ? fail(-errno) : 0;
+}
+
+/**
+ * process_peek() - look whether a child has ended and leave it to be reaped
+ * @pid: that child, or 0 for any
+ *
+ * Return: the pid with a status, 0 if it has not ended, -ECHILD if it is no child of ours.
+ */
+int process_peek(pid_t pid, ProcessStatus *ret_status) {
+        siginfo_t info = { 0 };
+
+        if (waitid(pid ? P_PID : P_ALL, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) < 0)
+                return errno == ECHILD ? -ECHILD : fail(-errno);
+        if (info.si_pid == 0)
+                return 0;
+        *ret_status = status_of(&info);
+        return info.si_pid;
+}
+
+/**
+ * process_parse_start_time() - the start time in the text of /proc/PID/stat
+ *
+ * Return: 0, or -EBADMSG if it is not such a text.
+ */
+int process_parse_start_time(const char *text, unsigned long long *ret_ticks) {
+        const char *p;
+
+        /* The name in field 2 may hold blanks and parentheses; field 3 comes after the last one. */
+        p = strrchr(text, ')');
+        for (int field = 2; p && field < 22; field++)
+                p = strchr(p + 1, ' ');
+        if (!p)
+                return fail(-EBADMSG);
+        *ret_ticks = strtoull(p + 1, NULL, 10);
+        return 0;
+}
+
+/**
+ * process_start_time() - when a process started, in clock ticks since boot
+ *
+ * Together with the pid it names a process for good.
+ *
+ * Return: 0, or a negative errno: -ENOENT if there is no such process.
+ */
+int process_start_time(pid_t pid, unsigned long long *ret_ticks) {
+        _cleanup_free_ char *text = NULL;
+        char path[64];
+        int r;
+
+        (void)snprintf(path, sizeof path, "/proc/%d/stat", pid);
+        r = fd_read_file(AT_FDCWD, path, 8192, &text, NULL);
+        if (r < 0)
+                return relay(r);
+        r = process_parse_start_time(text, ret_ticks);
+        return r < 0 ? relay(r) : 0;
+}

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* Processes: the only place with fork, exec, _exit and waitid. */
+
+#include <signal.h>
+#include <stdbool.h>
+#include <sys/types.h>
+
+typedef struct ProcessSpec {
+        const char *path;        /* executed as it is, no search in PATH */
+        char *const *argv;
+        char *const *envp;
+        int stdio[3];            /* descriptors for 0, 1, 2; borrowed */
+        const sigset_t *mask;    /* signal mask of the child */
+        int death_signal;        /* sent to the child when the thread that made it dies; 0 for none */
+        const char *oom_score_adj; /* value written before exec, NULL to leave it */
+        int wait_fd;             /* one read from it before exec, then it is closed; -1 for none */
+        unsigned delay_s;        /* seconds of sleep before exec */
+        bool own_listen_pid;     /* LISTEN_PID= in @envp becomes the child's own pid */
+        bool close_others;       /* close all from 3 up but keep_fds, before the delay already */
+        const int *keep_fds;     /* descriptors that lose CLOEXEC in the child */
+        size_t n_keep_fds;
+} ProcessSpec;
+
+typedef struct ProcessStatus {
+        bool known;   /* false: the end was not seen, or not by us */
+        int code;     /* exit code, or 128 + signal */
+        int signal;   /* 0 if it exited by itself */
+        bool dumped;
+} ProcessStatus;
+
+int process_spawn(const ProcessSpec *spec, pid_t *ret_pid, int *ret_pidfd);
+int process_fork(pid_t *ret_pid);
+void process_exit(int status) __attribute__((noreturn));
+int process_replace(const char *path, char *const *argv, char *const *envp);
+int process_pidfd(pid_t pid);
+int process_signal(int pidfd, int signal);
+int process_kill_child(pid_t pid, int signal);
+int process_kill_group(pid_t pid, int signal);
+int process_reap(pid_t pid);
+int process_peek(pid_t pid, ProcessStatus *ret_status);
+int process_parse_start_time(const char *text, unsigned long long *ret_ticks);
+int process_start_time(pid_t pid, unsigned long long *ret_ticks);

@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * Our own entries in the journal. Each has a MESSAGE_ID (protocol.h), the container's name and ID as its output has,
+ * and the unit that it concerns but is not sent from, so that the journal of the caller's unit and that of the
+ * container's scope both tell it.
+ *
+ * Nothing is announced of an exec session: there may be a thousand in a minute, and whoever started one knows.
+ */
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "core/announce.h"
+#include "scopemon/protocol.h"
+
+#define FIELDS_MAX 24
+#define FIELD_SIZE 640
+
+typedef struct Entry {
+        char text[FIELDS_MAX][FIELD_SIZE];
+        struct iovec fields[FIELDS_MAX];
+        size_t n;
+} Entry;
+
+__attribute__((format(printf, 2, 3))) static void entry_add(Entry *e, const char *format, ...) {
+        va_list ap;
+        int n;
+
+        if (e->n >= FIELDS_MAX)
+                return;
+        va_start(ap, format);
+        n = vsnprintf(e->text[e->n], FIELD_SIZE, format, ap);
+        va_end(ap);
+        if (n < 0)
+                return;
+        e->fields[e->n] = (struct iovec){ .iov_base = e->text[e->n],
+                                          .iov_len = (size_t)(n < FIELD_SIZE ? n : FIELD_SIZE - 1) };
+        e->n++;
+}
+
+static const char *name_of(const Options *o) {
+        return o->name ? o->name : o->cid;
+}
+
+static void entry_begin(Entry *e, const Options *o, const PlacementPlan *plan, const char *id, int priority) {
+        e->n = 0;
+        entry_add(e, "MESSAGE_ID=%s", id);
+        entry_add(e, "PRIORITY=%d", priority);
+        entry_add(e, "SYSLOG_IDENTIFIER=scopemon");
+        entry_add(e, "SCOPEMON_CONTAINER_ID=%s", o->cid);
+        if (o->name)
+                entry_add(e, "SCOPEMON_CONTAINER_NAME=%s", o->name);
+        if (plan->container_scope[0])
+                entry_add(e, "%s=%s", plan->user ? SCOPEMON_FIELD_USER_UNIT : SCOPEMON_FIELD_UNIT,
+                          plan->container_scope);
+}
+
+static void entry_send(Entry *e) {
+        (void)log_journal(e->fields, e->n); /* a journal that is not there is not told so */
+}
+
+/**
+ * announce_placed() - where monitor and container are, and why
+ * @trouble: what could not be had on the way to this plan, or NULL
+ */
+void announce_placed(const Options *o, const PlacementPlan *plan, const char *trouble) {
+        Entry e;
+
+        entry_begin(&e, o, plan, SCOPEMON_MESSAGE_PLACED, trouble ? 4 : 6);
+        if (plan->container == PLACEMENT_CONTAINER_NESTED)
+                entry_add(&e, "MESSAGE=Container %s: %s (%s)%s%s", name_of(o), plan->container_path,
+                          plan->reason, trouble ? "; " : "", trouble ? trouble : "");
+        else
+                entry_add(&e, "MESSAGE=Container %s: %s (%s)%s%s", name_of(o),
+                          plan->container_scope[0] ? plan->container_scope : "where its caller wants it",
+                          plan->reason, trouble ? "; " : "", trouble ? trouble : "");
+        entry_add(&e, "SCOPEMON_ROW=%s", placement_row_name(plan->row));
+        entry_add(&e, "SCOPEMON_REASON=%s", plan->reason);
+        if (plan->unit[0])
+                entry_add(&e, "SCOPEMON_CALLER_UNIT=%s", plan->unit);
+        if (plan->monitor_scope[0] && plan->monitor == PLACEMENT_MONITOR_SCOPE)
+                entry_add(&e, "SCOPEMON_MONITOR_SCOPE=%s", plan->monitor_scope);
+        if (plan->container_path[0])
+                entry_add(&e, "SCOPEMON_CONTAINER_CGROUP=%s", plan->container_path);
+        entry_send(&e);
+}
+
+static void describe_end(char *text, size_t size, const AnnounceEnd *end) {
+        const ProcessStatus *s = end->status;
+
+        if (end->timed_out)
+                (void)snprintf(text, size, "was killed, as its time was over");
+        else if (!s->known)
+                (void)snprintf(text, size, "has ended, nobody saw with which status");
+        else if (s->signal != 0)
+                (void)snprintf(text, size, "was ended by SIG%s%s", sigabbrev_np(s->signal) ?: "?",
+                               end->oom ? ", out of memory" : "");
+        else
+                (void)snprintf(text, size, "exited with status %d%s", s->code,
+                               end->oom ? ", after an out-of-memory kill" : "");
+}
+
+/**
+ * announce_ended() - how a container ended
+ */
+void announce_ended(const Options *o, const PlacementPlan *plan, const AnnounceEnd *end) {
+        char how[128];
+        Entry e;
+
+        describe_end(how, sizeof how, end);
+        entry_begin(&e, o, plan, SCOPEMON_MESSAGE_ENDED, 6);
+        entry_add(&e, "MESSAGE=Container %s %s", name_of(o), how);
+        if (end->status->known)
+                entry_add(&e, "SCOPEMON_EXIT_STATUS=%d", end->status->code);
+        if (end->status->signal != 0)
+                entry_add(&e, "SCOPEMON_EXIT_SIGNAL=%d", end->status->signal);
+        entry_add(&e, "SCOPEMON_OOM=%s", end->oom ? "yes" : "no");
+        entry_add(&e, "SCOPEMON_TIMED_OUT=%s", end->timed_out ? "yes" : "no");
+        entry_add(&e, "SCOPEMON_DURATION_USEC=%llu", (unsigned long long)end->usec);
+        entry_add(&e, "SCOPEMON_BYTES=%llu", (unsigned long long)end->bytes);
+        entry_add(&e, "SCOPEMON_BYTES_LOST=%llu", (unsigned long long)end->lost);
+        entry_send(&e);
+}
+
+/**
+ * announce_worker_replaced() - a worker has died and another one goes on
+ * @signal: that ended it, or 0 with its exit status in @code
+ */
+void announce_worker_replaced(const Options *o, const PlacementPlan *plan, int signal, int code) {
+        Entry e;
+
+        entry_begin(&e, o, plan, SCOPEMON_MESSAGE_WORKER_REPLACED, 4);
+        if (signal != 0)
+                entry_add(&e, "MESSAGE=Container %s: the worker was ended by SIG%s, another one goes on",
+                          name_of(o), sigabbrev_np(signal) ?: "?");
+        else
+                entry_add(&e, "MESSAGE=Container %s: the worker exited with status %d, another one goes on",
+                          name_of(o), code);
+        entry_send(&e);
+}
+
+/**
+ * announce_loss() - output was lost, or a sink has trouble that may lead there
+ * @sink: its name
+ * @error: errno, or 0 when the trouble is over
+ * @lost: bytes given up in this incident
+ */
+void announce_loss(const Options *o, const PlacementPlan *plan, const char *sink, int error, uint64_t lost) {
+        Entry e;
+
+        entry_begin(&e, o, plan, SCOPEMON_MESSAGE_LOSS, lost > 0 ? 4 : 5);
+        if (error != 0)
+                entry_add(&e, "MESSAGE=Container %s: %s takes no output: %s; %llu bytes lost", name_of(o),
+                          sink, strerror(error), (unsigned long long)lost);
+        else
+                entry_add(&e, "MESSAGE=Container %s: %s takes output again; %llu bytes lost", name_of(o), sink,
+                          (unsigned long long)lost);
+        entry_add(&e, "SCOPEMON_BYTES_LOST=%llu", (unsigned long long)lost);
+        entry_send(&e);
+}

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* Our own structured entries in the journal: one for each thing an administrator will look for. */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/process.h"
+#include "core/options.h"
+#include "core/placement.h"
+
+typedef struct AnnounceEnd {
+        const ProcessStatus *status;
+        bool oom, timed_out;
+        uint64_t usec;         /* how long the container ran */
+        uint64_t bytes, lost;  /* output the sinks have taken, and have not */
+} AnnounceEnd;
+
+void announce_placed(const Options *o, const PlacementPlan *plan, const char *trouble);
+void announce_ended(const Options *o, const PlacementPlan *plan, const AnnounceEnd *end);
+void announce_worker_replaced(const Options *o, const PlacementPlan *plan, int signal, int code);
+void announce_loss(const Options *o, const PlacementPlan *plan, const char *sink, int error, uint64_t lost);

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* What the two files of the keeper share: keeper.c (the life), keeper-start.c (all that is made before it). */
+
+#include "core/keeper.h"
+#include "core/lifecycle.h"
+#include "core/place.h"
+#include "core/report.h"
+#include "core/worker-process.h"
+#include "core/worker.h"
+#include "io/cgroup.h"
+#include "io/console.h"
+#include "io/control.h"
+#include "io/reaper.h"
+#include "io/ring.h"
+#include "io/streams.h"
+
+struct Keeper {
+        const Options *options;
+        Origin *origin; /* borrowed */
+        sd_event *event;
+        Facts facts;
+        Phase phase;
+        bool advancing;
+
+        PlacementPlan plan;
+        PlaceText place_text;
+        Report *report;
+        Reaper *reaper;
+        Ring *ring;                /* NULL if there is nothing for a worker to do */
+        WorkerProcess *worker;     /* likewise */
+        Console *console;
+        CgroupOom *oom_watch;
+        sd_event_source *signals[4], *target_source, *timeout_source, *drain_source;
+
+        int bundle_fd;             /* place of attach, ctl, winsz; -1 for none */
+        char *attach_link;
+        int control[_CONTROL_FD_MAX];
+        int worker_fds[_CHANNEL_FD_MAX]; /* until the worker process has them */
+        int runtime_stdio[3];            /* until the runtime has them */
+        int start_fd;                    /* of an exec that waits for its second start byte */
+        bool terminal_received;
+
+        pid_t runtime_pid, target_pid, command_pid;
+        int runtime_pidfd, target_pidfd;
+        ProcessStatus runtime_status, target_status, command_status;
+        bool command_running;
+        bool oom;
+        uint64_t started_usec;
+        char failure[8192]; /* what the caller is told if there is no target */
+        int exit_status;
+};
+
+/* keeper-start.c */
+int keeper_make(Keeper *k);
+int keeper_launch(Keeper *k);
+
+/* keeper.c */
+int keeper_advance(Keeper *k);
+int keeper_fail(Keeper *k, int r, const char *text);
+int keeper_on_signal(Keeper *k, int signal);
+int keeper_on_terminal(void *userdata, int master);
+int keeper_on_bad_terminal(void *userdata);
+int keeper_on_child(void *userdata, pid_t pid, const ProcessStatus *status);
+int keeper_on_drained(void *userdata);
+int keeper_on_worker_done(void *userdata);

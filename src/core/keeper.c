@@ -1,0 +1,456 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * The keeper: the process callers know by its pid, subreaper and parent of runtime, container and worker. It decides
+ * nothing in its callbacks: they store a fact and call keeper_advance(), which asks lifecycle_next() until the answer
+ * is to stay. It parses nothing that the container or a client has sent, holds every descriptor that must outlive a
+ * worker, and never blocks on anybody after the start.
+ *
+ * Order at the end: container reaped ─▶ worker drains and flushes ─▶ OOM looked at last ─▶ inherited descriptors closed
+ * ─▶ persist file ─▶ exit file ─▶ exec record ─▶ attach gone ─▶ exit command. Whoever sees the exit file can rely on
+ * the log being complete and the ports being free.
+ *
+ * An exit that nobody saw is unknown: -1 in the files, 255 as our own status, never 0.
+ */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/prctl.h>
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "core/announce.h"
+#include "core/keeper-internal.h"
+#include "core/runtime.h"
+#include "io/attach.h"
+#include "scopemon/protocol.h"
+
+#define STATUS_UNKNOWN (-1)
+#define DRAIN_USEC 30000000ULL /* a worker that has not flushed by then is not waited for */
+#define FAILURE_TEXT_MAX 8191
+
+static uint64_t keeper_now(const Keeper *k) {
+        uint64_t now = 0;
+
+        (void)sd_event_now(k->event, CLOCK_MONOTONIC, &now);
+        return now;
+}
+
+/* ---- facts -------------------------------------------------------------------------------------------- */
+
+static int on_target_readable(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
+        Keeper *k = userdata;
+        int r;
+
+        k->target_source = sd_event_source_disable_unref(k->target_source);
+        r = reaper_look(k->reaper);
+        if (r < 0)
+                return relay(r);
+        k->facts.container_exited = true; /* somebody else's child: how it ended nobody can tell */
+        return keeper_advance(k);
+}
+
+static int watch_target(Keeper *k) {
+        int r;
+
+        k->target_pidfd = process_pidfd(k->target_pid);
+        r = reaper_claim(k->reaper, k->target_pid);
+        if (r < 0)
+                return relay(r);
+        if (k->facts.container_exited)
+                return 0;
+        if (k->target_pidfd < 0) {
+                k->facts.container_exited = true; /* gone, and never a child of ours */
+                return 0;
+        }
+        r = sd_event_add_io(k->event, &k->target_source, k->target_pidfd, EPOLLIN, on_target_readable, k);
+        return r < 0 ? fail(r) : 0;
+}
+
+static void fail_text(Keeper *k, const char *text) {
+        if (!k->failure[0])
+                (void)snprintf(k->failure, sizeof k->failure, "%s", text);
+}
+
+/* The runtime has exited: is there a target? */
+static int judge_runtime(Keeper *k) {
+        const Options *o = k->options;
+        char text[512];
+        int r;
+
+        k->facts.runtime_exited = true;
+        if (k->console && !k->terminal_received && console_look(k->console) < 0)
+                log_warning("Failed to receive console file descriptor");
+        if (k->runtime_status.code != 0 && !o->exec) {
+                k->facts.runtime_failed = true;
+                return 0;
+        }
+
+        r = runtime_read_pid(o->container_pidfile, &k->target_pid);
+        if (r != 0) {
+                k->facts.runtime_failed = true;
+                if (k->runtime_status.code == 0) {
+                        (void)snprintf(text, sizeof text, "The runtime left no pid in %s",
+                                       o->container_pidfile);
+                        fail_text(k, text);
+                }
+                return 0;
+        }
+        if (o->terminal && !o->log_targets.passthrough && !k->terminal_received) {
+                k->facts.runtime_failed = true;
+                fail_text(k, "Runtime did not set up terminal");
+                return 0;
+        }
+        k->facts.pid_known = true;
+        return watch_target(k);
+}
+
+/**
+ * keeper_on_child() - a child that was waited for has ended
+ *
+ * Return: 0 or a negative errno.
+ */
+int keeper_on_child(void *userdata, pid_t pid, const ProcessStatus *status) {
+        Keeper *k = userdata;
+        int r = 0;
+
+        if (pid == k->runtime_pid) {
+                k->runtime_pid = 0;
+                fd_close_many(&k->runtime_pidfd, 1);
+                k->runtime_status = *status;
+                r = judge_runtime(k);
+        } else if (k->worker && pid == worker_process_pid(k->worker))
+                r = worker_process_on_exit(k->worker, status);
+        else if (pid == k->target_pid) {
+                k->target_source = sd_event_source_disable_unref(k->target_source);
+                k->target_status = *status;
+                k->facts.container_exited = true;
+        } else if (pid == k->command_pid) {
+                k->command_status = *status;
+                k->command_running = false;
+        }
+        if (r < 0)
+                return relay(r);
+        return keeper_advance(k);
+}
+
+/**
+ * keeper_on_terminal() - the runtime has sent the container's terminal
+ *
+ * Return: 0 or a negative errno.
+ */
+int keeper_on_terminal(void *userdata, int master) {
+        Keeper *k = userdata;
+        int r;
+
+        k->terminal_received = true;
+        r = streams_prepare_terminal(master);
+        if (r < 0)
+                (void)log_warning_errno(r, "Failed to set up the terminal");
+        return worker_process_set_terminal(k->worker, master);
+}
+
+/**
+ * keeper_on_bad_terminal() - it has sent something else
+ *
+ * Return: 0 or a negative errno.
+ */
+int keeper_on_bad_terminal(void *userdata) {
+        return keeper_fail(userdata, -EBADMSG, "Failed to receive console file descriptor");
+}
+
+/**
+ * keeper_on_drained() - all the target wrote is in the sinks
+ *
+ * Return: 0 or a negative errno.
+ */
+int keeper_on_drained(void *userdata) {
+        Keeper *k = userdata;
+
+        k->facts.streams_closed = true;
+        return keeper_advance(k);
+}
+
+/**
+ * keeper_on_worker_done() - the worker has left in order
+ *
+ * Return: 0 or a negative errno.
+ */
+int keeper_on_worker_done(void *userdata) {
+        Keeper *k = userdata;
+
+        k->facts.streams_closed = k->facts.clients_served = true;
+        return keeper_advance(k);
+}
+
+static int on_drain_timeout(sd_event_source *source, uint64_t usec, void *userdata) {
+        Keeper *k = userdata;
+
+        log_error("The worker has not written everything in time, it is not waited for");
+        k->facts.streams_closed = k->facts.clients_served = true;
+        worker_process_kill(k->worker);
+        k->worker = worker_process_free(k->worker);
+        return keeper_advance(k);
+}
+
+static int on_timeout(sd_event_source *source, uint64_t usec, void *userdata) {
+        Keeper *k = userdata;
+        int r;
+
+        r = reaper_look(k->reaper);
+        if (r < 0)
+                return relay(r);
+        if (!k->facts.container_exited) {
+                k->facts.timed_out = true;
+                (void)process_kill_group(k->target_pid, SIGKILL); /* gone by itself meanwhile, perhaps */
+        }
+        return keeper_advance(k);
+}
+
+/**
+ * keeper_on_signal() - the caller's signal goes to the target, or to the runtime while there is none
+ *
+ * Return: 0 or a negative errno.
+ */
+int keeper_on_signal(Keeper *k, int signal) {
+        if (signal != SIGUSR1) {
+                if (k->target_pidfd >= 0 && process_signal(k->target_pidfd, signal) >= 0)
+                        return 0;
+                if (k->runtime_pidfd >= 0 && process_signal(k->runtime_pidfd, signal) >= 0)
+                        return 0;
+        }
+        return reaper_look(k->reaper);
+}
+
+/**
+ * keeper_fail() - something of ours failed for good
+ * @text: for the caller, unless there is a better one already; NULL for that of @r
+ *
+ * Return: 0 or a negative errno.
+ */
+int keeper_fail(Keeper *k, int r, const char *text) {
+        (void)log_error_errno(r, "%s", text ? text : k->failure[0] ? k->failure : "Failed to start the container");
+        fail_text(k, text ? text : strerror(-r));
+        k->facts.gave_up = true;
+        return keeper_advance(k);
+}
+
+/* ---- phases ------------------------------------------------------------------------------------------- */
+
+static int enter_running(Keeper *k) {
+        int r;
+
+        k->started_usec = keeper_now(k);
+        if (report_pid(k->report, k->target_pid) < 0)
+                log_warning("Unable to send the container's pid to the caller");
+        r = cgroup_oom_new(&k->oom_watch, k->event, k->target_pid, !k->options->exec, NULL, NULL);
+        if (r < 0)
+                log_debug("OOM kills of the container will not be seen");
+        if (k->worker) {
+                r = worker_process_run(k->worker);
+                if (r < 0)
+                        return relay(r);
+        }
+        if (k->options->timeout > 0) {
+                r = sd_event_add_time_relative(k->event, &k->timeout_source, CLOCK_MONOTONIC,
+                                               (uint64_t)k->options->timeout * 1000000U, 0, on_timeout, k);
+                if (r < 0)
+                        return fail(r);
+        }
+        return 0;
+}
+
+static int enter_draining(Keeper *k) {
+        int r;
+
+        k->timeout_source = sd_event_source_disable_unref(k->timeout_source);
+        if (!k->worker || !worker_process_is_started(k->worker)) {
+                k->facts.streams_closed = k->facts.clients_served = true;
+                return 0;
+        }
+        r = worker_process_drain(k->worker);
+        if (r < 0)
+                return relay(r);
+        r = sd_event_add_time_relative(k->event, &k->drain_source, CLOCK_MONOTONIC, DRAIN_USEC, 0,
+                                       on_drain_timeout, k);
+        return r < 0 ? fail(r) : 0;
+}
+
+/* The runtime's last words, as far as a record to the caller can hold them. */
+static void tell_failure(Keeper *k) {
+        Window words = { 0 };
+        size_t n = 0;
+
+        if (k->ring)
+                words = ring_window(k->ring, STREAM_STDERR, 0);
+        n = window_size(&words) < FAILURE_TEXT_MAX ? window_size(&words) : FAILURE_TEXT_MAX;
+        if (n > 0 && !k->failure[0])
+                (void)report_failure(k->report, words.data, n);
+        else
+                (void)report_failure(k->report, k->failure, strlen(k->failure));
+        if (n > 0)
+                log_warning("runtime stderr: %.*s", (int)n, words.data);
+        log_error("Failed to create container: exit status %d",
+                  k->runtime_status.known ? k->runtime_status.code : STATUS_UNKNOWN);
+        k->exit_status = 1;
+}
+
+static void tell_end(Keeper *k) {
+        const Options *o = k->options;
+        const WorkerState *state = k->ring ? ring_state(k->ring) : NULL;
+        int status = k->target_status.known && !k->facts.timed_out ? k->target_status.code : STATUS_UNKNOWN;
+        AnnounceEnd end = { .status = &k->target_status,
+                            .timed_out = k->facts.timed_out,
+                            .usec = keeper_now(k) - k->started_usec };
+
+        k->oom = k->oom_watch && cgroup_oom_check(k->oom_watch);
+        if (k->oom)
+                (void)report_oom(k->report);
+        end.oom = k->oom;
+        fd_close_many(k->origin->inherited, k->origin->n_inherited);
+
+        k->exit_status = status == STATUS_UNKNOWN ? 255 : status;
+        if (report_exit_files(k->report, status) < 0) {
+                log_error("Failed to write the exit status of the container");
+                k->exit_status = 1;
+        }
+        if (o->exec) {
+                (void)report_exec_exit(k->report, status, k->facts.timed_out ? SCOPEMON_SYNC_TIMED_OUT : NULL);
+                return;
+        }
+        for (SinkId i = 0; state && i < _SINK_MAX; i++) {
+                end.bytes += state->sinks[i].bytes;
+                end.lost += state->sinks[i].lost_bytes;
+        }
+        announce_ended(o, &k->plan, &end);
+}
+
+static int enter_reporting(Keeper *k) {
+        if (k->facts.container_exited || k->facts.timed_out)
+                tell_end(k);
+        else
+                tell_failure(k);
+        if (k->bundle_fd >= 0 && !k->options->log_targets.passthrough && k->facts.pid_known)
+                (void)unlinkat(k->bundle_fd, SCOPEMON_ATTACH_SOCKET, 0); /* the caller may have been faster */
+        k->facts.reported = true;
+        return 0;
+}
+
+static int spawn_command(Keeper *k) {
+        _cleanup_free_ char **argv = NULL;
+        _cleanup_close_ int null_fd = -1;
+        int r;
+
+        r = runtime_exit_command_argv(k->options, &argv);
+        if (r < 0)
+                return relay(r);
+        null_fd = fd_open_null(O_RDWR);
+        if (null_fd < 0)
+                return relay(null_fd);
+        r = process_spawn(&(ProcessSpec){ .path = k->options->exit_command,
+                                          .argv = argv,
+                                          .envp = k->origin->envp,
+                                          .stdio = { null_fd, null_fd, null_fd },
+                                          .mask = &k->origin->mask,
+                                          .oom_score_adj = k->origin->oom_score_adj[0]
+                                                                   ? k->origin->oom_score_adj
+                                                                   : NULL,
+                                          .wait_fd = -1,
+                                          .delay_s = (unsigned)k->options->exit_delay,
+                                          .close_others = true },
+                          &k->command_pid, NULL);
+        if (r < 0)
+                return relay(r);
+        k->command_running = true;
+        return reaper_claim(k->reaper, k->command_pid);
+}
+
+static int enter_finishing(Keeper *k) {
+        int r;
+
+        if (!k->options->exit_command || !(k->facts.runtime_exited || k->runtime_pid != 0)) {
+                k->facts.command_exited = true;
+                return 0;
+        }
+        report_close(k->report);
+        (void)prctl(PR_SET_CHILD_SUBREAPER, 0); /* what the command leaves behind is init's */
+        r = spawn_command(k);
+        if (r < 0) {
+                (void)log_error_errno(r, "Failed to run the exit command");
+                k->facts.command_exited = true;
+                k->exit_status = 1;
+        }
+        return 0;
+}
+
+static int enter_done(Keeper *k) {
+        int r;
+
+        if (k->command_status.known && k->command_status.code != 0)
+                k->exit_status = k->command_status.code;
+        if (k->attach_link)
+                (void)attach_link_remove(k->attach_link); /* nobody is left to tell */
+        r = sd_event_exit(k->event, 0);
+        return r < 0 ? fail(r) : 0;
+}
+
+static int enter(Keeper *k) {
+        switch (k->phase) {
+        case PHASE_RUNNING:
+                return enter_running(k);
+        case PHASE_DRAINING:
+        case PHASE_FAILING:
+                return enter_draining(k);
+        case PHASE_REPORTING:
+                return enter_reporting(k);
+        case PHASE_FINISHING:
+                return enter_finishing(k);
+        case PHASE_DONE:
+                return enter_done(k);
+        case PHASE_LAUNCHING:
+        case _PHASE_MAX:
+                break;
+        }
+        return 0;
+}
+
+/* The exit command and everybody else who is still our child; the worker has a fact of its own. */
+static void look_for_children(Keeper *k) {
+        if (k->phase == PHASE_FINISHING && !k->facts.command_exited && !k->command_running &&
+            !reaper_has_children(k->reaper))
+                k->facts.command_exited = true;
+}
+
+/**
+ * keeper_advance() - go as far as the facts allow
+ *
+ * Return: 0 or a negative errno.
+ */
+int keeper_advance(Keeper *k) {
+        int r = 0;
+
+        if (k->advancing)
+                return 0; /* a fact learned while a phase is entered is seen by the loop below */
+        k->advancing = true;
+        for (;;) {
+                Phase next;
+
+                look_for_children(k);
+                next = lifecycle_next(k->phase, &k->facts);
+                if (next == k->phase)
+                        break;
+                k->phase = next;
+                r = enter(k);
+                if (r < 0) {
+                        (void)log_error_errno(r, "Failed to go on");
+                        k->facts.gave_up = k->facts.streams_closed = k->facts.clients_served = true;
+                        k->facts.reported = k->facts.command_exited = true;
+                }
+        }
+        k->advancing = false;
+        return 0;
+}

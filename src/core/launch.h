@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* The launcher: the process the caller starts, until it has left the keeper behind. */
+
+#include "core/keeper.h"
+#include "core/options.h"
+
+/* Positive answer of launch_fork(): this is the launcher, its work is done. */
+enum {
+        LAUNCH_PARENT = 1,
+};
+
+int launch_note_origin(Origin *ret, int argc, char *argv[], char *envp[]);
+int launch_open_log(const Options *o, Origin *origin);
+int launch_wait(const Options *o, Origin *origin);
+int launch_fork(const Options *o);
+int launch_open_pipes(const Options *o, Origin *origin);
+void launch_done(Origin *origin);

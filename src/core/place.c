@@ -1,0 +1,317 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * Placement, carried out. placement_decide() is pure; here are its eyes and hands: where we are, what the bundle asks
+ * for, what the manager knows, and then the moves, the scope call and the new members of config.json.
+ *
+ * The caller may be moving us until it sends the start byte, so all of this comes after it. Whatever fails on the way
+ * is a fact too, and the next plan is made with it; only a wish that cannot be met is an error for the caller.
+ *
+ * The bus is asked once at most and closed again: an idle monitor keeps no connection.
+ */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "base/parse.h"
+#include "core/place.h"
+#include "core/runtime.h"
+#include "io/bundle.h"
+#include "io/bus.h"
+#include "io/cgroup.h"
+#include "io/scope.h"
+#include "scopemon/protocol.h"
+
+#define JOB_TIMEOUT_USEC 25000000ULL
+#define DOCUMENTATION "man:scopemon(8)"
+
+typedef struct Place {
+        const Options *options;
+        PlacementFacts facts;
+        PlacementPlan *plan;
+        PlaceText *text;
+        UnitFacts unit;
+        Bundle *bundle; /* NULL with exec, or if there is none */
+        char *cgroup;
+        sd_bus *bus;
+} Place;
+
+/* Who the caller is outside of its user namespace: Podman without root runs in one of its own. */
+static uid_t outer_uid(bool *ret_in_namespace) {
+        _cleanup_free_ char *text = NULL;
+        unsigned long long inside = 0, outside = 0, count = 0;
+        uid_t uid = geteuid();
+        char *p;
+
+        *ret_in_namespace = false;
+        if (fd_read_file(AT_FDCWD, "/proc/self/uid_map", 65536, &text, NULL) < 0)
+                return uid;
+        for (p = text; *p;) {
+                char *end;
+
+                inside = strtoull(p, &end, 10);
+                outside = strtoull(end, &end, 10);
+                count = strtoull(end, &end, 10);
+                if (end == p)
+                        break;
+                if (uid >= inside && uid - inside < count) {
+                        *ret_in_namespace = !(inside == 0 && outside == 0 && count == 4294967295ULL);
+                        return (uid_t)(outside + (uid - inside));
+                }
+                p = end + strspn(end, " \n");
+        }
+        return uid;
+}
+
+static void find_user(PlacementFacts *facts) {
+        const char *said = getenv("_CONTAINERS_ROOTLESS_UID"), *runtime_dir = getenv("XDG_RUNTIME_DIR");
+        bool in_namespace;
+        uint64_t uid;
+
+        facts->uid = outer_uid(&in_namespace);
+        if (in_namespace && said && parse_u64(said, &uid) >= 0 && uid > 0 && uid < UINT32_MAX)
+                facts->uid = (uid_t)uid;
+        facts->rootless = geteuid() != 0 || (in_namespace && ((said && *said) || (runtime_dir && *runtime_dir)));
+}
+
+static bool cgroups_disabled(const Options *o) {
+        for (size_t i = 0; i + 1 < o->runtime_arg.n; i++)
+                if (strcmp(o->runtime_arg.words[i], "--cgroup-manager") == 0 &&
+                    strcmp(o->runtime_arg.words[i + 1], "disabled") == 0)
+                        return true;
+        return false;
+}
+
+static int open_bundle(Place *p) {
+        const char *why = NULL;
+        int r;
+
+        r = bundle_open(&p->bundle, p->options->bundle, &why);
+        if (r < 0)
+                return relay(r);
+        if (r == BUNDLE_BROKEN) {
+                (void)snprintf(p->text->refusal, sizeof p->text->refusal, "%s/config.json: %s",
+                               p->options->bundle, why ? why : "not to be understood");
+                return PLACE_REFUSED;
+        }
+        return 0; /* without one the runtime will say so better than we can */
+}
+
+static int gather(Place *p) {
+        const Options *o = p->options;
+        PlacementFacts *f = &p->facts;
+        struct stat st;
+        int r;
+
+        *f = (PlacementFacts){ .id = o->cid,
+                               .wish_environment = getenv(SCOPEMON_ENV_PLACEMENT),
+                               .exec = o->exec,
+                               .systemd_cgroup = o->systemd_cgroup,
+                               .cgroups_disabled = cgroups_disabled(o),
+                               .passthrough = o->log_targets.passthrough };
+        if (o->exec)
+                return 0; /* an exec is decided by nothing else */
+
+        r = open_bundle(p);
+        if (r != 0)
+                return r < 0 ? relay(r) : r;
+        if (p->bundle) {
+                f->cgroups_path = bundle_cgroups_path(p->bundle);
+                f->wish_annotation = bundle_annotation(p->bundle, SCOPEMON_ANNOTATION_PLACEMENT);
+        }
+        find_user(f);
+        f->unified = cgroup_unified(NULL);
+        f->managed = stat("/run/systemd/system", &st) >= 0 && S_ISDIR(st.st_mode);
+        if (cgroup_own(getpid(), &p->cgroup) == 0)
+                f->cgroup = p->cgroup;
+        return 0;
+}
+
+static void note_trouble(Place *p, const char *what, const char *why) {
+        (void)snprintf(p->text->trouble, sizeof p->text->trouble, "%.160s: %.80s", what, why);
+}
+
+static int open_bus(Place *p) {
+        int r;
+
+        if (p->bus)
+                return 0;
+        r = bus_open(p->plan->user, p->plan->uid, &p->bus);
+        if (r < 0)
+                bus_explain(r, p->plan->user, p->plan->uid, p->text->trouble, sizeof p->text->trouble);
+        return r;
+}
+
+static void look_at_unit(Place *p) {
+        int r;
+
+        if (open_bus(p) < 0) {
+                p->facts.unit_failed = true;
+                return;
+        }
+        r = unit_facts(p->bus, p->plan->unit, &p->unit);
+        if (r != 0) {
+                p->facts.unit_failed = true;
+                note_trouble(p, p->plan->unit, r < 0 ? strerror(-r) : "the manager does not know it");
+                return;
+        }
+        p->facts.unit = &p->unit;
+}
+
+static bool nest(Place *p) {
+        int r;
+
+        if (p->plan->monitor != PLACEMENT_MONITOR_NESTED)
+                return true;
+        r = cgroup_nest(p->plan->unit_path, PLACEMENT_LEAF, p->plan->move_self ? getpid() : 0);
+        if (r == 0)
+                return true;
+        note_trouble(p, "Cannot nest the container in its unit", r < 0 ? strerror(-r) : "the unit stays busy");
+        p->facts.nest_failed = true;
+        return false;
+}
+
+static bool make_scope(Place *p) {
+        _cleanup_(scope_freep) Scope *scope = NULL;
+        char description[256];
+        ScopeSpec spec = { .name = p->plan->monitor_scope,
+                           .slice = p->plan->monitor_slice[0] ? p->plan->monitor_slice : NULL,
+                           .description = description,
+                           .documentation = DOCUMENTATION,
+                           .pid = getpid(),
+                           .pidfd = -1,
+                           .delegate = true };
+        int r;
+
+        if (p->plan->monitor != PLACEMENT_MONITOR_SCOPE)
+                return true;
+        p->facts.scope_failed = true;
+        if (open_bus(p) < 0)
+                return false;
+        (void)snprintf(description, sizeof description, "Monitor of container %s",
+                       p->options->name ? p->options->name : p->options->cid);
+        r = scope_begin(&scope, p->bus, &spec);
+        if (r >= 0)
+                r = scope_wait(scope, JOB_TIMEOUT_USEC);
+        if (r == 0 && cgroup_in_unit(getpid(), spec.name) == 1) {
+                p->facts.scope_failed = false;
+                return true;
+        }
+        note_trouble(p, "No scope for the monitor", r < 0 ? strerror(-r) : r > 0 ? scope_error(scope)
+                                                                                 : "it was made, but we are not in it");
+        return false;
+}
+
+static int annotate_list(Bundle *b, const char *property, const char *word) {
+        _cleanup_free_ char *value = NULL;
+        const char *words[] = { word, NULL };
+
+        value = bundle_quote_list(words);
+        if (!value)
+                return fail(-ENOMEM);
+        return bundle_annotate_property(b, property, value);
+}
+
+static int annotate_text(Bundle *b, const char *property, const char *text) {
+        _cleanup_free_ char *value = NULL;
+
+        value = bundle_quote(text);
+        if (!value)
+                return fail(-ENOMEM);
+        return bundle_annotate_property(b, property, value);
+}
+
+static int describe_scope(Place *p) {
+        const struct {
+                bool wanted;
+                const char *property;
+        } links[] = { { p->plan->binds_to, "BindsTo" },
+                      { p->plan->before, "Before" },
+                      { p->plan->stop_propagated_from, "StopPropagatedFrom" } };
+        char description[256];
+        int r = 0;
+
+        (void)snprintf(description, sizeof description, "Container %s",
+                       p->options->name ? p->options->name : p->options->cid);
+        if (p->plan->describe) {
+                r = annotate_text(p->bundle, "Description", description);
+                if (r >= 0)
+                        r = annotate_text(p->bundle, "CollectMode", "inactive-or-failed");
+                if (r >= 0)
+                        r = annotate_list(p->bundle, "Documentation", DOCUMENTATION);
+        }
+        for (size_t i = 0; r >= 0 && i < ELEMENTS(links); i++)
+                if (links[i].wanted)
+                        r = annotate_list(p->bundle, links[i].property, p->plan->unit);
+        return r < 0 ? relay(r) : 0;
+}
+
+/* What the runtime has to know goes into config.json, all of it in one rewrite, or none at all. */
+static int write_bundle(Place *p) {
+        int r = 0;
+
+        if (!p->bundle)
+                return 0;
+        if (p->plan->container == PLACEMENT_CONTAINER_NESTED)
+                r = bundle_set_cgroups_path(p->bundle, p->plan->container_path);
+        else if (p->plan->container == PLACEMENT_CONTAINER_SCOPE)
+                r = describe_scope(p);
+        else
+                return 0;
+        if (r >= 0)
+                r = bundle_save(p->bundle);
+        return r < 0 ? relay(r) : 0;
+}
+
+static int decide_and_do(Place *p) {
+        for (;;) {
+                int r = placement_decide(&p->facts, p->plan);
+
+                switch (r) {
+                case PLACEMENT_NEED_DELEGATION:
+                        p->facts.delegation = cgroup_delegated(p->plan->unit_path) == 1
+                                                      ? PLACEMENT_DELEGATION_YES
+                                                      : PLACEMENT_DELEGATION_NO;
+                        continue;
+                case PLACEMENT_NEED_UNIT:
+                        look_at_unit(p);
+                        continue;
+                case PLACEMENT_IMPOSSIBLE:
+                        (void)snprintf(p->text->refusal, sizeof p->text->refusal, "%s", p->plan->reason);
+                        return PLACE_REFUSED;
+                default:
+                        if (r < 0)
+                                return relay(r);
+                        if (nest(p) && make_scope(p))
+                                return write_bundle(p);
+                }
+        }
+}
+
+/**
+ * place_container() - put the monitor where it belongs, and tell the runtime where the container does
+ * @ret: what was carried out in the end
+ * @ret_text: words for people
+ *
+ * Blocks for as long as the manager takes for a job, 25 s at most.
+ *
+ * Return: 0, PLACE_REFUSED, or a negative errno.
+ */
+int place_container(const Options *o, PlacementPlan *ret, PlaceText *ret_text) {
+        Place p = { .options = o, .plan = ret, .text = ret_text };
+        int r;
+
+        ret_text->trouble[0] = ret_text->refusal[0] = 0;
+        r = gather(&p);
+        if (r == 0)
+                r = decide_and_do(&p);
+        p.bus = bus_free(p.bus);
+        p.bundle = bundle_free(p.bundle);
+        free(p.cgroup);
+        return r < 0 ? relay(r) : r;
+}

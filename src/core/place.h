@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* Placement, carried out: facts gathered, the plan made true. */
+
+#include "core/options.h"
+#include "core/placement.h"
+
+/* Positive answer of place_container(). */
+enum {
+        PLACE_REFUSED = 1, /* a wish cannot be met, or the bundle cannot be read; the text says it to the caller */
+};
+
+typedef struct PlaceText {
+        char trouble[256]; /* what could not be had on the way, or "" */
+        char refusal[512];
+} PlaceText;
+
+int place_container(const Options *o, PlacementPlan *ret, PlaceText *ret_text);

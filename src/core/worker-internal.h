@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* What the three files of the worker share: worker.c (life, channel), worker-output.c, worker-input.c. */
+
+#include <stdbool.h>
+#include <systemd/sd-event.h>
+
+#include "core/worker.h"
+#include "io/control.h"
+#include "io/notify.h"
+#include "io/ring.h"
+#include "io/streams.h"
+#include "wire/channel.h"
+
+typedef struct WorkerTimer {
+        int fd;
+        sd_event_source *source;
+        bool armed;
+        uint64_t heads[_STREAM_MAX]; /* when it was armed */
+} WorkerTimer;
+
+typedef struct Worker {
+        const Options *options;
+        sd_event *event;
+        int channel; /* borrowed */
+        sd_event_source *channel_source;
+        Ring *ring;
+        WorkerState *state; /* in the ring */
+        int fds[_CHANNEL_FD_MAX];
+        Streams *streams;
+        Sinks *sinks;
+        Attach *attach;
+        Control *control;
+        Notify *notify;
+        WorkerTimer flush, trim;
+        Window window[_STREAM_MAX]; /* what the clients were last shown */
+        bool running;               /* the keeper has said so */
+        bool draining, drained;     /* the target has ended; all it wrote is in the sinks */
+        bool keeper_gone;
+        bool stream_drained[_STREAM_MAX];
+        size_t drain_left[_STREAM_MAX];
+} Worker;
+
+/* worker.c */
+int worker_send(Worker *w, const ChannelRecord *record, int fd);
+int worker_tell(Worker *w, ChannelType type, uint32_t number);
+
+/* worker-output.c */
+int worker_output_open(Worker *w);
+void worker_output_close(Worker *w);
+int worker_output_run(Worker *w);
+int worker_output_drain(Worker *w);
+int worker_output_moved(Worker *w, StreamId id);
+int worker_output_orphaned(Worker *w);
+
+/* worker-input.c */
+int worker_input_open(Worker *w);
+void worker_input_close(Worker *w);
+int worker_input_start(Worker *w);
+int worker_input_terminal(Worker *w);
+int worker_input_pump(Worker *w);

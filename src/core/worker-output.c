@@ -1,0 +1,426 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * The way of the output:
+ *
+ *     stream ─▶ one read into the ring ─▶ sinks first: they are the record ─▶ then clients ─▶ what all have is released
+ *
+ * Until the keeper says that the container runs, output stays in the ring: if the runtime fails, its last words are
+ * the error message and not container output. Whoever cannot take more holds its stream back when the ring is full,
+ * and no earlier.
+ *
+ * An unfinished line is given FLUSH_USEC for its rest to come before a sink makes a partial record of it: a writer with
+ * a buffer of its own cuts its lines anywhere, and what was one line should stay one.
+ *
+ * The end: when the target has ended, what is there is read (others may hold the pipes open and go on writing: no more
+ * than a pipe holds is taken from them), the sinks get all of it, and only then the keeper is told; clients who still
+ * owe reading are served afterwards.
+ */
+
+#include <errno.h>
+#include <sys/epoll.h>
+#include <time.h>
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "core/runtime.h"
+#include "core/worker-internal.h"
+
+#define FLUSH_USEC 3000      /* an unfinished line waits that long for its rest */
+#define TRIM_USEC 2000000    /* memory of the ring is given back after that long without output */
+#define DRAIN_MAX (1U << 20) /* bytes; what a pipe can hold at most */
+
+static int timer_arm(Worker *w, WorkerTimer *timer, uint64_t usec) {
+        for (StreamId id = 0; id < _STREAM_MAX; id++)
+                timer->heads[id] = ring_head(w->ring, id);
+        timer->armed = true;
+        return fd_timer_arm(timer->fd, usec);
+}
+
+static uint64_t kept_from(Worker *w, StreamId id) {
+        uint64_t sinks = w->sinks ? sinks_position(w->sinks, id) : UINT64_MAX;
+        uint64_t clients = w->attach ? attach_position(w->attach, id) : UINT64_MAX;
+
+        return sinks < clients ? sinks : clients;
+}
+
+/* Gives back what everybody has had; without room the stream is held back. */
+static int settle(Worker *w, StreamId id) {
+        int r;
+
+        if (w->running)
+                ring_release(w->ring, id, kept_from(w, id));
+        r = streams_hold(w->streams, id,
+                         w->stream_drained[id] || (w->running && ring_space(w->ring, id) == 0));
+        if (r < 0)
+                return relay(r);
+        if (!w->trim.armed && ring_is_large(w->ring))
+                return timer_arm(w, &w->trim, TRIM_USEC);
+        return 0;
+}
+
+static bool is_ended(const Worker *w, StreamId id) {
+        return w->stream_drained[id] ||
+               (!streams_is_open(w->streams, id) &&
+                (id != STREAM_STDOUT || !w->options->terminal || w->draining));
+}
+
+static int pump(Worker *w, StreamId id, StreamTail tail) {
+        struct timespec now;
+        Window window;
+        int r;
+
+        if (!w->running)
+                return 0;
+        if (is_ended(w, id))
+                tail = TAIL_END;
+
+        window = ring_window(w->ring, id, 0);
+        if (w->sinks) {
+                (void)clock_gettime(CLOCK_REALTIME, &now); /* cannot fail for this clock */
+                r = sinks_write(w->sinks, id, &window, tail, &now);
+                if (r < 0)
+                        return relay(r);
+                if (tail == TAIL_MORE && !w->flush.armed && w->options->log_targets.file &&
+                    sinks_position(w->sinks, id) < window.to)
+                        (void)timer_arm(w, &w->flush, FLUSH_USEC);
+        }
+        if (w->attach) {
+                r = attach_push(w->attach, id, &window);
+                if (r < 0)
+                        return relay(r);
+        }
+        return settle(w, id);
+}
+
+/* The runtime may print more than the ring holds before anybody wants it; that must not stop it. */
+static ssize_t discard(Worker *w, StreamId id, int fd) {
+        char scratch[4096];
+        ssize_t n;
+
+        n = ring_read_other(w->ring, fd, scratch, sizeof scratch);
+        if (n > 0)
+                w->state->dropped[id] += (uint64_t)n;
+        return n;
+}
+
+static ssize_t on_readable(void *userdata, StreamId id, int fd) {
+        Worker *w = userdata;
+        bool full;
+        ssize_t n;
+        int r;
+
+        if (!w->running && ring_space(w->ring, id) == 0)
+                return discard(w, id, fd);
+
+        n = ring_read_stream(w->ring, id, fd, &full);
+        if (n <= 0)
+                return n;
+        if (w->draining)
+                w->drain_left[id] -= (size_t)n < w->drain_left[id] ? (size_t)n : w->drain_left[id];
+        r = pump(w, id, TAIL_MORE);
+        return r < 0 ? relay(r) : n;
+}
+
+static bool all_ended(const Worker *w) {
+        return !streams_is_open(w->streams, STREAM_STDOUT) && !streams_is_open(w->streams, STREAM_STDERR);
+}
+
+static int on_end(void *userdata, StreamId id) {
+        Worker *w = userdata;
+        int r;
+
+        r = pump(w, id, TAIL_END);
+        if (r < 0)
+                return relay(r);
+        if (w->keeper_gone)
+                return worker_output_orphaned(w);
+        return w->draining ? worker_output_moved(w, id) : 0;
+}
+
+static int flush_on_time(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
+        Worker *w = userdata;
+        bool again = false;
+
+        w->flush.armed = false;
+        for (StreamId id = 0; id < _STREAM_MAX; id++) {
+                int r;
+
+                if (!w->sinks || sinks_position(w->sinks, id) >= ring_head(w->ring, id))
+                        continue;
+                if (w->flush.heads[id] != ring_head(w->ring, id)) {
+                        again = true;
+                        continue;
+                }
+                r = pump(w, id, TAIL_IDLE);
+                if (r < 0)
+                        return relay(r);
+        }
+        return again ? timer_arm(w, &w->flush, FLUSH_USEC) : 0;
+}
+
+static int trim_on_time(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
+        Worker *w = userdata;
+
+        w->trim.armed = false;
+        for (StreamId id = 0; id < _STREAM_MAX; id++)
+                if (w->trim.heads[id] != ring_head(w->ring, id))
+                        return timer_arm(w, &w->trim, TRIM_USEC);
+        ring_trim(w->ring);
+        return 0;
+}
+
+/* ---- the end ------------------------------------------------------------------------------------------ */
+
+static int finish_clients(Worker *w) {
+        int r;
+
+        if (w->attach && !attach_is_done(w->attach))
+                return 0;
+        r = worker_tell(w, CHANNEL_DONE, 0);
+        if (r < 0)
+                return relay(r);
+        r = sd_event_exit(w->event, 0);
+        return r < 0 ? fail(r) : 0;
+}
+
+/* Reads on until nothing more comes at once. Return: 0 if it has to wait for room, else 1. */
+static int drain_stream(Worker *w, StreamId id) {
+        int r;
+
+        while (!w->stream_drained[id]) {
+                bool more = w->drain_left[id] > 0 && streams_is_open(w->streams, id);
+
+                if (more && w->running && ring_space(w->ring, id) == 0)
+                        return 0;
+                r = more ? streams_drain(w->streams, id) : 0;
+                if (r < 0)
+                        return relay(r);
+                if (r == 0)
+                        w->stream_drained[id] = true;
+        }
+        r = pump(w, id, TAIL_END);
+        return r < 0 ? relay(r) : 1;
+}
+
+static int drain(Worker *w) {
+        bool waiting = false;
+        int r;
+
+        for (StreamId id = 0; id < _STREAM_MAX; id++) {
+                r = drain_stream(w, id);
+                if (r < 0)
+                        return relay(r);
+                if (r == 0 || (w->running && w->sinks &&
+                               sinks_position(w->sinks, id) < ring_head(w->ring, id)))
+                        waiting = true;
+        }
+        if (waiting || w->drained)
+                return 0;
+        if (w->running && w->sinks && sinks_flush(w->sinks) == SINKS_NOT_YET)
+                return 0; /* any failure has been told through on_trouble */
+
+        w->drained = true;
+        r = worker_tell(w, CHANNEL_DRAINED, 0);
+        if (r < 0)
+                return relay(r);
+        if (w->attach) {
+                r = attach_finish(w->attach);
+                if (r < 0)
+                        return relay(r);
+        }
+        return finish_clients(w);
+}
+
+/**
+ * worker_output_moved() - a client or a sink has taken something, or is gone
+ *
+ * Return: 0 or a negative errno.
+ */
+int worker_output_moved(Worker *w, StreamId id) {
+        int r;
+
+        r = settle(w, id);
+        if (r < 0)
+                return relay(r);
+        if (w->drained)
+                return finish_clients(w);
+        return w->draining ? drain(w) : 0;
+}
+
+/**
+ * worker_output_drain() - the target has ended
+ *
+ * Return: 0 or a negative errno.
+ */
+int worker_output_drain(Worker *w) {
+        w->draining = true;
+        for (StreamId id = 0; id < _STREAM_MAX; id++)
+                w->drain_left[id] = DRAIN_MAX;
+        return drain(w);
+}
+
+/**
+ * worker_output_orphaned() - there is no keeper who could say how the target is doing
+ *
+ * Its streams tell: when all have ended, so has it.
+ *
+ * Return: 0 or a negative errno.
+ */
+int worker_output_orphaned(Worker *w) {
+        int r;
+
+        r = worker_output_run(w);
+        if (r < 0)
+                return relay(r);
+        return all_ended(w) && !w->draining ? worker_output_drain(w) : 0;
+}
+
+/**
+ * worker_output_run() - the container runs: what has been kept until now goes out
+ *
+ * Return: 0 or a negative errno.
+ */
+int worker_output_run(Worker *w) {
+        w->running = true;
+        for (StreamId id = 0; id < _STREAM_MAX; id++) {
+                int r = pump(w, id, TAIL_MORE);
+
+                if (r < 0)
+                        return relay(r);
+        }
+        return 0;
+}
+
+/* ---- sinks -------------------------------------------------------------------------------------------- */
+
+static int on_sink_ready(void *userdata) {
+        Worker *w = userdata;
+        int r;
+
+        r = worker_output_run(w);
+        if (r < 0)
+                return relay(r);
+        return w->draining && !w->drained ? drain(w) : 0;
+}
+
+static int on_reopen(void *userdata) {
+        return worker_tell(userdata, CHANNEL_REOPEN, 0);
+}
+
+static int on_sink_trouble(void *userdata, SinkId sink, int error, uint64_t lost) {
+        Worker *w = userdata;
+
+        if (sink == SINK_JOURNAL && lost > 0 && w->attach)
+                for (StreamId id = 0; id < _STREAM_MAX; id++)
+                        attach_unwithhold(w->attach, id);
+        return worker_send(w,
+                           &(ChannelRecord){ .type = CHANNEL_TROUBLE,
+                                             .number = sink == SINK_FILE ? CHANNEL_TROUBLE_FILE
+                                                                         : CHANNEL_TROUBLE_JOURNAL,
+                                             .value = error,
+                                             .count = lost },
+                           -1);
+}
+
+static int open_sinks(Worker *w) {
+        static const SinksHandler handler = { .on_ready = on_sink_ready,
+                                              .on_reopen = on_reopen,
+                                              .on_trouble = on_sink_trouble };
+        const Options *o = w->options;
+        SinksSpec spec = { .file = o->log_targets.file,
+                           .file_fd = TAKE_FD(w->fds[CHANNEL_FD_LOGFILE]),
+                           .size_max = o->log_size_max,
+                           .global_size_max = o->log_global_size_max,
+                           .fsync = !o->no_sync_log,
+                           .journald = o->log_targets.journald,
+                           .cid = o->cid,
+                           .name = o->name,
+                           .tag = o->log_tag,
+                           .labels = o->log_label.words,
+                           .n_labels = o->log_label.n,
+                           .no_partial_message = o->no_container_partial_message,
+                           .podman_priorities = runtime_is_podman(o),
+                           .object_unit = w->state->facts.object_unit };
+        int r;
+
+        if (!spec.file && !spec.journald)
+                return 0;
+        w->state->facts.object_unit[WORKER_UNIT_FIELD_MAX - 1] = 0;
+        if (!spec.object_unit[0])
+                spec.object_unit = NULL;
+        r = sinks_new(&w->sinks, w->event, &spec, w->state->sinks, &handler, w);
+        return r < 0 ? relay(r) : 0;
+}
+
+/* ---- start -------------------------------------------------------------------------------------------- */
+
+static int on_stdin_room(void *userdata) {
+        return worker_input_pump(userdata);
+}
+
+static int open_streams(Worker *w) {
+        static const StreamsHandler handler = { .on_readable = on_readable,
+                                                .on_end = on_end,
+                                                .on_stdin_room = on_stdin_room };
+        int r;
+
+        r = streams_new(&w->streams, w->event, &handler, w);
+        if (r < 0)
+                return relay(r);
+        for (StreamId id = 0; id < _STREAM_MAX; id++) {
+                int *fd = &w->fds[id == STREAM_STDOUT ? CHANNEL_FD_STDOUT : CHANNEL_FD_STDERR];
+
+                if (*fd < 0)
+                        continue;
+                r = streams_add(w->streams, id, TAKE_FD(*fd));
+                if (r < 0)
+                        return relay(r);
+        }
+        if (w->fds[CHANNEL_FD_STDIN] >= 0 && !w->state->stdin_closed)
+                (void)streams_add_stdin(w->streams, TAKE_FD(w->fds[CHANNEL_FD_STDIN]));
+        return 0;
+}
+
+static int open_timer(Worker *w, WorkerTimer *timer, sd_event_io_handler_t handler) {
+        int r;
+
+        timer->fd = fd_timer_new();
+        if (timer->fd < 0)
+                return relay(timer->fd);
+        r = sd_event_add_io(w->event, &timer->source, timer->fd, EPOLLIN | EPOLLET, handler, w);
+        return r < 0 ? fail(r) : 0;
+}
+
+/**
+ * worker_output_open() - streams, sinks and timers, from the descriptors the keeper has sent
+ *
+ * Return: 0 or a negative errno; worker_output_close() cleans up after both.
+ */
+int worker_output_open(Worker *w) {
+        int r;
+
+        r = open_streams(w);
+        if (r < 0)
+                return relay(r);
+        r = open_timer(w, &w->flush, flush_on_time);
+        if (r < 0)
+                return relay(r);
+        r = open_timer(w, &w->trim, trim_on_time);
+        if (r < 0)
+                return relay(r);
+        r = open_sinks(w);
+        return r < 0 ? relay(r) : 0;
+}
+
+/**
+ * worker_output_close() - close what worker_output_open() has opened
+ */
+void worker_output_close(Worker *w) {
+        w->sinks = sinks_free(w->sinks);
+        w->streams = streams_free(w->streams);
+        w->flush.source = sd_event_source_disable_unref(w->flush.source);
+        w->trim.source = sd_event_source_disable_unref(w->trim.source);
+        fd_close_many(&w->flush.fd, 1);
+        fd_close_many(&w->trim.fd, 1);
+}

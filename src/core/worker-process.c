@@ -1,0 +1,506 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * The keeper's side of the worker. It owns every descriptor that must outlive one: the container's pipes and terminal,
+ * the attach socket and all clients, the fifos, the log file. A worker gets copies.
+ *
+ * The first worker is forked, which costs least; its successors are exec'ed from our own binary, so that whoever
+ * guessed an address in one has to guess anew. Both start with nothing but the channel.
+ *
+ * A worker's death is nothing special: what its last read brought is counted from the zombie, the next one is started
+ * and told how far things have come. Only one that dies and dies again is restarted at leisure, once a second, for
+ * ever. What a worker sends is not believed: a record is checked, a slot is looked up, a notification is filtered
+ * again before it goes out under our name.
+ */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "core/announce.h"
+#include "core/worker-process.h"
+#include "core/worker.h"
+#include "io/logfile.h"
+#include "io/notify.h"
+#include "scopemon/protocol.h"
+#include "wire/notifymsg.h"
+
+#define DEATHS_MAX 5
+#define DEATHS_USEC 10000000ULL
+#define PAUSE_USEC 1000000ULL
+
+struct WorkerProcess {
+        sd_event *event;
+        WorkerProcessSpec spec;
+        const WorkerProcessHandler *handler;
+        void *userdata;
+        int clients[ATTACH_SLOTS];
+        int channel;
+        sd_event_source *channel_source, *pause_source;
+        pid_t pid;
+        bool run, drain; /* what the next worker has to be told */
+        bool started, drained, done;
+        unsigned deaths;
+        uint64_t deaths_since;
+};
+
+static int wp_start_again(WorkerProcess *wp);
+
+static int wp_send(WorkerProcess *wp, ChannelType type, uint32_t number, const int *fds, size_t n_fds) {
+        char data[64];
+        ChannelRecord record = { .type = type, .number = number };
+        ssize_t n;
+
+        if (wp->channel < 0)
+                return 0;
+        n = fd_send(wp->channel, data, channel_pack(data, sizeof data, &record), fds, n_fds);
+        return n < 0 ? relay((int)n) : 0;
+}
+
+/* ---- records from the worker -------------------------------------------------------------------------- */
+
+static int wp_on_client_new(WorkerProcess *wp, uint32_t slot, int *fd) {
+        if (slot >= ATTACH_SLOTS)
+                return fail(-EBADMSG);
+        fd_close_many(&wp->clients[slot], 1);
+        wp->clients[slot] = TAKE_FD(*fd);
+        return 0;
+}
+
+static int wp_on_client_gone(WorkerProcess *wp, uint32_t slot) {
+        if (slot >= ATTACH_SLOTS)
+                return fail(-EBADMSG);
+        fd_close_many(&wp->clients[slot], 1);
+        return 0;
+}
+
+/* A new log file in place of the old one. If it cannot be had the worker goes on with the old one. */
+static int wp_on_reopen(WorkerProcess *wp) {
+        const Options *o = wp->spec.options;
+        int *file = &wp->spec.fds[CHANNEL_FD_LOGFILE], fd = -1, r;
+
+        if (wp->spec.log_dir_fd < 0)
+                return fail(-EBADMSG);
+        if (o->log_rotate) {
+                r = logfile_rotate(wp->spec.log_dir_fd, wp->spec.log_name, *file, (unsigned)o->log_max_files,
+                                   &fd);
+                if (r > 0)
+                        log_warning("Log file is not rotated: %s", logfile_refusal(r));
+        } else
+                r = fd = logfile_replace(wp->spec.log_dir_fd, wp->spec.log_name);
+        if (r < 0)
+                (void)log_warning_errno(r, "Failed to make a new log file");
+        if (fd < 0)
+                return wp_send(wp, CHANNEL_LOGFILE, r < 0 ? (uint32_t)-r : EPERM, NULL, 0);
+
+        fd_close_many(file, 1);
+        *file = fd;
+        return wp_send(wp, CHANNEL_LOGFILE, 0, file, 1);
+}
+
+static int wp_on_notify(WorkerProcess *wp, const ChannelRecord *record) {
+        char text[CHANNEL_TEXT_MAX];
+        size_t n;
+
+        if (!wp->spec.options->sdnotify_socket)
+                return fail(-EBADMSG);
+        n = notifymsg_filter(record->text, record->n_text, text);
+        if (n > 0) {
+                int r = notify_send(wp->spec.options->sdnotify_socket, text, n);
+
+                if (r < 0)
+                        (void)log_warning_errno(r, "Failed to send a notification on");
+        }
+        return 0;
+}
+
+static int wp_on_trouble(WorkerProcess *wp, const ChannelRecord *record) {
+        int error = record->value > 0 && record->value < 4096 ? (int)record->value : 0;
+
+        switch ((ChannelTrouble)record->number) {
+        case CHANNEL_TROUBLE_FILE:
+        case CHANNEL_TROUBLE_JOURNAL: {
+                const char *sink = record->number == CHANNEL_TROUBLE_FILE ? "the log file" : "the journal";
+
+                log_warning("%s: %s, %llu bytes lost", sink, error ? strerror(error) : "writable again",
+                            (unsigned long long)record->count);
+                announce_loss(wp->spec.options, wp->spec.plan, sink, error, record->count);
+                return 0;
+        }
+        case CHANNEL_TROUBLE_CONTROL:
+                log_warning("Invalid control message: %.*s", (int)record->n_text, record->text);
+                return 0;
+        case CHANNEL_TROUBLE_SANDBOX:
+                log_error("The worker tried a forbidden system call: %.*s", (int)record->n_text, record->text);
+                return 0;
+        case _CHANNEL_TROUBLE_MAX:
+                break;
+        }
+        return fail(-EBADMSG);
+}
+
+static int wp_on_drained(WorkerProcess *wp) {
+        if (!wp->drain || wp->drained)
+                return 0;
+        wp->drained = true;
+        return wp->handler->on_drained(wp->userdata);
+}
+
+static int wp_dispatch(WorkerProcess *wp, const ChannelRecord *record, int *fds) {
+        switch (record->type) {
+        case CHANNEL_READY:
+                return 0;
+        case CHANNEL_CLIENT_NEW:
+                return wp_on_client_new(wp, record->number, fds);
+        case CHANNEL_CLIENT_GONE:
+                return wp_on_client_gone(wp, record->number);
+        case CHANNEL_REOPEN:
+                return wp_on_reopen(wp);
+        case CHANNEL_STDIN_CLOSED:
+                fd_close_many(&wp->spec.fds[CHANNEL_FD_STDIN], 1);
+                return 0;
+        case CHANNEL_NOTIFY:
+                return wp_on_notify(wp, record);
+        case CHANNEL_TROUBLE:
+                return wp_on_trouble(wp, record);
+        case CHANNEL_DRAINED:
+                return wp_on_drained(wp);
+        case CHANNEL_DONE:
+                wp->done = wp->drained;
+                return 0;
+        case CHANNEL_NONE:
+        case CHANNEL_SETUP:
+        case CHANNEL_CLIENT:
+        case CHANNEL_CONSOLE:
+        case CHANNEL_RUN:
+        case CHANNEL_LOGFILE:
+        case CHANNEL_DRAIN:
+        case _CHANNEL_MAX:
+                break;
+        }
+        return fail(-EBADMSG);
+}
+
+/* One record. Return: 1 if there was one, 0 if not, -EBADMSG for nonsense. */
+static int wp_receive(WorkerProcess *wp) {
+        char data[CHANNEL_RECORD_MAX];
+        int fds[1];
+        ChannelRecord record;
+        size_t n_fds = 0;
+        ssize_t n;
+        int r;
+
+        n = fd_receive(wp->channel, data, sizeof data, fds, ELEMENTS(fds), &n_fds);
+        if (n == -EAGAIN || n == 0 || n == -ECONNRESET)
+                return 0;
+        if (n < 0)
+                return relay((int)n);
+        r = channel_unpack(data, (size_t)n, &record);
+        if (r >= 0 && n_fds != channel_n_fds(&record))
+                r = -EBADMSG;
+        r = r < 0 ? fail(r) : wp_dispatch(wp, &record, fds);
+        fd_close_many(fds, n_fds);
+        return r < 0 ? relay(r) : 1;
+}
+
+static int wp_on_readable(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
+        WorkerProcess *wp = userdata;
+        int r;
+
+        r = wp_receive(wp);
+        if (r < 0) {
+                log_error("The worker sends nonsense, it is replaced");
+                worker_process_kill(wp);
+        }
+        if (r <= 0 && revents & EPOLLHUP) /* its end comes through the reaper */
+                wp->channel_source = sd_event_source_disable_unref(wp->channel_source);
+        return 0;
+}
+
+/* ---- starting ----------------------------------------------------------------------------------------- */
+
+static int wp_set_up(WorkerProcess *wp) {
+        int fds[_CHANNEL_FD_MAX], r;
+        uint32_t set = 0;
+        size_t n = 0;
+
+        for (ChannelFd i = 0; i < _CHANNEL_FD_MAX; i++)
+                if (wp->spec.fds[i] >= 0) {
+                        set |= 1U << i;
+                        fds[n++] = wp->spec.fds[i];
+                }
+        r = wp_send(wp, CHANNEL_SETUP, set, fds, n);
+        for (uint32_t slot = 0; r >= 0 && slot < ATTACH_SLOTS; slot++)
+                if (wp->clients[slot] >= 0)
+                        r = wp_send(wp, CHANNEL_CLIENT, slot, &wp->clients[slot], 1);
+        if (r >= 0 && wp->run)
+                r = wp_send(wp, CHANNEL_RUN, 0, NULL, 0);
+        if (r >= 0 && wp->drain)
+                r = wp_send(wp, CHANNEL_DRAIN, 0, NULL, 0);
+        return r < 0 ? relay(r) : 0;
+}
+
+static int wp_fork(WorkerProcess *wp, int theirs) {
+        int r;
+
+        r = process_fork(&wp->pid);
+        if (r < 0)
+                return relay(r);
+        if (r > 0)
+                return 0;
+        r = worker_run(theirs, wp->spec.options);
+        process_exit(r < 0 ? 1 : 0);
+}
+
+static int wp_exec(WorkerProcess *wp, int theirs) {
+        _cleanup_close_ int null_fd = -1;
+        _cleanup_free_ char **argv = NULL;
+        char word[64];
+        size_t n = 0;
+        int r;
+
+        while (wp->spec.argv[n])
+                n++;
+        argv = calloc(n + 2, sizeof *argv);
+        if (!argv)
+                return fail(-ENOMEM);
+        (void)snprintf(word, sizeof word, WORKER_ARGUMENT "%d", theirs);
+        argv[0] = wp->spec.argv[0];
+        argv[1] = word;
+        memcpy(argv + 2, wp->spec.argv + 1, (n - 1) * sizeof *argv);
+
+        null_fd = fd_open_null(O_RDWR);
+        if (null_fd < 0)
+                return relay(null_fd);
+        r = process_spawn(&(ProcessSpec){ .path = "/proc/self/exe",
+                                          .argv = argv,
+                                          .envp = wp->spec.envp,
+                                          .stdio = { null_fd, null_fd, null_fd },
+                                          .wait_fd = -1,
+                                          .keep_fds = &theirs,
+                                          .n_keep_fds = 1 },
+                          &wp->pid, NULL);
+        return r < 0 ? relay(r) : 0;
+}
+
+static int wp_start(WorkerProcess *wp, int (*make)(WorkerProcess *wp, int theirs)) {
+        _cleanup_close_ int theirs = -1;
+        int ends[2], r;
+
+        if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) < 0)
+                return fail(-errno);
+        wp->channel = ends[0];
+        theirs = ends[1];
+        r = make(wp, theirs);
+        if (r < 0)
+                return relay(r);
+        wp->started = true;
+        r = reaper_claim(wp->spec.reaper, wp->pid);
+        if (r < 0)
+                return relay(r);
+        r = sd_event_add_io(wp->event, &wp->channel_source, wp->channel, EPOLLIN, wp_on_readable, wp);
+        if (r < 0)
+                return fail(r);
+        return wp_set_up(wp);
+}
+
+/* ---- its end ------------------------------------------------------------------------------------------ */
+
+static void wp_close_channel(WorkerProcess *wp) {
+        wp->channel_source = sd_event_source_disable_unref(wp->channel_source);
+        fd_close_many(&wp->channel, 1);
+}
+
+static int wp_on_pause_over(sd_event_source *source, uint64_t usec, void *userdata) {
+        WorkerProcess *wp = userdata;
+
+        wp->pause_source = sd_event_source_disable_unref(wp->pause_source);
+        return wp_start_again(wp);
+}
+
+static int wp_pause(WorkerProcess *wp) {
+        int r;
+
+        r = sd_event_add_time_relative(wp->event, &wp->pause_source, CLOCK_MONOTONIC, PAUSE_USEC, 0,
+                                       wp_on_pause_over, wp);
+        return r < 0 ? fail(r) : 0;
+}
+
+static int wp_start_again(WorkerProcess *wp) {
+        int r;
+
+        r = wp_start(wp, wp_exec);
+        if (r >= 0)
+                return 0;
+        (void)log_error_errno(r, "Cannot start another worker");
+        wp_close_channel(wp);
+        return wp_pause(wp);
+}
+
+static bool wp_dies_too_often(WorkerProcess *wp) {
+        uint64_t now = 0;
+
+        (void)sd_event_now(wp->event, CLOCK_MONOTONIC, &now);
+        if (now - wp->deaths_since > DEATHS_USEC) {
+                wp->deaths_since = now;
+                wp->deaths = 0;
+        }
+        return ++wp->deaths > DEATHS_MAX;
+}
+
+/* The bytes that its last read brought and it did not live to note. */
+static void wp_recover(WorkerProcess *wp) {
+        _cleanup_free_ char *text = NULL;
+        char path[64];
+        const char *p;
+        int r;
+
+        (void)snprintf(path, sizeof path, "/proc/%d/io", wp->pid);
+        r = fd_read_file(AT_FDCWD, path, 4096, &text, NULL);
+        p = r < 0 ? NULL : strstr(text, "rchar: ");
+        if (p)
+                r = ring_recover(wp->spec.ring, strtoull(p + strlen("rchar: "), NULL, 10));
+        if (r < 0)
+                (void)log_warning_errno(r, "What the worker had read last is lost");
+}
+
+/**
+ * worker_process_on_exit() - the worker has ended and is a zombie still
+ *
+ * Return: 0 or a negative errno.
+ */
+int worker_process_on_exit(WorkerProcess *wp, const ProcessStatus *status) {
+        while (wp->channel >= 0 && wp_receive(wp) > 0)
+                ; /* what it said before it died */
+        wp_close_channel(wp);
+        wp_recover(wp);
+        wp->pid = 0;
+
+        if (wp->done && status->code == 0)
+                return wp->handler->on_done(wp->userdata);
+        log_warning("The worker has ended with status %d, another one goes on", status->code);
+        announce_worker_replaced(wp->spec.options, wp->spec.plan, status->signal, status->code);
+        return wp_dies_too_often(wp) ? wp_pause(wp) : wp_start_again(wp);
+}
+
+/* ---- what the keeper asks for ------------------------------------------------------------------------- */
+
+/**
+ * worker_process_new() - keep what a worker needs; none runs yet
+ *
+ * The descriptors in @spec are adopted, also on failure; its strings are borrowed.
+ *
+ * Return: 0 or a negative errno.
+ */
+int worker_process_new(WorkerProcess **ret, sd_event *event, const WorkerProcessSpec *spec,
+                       const WorkerProcessHandler *handler, void *userdata) {
+        WorkerProcess *wp;
+
+        wp = calloc(1, sizeof *wp);
+        if (!wp) {
+                WorkerProcessSpec copy = *spec;
+
+                fd_close_many(copy.fds, _CHANNEL_FD_MAX);
+                fd_close_many(&copy.log_dir_fd, 1);
+                return fail(-ENOMEM);
+        }
+        wp->event = sd_event_ref(event);
+        wp->spec = *spec;
+        wp->handler = handler;
+        wp->userdata = userdata;
+        wp->channel = -1;
+        memset(wp->clients, -1, sizeof wp->clients);
+        *ret = wp;
+        return 0;
+}
+
+/**
+ * worker_process_free() - let go of everything; a worker that runs sees its channel close
+ *
+ * Return: NULL.
+ */
+WorkerProcess *worker_process_free(WorkerProcess *wp) {
+        if (!wp)
+                return NULL;
+        wp_close_channel(wp);
+        wp->pause_source = sd_event_source_disable_unref(wp->pause_source);
+        fd_close_many(wp->clients, ATTACH_SLOTS);
+        fd_close_many(wp->spec.fds, _CHANNEL_FD_MAX);
+        fd_close_many(&wp->spec.log_dir_fd, 1);
+        sd_event_unref(wp->event);
+        free(wp);
+        return NULL;
+}
+
+/**
+ * worker_process_start() - start the first worker
+ *
+ * Returns in that worker's process never.
+ *
+ * Return: 0 or a negative errno.
+ */
+int worker_process_start(WorkerProcess *wp) {
+        int r;
+
+        r = wp_start(wp, wp_fork);
+        return r < 0 ? relay(r) : 0;
+}
+
+/**
+ * worker_process_is_started() - has there ever been a worker?
+ */
+bool worker_process_is_started(const WorkerProcess *wp) {
+        return wp->started;
+}
+
+/**
+ * worker_process_pid() - the worker that runs, 0 if none does
+ */
+pid_t worker_process_pid(const WorkerProcess *wp) {
+        return wp->pid;
+}
+
+/**
+ * worker_process_set_terminal() - the container's terminal has come
+ * @master: adopted
+ *
+ * Return: 0 or a negative errno.
+ */
+int worker_process_set_terminal(WorkerProcess *wp, int master) {
+        fd_close_many(&wp->spec.fds[CHANNEL_FD_CONSOLE], 1);
+        wp->spec.fds[CHANNEL_FD_CONSOLE] = master;
+        return wp_send(wp, CHANNEL_CONSOLE, 0, &master, 1);
+}
+
+/**
+ * worker_process_run() - the container runs: its output goes to the sinks from now on
+ *
+ * Return: 0 or a negative errno.
+ */
+int worker_process_run(WorkerProcess *wp) {
+        wp->run = true;
+        return wp_send(wp, CHANNEL_RUN, 0, NULL, 0);
+}
+
+/**
+ * worker_process_drain() - the target has ended; on_drained() follows
+ *
+ * Return: 0 or a negative errno.
+ */
+int worker_process_drain(WorkerProcess *wp) {
+        wp->drain = true;
+        return wp_send(wp, CHANNEL_DRAIN, 0, NULL, 0);
+}
+
+/**
+ * worker_process_kill() - end a worker that cannot be waited for any longer
+ */
+void worker_process_kill(WorkerProcess *wp) {
+        if (wp->pid > 0)
+                (void)process_kill_child(wp->pid, SIGKILL);
+}

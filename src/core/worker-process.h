@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* The keeper's side of the worker: started, fed, watched, replaced. */
+
+#include <stdbool.h>
+#include <sys/types.h>
+#include <systemd/sd-event.h>
+
+#include "base/process.h"
+#include "core/options.h"
+#include "core/placement.h"
+#include "io/reaper.h"
+#include "io/ring.h"
+#include "wire/channel.h"
+
+typedef struct WorkerProcess WorkerProcess;
+
+typedef struct WorkerProcessHandler {
+        int (*on_drained)(void *userdata); /* the sinks have all the target wrote */
+        int (*on_done)(void *userdata);    /* the clients too, and the worker has left */
+} WorkerProcessHandler;
+
+typedef struct WorkerProcessSpec {
+        const Options *options;
+        char *const *argv; /* our own command line, for workers that are exec'ed */
+        char *const *envp;
+        const PlacementPlan *plan;
+        Ring *ring;     /* borrowed */
+        Reaper *reaper; /* borrowed */
+        int log_dir_fd; /* adopted; -1 without a log file */
+        const char *log_name;
+        int fds[_CHANNEL_FD_MAX]; /* adopted; -1 for what there is not */
+} WorkerProcessSpec;
+
+int worker_process_new(WorkerProcess **ret, sd_event *event, const WorkerProcessSpec *spec,
+                       const WorkerProcessHandler *handler, void *userdata);
+WorkerProcess *worker_process_free(WorkerProcess *wp);
+DEFINE_CLEANUP(WorkerProcess, worker_process_free)
+
+int worker_process_start(WorkerProcess *wp);
+bool worker_process_is_started(const WorkerProcess *wp);
+pid_t worker_process_pid(const WorkerProcess *wp);
+int worker_process_set_terminal(WorkerProcess *wp, int master);
+int worker_process_run(WorkerProcess *wp);
+int worker_process_drain(WorkerProcess *wp);
+int worker_process_on_exit(WorkerProcess *wp, const ProcessStatus *status);
+void worker_process_kill(WorkerProcess *wp);

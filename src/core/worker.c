@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * The worker: container output, log sinks, attach clients, ctl and winsz lines, the filtering of notifications. All
+ * that a hostile container or client can send is parsed here and nowhere else; so the worker is confined, never forks
+ * or execs, opens nothing, and may die at any instruction. What the next one needs is in the ring.
+ *
+ * It starts with one descriptor, the channel to the keeper, closes all others but stdio, and is given the rest in one
+ * record. The keeper never waits for it; it may wait a moment for the keeper, which never blocks.
+ *
+ * The loop has IO and defer sources only, and all reads go through the ring (see ring.c for why).
+ */
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <time.h>
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "core/worker-internal.h"
+#include "io/sandbox.h"
+
+#define KEEPER_WAIT_MS 1000
+
+/* ---- talking to the keeper ---------------------------------------------------------------------------- */
+
+/**
+ * worker_send() - send a record to the keeper
+ * @fd: goes with it, borrowed; -1 for none
+ *
+ * Waits a moment if the channel is full, except with a notification: those may be lost.
+ *
+ * Return: 0, also when there is no keeper any more, or a negative errno.
+ */
+int worker_send(Worker *w, const ChannelRecord *record, int fd) {
+        char data[CHANNEL_RECORD_MAX];
+        size_t n = channel_pack(data, sizeof data, record);
+
+        for (;;) {
+                struct pollfd p = { .fd = w->channel, .events = POLLOUT };
+                ssize_t sent;
+
+                if (w->keeper_gone)
+                        return 0;
+                sent = fd_send(w->channel, data, n, &fd, fd >= 0);
+                if (sent >= 0)
+                        return 0;
+                if (sent != -EAGAIN || record->type == CHANNEL_NOTIFY)
+                        return relay((int)sent);
+                if (poll(&p, 1, KEEPER_WAIT_MS) == 0)
+                        return fail(-ETIMEDOUT);
+        }
+}
+
+/**
+ * worker_tell() - worker_send() of a record with a number at most
+ *
+ * Return: 0 or a negative errno.
+ */
+int worker_tell(Worker *w, ChannelType type, uint32_t number) {
+        return worker_send(w, &(ChannelRecord){ .type = type, .number = number }, -1);
+}
+
+/* ---- start -------------------------------------------------------------------------------------------- */
+
+static int worker_open_terminal(Worker *w, int master) {
+        int r;
+
+        r = streams_add_terminal(w->streams, master, !w->state->stdin_closed);
+        if (r < 0)
+                return relay(r);
+        return worker_input_terminal(w);
+}
+
+static int worker_set_up(Worker *w) {
+        int r;
+
+        r = ring_map(&w->ring, TAKE_FD(w->fds[CHANNEL_FD_RING]), sizeof(WorkerState));
+        if (r < 0)
+                return relay(r);
+        w->state = ring_state(w->ring);
+        tzset(); /* reads a file, so before anything is counted or forbidden */
+
+        r = worker_output_open(w);
+        if (r < 0)
+                return relay(r);
+        r = worker_input_open(w);
+        if (r < 0)
+                return relay(r);
+        r = ring_begin(w->ring);
+        if (r < 0)
+                return relay(r);
+        r = sandbox_enter();
+        if (r < 0)
+                return relay(r);
+
+        if (w->fds[CHANNEL_FD_CONSOLE] >= 0)
+                r = worker_open_terminal(w, TAKE_FD(w->fds[CHANNEL_FD_CONSOLE]));
+        else
+                r = worker_input_start(w);
+        if (r < 0)
+                return relay(r);
+        return worker_tell(w, CHANNEL_READY, 0);
+}
+
+/* ---- the keeper's records ----------------------------------------------------------------------------- */
+
+static int worker_take_fds(Worker *w, uint32_t set, int *fds) {
+        size_t next = 0;
+
+        if (w->ring)
+                return fail(-EBADMSG);
+        for (ChannelFd i = 0; i < _CHANNEL_FD_MAX; i++)
+                if (set & (1U << i))
+                        w->fds[i] = TAKE_FD(fds[next++]);
+        return worker_set_up(w);
+}
+
+static int worker_dispatch(Worker *w, const ChannelRecord *record, int *fds) {
+        if (record->type != CHANNEL_SETUP && !w->ring)
+                return fail(-EBADMSG);
+
+        switch (record->type) {
+        case CHANNEL_SETUP:
+                return worker_take_fds(w, record->number, fds);
+        case CHANNEL_CLIENT:
+                return w->attach ? attach_adopt(w->attach, record->number, TAKE_FD(fds[0])) : 0;
+        case CHANNEL_CONSOLE:
+                return worker_open_terminal(w, TAKE_FD(fds[0]));
+        case CHANNEL_RUN:
+                return worker_output_run(w);
+        case CHANNEL_LOGFILE:
+                return w->sinks ? sinks_set_file(w->sinks, record->number == 0 ? TAKE_FD(fds[0]) : -1) : 0;
+        case CHANNEL_DRAIN:
+                return worker_output_drain(w);
+        case CHANNEL_NONE:
+        case CHANNEL_READY:
+        case CHANNEL_CLIENT_NEW:
+        case CHANNEL_CLIENT_GONE:
+        case CHANNEL_REOPEN:
+        case CHANNEL_STDIN_CLOSED:
+        case CHANNEL_NOTIFY:
+        case CHANNEL_TROUBLE:
+        case CHANNEL_DRAINED:
+        case CHANNEL_DONE:
+        case _CHANNEL_MAX:
+                break;
+        }
+        return fail(-EBADMSG);
+}
+
+static int worker_on_keeper_gone(Worker *w) {
+        w->keeper_gone = true;
+        w->channel_source = sd_event_source_disable_unref(w->channel_source);
+        if (!w->ring)
+                return sd_event_exit(w->event, 1);
+        return worker_output_orphaned(w); /* there may be a container, and nobody to say so */
+}
+
+static int worker_on_record(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
+        Worker *w = userdata;
+        char data[CHANNEL_RECORD_MAX];
+        int fds[_CHANNEL_FD_MAX];
+        ChannelRecord record;
+        size_t n_fds = 0;
+        ssize_t n;
+        int r;
+
+        n = fd_receive(fd, data, sizeof data, fds, ELEMENTS(fds), &n_fds);
+        if (n == -EAGAIN)
+                return 0;
+        if (n <= 0)
+                return worker_on_keeper_gone(w);
+
+        r = channel_unpack(data, (size_t)n, &record);
+        if (r >= 0 && n_fds != channel_n_fds(&record))
+                r = -EBADMSG;
+        r = r < 0 ? fail(r) : worker_dispatch(w, &record, fds);
+        fd_close_many(fds, n_fds);
+        if (r < 0)
+                (void)sd_event_exit(w->event, r); /* the keeper starts another one */
+        return 0;
+}
+
+static void worker_ignore_signals(void) {
+        static const int signals[] = { SIGTERM, SIGINT,  SIGQUIT, SIGHUP,
+                                       SIGPIPE, SIGUSR1, SIGUSR2 };
+        sigset_t none;
+
+        for (size_t i = 0; i < ELEMENTS(signals); i++)
+                (void)signal(signals[i], SIG_IGN);
+        (void)signal(SIGCHLD, SIG_DFL);
+        (void)sigemptyset(&none);
+        (void)sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+static void worker_done(Worker *w) {
+        worker_input_close(w);
+        worker_output_close(w);
+        fd_close_many(w->fds, _CHANNEL_FD_MAX);
+        w->ring = ring_free(w->ring);
+        w->channel_source = sd_event_source_disable_unref(w->channel_source);
+        w->event = sd_event_unref(w->event);
+}
+
+/**
+ * worker_run() - be a worker until the container's output has ended
+ * @channel_fd: borrowed; all other descriptors from 3 up are closed
+ *
+ * Return: 0 at the ordinary end, or a negative errno.
+ */
+int worker_run(int channel_fd, const Options *options) {
+        Worker w = { .options = options, .channel = channel_fd, .flush = { .fd = -1 }, .trim = { .fd = -1 } };
+        int r;
+
+        memset(w.fds, -1, sizeof w.fds);
+        worker_ignore_signals();
+        r = fd_close_all_but(&(int){ channel_fd }, 1);
+        if (r < 0)
+                return relay(r);
+        r = sd_event_new(&w.event);
+        if (r < 0)
+                return fail(r);
+        r = sd_event_add_io(w.event, &w.channel_source, channel_fd, EPOLLIN, worker_on_record, &w);
+        if (r >= 0)
+                r = sd_event_source_set_priority(w.channel_source, SD_EVENT_PRIORITY_IMPORTANT);
+        if (r >= 0)
+                r = sd_event_loop(w.event);
+        worker_done(&w);
+        return r < 0 ? relay(r) : 0;
+}

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* The confined half: everything the container or a client has sent is handled here. */
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/stream.h"
+#include "core/options.h"
+#include "io/attach.h"
+#include "io/sink.h"
+#include "wire/ctlmsg.h"
+
+#define WORKER_ARGUMENT "--scopemon-worker=" /* first word of a worker's command line: its channel */
+#define WORKER_UNIT_FIELD_MAX 320
+
+/* What the keeper has found out and the worker needs. Written by the keeper before the first worker starts. */
+typedef struct WorkerFacts {
+        pid_t starter; /* who started us, 0 if unknown */
+        unsigned long long starter_start;
+        bool withhold[_STREAM_MAX]; /* the starter's own journal stream would show it a second time */
+        char object_unit[WORKER_UNIT_FIELD_MAX]; /* journal field naming the container's scope, or "" */
+} WorkerFacts;
+
+/* In the ring: what the next worker goes on with. */
+typedef struct WorkerState {
+        WorkerFacts facts;
+        uint8_t stdin_closed;
+        uint8_t resize_wanted; /* before the terminal was there */
+        uint16_t rows, columns;
+        uint64_t dropped[_STREAM_MAX]; /* output of a runtime that printed more than the ring holds */
+        CtlBuffer ctl[2];
+        SinkState sinks[_SINK_MAX];
+        AttachSlot slots[ATTACH_SLOTS];
+} WorkerState;
+
+int worker_run(int channel_fd, const Options *options);

@@ -1,0 +1,494 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * The bundle's config.json. The caller has written it for the runtime; we read it to know where the container is meant
+ * to live, and now and then change two things: the cgroup's path, and annotations that the runtime turns into
+ * properties of the scope it makes. Everything else comes back as it was: the order of members, 64-bit numbers of
+ * either sign, doubles digit by digit, all text.
+ *
+ * This is the only file that knows the JSON library. What that library would silently alter makes a file "broken" here
+ * before the library sees it: whole numbers beyond 64 bits, NaN, names in apostrophes, a NUL within a string (names end
+ * there). So does nesting that no bundle has. A broken file is not an error: it stays what it is, and the container
+ * goes without our changes.
+ *
+ * The file is never written in place, and a new one is never readable for more people than the old one was: the
+ * environment in it may hold passwords.
+ *
+ * Property values are GVariant text, which has two readers. runc's knows escapes everywhere; crun's takes a single
+ * string literally up to the first apostrophe and knows escapes in lists only. bundle_quote() and bundle_quote_list()
+ * write what both understand.
+ */
+
+#include <assert.h>
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <json-c/json.h>
+#include <limits.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "io/bundle.h"
+
+#define CONFIG_NAME "config.json"
+#define CONFIG_NEW ".config.json.new"
+#define CONFIG_MAX ((size_t)16 * 1024 * 1024)
+#define CONFIG_DEPTH 128
+#define PROPERTY_PREFIX "org.systemd.property."
+#define REPLACEMENT "\xef\xbf\xbd" /* U+FFFD */
+#define APOSTROPHE "\xe2\x80\x99"  /* U+2019 */
+
+struct Bundle {
+        int dir_fd;
+        struct stat st;
+        struct json_object *config;
+};
+
+/* A whole number from @text on that does not fit into 64 bits; the library would quietly take the nearest that does. */
+static bool number_is_too_large(const char *text, size_t n) {
+        char digits[24] = { 0 };
+        size_t size = 0;
+        char *end;
+
+        while (size < n && (isalnum((unsigned char)text[size]) || strchr("+-.", text[size])))
+                size++;
+        for (size_t i = 0; i < size; i++)
+                if (text[i] == '.' || text[i] == 'e' || text[i] == 'E')
+                        return false;
+        if (size >= sizeof digits)
+                return true;
+        memcpy(digits, text, size);
+        errno = 0;
+        if (digits[0] == '-')
+                (void)strtoll(digits, &end, 10);
+        else
+                (void)strtoull(digits, &end, 10);
+        return errno == ERANGE;
+}
+
+static const char *find_trap_in_string(const char *text, size_t n, size_t *at) {
+        for (size_t i = *at + 1; i < n; i++) {
+                if (text[i] == '"') {
+                        *at = i;
+                        return NULL;
+                }
+                if (text[i] != '\\')
+                        continue;
+                if (n - i >= 6 && memcmp(text + i, "\\u0000", 6) == 0)
+                        return "NUL in a string";
+                i++;
+        }
+        *at = n;
+        return NULL;
+}
+
+/* Says what of @text would not survive being read and written; NULL if nothing. */
+static const char *find_trap(const char *text, size_t n) {
+        bool in_number = false;
+
+        if (memchr(text, 0, n))
+                return "NUL byte";
+        for (size_t i = 0; i < n; i++) {
+                bool digit = isdigit((unsigned char)text[i]) || text[i] == '-';
+
+                if (text[i] == '"') {
+                        const char *why = find_trap_in_string(text, n, &i);
+
+                        if (why)
+                                return why;
+                } else if (strchr("NI'", text[i]))
+                        return "NaN, Infinity or an apostrophe"; /* which the library takes for a quote */
+                else if (digit && !in_number && number_is_too_large(text + i, n - i))
+                        return "number too large";
+                in_number = isalnum((unsigned char)text[i]) || strchr("+-.", text[i]);
+        }
+        return NULL;
+}
+
+static bool is_object_or_absent(struct json_object *parent, const char *key) {
+        struct json_object *member;
+
+        return !json_object_object_get_ex(parent, key, &member) || !member ||
+               json_object_is_type(member, json_type_object);
+}
+
+static const char *find_flaw(struct json_object *config) {
+        if (!json_object_is_type(config, json_type_object))
+                return "not an object";
+        if (!is_object_or_absent(config, "linux"))
+                return "linux is not an object";
+        if (!is_object_or_absent(config, "annotations"))
+                return "annotations is not an object";
+        return NULL;
+}
+
+/* Returns NULL with *@ret_why set, or with *@ret_why NULL when memory ran out. @text has a NUL at @n. */
+static struct json_object *parse_config(const char *text, size_t n, const char **ret_why) {
+        struct json_object *config;
+        struct json_tokener *t;
+
+        *ret_why = find_trap(text, n);
+        if (*ret_why)
+                return NULL;
+        t = json_tokener_new_ex(CONFIG_DEPTH);
+        if (!t)
+                return NULL;
+        json_tokener_set_flags(t, JSON_TOKENER_STRICT);
+        config = json_tokener_parse_ex(
+                t, text, (int)n + 1); /* with the NUL, for the end of the text is to be seen */
+        if (!config)
+                *ret_why = json_tokener_get_error(t) == json_tokener_success
+                                   ? "not an object"
+                                   : json_tokener_error_desc(json_tokener_get_error(t));
+        else
+                *ret_why = find_flaw(config);
+        json_tokener_free(t);
+
+        if (*ret_why && config) {
+                (void)json_object_put(config);
+                return NULL;
+        }
+        return config;
+}
+
+/**
+ * bundle_parse() - a config.json that is in memory already
+ * @text: must have a NUL at @n
+ * @ret_why: static text, set with BUNDLE_BROKEN
+ *
+ * What comes of it can be changed and formatted, but not saved.
+ *
+ * Return: 0, BUNDLE_BROKEN, or -ENOMEM.
+ */
+int bundle_parse(Bundle **ret, const char *text, size_t n, const char **ret_why) {
+        _cleanup_(bundle_freep) Bundle *b = NULL;
+        const char *why;
+
+        if (n > CONFIG_MAX) {
+                *ret_why = "too large";
+                return BUNDLE_BROKEN;
+        }
+        b = calloc(1, sizeof *b);
+        if (!b)
+                return fail(-ENOMEM);
+        b->dir_fd = -1;
+        b->config = parse_config(text, n, &why);
+        if (!b->config && !why)
+                return fail(-ENOMEM);
+        if (!b->config) {
+                *ret_why = why;
+                return BUNDLE_BROKEN;
+        }
+        *ret = TAKE_PTR(b);
+        return 0;
+}
+
+/**
+ * bundle_open() - read the config.json of a bundle
+ * @dir: the bundle; kept open for bundle_save()
+ * @ret_why: static text, set with BUNDLE_BROKEN
+ *
+ * Return: 0, BUNDLE_MISSING, BUNDLE_BROKEN, or a negative errno.
+ */
+int bundle_open(Bundle **ret, const char *dir, const char **ret_why) {
+        _cleanup_(bundle_freep) Bundle *b = NULL;
+        _cleanup_close_ int dir_fd = -1;
+        _cleanup_free_ char *text = NULL;
+        struct stat st;
+        size_t n;
+        int r;
+
+        dir_fd = fd_open_directory(dir);
+        if (dir_fd < 0)
+                return relay(dir_fd);
+        if (fstatat(dir_fd, CONFIG_NAME, &st, 0) < 0)
+                return errno == ENOENT ? BUNDLE_MISSING : fail(-errno);
+        if (!S_ISREG(st.st_mode) || st.st_size > (off_t)CONFIG_MAX) {
+                *ret_why = S_ISREG(st.st_mode) ? "too large" : "not a regular file";
+                return BUNDLE_BROKEN;
+        }
+
+        r = fd_read_file(dir_fd, CONFIG_NAME, CONFIG_MAX, &text, &n);
+        if (r < 0)
+                return relay(r);
+        r = bundle_parse(&b, text, n, ret_why);
+        if (r != 0)
+                return r < 0 ? relay(r) : r;
+        assert(b);
+        b->dir_fd = TAKE_FD(dir_fd);
+        b->st = st;
+        *ret = TAKE_PTR(b);
+        return 0;
+}
+
+/**
+ * bundle_free() - forget the bundle, and changes that were not saved
+ *
+ * Return: NULL.
+ */
+Bundle *bundle_free(Bundle *b) {
+        if (!b)
+                return NULL;
+        if (b->config)
+                (void)json_object_put(b->config);
+        cleanup_close(&b->dir_fd);
+        free(b);
+        return NULL;
+}
+
+static const char *get_string(const Bundle *b, const char *parent, const char *key) {
+        struct json_object *object, *member;
+
+        if (!json_object_object_get_ex(b->config, parent, &object) ||
+            !json_object_object_get_ex(object, key, &member) ||
+            !json_object_is_type(member, json_type_string))
+                return NULL;
+        return json_object_get_string(member);
+}
+
+/**
+ * bundle_cgroups_path() - linux.cgroupsPath
+ *
+ * Return: text that lives until that member is changed, or NULL if there is none.
+ */
+const char *bundle_cgroups_path(const Bundle *b) {
+        return get_string(b, "linux", "cgroupsPath");
+}
+
+/**
+ * bundle_annotation() - the value of one annotation
+ *
+ * Return: text that lives until that annotation is changed, or NULL if there is none.
+ */
+const char *bundle_annotation(const Bundle *b, const char *key) {
+        return get_string(b, "annotations", key);
+}
+
+static int add_member(struct json_object *object, const char *key, struct json_object *value) {
+        if (!value)
+                return fail(-ENOMEM);
+        if (json_object_object_add(object, key, value) < 0) {
+                (void)json_object_put(value);
+                return fail(-ENOMEM);
+        }
+        return 0;
+}
+
+static int set_string(Bundle *b, const char *parent, const char *key, const char *value) {
+        struct json_object *object;
+        int r;
+
+        if (!json_object_object_get_ex(b->config, parent, &object) || !object) {
+                object = json_object_new_object();
+                r = add_member(b->config, parent, object);
+                if (r < 0)
+                        return relay(r);
+        }
+        r = add_member(object, key, json_object_new_string(value));
+        return r < 0 ? relay(r) : 0;
+}
+
+/**
+ * bundle_set_cgroups_path() - change linux.cgroupsPath
+ * @path: valid UTF-8; copied
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int bundle_set_cgroups_path(Bundle *b, const char *path) {
+        int r;
+
+        r = set_string(b, "linux", "cgroupsPath", path);
+        return r < 0 ? relay(r) : 0;
+}
+
+/**
+ * bundle_annotate() - add an annotation
+ * @value: valid UTF-8; copied
+ * @replace: what to do if there is one of that name
+ *
+ * Return: 0, BUNDLE_KEPT, or -ENOMEM.
+ */
+int bundle_annotate(Bundle *b, const char *key, const char *value, bool replace) {
+        struct json_object *annotations, *present;
+        int r;
+
+        if (!replace && json_object_object_get_ex(b->config, "annotations", &annotations) &&
+            json_object_object_get_ex(annotations, key, &present) && present)
+                return BUNDLE_KEPT;
+        r = set_string(b, "annotations", key, value);
+        return r < 0 ? relay(r) : 0;
+}
+
+/**
+ * bundle_annotate_property() - add a property to the scope that the runtime will make
+ * @property: systemd's name of it, for example BindsTo
+ * @value: GVariant text: "true", "uint64 5", or from bundle_quote() and bundle_quote_list()
+ *
+ * One that the user or the caller has put there stays.
+ *
+ * Return: 0, BUNDLE_KEPT, -ENAMETOOLONG, or -ENOMEM.
+ */
+int bundle_annotate_property(Bundle *b, const char *property, const char *value) {
+        char key[sizeof PROPERTY_PREFIX + 128];
+        int n, r;
+
+        n = snprintf(key, sizeof key, PROPERTY_PREFIX "%s", property);
+        if (n < 0 || (size_t)n >= sizeof key)
+                return fail(-ENAMETOOLONG);
+        r = bundle_annotate(b, key, value, false);
+        return r < 0 ? relay(r) : r;
+}
+
+/**
+ * bundle_text() - the whole as JSON
+ *
+ * Return: text that lives until the next change, or NULL when memory ran out.
+ */
+const char *bundle_text(Bundle *b, size_t *ret_n) {
+        return json_object_to_json_string_length(
+                b->config, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE, ret_n);
+}
+
+/* @name takes over owner, group and mode of the file it is going to replace. */
+static int copy_rights(int dir_fd, const char *name, const struct stat *old) {
+        struct stat st;
+
+        if (fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+                return fail(-errno);
+        if ((st.st_uid != old->st_uid || st.st_gid != old->st_gid) &&
+            fchownat(dir_fd, name, old->st_uid, old->st_gid, AT_SYMLINK_NOFOLLOW) < 0)
+                return fail(-errno);
+        if (fchmodat(dir_fd, name, old->st_mode & 07777, 0) < 0)
+                return fail(-errno);
+        return 0;
+}
+
+/**
+ * bundle_save() - replace config.json, its owner and mode kept
+ *
+ * Only for what bundle_open() has opened. Whoever opens the file meanwhile gets the old or the new one, whole.
+ *
+ * Return: 0, or a negative errno with the old file still in place.
+ */
+int bundle_save(Bundle *b) {
+        const char *text;
+        size_t n;
+        int r;
+
+        text = bundle_text(b, &n);
+        if (!text)
+                return fail(-ENOMEM);
+        r = fd_write_file_atomic(b->dir_fd, CONFIG_NEW, text, n, 0600);
+        if (r < 0)
+                return relay(r);
+
+        r = copy_rights(b->dir_fd, CONFIG_NEW, &b->st);
+        if (r >= 0 && renameat(b->dir_fd, CONFIG_NEW, b->dir_fd, CONFIG_NAME) < 0)
+                r = fail(-errno);
+        if (r < 0) {
+                (void)unlinkat(b->dir_fd, CONFIG_NEW, 0); /* the first error is the one to tell */
+                return relay(r);
+        }
+        return 0;
+}
+
+static bool is_continuation(char c) {
+        return ((unsigned char)c & 0xc0) == 0x80;
+}
+
+/* Length of the UTF-8 sequence at @text, 0 if it is none: cut, overlong, a surrogate, beyond U+10FFFF. */
+static size_t utf8_length(const char *text) {
+        const unsigned char *u = (const unsigned char *)text;
+
+        if (u[0] < 0x80)
+                return 1;
+        if (u[0] >= 0xc2 && u[0] < 0xe0)
+                return is_continuation(text[1]) ? 2 : 0;
+        if (u[0] >= 0xe0 && u[0] < 0xf0) {
+                if (!is_continuation(text[1]) || !is_continuation(text[2]))
+                        return 0;
+                return (u[0] == 0xe0 && u[1] < 0xa0) || (u[0] == 0xed && u[1] >= 0xa0) ? 0 : 3;
+        }
+        if (u[0] >= 0xf0 && u[0] < 0xf5) {
+                if (!is_continuation(text[1]) || !is_continuation(text[2]) ||
+                    !is_continuation(text[3]))
+                        return 0;
+                return (u[0] == 0xf0 && u[1] < 0x90) || (u[0] == 0xf4 && u[1] >= 0x90) ? 0 : 4;
+        }
+        return 0;
+}
+
+/* Appends @text as a quoted word at @out, which has room for three bytes per byte and the quotes. */
+static char *append_quoted(char *out, const char *text, const char *apostrophe) {
+        *out++ = '\'';
+        while (*text) {
+                size_t n = utf8_length(text);
+
+                if (n == 0) {
+                        out = stpcpy(out, REPLACEMENT);
+                        text++;
+                } else if (*text == '\'') {
+                        out = stpcpy(out, apostrophe);
+                        text++;
+                } else {
+                        if (*text == '\\')
+                                *out++ = '\\';
+                        if (n == 1 && iscntrl((unsigned char)*text))
+                                *out++ = ' ';
+                        else
+                                out = mempcpy(out, text, n);
+                        text += n;
+                }
+        }
+        *out++ = '\'';
+        *out = 0;
+        return out;
+}
+
+/**
+ * bundle_quote() - one string as GVariant text, for people to read
+ *
+ * Control characters become blanks, what is not UTF-8 becomes U+FFFD, and an apostrophe its typographic form, since
+ * crun ends the string at the other one, escaped or not. crun also shows a backslash twice.
+ *
+ * Return: the text, the caller's to free; NULL when memory ran out.
+ */
+char *bundle_quote(const char *text) {
+        char *out = malloc(3 * strlen(text) + 3);
+
+        if (out)
+                (void)append_quoted(out, text, APOSTROPHE);
+        return out;
+}
+
+/**
+ * bundle_quote_list() - a list of strings, such as unit names, as GVariant text
+ * @words: at least one, then NULL
+ *
+ * Backslashes and apostrophes arrive as they are, with either runtime.
+ *
+ * Return: the text, the caller's to free; NULL when memory ran out.
+ */
+char *bundle_quote_list(const char *const *words) {
+        size_t size = 3;
+        char *list, *out;
+
+        for (size_t i = 0; words[i]; i++)
+                size += 3 * strlen(words[i]) + 4;
+        list = out = malloc(size);
+        if (!list)
+                return NULL;
+        *out++ = '[';
+        for (size_t i = 0; words[i]; i++) {
+                if (i > 0)
+                        out = stpcpy(out, ", ");
+                out = append_quoted(out, words[i], "\\'");
+        }
+        (void)stpcpy(out, "]");
+        return list;
+}

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* Control groups as files: where a process is, whose that is, nesting below it, and OOM kills. */
+
+#include <stdbool.h>
+#include <sys/types.h>
+#include <systemd/sd-event.h>
+
+#include "base/cleanup.h"
+
+bool cgroup_unified(const char **ret_root);
+int cgroup_own(pid_t pid, char **ret_path);
+int cgroup_in_unit(pid_t pid, const char *unit);
+int cgroup_delegated(const char *path);
+int cgroup_nest(const char *unit_path, const char *leaf, pid_t self);
+
+/* cgroup-oom.c */
+
+typedef struct CgroupOom CgroupOom;
+
+/* The target ran out of memory: called once. May be NULL, for those who only check. */
+typedef int (*CgroupOomHandler)(void *userdata);
+
+int cgroup_oom_new(CgroupOom **ret,
+                   sd_event *event,
+                   pid_t pid,
+                   bool fresh,
+                   CgroupOomHandler on_oom,
+                   void *userdata);
+int cgroup_oom_new_at(CgroupOom **ret,
+                      sd_event *event,
+                      const char *directory,
+                      bool fresh,
+                      CgroupOomHandler on_oom,
+                      void *userdata);
+bool cgroup_oom_check(CgroupOom *o);
+CgroupOom *cgroup_oom_free(CgroupOom *o);
+DEFINE_CLEANUP(CgroupOom, cgroup_oom_free)

@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * The fifos ctl and winsz in the bundle: a manager resizes the terminal through them and asks for
+ * the log file to be reopened.
+ *
+ * The keeper makes both and holds both ends of each: the reading end so that a manager's
+ * non-blocking open succeeds from the first moment, the writing end so that the last manager to
+ * close leaves no end of file behind that would be readable for ever. The worker reads, cuts lines
+ * and says what they mean; what comes of it (there may be no terminal yet) is not decided here.
+ *
+ * A line may arrive in pieces. The unfinished one lies in a CtlBuffer in the ring, where the next
+ * worker finds it. Nothing is ever written into a fifo: a resize does not travel through winsz as
+ * it does in the original, which therefore stops for good once nobody takes them out and 64 KiB of
+ * them have gathered.
+ */
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "io/control.h"
+#include "scopemon/protocol.h"
+
+#define CONTROL_READ_MAX 4096
+
+typedef struct ControlFifo {
+        Control *control;
+        sd_event_source *source;
+        CtlBuffer *buffer;
+        int (*parse)(const char *line, size_t n, CtlMsg *ret);
+} ControlFifo;
+
+struct Control {
+        const ControlHandler *handler;
+        void *userdata;
+        ControlFifo fifos[2];
+};
+
+static int make_fifo(int dir_fd, const char *name, int *ret_read, int *ret_write) {
+        _cleanup_close_ int read_fd = -1, write_fd = -1;
+
+        if (unlinkat(dir_fd, name, 0) < 0 && errno != ENOENT)
+                return fail(-errno);
+        if (mkfifoat(dir_fd, name, 0660) < 0)
+                return fail(-errno);
+        read_fd = openat(dir_fd, name, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW);
+        if (read_fd < 0)
+                return fail(-errno);
+        write_fd = openat(dir_fd, name, O_WRONLY | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW);
+        if (write_fd < 0)
+                return fail(-errno);
+
+        *ret_read = TAKE_FD(read_fd);
+        *ret_write = TAKE_FD(write_fd);
+        return 0;
+}
+
+/**
+ * control_make() - make the fifos ctl and winsz in a directory
+ * @fds: their ends, in the order of CONTROL_CTL_READ and its fellows; the caller's to close
+ *
+ * Whatever had one of the two names is removed first. Their mode is 0660 under the umask.
+ *
+ * Return: 0, or a negative errno; then a fifo may have been left behind, but no descriptor.
+ */
+int control_make(int dir_fd, int fds[_CONTROL_FD_MAX]) {
+        _cleanup_close_ int ctl_read = -1, ctl_write = -1;
+        int r;
+
+        r = make_fifo(dir_fd, SCOPEMON_CTL_FIFO, &ctl_read, &ctl_write);
+        if (r < 0)
+                return relay(r);
+        r = make_fifo(dir_fd, SCOPEMON_WINSZ_FIFO, &fds[CONTROL_WINSZ_READ],
+                      &fds[CONTROL_WINSZ_WRITE]);
+        if (r < 0)
+                return relay(r);
+
+        fds[CONTROL_CTL_READ] = TAKE_FD(ctl_read);
+        fds[CONTROL_CTL_WRITE] = TAKE_FD(ctl_write);
+        return 0;
+}
+
+static int handle_line(ControlFifo *fifo, const char *line, size_t n) {
+        const ControlHandler *handler = fifo->control->handler;
+        void *userdata = fifo->control->userdata;
+        CtlMsg message;
+        int answer;
+
+        answer = fifo->parse(line, n, &message);
+        if (answer != 0)
+                return handler->on_bad(userdata, line, n, answer);
+        switch (message.type) {
+        case CTLMSG_RESIZE:
+                return handler->on_resize(userdata, message.rows, message.columns);
+        case CTLMSG_REOPEN:
+                return handler->on_reopen(userdata);
+        }
+        return 0;
+}
+
+static int control_on_readable(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
+        ControlFifo *fifo = userdata;
+        Control *c = fifo->control;
+        char buf[CONTROL_READ_MAX];
+        const char *data = buf, *line;
+        size_t left, n_line;
+        ssize_t n;
+        int r;
+
+        n = c->handler->read(c->userdata, fd, buf, sizeof buf);
+        if (n < 0)
+                return n == -EAGAIN || n == -EINTR ? 0 : relay((int)n);
+        if (n == 0) { /* only if the keeper has given up its writing end */
+                (void)sd_event_source_set_enabled(source, SD_EVENT_OFF);
+                return 0;
+        }
+
+        left = (size_t)n;
+        while (ctlmsg_next_line(fifo->buffer, &data, &left, &line, &n_line)) {
+                r = handle_line(fifo, line, n_line);
+                if (r < 0)
+                        return relay(r);
+        }
+        return 0;
+}
+
+static int fifo_watch(ControlFifo *fifo, sd_event *event, int fd) {
+        int r;
+
+        if (fd < 0)
+                return 0;
+        r = sd_event_add_io(event, &fifo->source, fd, EPOLLIN, control_on_readable, fifo);
+        return r < 0 ? fail(r) : 0;
+}
+
+/**
+ * control_new() - listen to the two fifos
+ * @fds: reading ends of ctl and winsz, borrowed; -1 for none
+ * @state: their unfinished lines, kept by the caller; all zero is none
+ * @handler: must outlive the object, and must not free it
+ *
+ * Return: 0 or a negative errno.
+ */
+int control_new(Control **ret,
+                sd_event *event,
+                const int fds[2],
+                CtlBuffer state[2],
+                const ControlHandler *handler,
+                void *userdata) {
+        _cleanup_(control_freep) Control *c = NULL;
+        int r;
+
+        c = calloc(1, sizeof *c);
+        if (!c)
+                return fail(-ENOMEM);
+        c->handler = handler;
+        c->userdata = userdata;
+        c->fifos[0] = (ControlFifo){ .control = c, .buffer = &state[0], .parse = ctlmsg_parse };
+        c->fifos[1] =
+                (ControlFifo){ .control = c, .buffer = &state[1], .parse = ctlmsg_parse_winsz };
+
+        for (size_t i = 0; i < ELEMENTS(c->fifos); i++) {
+                r = fifo_watch(&c->fifos[i], event, fds[i]);
+                if (r < 0)
+                        return relay(r);
+        }
+        *ret = TAKE_PTR(c);
+        return 0;
+}
+
+/**
+ * control_free() - stop listening; the fifos stay open
+ *
+ * Return: NULL.
+ */
+Control *control_free(Control *c) {
+        if (!c)
+                return NULL;
+        for (size_t i = 0; i < ELEMENTS(c->fifos); i++)
+                c->fifos[i].source = sd_event_source_disable_unref(c->fifos[i].source);
+        free(c);
+        return NULL;
+}

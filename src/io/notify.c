@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * The sd_notify relay. Podman mounts <bundle>/notify into the container, the container writes
+ * datagrams to notify.sock in it, and those lines that may pass reach the service manager.
+ *
+ * The keeper binds the socket and is also the one who sends, so that systemd sees the monitor's
+ * pid. What the container sends is received and filtered by the worker. The keeper filters again
+ * what it gets from the worker before it calls notify_send(): here nothing is checked.
+ *
+ * Datagrams are received together with whatever descriptors they carry, which are closed at once: a
+ * sender that waits for its barrier descriptor to be closed (systemd-notify does) goes on, and
+ * nobody can leave descriptors with us. One datagram per wake-up: a container that floods the
+ * socket delays nobody. One that is longer than NOTIFY_MAX is dropped whole, as service managers
+ * do.
+ */
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "io/notify.h"
+#include "wire/notifymsg.h"
+
+static_assert(NOTIFY_MAX == NOTIFYMSG_MAX, "what is received can be filtered");
+
+struct Notify {
+        const NotifyHandler *handler;
+        void *userdata;
+        sd_event_source *source;
+};
+
+/**
+ * notify_listen() - bind <bundle>/notify/notify.sock
+ * @bundle_fd: the bundle; the directory notify in it is the caller's to make
+ * @ret_fd: non-blocking; the caller's to close
+ *
+ * A stale socket is replaced. Everybody may write to it, since the container's user is anybody.
+ *
+ * Return: 0 or a negative errno.
+ */
+int notify_listen(int bundle_fd, int *ret_fd) {
+        _cleanup_close_ int dir_fd = -1, fd = -1;
+        int r;
+
+        dir_fd = openat(bundle_fd, "notify", O_PATH | O_DIRECTORY | O_CLOEXEC);
+        if (dir_fd < 0)
+                return fail(-errno);
+        fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+        if (fd < 0)
+                return fail(-errno);
+        if (fchmod(fd, 0777) < 0)
+                return fail(-errno);
+        r = fd_bind_at(fd, dir_fd, "notify.sock");
+        if (r < 0)
+                return relay(r);
+        if (fchmodat(dir_fd, "notify.sock", 0777, 0) < 0) /* bind() has applied the umask */
+                return fail(-errno);
+
+        *ret_fd = TAKE_FD(fd);
+        return 0;
+}
+
+/**
+ * notify_send() - pass a message on to the service manager, without waiting
+ * @path: its socket; a leading '@' stands for the abstract name space
+ *
+ * Return: 0, or a negative errno: -EAGAIN if the manager's queue is full, -ENAMETOOLONG for a path
+ * of more than 107 bytes.
+ */
+int notify_send(const char *path, const char *data, size_t n) {
+        _cleanup_close_ int fd = -1;
+        struct sockaddr_un address;
+        socklen_t size;
+        ssize_t sent;
+        int r;
+
+        r = fd_unix_address(path, &address, &size);
+        if (r < 0)
+                return relay(r);
+        fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+        if (fd < 0)
+                return fail(-errno);
+        do
+                sent = sendto(fd, data, n, MSG_DONTWAIT | MSG_NOSIGNAL,
+                              (const struct sockaddr *)&address, size);
+        while (sent < 0 && errno == EINTR);
+        return sent < 0 ? fail(-errno) : 0;
+}
+
+/* Closes the descriptors a message carries. */
+static void drop_descriptors(struct msghdr *message) {
+        for (struct cmsghdr *h = CMSG_FIRSTHDR(message); h; h = CMSG_NXTHDR(message, h)) {
+                int *fds = (int *)CMSG_DATA(h);
+
+                if (h->cmsg_level == SOL_SOCKET && h->cmsg_type == SCM_RIGHTS)
+                        fd_close_many(fds, (h->cmsg_len - CMSG_LEN(0)) / sizeof *fds);
+        }
+}
+
+static int notify_on_message(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
+        Notify *n = userdata;
+        char data[NOTIFY_MAX];
+        union {
+                struct cmsghdr align;
+                char space[CMSG_SPACE(FD_MESSAGE_MAX * sizeof(int))];
+        } control;
+        struct iovec iov = { .iov_base = data, .iov_len = sizeof data };
+        struct msghdr message = { .msg_iov = &iov,
+                                  .msg_iovlen = 1,
+                                  .msg_control = &control,
+                                  .msg_controllen = sizeof control };
+        ssize_t size;
+        size_t passed;
+
+        size = recvmsg(fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+        if (size < 0)
+                return errno == EAGAIN || errno == EINTR ? 0 : fail(-errno);
+        drop_descriptors(&message);
+        if (message.msg_flags & MSG_TRUNC)
+                return 0;
+
+        passed = notifymsg_filter(data, (size_t)size, data);
+        return passed > 0 ? n->handler->on_message(n->userdata, data, passed) : 0;
+}
+
+/**
+ * notify_new() - receive what the container says
+ * @fd: of notify_listen(), borrowed
+ * @handler: must outlive the object
+ *
+ * Return: 0 or a negative errno.
+ */
+int notify_new(Notify **ret,
+               sd_event *event,
+               int fd,
+               const NotifyHandler *handler,
+               void *userdata) {
+        _cleanup_(notify_freep) Notify *n = NULL;
+        int r;
+
+        n = calloc(1, sizeof *n);
+        if (!n)
+                return fail(-ENOMEM);
+        n->handler = handler;
+        n->userdata = userdata;
+        r = sd_event_add_io(event, &n->source, fd, EPOLLIN, notify_on_message, n);
+        if (r < 0)
+                return fail(r);
+        *ret = TAKE_PTR(n);
+        return 0;
+}
+
+/**
+ * notify_free() - stop receiving; the socket stays open
+ *
+ * Return: NULL.
+ */
+Notify *notify_free(Notify *n) {
+        if (!n)
+                return NULL;
+        n->source = sd_event_source_disable_unref(n->source);
+        free(n);
+        return NULL;
+}

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* The sd_notify relay: the keeper binds and sends, the worker receives and filters. */
+
+#include <stddef.h>
+#include <systemd/sd-event.h>
+
+#include "base/cleanup.h"
+
+#define NOTIFY_MAX 32768 /* bytes of a datagram */
+
+typedef struct Notify Notify;
+
+typedef struct NotifyHandler {
+        /* What may pass; never empty. */
+        int (*on_message)(void *userdata, const char *data, size_t n);
+} NotifyHandler;
+
+int notify_listen(int bundle_fd, int *ret_fd);
+int notify_send(const char *path, const char *data, size_t n);
+
+int notify_new(Notify **ret, sd_event *event, int fd, const NotifyHandler *handler, void *userdata);
+Notify *notify_free(Notify *n);
+DEFINE_CLEANUP(Notify, notify_free)

@@ -1,0 +1,470 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * The ring: one memfd, mapped by keeper and worker, that holds what must outlive a worker.
+ *
+ *     | header | state of the modules | input | stdout, RING_STREAM_SIZE | stderr, RING_STREAM_SIZE |
+ *
+ * Positions count the bytes of a stream from its beginning and never go back; the memory of each stream is mapped
+ * twice in a row, so any window of it is contiguous. When all of a stream has been taken, writing starts again at the
+ * first page ("origin"): a quiet container touches one page, whatever it has printed in its life.
+ *
+ * No byte is lost when the worker is killed, not even between the kernel's copy in read() and the store of the new
+ * position. Before each read the worker notes what it is about to do (a Note: where the bytes go, and how many bytes
+ * all its reads have returned so far). The keeper later takes the true number of bytes read from the zombie's
+ * /proc/PID/io; the difference is what the last read has brought (ring_recover()). The note is replaced by one store
+ * of its index, so a half-written one is never seen. For the sum to be right EVERY read() of the worker goes through
+ * here, and sd-event must not read on its behalf: no timers, signals or inotify of its own in the worker.
+ *
+ * The worker may have been taken over by what it parsed. Whoever maps the ring treats every number in it as hostile:
+ * window and space are computed from checked values.
+ */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "base/fd.h"
+#include "io/ring.h"
+
+#define RING_MAGIC 0x73636f70U
+#define PAGE_SIZE 4096U
+
+typedef enum NoteKind {
+        NOTE_NONE,
+        NOTE_STREAM, /* index is the stream */
+        NOTE_INPUT,
+        NOTE_OTHER,
+        _NOTE_MAX,
+} NoteKind;
+
+typedef struct Note {
+        uint32_t kind;
+        uint32_t index;
+        uint64_t before; /* position the bytes go to */
+        uint64_t limit;  /* bytes asked for */
+        uint64_t total;  /* bytes all reads have returned until now */
+} Note;
+
+typedef struct StreamState {
+        uint64_t head;   /* bytes read so far */
+        uint64_t tail;   /* bytes nobody needs any more */
+        uint64_t origin; /* position that lies at the first byte of the memory */
+} StreamState;
+
+typedef struct Header {
+        uint32_t magic;
+        atomic_uint note; /* the one of the two notes that holds */
+        Note notes[2];
+        StreamState streams[_STREAM_MAX];
+} Header;
+
+struct Ring {
+        int fd;
+        size_t n_state, n_front; /* bytes before the streams */
+        char *front;
+        char *streams[_STREAM_MAX];
+        uint64_t total;       /* the worker's: bytes its reads have returned */
+        uint64_t highest[_STREAM_MAX]; /* most memory used since the last trim */
+};
+
+static Header *header_of(const Ring *ring) {
+        return (Header *)(void *)ring->front;
+}
+
+static size_t page_align(size_t size) {
+        return (size + PAGE_SIZE - 1) & ~(size_t)(PAGE_SIZE - 1);
+}
+
+static size_t ring_size(const Ring *ring) {
+        return ring->n_front + (size_t)_STREAM_MAX * RING_STREAM_SIZE;
+}
+
+static int map_stream(Ring *ring, StreamId id) {
+        off_t offset = (off_t)(ring->n_front + (size_t)id * RING_STREAM_SIZE);
+        char *p;
+
+        p = mmap(NULL, (size_t)2 * RING_STREAM_SIZE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (p == MAP_FAILED)
+                return fail(-errno);
+        ring->streams[id] = p;
+        for (size_t i = 0; i < 2; i++)
+                if (mmap(p + i * RING_STREAM_SIZE, RING_STREAM_SIZE, PROT_READ | PROT_WRITE,
+                         MAP_SHARED | MAP_FIXED, ring->fd, offset) == MAP_FAILED)
+                        return fail(-errno);
+        return 0;
+}
+
+static int map_all(Ring *ring) {
+        char *p;
+        int r;
+
+        p = mmap(NULL, ring->n_front, PROT_READ | PROT_WRITE, MAP_SHARED, ring->fd, 0);
+        if (p == MAP_FAILED)
+                return fail(-errno);
+        ring->front = p;
+        for (StreamId id = 0; id < _STREAM_MAX; id++) {
+                r = map_stream(ring, id);
+                if (r < 0)
+                        return relay(r);
+        }
+        return 0;
+}
+
+static int ring_allocate(Ring **ret, size_t n_state) {
+        Ring *ring;
+
+        ring = calloc(1, sizeof *ring);
+        if (!ring)
+                return fail(-ENOMEM);
+        ring->fd = -1;
+        ring->n_state = page_align(sizeof(Header) + n_state);
+        ring->n_front = ring->n_state + page_align(sizeof(RingInput));
+        *ret = ring;
+        return 0;
+}
+
+/**
+ * ring_new() - make a ring and map it
+ * @n_state: bytes that ring_state() gives to the modules, zeroed
+ *
+ * Return: 0 or a negative errno.
+ */
+int ring_new(Ring **ret, size_t n_state) {
+        _cleanup_(ring_freep) Ring *ring = NULL;
+        int r;
+
+        r = ring_allocate(&ring, n_state);
+        if (r < 0)
+                return relay(r);
+        ring->fd = memfd_create("scopemon-ring", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+        if (ring->fd < 0)
+                return fail(-errno);
+        if (ftruncate(ring->fd, (off_t)ring_size(ring)) < 0 ||
+            fcntl(ring->fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
+                return fail(-errno);
+        r = map_all(ring);
+        if (r < 0)
+                return relay(r);
+
+        header_of(ring)->magic = RING_MAGIC;
+        *ret = TAKE_PTR(ring);
+        return 0;
+}
+
+/**
+ * ring_map() - map a ring that exists
+ * @fd: adopted, also on failure
+ * @n_state: as it was made with
+ *
+ * Return: 0, or a negative errno: -EBADMSG if @fd is no ring of this size and form.
+ */
+int ring_map(Ring **ret, int fd, size_t n_state) {
+        _cleanup_(ring_freep) Ring *ring = NULL;
+        struct stat st;
+        int r, seals;
+
+        r = ring_allocate(&ring, n_state);
+        if (r < 0) {
+                (void)close(fd);
+                return relay(r);
+        }
+        ring->fd = fd;
+        seals = fcntl(fd, F_GET_SEALS);
+        if (seals < 0 || fstat(fd, &st) < 0)
+                return fail(-errno);
+        if (!(seals & F_SEAL_SHRINK) || (size_t)st.st_size != ring_size(ring))
+                return fail(-EBADMSG);
+        r = map_all(ring);
+        if (r < 0)
+                return relay(r);
+        if (header_of(ring)->magic != RING_MAGIC)
+                return fail(-EBADMSG);
+
+        *ret = TAKE_PTR(ring);
+        return 0;
+}
+
+/**
+ * ring_free() - unmap and close; the memory lives on where it is mapped elsewhere
+ *
+ * Return: NULL.
+ */
+Ring *ring_free(Ring *ring) {
+        if (!ring)
+                return NULL;
+        for (StreamId id = 0; id < _STREAM_MAX; id++)
+                if (ring->streams[id])
+                        (void)munmap(ring->streams[id], (size_t)2 * RING_STREAM_SIZE);
+        if (ring->front)
+                (void)munmap(ring->front, ring->n_front);
+        if (ring->fd >= 0)
+                (void)close(ring->fd);
+        free(ring);
+        return NULL;
+}
+
+/**
+ * ring_fd() - the memfd, borrowed
+ */
+int ring_fd(const Ring *ring) {
+        return ring->fd;
+}
+
+/**
+ * ring_state() - memory for the modules' own state, zero at first
+ *
+ * What a former worker left there is not to be trusted.
+ */
+void *ring_state(Ring *ring) {
+        return ring->front + sizeof(Header);
+}
+
+/**
+ * ring_input() - the packet on its way to stdin
+ */
+RingInput *ring_input(Ring *ring) {
+        return (RingInput *)(void *)(ring->front + ring->n_state);
+}
+
+static uint64_t digits_after(const char *text, const char *key) {
+        const char *p = strstr(text, key);
+        uint64_t value = 0;
+
+        for (p = p ? p + strlen(key) : ""; *p >= '0' && *p <= '9'; p++)
+                value = value * 10 + (uint64_t)(*p - '0');
+        return value;
+}
+
+/**
+ * ring_begin() - start counting this process's reads
+ *
+ * To be called by a worker before its first ring_read_*(), when nothing else reads any more.
+ *
+ * Return: 0 or a negative errno.
+ */
+int ring_begin(Ring *ring) {
+        _cleanup_close_ int fd = -1;
+        char text[512];
+        ssize_t n;
+
+        fd = open("/proc/self/io", O_RDONLY | O_CLOEXEC);
+        if (fd < 0)
+                return fail(-errno);
+        n = read(fd, text, sizeof text - 1);
+        if (n < 0)
+                return fail(-errno);
+        text[n] = 0;
+        ring->total = digits_after(text, "rchar: ") + (uint64_t)n; /* this read counts from now on */
+        return 0;
+}
+
+static void note(Ring *ring, NoteKind kind, uint32_t index, uint64_t before, uint64_t limit) {
+        Header *h = header_of(ring);
+        unsigned next = !(atomic_load_explicit(&h->note, memory_order_relaxed) & 1U);
+
+        h->notes[next] = (Note){ .kind = kind,
+                                 .index = index,
+                                 .before = before,
+                                 .limit = limit,
+                                 .total = ring->total };
+        atomic_store_explicit(&h->note, next, memory_order_release);
+        atomic_signal_fence(memory_order_seq_cst);
+}
+
+static ssize_t counted_read(Ring *ring, int fd, void *buf, size_t size) {
+        ssize_t n;
+
+        do
+                n = read(fd, buf, size);
+        while (n < 0 && errno == EINTR);
+        if (n < 0)
+                return -errno; /* EAGAIN and EIO are everyday answers, not errors to trace */
+        ring->total += (uint64_t)n;
+        return n;
+}
+
+/* Head and tail as far as they can be believed. */
+static StreamState checked(const Ring *ring, StreamId id) {
+        StreamState s = header_of(ring)->streams[id];
+
+        if (s.tail > s.head)
+                s.tail = s.head;
+        if (s.head - s.tail > RING_STREAM_SIZE)
+                s.tail = s.head - RING_STREAM_SIZE;
+        return s;
+}
+
+static char *place(const Ring *ring, StreamId id, const StreamState *s, uint64_t position) {
+        return ring->streams[id] + ((position - s->origin) & (RING_STREAM_SIZE - 1));
+}
+
+/**
+ * ring_head() - bytes of a stream read so far
+ */
+uint64_t ring_head(const Ring *ring, StreamId id) {
+        return header_of(ring)->streams[id].head;
+}
+
+/**
+ * ring_space() - bytes of a stream that can be read before others have been taken
+ */
+size_t ring_space(const Ring *ring, StreamId id) {
+        StreamState s = checked(ring, id);
+
+        return RING_STREAM_SIZE - (size_t)(s.head - s.tail);
+}
+
+/**
+ * ring_window() - what is there of a stream from @from on
+ *
+ * A position before what is still kept, or behind the end, is moved to the nearest there is.
+ */
+Window ring_window(const Ring *ring, StreamId id, uint64_t from) {
+        StreamState s = checked(ring, id);
+
+        if (from < s.tail)
+                from = s.tail;
+        if (from > s.head)
+                from = s.head;
+        return (Window){ .data = place(ring, id, &s, from), .from = from, .to = s.head };
+}
+
+/**
+ * ring_read_stream() - one read from the container
+ * @ret_full: whether the read brought all that was asked for, so that more may be waiting
+ *
+ * Return: bytes read, 0 at end of file, -ENOBUFS if there is no space, or another negative errno.
+ */
+ssize_t ring_read_stream(Ring *ring, StreamId id, int fd, bool *ret_full) {
+        StreamState s = checked(ring, id);
+        size_t size = RING_STREAM_SIZE - (size_t)(s.head - s.tail), used;
+        ssize_t n;
+
+        if (size == 0)
+                return -ENOBUFS;
+        if (size > RING_READ_SIZE)
+                size = RING_READ_SIZE;
+
+        note(ring, NOTE_STREAM, (uint32_t)id, s.head, size);
+        n = counted_read(ring, fd, place(ring, id, &s, s.head), size);
+        if (n < 0)
+                return n;
+
+        header_of(ring)->streams[id].head = s.head + (uint64_t)n;
+        used = (size_t)(s.head - s.origin) + (size_t)n;
+        if (used > ring->highest[id])
+                ring->highest[id] = used;
+        *ret_full = (size_t)n == size;
+        return n;
+}
+
+/**
+ * ring_read_input() - one packet from a client, into ring_input()
+ *
+ * The former packet must have been written out.
+ *
+ * Return: bytes read, 0 at end of file or for an empty packet, or a negative errno.
+ */
+ssize_t ring_read_input(Ring *ring, uint32_t slot, int fd) {
+        RingInput *input = ring_input(ring);
+        ssize_t n;
+
+        note(ring, NOTE_INPUT, slot, 0, RING_INPUT_SIZE);
+        input->to = 0; /* first, so that a death in between does not send the old packet again */
+        atomic_signal_fence(memory_order_seq_cst);
+        input->from = 0;
+        input->slot = slot;
+        atomic_signal_fence(memory_order_seq_cst);
+        n = counted_read(ring, fd, input->data, RING_INPUT_SIZE);
+        if (n > 0)
+                input->to = (uint32_t)n;
+        return n;
+}
+
+/**
+ * ring_read_other() - any other read of the worker
+ *
+ * Return: bytes read, 0 at end of file, or a negative errno.
+ */
+ssize_t ring_read_other(Ring *ring, int fd, void *buf, size_t n) {
+        note(ring, NOTE_OTHER, 0, 0, n);
+        return counted_read(ring, fd, buf, n);
+}
+
+/**
+ * ring_recover() - account for the last read of a worker that has died
+ * @n_read: bytes its reads have returned in its life, from its /proc/PID/io
+ *
+ * Return: 0, or -EBADMSG if what it noted cannot be true; then what its last read has brought is lost.
+ */
+int ring_recover(Ring *ring, uint64_t n_read) {
+        Header *h = header_of(ring);
+        Note n = h->notes[atomic_load_explicit(&h->note, memory_order_acquire) & 1U];
+        RingInput *input = ring_input(ring);
+        uint64_t brought;
+
+        if (n.kind == NOTE_NONE || n.kind == NOTE_OTHER)
+                return 0;
+        if (n_read < n.total || n_read - n.total > n.limit || n.limit > RING_READ_SIZE)
+                return fail(-EBADMSG);
+        brought = n_read - n.total;
+
+        if (n.kind == NOTE_INPUT) {
+                if (brought > RING_INPUT_SIZE)
+                        return fail(-EBADMSG);
+                if (input->to == 0) {
+                        input->from = 0;
+                        input->to = (uint32_t)brought;
+                }
+                return 0;
+        }
+        if (n.kind != NOTE_STREAM || n.index >= _STREAM_MAX)
+                return fail(-EBADMSG);
+        h->streams[n.index].head = n.before + brought;
+        h->notes[0].kind = h->notes[1].kind = NOTE_NONE; /* the next worker counts anew */
+        return 0;
+}
+
+/**
+ * ring_release() - bytes before @upto are needed by nobody
+ */
+void ring_release(Ring *ring, StreamId id, uint64_t upto) {
+        StreamState *s = &header_of(ring)->streams[id];
+
+        if (upto > s->head)
+                upto = s->head;
+        if (upto > s->tail)
+                s->tail = upto;
+        atomic_signal_fence(memory_order_seq_cst);
+        if (s->tail == s->head && s->origin != s->head)
+                s->origin = s->head; /* nothing lies anywhere: begin at the first page again */
+}
+
+/**
+ * ring_is_large() - has more memory been used than an idle container should keep?
+ */
+bool ring_is_large(const Ring *ring) {
+        for (StreamId id = 0; id < _STREAM_MAX; id++)
+                if (ring->highest[id] > PAGE_SIZE)
+                        return true;
+        return false;
+}
+
+/**
+ * ring_trim() - give back the memory of streams that hold nothing
+ */
+void ring_trim(Ring *ring) {
+        for (StreamId id = 0; id < _STREAM_MAX; id++) {
+                StreamState s = checked(ring, id);
+
+                if (s.head != s.tail || ring->highest[id] <= PAGE_SIZE)
+                        continue;
+                (void)madvise(ring->streams[id], RING_STREAM_SIZE, MADV_REMOVE); /* or it is kept */
+                ring->highest[id] = 0;
+        }
+}

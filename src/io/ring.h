@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* Output not yet written, and all else the next worker must know. Outlives the worker. */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/stream.h"
+
+#define RING_STREAM_SIZE (256U * 1024U) /* bytes kept of each stream at most */
+#define RING_READ_SIZE (64U * 1024U)    /* bytes asked for in one read: what a pipe holds */
+#define RING_INPUT_SIZE (32U * 1024U)   /* one packet of input */
+
+typedef struct Ring Ring;
+
+/* A packet from a client on its way to the target's stdin: bytes [from, to) of data. */
+typedef struct RingInput {
+        uint32_t from, to;
+        uint32_t slot;
+        char data[RING_INPUT_SIZE];
+} RingInput;
+
+int ring_new(Ring **ret, size_t n_state);
+int ring_map(Ring **ret, int fd, size_t n_state);
+Ring *ring_free(Ring *ring);
+
+#include "base/cleanup.h"
+DEFINE_CLEANUP(Ring, ring_free)
+
+int ring_fd(const Ring *ring);
+void *ring_state(Ring *ring);
+
+int ring_begin(Ring *ring);
+ssize_t ring_read_stream(Ring *ring, StreamId id, int fd, bool *ret_full);
+ssize_t ring_read_input(Ring *ring, uint32_t slot, int fd);
+ssize_t ring_read_other(Ring *ring, int fd, void *buf, size_t n);
+int ring_recover(Ring *ring, uint64_t n_read);
+
+RingInput *ring_input(Ring *ring);
+uint64_t ring_head(const Ring *ring, StreamId id);
+size_t ring_space(const Ring *ring, StreamId id);
+Window ring_window(const Ring *ring, StreamId id, uint64_t from);
+void ring_release(Ring *ring, StreamId id, uint64_t upto);
+bool ring_is_large(const Ring *ring);
+void ring_trim(Ring *ring);

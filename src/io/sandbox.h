@@ -1,0 +1,6 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* Our own system call filter. */
+
+int sandbox_enter(void);

@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * What the manager knows of a unit: all its properties in one call, of which a handful is kept. One call, since it
+ * stands in the way of a container's start, and since the answers then belong to the same moment.
+ *
+ * A property that is missing leaves its fact empty: scopes have no Type=, older managers no DelegateSubgroup=.
+ */
+
+#include <errno.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <systemd/sd-bus.h>
+
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "io/unit.h"
+#include "wire/unitname.h"
+
+typedef struct UnitProperty {
+        const char *name;
+        const char *type;
+        size_t offset;
+        size_t size;
+} UnitProperty;
+
+#define PROPERTY(name, type, field)                                                                \
+        { name, type, offsetof(UnitFacts, field), sizeof(((UnitFacts *)NULL)->field) }
+
+static const UnitProperty unit_properties[] = {
+        PROPERTY("ActiveState", "s", active_state),
+        PROPERTY("SubState", "s", sub_state),
+        PROPERTY("Type", "s", type),
+        PROPERTY("KillMode", "s", kill_mode),
+        PROPERTY("ControlGroup", "s", control_group),
+        PROPERTY("Delegate", "b", delegate),
+        PROPERTY("RemainAfterExit", "b", remain_after_exit),
+        PROPERTY("TimeoutStopUSec", "t", timeout_stop_usec),
+};
+
+static int read_basic(sd_bus_message *m, const UnitProperty *p, UnitFacts *f) {
+        char *field = (char *)f + p->offset;
+        uint64_t number;
+        const char *text;
+        int r, flag;
+
+        switch (p->type[0]) {
+        case 's':
+                r = sd_bus_message_read(m, "v", "s", &text);
+                if (r >= 0 && strlen(text) < p->size)
+                        memcpy(field, text, strlen(text) + 1);
+                break;
+        case 'b':
+                r = sd_bus_message_read(m, "v", "b", &flag);
+                if (r >= 0)
+                        *(bool *)field = flag;
+                break;
+        default:
+                r = sd_bus_message_read(m, "v", "t", &number);
+                if (r >= 0)
+                        memcpy(field, &number, sizeof number);
+                break;
+        }
+        return r < 0 ? fail(r) : 0;
+}
+
+/* ExecStart=: path, arguments, ignore-failure, begin and end in both clocks, pid, code, status */
+static int read_commands(sd_bus_message *m, bool *ret_starts_more) {
+        bool more = false;
+        int r;
+
+        r = sd_bus_message_enter_container(m, 'v', "a(sasbttttuii)");
+        if (r >= 0)
+                r = sd_bus_message_enter_container(m, 'a', "(sasbttttuii)");
+        while (r >= 0 && (r = sd_bus_message_enter_container(m, 'r', "sasbttttuii")) > 0) {
+                uint64_t begin = 0;
+
+                r = sd_bus_message_skip(m, "sasb");
+                if (r >= 0)
+                        r = sd_bus_message_read(m, "t", &begin);
+                if (r >= 0)
+                        r = sd_bus_message_skip(m, "tttuii");
+                if (r >= 0)
+                        r = sd_bus_message_exit_container(m);
+                more = more || begin == 0;
+        }
+        if (r >= 0)
+                r = sd_bus_message_exit_container(m);
+        if (r >= 0)
+                r = sd_bus_message_exit_container(m);
+        if (r < 0)
+                return fail(r);
+        *ret_starts_more = more;
+        return 0;
+}
+
+static int read_property(sd_bus_message *m, const char *name, UnitFacts *f) {
+        const char *text;
+        int r;
+
+        for (size_t i = 0; i < ELEMENTS(unit_properties); i++)
+                if (strcmp(unit_properties[i].name, name) == 0)
+                        return read_basic(m, &unit_properties[i], f);
+        if (strcmp(name, "ExecStart") == 0)
+                return read_commands(m, &f->starts_more);
+        if (strcmp(name, "DelegateSubgroup") == 0) {
+                r = sd_bus_message_read(m, "v", "s", &text);
+                if (r >= 0)
+                        f->subgroup = text[0] != 0;
+        } else {
+                r = sd_bus_message_skip(m, "v");
+        }
+        return r < 0 ? fail(r) : 0;
+}
+
+static int read_properties(sd_bus_message *m, UnitFacts *f) {
+        int r;
+
+        r = sd_bus_message_enter_container(m, 'a', "{sv}");
+        if (r < 0)
+                return fail(r);
+        while ((r = sd_bus_message_enter_container(m, 'e', "sv")) > 0) {
+                const char *name;
+
+                r = sd_bus_message_read(m, "s", &name);
+                if (r < 0)
+                        return fail(r);
+                r = read_property(m, name, f);
+                if (r < 0)
+                        return relay(r);
+                r = sd_bus_message_exit_container(m);
+                if (r < 0)
+                        return fail(r);
+        }
+        return r < 0 ? fail(r) : 0;
+}
+
+/**
+ * unit_facts() - ask a manager for a unit
+ * @bus: connection to it, from bus_open()
+ *
+ * Blocks until the answer is there, 25 s at most. A unit that the manager does not know is "inactive", not an error.
+ *
+ * Return: 0 or a negative errno.
+ */
+int unit_facts(sd_bus *bus, const char *unit, UnitFacts *ret) {
+        __attribute__((__cleanup__(sd_bus_message_unrefp))) sd_bus_message *reply = NULL;
+        char path[UNITNAME_OBJECT_SIZE];
+        UnitFacts facts = { 0 };
+        int r;
+
+        if (unitname_object_path(path, sizeof path, unit) != 0)
+                return fail(-EINVAL);
+        r = sd_bus_call_method(bus, "org.freedesktop.systemd1", path, "org.freedesktop.DBus.Properties",
+                               "GetAll", NULL, &reply, "s", "");
+        if (r < 0)
+                return fail(r);
+        r = read_properties(reply, &facts);
+        if (r < 0)
+                return relay(r);
+        *ret = facts;
+        return 0;
+}

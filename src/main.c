@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * The way in. Everything until the start byte happens in the process that the caller has started and may still be
+ * moving to another cgroup: nothing is forked and no socket is made before that byte has come. Then the launcher forks
+ * the keeper, leaves its pid where the caller will read it, and goes.
+ */
+
+#include <locale.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "base/parse.h"
+#include "base/process.h"
+#include "core/keeper.h"
+#include "core/launch.h"
+#include "core/options.h"
+#include "core/worker.h"
+
+/* A worker that replaces one that has died: same command line, one word more. */
+static int run_worker(int argc, char *argv[]) {
+        Options options = { 0 };
+        int channel, r;
+
+        r = parse_fd(argv[1] + strlen(WORKER_ARGUMENT), &channel);
+        if (r < 0)
+                return relay(r);
+        argv[1] = argv[0];
+        r = options_parse(argc - 1, argv + 1, &options);
+        if (r != 0)
+                return r;
+        r = options_check(&options);
+        if (r >= 0)
+                r = worker_run(channel, &options);
+        options_done(&options);
+        return r;
+}
+
+static int run_keeper(const Options *options, Origin *origin) {
+        _cleanup_(keeper_freep) Keeper *keeper = NULL;
+        int r;
+
+        r = launch_fork(options);
+        if (r != 0)
+                return r == LAUNCH_PARENT ? 0 : r;
+        r = launch_open_pipes(options, origin);
+        if (r < 0)
+                return relay(r);
+        r = keeper_new(&keeper, options, origin);
+        if (r >= 0)
+                r = keeper_start(keeper);
+        return r < 0 ? relay(r) : keeper_run(keeper);
+}
+
+int main(int argc, char *argv[], char *envp[]) {
+        Options options = { 0 };
+        Origin origin;
+        int r;
+
+        if (argc > 1 && strncmp(argv[1], WORKER_ARGUMENT, strlen(WORKER_ARGUMENT)) == 0)
+                return run_worker(argc, argv) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+
+        r = launch_note_origin(&origin, argc, argv, envp);
+        if (r < 0)
+                return EXIT_FAILURE;
+        (void)setlocale(LC_ALL, ""); /* of error texts */
+        (void)umask(022);
+
+        r = options_parse(argc, argv, &options);
+        if (r == 0)
+                r = options_check(&options);
+        if (r == 0)
+                r = launch_open_log(&options, &origin);
+        if (r == 0)
+                r = options_check_log(&options);
+        if (r == 0)
+                r = launch_wait(&options, &origin);
+        if (r == 0)
+                r = run_keeper(&options, &origin);
+
+        options_done(&options);
+        launch_done(&origin);
+        return r < 0 ? EXIT_FAILURE : r == OPTIONS_DONE ? EXIT_SUCCESS : r;
+}

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* Records between keeper and worker, one packet each on a SEQPACKET pair. */
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define CHANNEL_TEXT_MAX 32768U
+#define CHANNEL_RECORD_MAX (32U + CHANNEL_TEXT_MAX)
+
+typedef enum ChannelType {
+        CHANNEL_NONE,
+        /* keeper to worker */
+        CHANNEL_SETUP,   /* number: set of ChannelFd, one descriptor each in their order */
+        CHANNEL_CLIENT,  /* number: slot of a client of the worker before; its descriptor */
+        CHANNEL_CONSOLE, /* the terminal; its descriptor */
+        CHANNEL_RUN,     /* the container runs: output goes to the sinks from now on */
+        CHANNEL_LOGFILE, /* the new log file's descriptor; none, and number an errno, if there is no new one */
+        CHANNEL_DRAIN,   /* the target has ended: read what is there, flush, say so */
+        /* worker to keeper */
+        CHANNEL_READY,         /* set up and confined */
+        CHANNEL_CLIENT_NEW,    /* number: slot; its descriptor, for the keeper to keep */
+        CHANNEL_CLIENT_GONE,   /* number: slot */
+        CHANNEL_REOPEN,        /* a new log file is wanted */
+        CHANNEL_STDIN_CLOSED,  /* the target's stdin has ended, for good */
+        CHANNEL_NOTIFY,        /* text: filtered lines to send on */
+        CHANNEL_TROUBLE,       /* number: what (ChannelTrouble), value: errno, count: bytes lost; text: more */
+        CHANNEL_DRAINED,       /* all that could be read is in the sinks */
+        CHANNEL_DONE,          /* the clients have had everything too */
+        _CHANNEL_MAX,
+} ChannelType;
+
+/* What a worker is given at start, in the order of the descriptors in CHANNEL_SETUP. */
+typedef enum ChannelFd {
+        CHANNEL_FD_RING,
+        CHANNEL_FD_STDOUT,
+        CHANNEL_FD_STDERR,
+        CHANNEL_FD_STDIN,
+        CHANNEL_FD_CONSOLE,
+        CHANNEL_FD_LISTENER,
+        CHANNEL_FD_CTL,
+        CHANNEL_FD_WINSZ,
+        CHANNEL_FD_NOTIFY,
+        CHANNEL_FD_LOGFILE,
+        _CHANNEL_FD_MAX,
+} ChannelFd;
+
+typedef enum ChannelTrouble {
+        CHANNEL_TROUBLE_FILE,
+        CHANNEL_TROUBLE_JOURNAL,
+        CHANNEL_TROUBLE_CONTROL,
+        CHANNEL_TROUBLE_SANDBOX,
+        _CHANNEL_TROUBLE_MAX,
+} ChannelTrouble;
+
+typedef struct ChannelRecord {
+        ChannelType type;
+        uint32_t number;
+        int64_t value;
+        uint64_t count;
+        const char *text;
+        size_t n_text;
+} ChannelRecord;
+
+size_t channel_pack(char *out, size_t size, const ChannelRecord *record);
+int channel_unpack(const char *data, size_t n, ChannelRecord *ret);
+size_t channel_n_fds(const ChannelRecord *record);

@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* Which of a container's sd_notify() lines may reach the service manager. */
+
+#include <stddef.h>
+
+#define NOTIFYMSG_MAX 32768 /* longest datagram that is looked at */
+
+size_t notifymsg_filter(const char *in, size_t n, char *out);

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * The one record format of sync pipe and attach pipe: a JSON object with a number and perhaps a
+ * text, and a newline. Callers match it byte for byte, blanks included.
+ *
+ * A record is one packet, and callers read with a buffer of 4096 bytes: what is longer would reach
+ * them without its end and be no JSON at all. So the text is cut to fit, behind a whole escape and
+ * a whole character. Bytes that are no UTF-8 go out as they are; they count as one character each.
+ *
+ * No record may ever be longer than SYNCMSG_MAX, whatever a runtime has written to its stderr.
+ */
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "wire/syncmsg.h"
+
+#define ESCAPE_MAX 6 /* \u001f */
+
+static const char message_start[] = ", \"message\": \"", message_end[] = "\"", record_end[] = "}\n";
+
+#define RESERVED (sizeof message_end - 1 + sizeof record_end - 1)
+
+static bool is_continuation(const char *text,
+                            size_t n,
+                            size_t i,
+                            unsigned lowest,
+                            unsigned highest) {
+        unsigned char c;
+
+        if (i >= n)
+                return false;
+        c = (unsigned char)text[i];
+        return c >= lowest && c <= highest;
+}
+
+/* Length of the character that @text begins with; 1 for a byte that begins none. */
+static size_t character_length(const char *text, size_t n) {
+        unsigned char c = (unsigned char)text[0];
+        size_t length = c < 0xc2 ? 1 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : c < 0xf5 ? 4 : 1;
+        unsigned lowest = c == 0xe0 ? 0xa0 : c == 0xf0 ? 0x90 : 0x80;
+        unsigned highest = c == 0xed ? 0x9f : c == 0xf4 ? 0x8f : 0xbf;
+
+        for (size_t i = 1; i < length; i++) {
+                if (!is_continuation(text, n, i, lowest, highest))
+                        return 1;
+                lowest = 0x80;
+                highest = 0xbf;
+        }
+        return length;
+}
+
+static size_t escape(char out[ESCAPE_MAX], unsigned char c) {
+        static const char hex[] = "0123456789abcdef", plain[] = "\"\\/\b\f\n\r\t",
+                          letters[] = "\"\\/bfnrt";
+        const char *found = c != 0 ? strchr(plain, c) : NULL;
+
+        out[0] = '\\';
+        if (found) {
+                out[1] = letters[found - plain];
+                return 2;
+        }
+        if (c >= 0x20 && c != 0x7f) {
+                out[0] = (char)c;
+                return 1;
+        }
+        memcpy(out + 1, "u00", 3);
+        out[4] = hex[c >> 4];
+        out[5] = hex[c & 15];
+        return ESCAPE_MAX;
+}
+
+/* As much of the text as fits into @size bytes. */
+static size_t put_text(char *out, size_t size, const char *text, size_t n_text) {
+        size_t used = 0;
+
+        for (size_t taken = 0; taken < n_text;) {
+                size_t n_character = character_length(text + taken, n_text - taken), n_out;
+                char escaped[ESCAPE_MAX];
+                const char *from = text + taken;
+
+                n_out = n_character;
+                if (n_character == 1) {
+                        n_out = escape(escaped, (unsigned char)*from);
+                        from = escaped;
+                }
+                if (n_out > size - used)
+                        break;
+                memcpy(out + used, from, n_out);
+                used += n_out;
+                taken += n_character;
+        }
+        return used;
+}
+
+static char *put(char *out, const char *text, size_t n) {
+        memcpy(out, text, n);
+        return out + n;
+}
+
+/**
+ * syncmsg_format() - one record, newline included
+ * @out: no NUL behind it
+ * @key: of our own choosing, at most SYNCMSG_KEY_MAX letters that need no escape
+ * @text: hostile; cut to fit
+ * @n_text: 0 for a record without a message
+ *
+ * Return: length of the record.
+ */
+size_t syncmsg_format(char out[SYNCMSG_MAX],
+                      const char *key,
+                      int64_t value,
+                      const char *text,
+                      size_t n_text) {
+        char *p = out;
+
+        assert(strlen(key) <= SYNCMSG_KEY_MAX);
+
+        p += snprintf(out, SYNCMSG_MAX, "{\"%.*s\": %" PRId64, SYNCMSG_KEY_MAX, key, value);
+        if (n_text > 0) {
+                p = put(p, message_start, sizeof message_start - 1);
+                p += put_text(p, SYNCMSG_MAX - RESERVED - (size_t)(p - out), text, n_text);
+                p = put(p, message_end, sizeof message_end - 1);
+        }
+        p = put(p, record_end, sizeof record_end - 1);
+        return (size_t)(p - out);
+}

@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * Names of systemd's units, by its rules of 252: up to 255 bytes, a known suffix, before it
+ * letters, digits and ":-_.\" and, except in slices, '@'. A name with '@' is an instance; a
+ * template ("x@.service") is not a unit and not valid here. A slice's name is its path: "a-b.slice"
+ * lies in "a.slice".
+ *
+ * Names reach us from the command line, container ids among them. What is not allowed in a name is
+ * escaped as \xNN, and a name that would be too long is refused, never cut: two containers must not
+ * meet in one scope.
+ */
+
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "wire/unitname.h"
+
+static const char hex[] = "0123456789abcdef";
+
+static const char *const suffixes[] = {
+        ".service",   ".scope", ".slice", ".socket", ".target", ".mount",
+        ".automount", ".swap",  ".timer", ".path",   ".device",
+};
+
+/* Names systemd keeps out of the kernel's way by a '_' in front. */
+static const char *const kernel_names[] = { "notify_on_release", "release_agent", "tasks" };
+static const char *const kernel_prefixes[] = {
+        "cgroup",
+        "cpu",
+        "cpuacct",
+        "cpuset",
+        "io",
+        "blkio",
+        "memory",
+        "devices",
+        "pids",
+        "bpf-firewall",
+        "bpf-devices",
+        "bpf-foreign",
+        "bpf-socket-bind",
+        "bpf-restrict-network-interfaces",
+};
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+static bool is_alnum(char c) {
+        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+}
+
+static bool is_plain(char c) {
+        return is_alnum(c) || (c != 0 && strchr(":-_.", c));
+}
+
+static bool is_known_suffix(const char *dot) {
+        for (size_t i = 0; i < COUNT(suffixes); i++)
+                if (strcmp(dot, suffixes[i]) == 0)
+                        return true;
+        return false;
+}
+
+/* No empty word between the dashes; the root's name is a single dash. */
+static bool is_slice_name(const char *name, const char *dot) {
+        if (dot == name + 1 && name[0] == '-')
+                return true;
+        if (name[0] == '-' || dot[-1] == '-')
+                return false;
+        for (const char *p = name; p < dot; p++)
+                if (*p == '@' || (p[0] == '-' && p[1] == '-'))
+                        return false;
+        return true;
+}
+
+/**
+ * unitname_is_valid() - could there be a unit of this name?
+ * @suffix: the only kind to accept, with its dot (".scope"); NULL for any
+ */
+bool unitname_is_valid(const char *name, const char *suffix) {
+        const char *dot = strrchr(name, '.'), *at = NULL;
+
+        if (!dot || dot == name || strlen(name) >= UNITNAME_SIZE)
+                return false;
+        if (suffix ? strcmp(dot, suffix) != 0 : !is_known_suffix(dot))
+                return false;
+        for (const char *p = name; p < dot; p++) {
+                if (!is_plain(*p) && *p != '\\' && *p != '@')
+                        return false;
+                if (*p == '@' && !at)
+                        at = p;
+        }
+        if (at && (at == name || at + 1 == dot))
+                return false;
+        return strcmp(dot, ".slice") != 0 || is_slice_name(name, dot);
+}
+
+/* Appends @n bytes; false if they and a NUL do not fit. */
+static bool put(char *out, size_t size, size_t *used, const char *text, size_t n) {
+        if (n >= size - *used)
+                return false;
+        memcpy(out + *used, text, n);
+        *used += n;
+        out[*used] = 0;
+        return true;
+}
+
+static bool put_escaped(char *out, size_t size, size_t *used, const char *text) {
+        for (; *text; text++) {
+                const char escaped[] = { '\\', 'x', hex[(unsigned char)*text >> 4],
+                                         hex[(unsigned char)*text & 15] };
+                bool plain = is_plain(*text) && (*text != '.' || *used > 0);
+
+                if (!put(out, size, used, plain ? text : escaped, plain ? 1 : sizeof escaped))
+                        return false;
+        }
+        return true;
+}
+
+/**
+ * unitname_scope() - PREFIX-ID.scope, escaped where needed
+ * @out: UNITNAME_SIZE bytes are enough; written only on success
+ *
+ * Different ids give different names.
+ *
+ * Return: 0, UNITNAME_BAD for an empty prefix or id, UNITNAME_TOO_LONG.
+ */
+int unitname_scope(char *out, size_t size, const char *prefix, const char *id) {
+        static const char suffix[] = ".scope";
+        char name[UNITNAME_SIZE];
+        size_t used = 0;
+
+        if (!*prefix || !*id)
+                return UNITNAME_BAD;
+        if (!put_escaped(name, sizeof name, &used, prefix) ||
+            !put(name, sizeof name, &used, "-", 1) || !put_escaped(name, sizeof name, &used, id) ||
+            !put(name, sizeof name, &used, suffix, sizeof suffix - 1))
+                return UNITNAME_TOO_LONG;
+        if (used >= size)
+                return UNITNAME_TOO_LONG;
+        memcpy(out, name, used + 1);
+        return 0;
+}
+
+/**
+ * unitname_object_path() - where the service manager's bus shows a unit
+ * @out: UNITNAME_OBJECT_SIZE bytes are enough; written only on success
+ *
+ * Return: 0, UNITNAME_BAD if @unit is no unit's name, UNITNAME_TOO_LONG.
+ */
+int unitname_object_path(char *out, size_t size, const char *unit) {
+        static const char root[] = "/org/freedesktop/systemd1/unit/";
+        char path[UNITNAME_OBJECT_SIZE];
+        size_t used = 0;
+
+        if (!unitname_is_valid(unit, NULL))
+                return UNITNAME_BAD;
+        (void)put(path, sizeof path, &used, root, sizeof root - 1);
+        for (const char *p = unit; *p; p++) {
+                const char escaped[] = { '_', hex[(unsigned char)*p >> 4],
+                                         hex[(unsigned char)*p & 15] };
+                bool plain = is_alnum(*p) && (p > unit || *p > '9');
+
+                if (!put(path, sizeof path, &used, plain ? p : escaped, plain ? 1 : sizeof escaped))
+                        return UNITNAME_TOO_LONG;
+        }
+        if (used >= size)
+                return UNITNAME_TOO_LONG;
+        memcpy(out, path, used + 1);
+        return 0;
+}
+
+static bool needs_escape(const char *name, size_t n) {
+        const char *dot = memchr(name, '.', n);
+
+        if (name[0] == '_' || name[0] == '.')
+                return true;
+        for (size_t i = 0; i < COUNT(kernel_names); i++)
+                if (n == strlen(kernel_names[i]) && memcmp(name, kernel_names[i], n) == 0)
+                        return true;
+        for (size_t i = 0; dot && i < COUNT(kernel_prefixes); i++)
+                if ((size_t)(dot - name) == strlen(kernel_prefixes[i]) &&
+                    memcmp(name, kernel_prefixes[i], (size_t)(dot - name)) == 0)
+                        return true;
+        return false;
+}
+
+/* "/", the first @n bytes of the slice's name, ".slice" */
+static bool put_slice(char *out, size_t size, size_t *used, const char *slice, size_t n) {
+        char name[UNITNAME_SIZE];
+        bool escaped;
+        int length;
+
+        length = snprintf(name, sizeof name, "%.*s.slice", (int)n, slice);
+        if (length < 0 || (size_t)length >= sizeof name)
+                return false;
+        escaped = needs_escape(name, (size_t)length);
+        return put(out, size, used, escaped ? "/_" : "/", escaped ? 2 : 1) &&
+               put(out, size, used, name, (size_t)length);
+}
+
+/**
+ * unitname_slice_path() - the cgroup of a slice
+ * @out: UNITNAME_SLICE_SIZE bytes are enough for all that can be; written only on success
+ *
+ * machine-foo.slice is /machine.slice/machine-foo.slice; the root, -.slice, is "/".
+ *
+ * Return: 0, UNITNAME_BAD if @slice is no slice's name, UNITNAME_TOO_LONG.
+ */
+int unitname_slice_path(char *out, size_t size, const char *slice) {
+        char path[UNITNAME_SLICE_SIZE] = "/";
+        const char *dot;
+        size_t used = 0;
+
+        if (!unitname_is_valid(slice, ".slice"))
+                return UNITNAME_BAD;
+        dot = strrchr(slice, '.');
+        if (strcmp(slice, "-.slice") == 0)
+                used = 1;
+        else
+                for (const char *p = slice; p <= dot; p++)
+                        if ((*p == '-' || p == dot) &&
+                            !put_slice(path, sizeof path, &used, slice, (size_t)(p - slice)))
+                                return UNITNAME_TOO_LONG;
+        if (used >= size)
+                return UNITNAME_TOO_LONG;
+        memcpy(out, path, used + 1);
+        return 0;
+}

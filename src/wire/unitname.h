@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * Names of systemd's units: which are valid, how they are made, where they are found on the bus and
+ * in the tree.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#define UNITNAME_SIZE 256        /* room for any unit name, with its NUL */
+#define UNITNAME_OBJECT_SIZE 800 /* room for the object path of any unit */
+#define UNITNAME_SLICE_SIZE 4096 /* room for the cgroup path of any slice that a path can name */
+
+/* Answers besides 0; nothing is written then. */
+typedef enum UnitNameAnswer {
+        UNITNAME_BAD = 1,  /* no name can be made of it */
+        UNITNAME_TOO_LONG, /* longer than a unit's name may be, or than the room given */
+} UnitNameAnswer;
+
+bool unitname_is_valid(const char *name, const char *suffix);
+int unitname_scope(char *out, size_t size, const char *prefix, const char *id);
+int unitname_object_path(char *out, size_t size, const char *unit);
+int unitname_slice_path(char *out, size_t size, const char *slice);

@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * The thread has the server's end of a socket pair, or accepts one client of a listening socket, and runs it until the
+ * client has gone or fake_manager_finish() shuts the connection. One filter takes all messages. The client is made
+ * here as well, so that only one file of the tests knows the handshake of a connection without a bus.
+ */
+
+#include <assert.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <systemd/sd-bus.h>
+#include <unistd.h>
+
+#include "fake-manager.h"
+
+#define JOB "/org/freedesktop/systemd1/job/7"
+
+struct FakeManager {
+        const FakeManagerScript *script;
+        FakeManagerSeen seen;
+        pthread_t thread;
+        int listener; /* -1: @fd is connected */
+        int fd;       /* the server's end, kept to be shut down */
+        int client;
+        sd_bus *bus; /* the thread's */
+};
+
+/* Asserts are for checks; this makes sure that the call is made with NDEBUG too. */
+#define must(call)                                                                                 \
+        do {                                                                                       \
+                int _r = (call);                                                                   \
+                                                                                                   \
+                if (_r < 0) {                                                                      \
+                        fprintf(stderr, "fake-manager: %s: %s\n", #call, strerror(-_r));           \
+                        abort();                                                                   \
+                }                                                                                  \
+        } while (0)
+
+static void emit_removed(FakeManager *m, const char *job, const char *unit, const char *result) {
+        must(sd_bus_emit_signal(m->bus, "/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager",
+                                "JobRemoved", "uoss", 7, job, unit, result));
+}
+
+static void note_properties(FakeManager *m, sd_bus_message *call) {
+        size_t n = 1;
+
+        strcpy(m->seen.properties, " ");
+        must(sd_bus_message_enter_container(call, 'a', "(sv)"));
+        while (sd_bus_message_enter_container(call, 'r', "sv") > 0) {
+                const char *name;
+
+                must(sd_bus_message_read(call, "s", &name));
+                must(sd_bus_message_skip(call, "v"));
+                must(sd_bus_message_exit_container(call));
+                if (n + strlen(name) + 2 < sizeof m->seen.properties)
+                        n += (size_t)sprintf(m->seen.properties + n, "%s ", name);
+        }
+}
+
+static bool has_property(const FakeManager *m, const char *name) {
+        char word[64];
+
+        (void)snprintf(word, sizeof word, " %s ", name);
+        return strstr(m->seen.properties, word);
+}
+
+static int on_start(FakeManager *m, sd_bus_message *call) {
+        const FakeManagerScript *s = m->script;
+        const char *unit, *result = s->result ?: "done";
+
+        m->seen.n_starts++;
+        must(sd_bus_message_read(call, "ss", &unit, NULL));
+        (void)snprintf(m->seen.unit, sizeof m->seen.unit, "%s", unit);
+        note_properties(m, call);
+
+        if (s->silent)
+                return 1;
+        if (s->refuse)
+                return sd_bus_reply_method_errorf(call, "org.freedesktop.systemd1.UnitExists", "%s", s->refuse);
+        if (s->unknown && has_property(m, s->unknown))
+                return sd_bus_reply_method_errorf(call, SD_BUS_ERROR_PROPERTY_READ_ONLY,
+                                                  "Cannot set property %s, or unknown property.",
+                                                  s->unknown_unnamed ? "this" : s->unknown);
+        if (s->other_job_first) {
+                emit_removed(m, "/org/freedesktop/systemd1/job/5", m->seen.unit, "failed");
+                emit_removed(m, "/org/freedesktop/systemd1/job/6", "other.service", "failed");
+        }
+        if (s->removed_before_reply)
+                emit_removed(m, JOB, m->seen.unit, result);
+        must(sd_bus_reply_method_return(call, "o", JOB));
+        if (!s->removed_before_reply && !s->no_removal)
+                emit_removed(m, JOB, m->seen.unit, result);
+        return 1;
+}
+
+static void append_service(FakeManager *m, sd_bus_message *reply) {
+        uint64_t begin = m->script->starts_more ? 0 : 12345;
+
+        must(sd_bus_message_append(reply, "{sv}", "Type", "s", m->script->type));
+        must(sd_bus_message_append(reply, "{sv}", "RemainAfterExit", "b", 1));
+        must(sd_bus_message_append(reply, "{sv}", "DelegateSubgroup", "s", "supervisor"));
+        must(sd_bus_message_append(reply, "{sv}", "ExecStart", "a(sasbttttuii)", 2, "/bin/a", 1, "a", 0,
+                                   12ULL, 12ULL, 13ULL, 13ULL, 99, 1, 0, "/bin/b", 2, "b", "c", 1,
+                                   (unsigned long long)begin, (unsigned long long)begin, 0ULL, 0ULL, 0, 0,
+                                   0));
+}
+
+static int on_get_all(FakeManager *m, sd_bus_message *call) {
+        __attribute__((__cleanup__(sd_bus_message_unrefp))) sd_bus_message *reply = NULL;
+        const FakeManagerScript *s = m->script;
+
+        m->seen.n_get_alls++;
+        (void)snprintf(m->seen.path, sizeof m->seen.path, "%s", sd_bus_message_get_path(call));
+        if (s->silent)
+                return 1;
+        if (s->refuse)
+                return sd_bus_reply_method_errorf(call, SD_BUS_ERROR_ACCESS_DENIED, "%s", s->refuse);
+
+        must(sd_bus_message_new_method_return(call, &reply));
+        must(sd_bus_message_open_container(reply, 'a', "{sv}"));
+        must(sd_bus_message_append(reply, "{sv}", "Id", "s", "baz.service"));
+        must(sd_bus_message_append(reply, "{sv}", "After", "as", 2, "a.service", "b.service"));
+        must(sd_bus_message_append(reply, "{sv}", "ActiveState", "s", s->active_state ?: "active"));
+        must(sd_bus_message_append(reply, "{sv}", "SubState", "s", "running"));
+        must(sd_bus_message_append(reply, "{sv}", "Delegate", "b", (int)s->delegate));
+        must(sd_bus_message_append(reply, "{sv}", "KillMode", "s", "mixed"));
+        must(sd_bus_message_append(reply, "{sv}", "ControlGroup", "s", "/system.slice/baz.service"));
+        must(sd_bus_message_append(reply, "{sv}", "TimeoutStopUSec", "t", 90000000ULL));
+        if (s->type)
+                append_service(m, reply);
+        must(sd_bus_message_close_container(reply));
+        return sd_bus_message_send(reply);
+}
+
+static int on_message(sd_bus_message *call, void *userdata, sd_bus_error *error) {
+        FakeManager *m = userdata;
+
+        if (sd_bus_message_is_method_call(call, NULL, "StartTransientUnit"))
+                return on_start(m, call);
+        if (sd_bus_message_is_method_call(call, NULL, "GetAll"))
+                return on_get_all(m, call);
+        if (sd_bus_message_is_method_call(call, NULL, "Hello"))
+                return sd_bus_reply_method_return(call, "s", ":1.1");
+        if (sd_bus_message_is_method_call(call, NULL, "AddMatch"))
+                return sd_bus_reply_method_return(call, NULL);
+        return 0;
+}
+
+static void *run(void *userdata) {
+        FakeManager *m = userdata;
+        sd_id128_t id = SD_ID128_MAKE(8f, 5b, 2c, 11, 0d, 3e, 4a, 77, 9c, 10, 65, fe, 21, b8, 43, d6);
+
+        if (m->listener >= 0) {
+                int fd = accept(m->listener, NULL, NULL);
+
+                if (fd < 0)
+                        return NULL; /* nobody came */
+                m->fd = fd;
+        }
+        must(sd_bus_new(&m->bus));
+        must(sd_bus_set_fd(m->bus, m->fd, m->fd));
+        must(sd_bus_set_server(m->bus, 1, id));
+        must(sd_bus_set_anonymous(m->bus, 1));
+        must(sd_bus_negotiate_fds(m->bus, !m->script->no_fds));
+        must(sd_bus_set_sender(m->bus, "org.freedesktop.systemd1"));
+        must(sd_bus_add_filter(m->bus, NULL, on_message, m));
+        must(sd_bus_start(m->bus));
+        for (;;) {
+                int r = sd_bus_process(m->bus, NULL);
+
+                if (r == 0)
+                        r = sd_bus_wait(m->bus, UINT64_MAX);
+                if (r < 0)
+                        break; /* the client has gone */
+        }
+        (void)sd_bus_close_unref(m->bus); /* closes the descriptor too */
+        return NULL;
+}
+
+static int listen_at(const char *path) {
+        struct sockaddr_un address = { .sun_family = AF_UNIX };
+        int fd;
+
+        (void)snprintf(address.sun_path, sizeof address.sun_path, "%s", path);
+        fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        must(fd);
+        must(bind(fd, (struct sockaddr *)&address, sizeof address));
+        must(listen(fd, 4));
+        return fd;
+}
+
+FakeManager *fake_manager_new(const FakeManagerScript *script, const char *path) {
+        FakeManager *m = calloc(1, sizeof *m);
+        int fds[2] = { -1, -1 };
+
+        if (!m)
+                abort();
+        *m = (FakeManager){ .script = script, .listener = -1, .fd = -1, .client = -1 };
+        if (path) {
+                m->listener = listen_at(path);
+        } else {
+                must(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds));
+                m->fd = fds[0];
+                m->client = fds[1];
+        }
+        must(-pthread_create(&m->thread, NULL, run, m));
+        return m;
+}
+
+sd_bus *fake_manager_client(FakeManager *m) {
+        sd_bus *bus;
+
+        must(sd_bus_new(&bus));
+        must(sd_bus_set_fd(bus, m->client, m->client));
+        m->client = -1;
+        must(sd_bus_negotiate_fds(bus, 1));
+        must(sd_bus_start(bus));
+        while (sd_bus_is_ready(bus) == 0)
+                if (sd_bus_process(bus, NULL) == 0)
+                        (void)sd_bus_wait(bus, UINT64_MAX);
+        return bus;
+}
+
+void fake_manager_finish(FakeManager *m, FakeManagerSeen *ret) {
+        if (m->client >= 0)
+                (void)close(m->client);
+        if (m->listener >= 0)
+                (void)shutdown(m->listener, SHUT_RDWR);
+        (void)pthread_join(m->thread, NULL);
+        if (m->listener >= 0)
+                (void)close(m->listener);
+        if (ret)
+                *ret = m->seen;
+        free(m);
+}

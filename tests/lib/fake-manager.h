@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * A service manager for tests: an sd-bus peer in a thread of its own. It answers StartTransientUnit and GetAll as it
+ * was told to, emits JobRemoved, and counts the calls it gets.
+ */
+
+#include <stdbool.h>
+
+typedef struct sd_bus sd_bus;
+typedef struct FakeManager FakeManager;
+
+typedef struct FakeManagerScript {
+        const char *result;        /* of each job; NULL: "done" */
+        const char *refuse;        /* error message for each StartTransientUnit; NULL: none */
+        const char *unknown;       /* property that is refused as an older manager would, by its name; NULL: none */
+        bool unknown_unnamed;      /* ... without its name in the message */
+        bool other_job_first;      /* another job's end comes before ours, and one of another unit */
+        bool removed_before_reply; /* the job's end comes before the reply that names it */
+        bool silent;               /* no answer at all */
+        bool no_removal;           /* the job never ends */
+        bool no_fds;               /* the connection takes no descriptors */
+        bool delegate;             /* GetAll from here on */
+        bool starts_more;
+        const char *active_state;  /* NULL: "active" */
+        const char *type;          /* NULL: no Type= and no ExecStart=, as a scope */
+} FakeManagerScript;
+
+typedef struct FakeManagerSeen {
+        unsigned n_starts;
+        unsigned n_get_alls;
+        char unit[256];        /* of the last StartTransientUnit */
+        char properties[1024]; /* its properties' names, each between blanks */
+        char path[512];        /* of the last GetAll */
+} FakeManagerSeen;
+
+/* @path: listen there for one client; NULL: fake_manager_client() is it. The script must live as long. */
+FakeManager *fake_manager_new(const FakeManagerScript *script, const char *path);
+sd_bus *fake_manager_client(FakeManager *m);
+/* Waits for the thread, which ends with its client: free that first. */
+void fake_manager_finish(FakeManager *m, FakeManagerSeen *ret);

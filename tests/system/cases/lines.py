@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the container prints is in the journal of its unit: every line once, as a string."""
+
+from harness import check, check_equal, journal, messages, service, variants
+
+LINES = 100
+PAYLOAD = f"""i=0
+while [ $i -lt {LINES} ]; do i=$((i+1)); echo "numbered $i"; done
+echo "on standard error" >&2
+printf "without an end\""""
+SETS = {"plain": {}, "tty": {"tty": True}, "delegate": {"delegate": True},
+        "delegate_tty": {"delegate": True, "tty": True}}
+
+
+@variants("journal_every_line_once", **SETS)
+def journal_every_line_once(**how):
+    check_lines(**how)
+
+
+@variants("journal_every_line_once_k8sfile", **{"plain": {}, "tty": {"tty": True}})
+def journal_every_line_once_k8sfile(**how):
+    """Here the monitor does not write to the journal; what podman run prints must get there."""
+    check_lines(options=["--log-driver=k8s-file"], **how)
+
+
+def check_lines(**how):
+    unit = service(PAYLOAD, **how)
+    unit.start()
+    unit.expect_result()
+    said = [m for m in messages("-u", "baz") if is_ours(m)]
+    check(not any(isinstance(m, list) for m in said), f"byte arrays, not strings: {said[:4]}")
+    check(not any(m.endswith(("\n", "\r")) for m in said), f"line endings in MESSAGE: {said[:4]!r}")
+    expected = [f"numbered {i + 1}" for i in range(LINES)]
+    check_equal([m for m in said if m.startswith("numbered")], expected, "numbered lines")
+    for text in ("on standard error", "without an end"):
+        check_equal(said.count(text), 1, f"number of times that {text!r} is there")
+    plain = journal("-u", "baz", output="cat").splitlines()
+    check_equal([line for line in plain if line.startswith("numbered")], expected, "lines with -o cat")
+    check("" not in plain, "empty lines with -o cat")
+
+
+def is_ours(message):
+    text = bytes(message).decode() if isinstance(message, list) else message or ""
+    return text.startswith(("numbered", "on standard", "without"))

@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A container in the foreground of a unit: with Delegate= it nests, without it gets a scope bound to the unit."""
+
+import os
+import subprocess
+
+from harness import (CGROUPS, MONITOR, OBEYS, Failed, case, cgroup_of, check, check_equal, comm_of, command,
+                     exe_of, expect_nothing_left, inspect, journal, names, podman, run, scope_of, service, show,
+                     tree, until, variants, wait_processes, wait_running)
+
+BOTH = {"plain": {"tty": False}, "tty": {"tty": True}}
+
+
+@variants("delegate_status_lists_container", **BOTH)
+def delegate_status_lists_container(tty):
+    unit = service(delegate=True, tty=tty)
+    unit.start()
+    container = wait_running()
+    wait_processes("/system.slice/baz.service", "sh", "sleep", "podman")
+    status = run("systemctl", "status", "--no-pager", "--full", "--lines=0", "baz")
+    for word in ("sh -c", "sleep 1", "podman run", MONITOR, "supervisor", f"libpod-payload-{container}"):
+        check(word in status, f"systemctl status does not show {word!r}")
+
+    found = unit.tree()
+    check_equal(sorted(found), [f"/libpod-payload-{container}", "/supervisor"], "groups of baz.service with processes")
+    check_equal(names(found[f"/libpod-payload-{container}"]), ["sh", "sleep"], "processes of the container")
+    supervisor = {os.path.basename(exe_of(p)) for p in found["/supervisor"]}
+    check_equal(supervisor, {"podman", os.path.basename(MONITOR)}, "programs in supervisor")
+    check_equal(tree("/machine.slice"), {}, "processes in machine.slice")
+    check_equal(comm_of(unit.show("MainPID")), "podman", "main process")
+
+
+@variants("delegate_stop_leaves_nothing", **BOTH)
+def delegate_stop_leaves_nothing(tty):
+    stop_leaves_nothing(True, tty)
+
+
+@variants("nodelegate_stop_leaves_nothing", **BOTH)
+def nodelegate_stop_leaves_nothing(tty):
+    stop_leaves_nothing(False, tty)
+
+
+def stop_leaves_nothing(delegate, tty):
+    unit = service(delegate=delegate, tty=tty, more="SuccessExitStatus=137")
+    unit.start()
+    wait_running()
+    unit.stop(timeout=25)
+    expect_nothing_left()
+    unit.expect_result()
+    check_equal(podman("ps", "--all", "--quiet"), "", "containers that Podman knows of")
+
+
+@variants("delegate_kill_leaves_nothing", **BOTH)
+def delegate_kill_leaves_nothing(tty):
+    kill_leaves_nothing(True, tty)
+
+
+@variants("nodelegate_kill_leaves_nothing", **BOTH)
+def nodelegate_kill_leaves_nothing(tty):
+    kill_leaves_nothing(False, tty)
+
+
+def kill_leaves_nothing(delegate, tty):
+    unit = service(delegate=delegate, tty=tty)
+    unit.start()
+    wait_running()
+    run("systemctl", "kill", "-s", "KILL", "baz")
+    expect_nothing_left()
+    unit.wait_for("failed")
+    # Podman was killed in the middle; what it remembers must not be in the way of a new start.
+    podman("rm", "--force", "--time", "0", "baz")
+    unit.start()
+    wait_running()
+
+
+@variants("restart_is_clean", delegate={"delegate": True}, nodelegate={"delegate": False})
+def restart_is_clean(delegate):
+    unit = service(OBEYS, delegate=delegate, options=["--replace"])
+    unit.start()
+    first = wait_running()
+    unit.restart()
+    until("another container", lambda: wait_running() != first)
+    unit.stop()
+    expect_nothing_left()
+    unit.expect_result()
+
+
+@case
+def nodelegate_scope_bound():
+    unit = service()
+    unit.start()
+    container = wait_running()
+    scope = scope_of(container)
+    found = wait_processes(f"/machine.slice/{scope}", "sh", "sleep")
+    check_equal(names(p for members in found.values() for p in members), ["sh", "sleep"], "processes in the scope")
+    check_equal(show(scope, "Slice"), "machine.slice", "Slice")
+    check_equal(show(scope, "BindsTo"), "baz.service", "BindsTo")
+    check("baz.service" in show(scope, "Before").split(), "the scope is not Before=baz.service")
+    check("baz.service" not in show(scope, "After").split(), "the scope is After=baz.service")
+    description = show(scope, "Description")
+    check("baz" in description and "libcontainer" not in description and container not in description,
+          f"not a Description for a person: {description!r}")
+    programs = {os.path.basename(exe_of(p)) for members in unit.tree().values() for p in members}
+    check_equal(programs, {"podman", os.path.basename(MONITOR)}, "programs in baz.service")
+
+
+@case
+def nodelegate_status_names_scope():
+    service().start()
+    scope = scope_of(wait_running())
+    status = until("the scope's name in systemctl status", lambda: named(scope))
+    check("sleep 1" not in status, "the container's processes are in the unit")
+
+
+def named(scope):
+    status = run("systemctl", "status", "--no-pager", "--full", "baz")
+    return scope in status and status
+
+
+@variants("placement_is_told", delegate={"delegate": True}, nodelegate={"delegate": False})
+def placement_is_told(delegate):
+    service(delegate=delegate).start()
+    container = wait_running()
+    own = [e for e in journal("-u", "baz") if e.get("MESSAGE_ID") and container in str(e)]
+    check_equal(len(own), 1, "structured entries of the monitor that say where it put the container")
+
+
+@variants("podman_verbs", delegate={"delegate": True}, nodelegate={"delegate": False})
+def podman_verbs(delegate):
+    unit = service(OBEYS, delegate=delegate)
+    unit.start()
+    container = wait_running()
+
+    row = podman("ps", "--format", "{{.Names}} {{.Status}}")
+    check(row.startswith("baz Up"), f"podman ps: {row!r}")
+    monitor, pid = int(inspect("baz", "State.ConmonPid")), int(inspect("baz", "State.Pid"))
+    check_equal(exe_of(monitor), MONITOR, "program of ConmonPid")
+    check_equal(comm_of(pid), "sh", "name of the container's first process")
+    where = inspect("baz", "State.CgroupPath")
+    check(cgroup_of(pid).startswith(where) and len(where) > 1, f"CgroupPath {where}, process in {cgroup_of(pid)}")
+
+    check_equal(podman("exec", "baz", "echo", "inside"), "inside", "output of podman exec")
+    check_equal(command("podman", "exec", "baz", "sh", "-c", "exit 7")[0], 7, "status of podman exec")
+    check_equal(podman("exec", "-i", "baz", "cat", input="through\n"), "through", "output of podman exec -i")
+    podman("exec", "-d", "baz", "touch", "/tmp/made")
+    until("the file of podman exec -d", lambda: command("podman", "exec", "baz", "test", "-e", "/tmp/made")[0] == 0)
+    check("sh" in podman("top", "baz", "comm").split(), "podman top does not show sh")
+    until("a line in podman logs", lambda: "line-1" in podman("logs", "baz").split())
+    lines = podman("logs", "baz").split()
+    check_equal(lines, [f"line-{i + 1}" for i in range(len(lines))], "podman logs")
+    check_attach("baz")
+
+    podman("stop", "-t", "10", "baz")
+    unit.expect_result()
+    expect_nothing_left()
+    check(not os.path.exists(f"{CGROUPS}/machine.slice/{scope_of(container)}"), "the scope's group is there")
+
+
+def check_attach(name):
+    """An attached client sees the lines that come from then on."""
+    with subprocess.Popen(["podman", "attach", "--no-stdin", "--sig-proxy=false", name], stdout=subprocess.PIPE,
+                          stdin=subprocess.DEVNULL, text=True) as client:
+        try:
+            numbers = [int(client.stdout.readline().removeprefix("line-") or -1) for _ in range(2)]
+        except ValueError as e:
+            raise Failed(f"podman attach: {e}") from None
+        finally:
+            client.kill()
+    check(numbers[1] == numbers[0] + 1, f"podman attach saw the lines {numbers}")
+
+
+@variants("exit_status_of_unit", delegate={"delegate": True}, nodelegate={"delegate": False})
+def exit_status_of_unit(delegate):
+    unit = service("exit 42", delegate=delegate)
+    unit.start()
+    unit.wait_for("failed")
+    check_equal(unit.show("ExecMainStatus"), "42", "ExecMainStatus")
+    expect_nothing_left()

@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* memory.events is played by ordinary files: inotify and pread are all that is needed of it. */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/fd.h"
+#include "clean.h"
+#include "event.h"
+#include "io/cgroup.h"
+
+typedef struct Place {
+        char dir[64];     /* slice/x.scope/container below it */
+        char group[128];  /* the one watched */
+        sd_event *event;
+        unsigned n_calls;
+} Place;
+
+static void set_events(const Place *p, const char *group, const char *text) {
+        _cleanup_close_ int fd = -1;
+        char path[256];
+
+        (void)snprintf(path, sizeof path, "%s/%s/memory.events", p->dir, group);
+        fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600); /* one write, as in the kernel: no truncation */
+        cr_assert_eq(fd_write_full(fd, text, strlen(text)), 0);
+}
+
+#define EVENTS(max, oom, kill) "low 0\nhigh 0\nmax " max "\noom " oom "\noom_kill " kill "\n"
+
+static const char *const groups[] = { "slice", "slice/x.scope", "slice/x.scope/container" };
+
+static void place_new(Place *p, const char *watched) {
+        *p = (Place){ .dir = "/tmp/test-oom.XXXXXX" };
+        cr_assert_not_null(mkdtemp(p->dir));
+        for (size_t i = 0; i < ELEMENTS(groups); i++) {
+                char path[256];
+
+                (void)snprintf(path, sizeof path, "%s/%s", p->dir, groups[i]);
+                cr_assert_eq(mkdir(path, 0700), 0);
+                set_events(p, groups[i], EVENTS("0", "0", "0"));
+        }
+        (void)snprintf(p->group, sizeof p->group, "%s/%s", p->dir, watched);
+        cr_assert_geq(sd_event_new(&p->event), 0);
+}
+
+static void place_free(Place *p) {
+        char command[256];
+
+        p->event = sd_event_unref(p->event);
+        (void)snprintf(command, sizeof command, "rm -r '%s'", p->dir);
+        cr_assert_eq(system(command), 0);
+}
+
+static int on_oom(void *userdata) {
+        Place *p = userdata;
+
+        p->n_calls++;
+        return 0;
+}
+
+static CgroupOom *watch(Place *p, bool fresh) {
+        CgroupOom *o = NULL;
+
+        cr_assert_eq(cgroup_oom_new_at(&o, p->event, p->group, fresh, on_oom, p), 0);
+        return o;
+}
+
+CleanTest(cgroup_oom, a_kill_is_told_once) {
+        Place p;
+        CgroupOom *o;
+
+        place_new(&p, "slice/x.scope");
+        o = watch(&p, true);
+        cr_assert_not(cgroup_oom_check(o));
+        set_events(&p, "slice/x.scope", EVENTS("4", "1", "1"));
+        cr_assert(event_run_until(p.event, 10, p.n_calls > 0));
+        set_events(&p, "slice/x.scope", EVENTS("4", "1", "2"));
+        event_run_idle(p.event);
+        cr_assert_eq(p.n_calls, 1);
+        cr_assert(cgroup_oom_check(o));
+        cr_assert_null(cgroup_oom_free(o));
+        place_free(&p);
+}
+
+CleanTest(cgroup_oom, an_event_without_a_kill_does_not_end_the_watch) {
+        Place p;
+        CgroupOom *o;
+
+        place_new(&p, "slice/x.scope");
+        o = watch(&p, true);
+        for (char i = '1'; i <= '9'; i++) {
+                char text[64];
+
+                (void)snprintf(text, sizeof text, "low 0\nhigh %c\nmax %c\noom 0\noom_kill 0\n", i, i);
+                set_events(&p, "slice/x.scope", text);
+                event_run_idle(p.event);
+        }
+        cr_assert_eq(p.n_calls, 0);
+        set_events(&p, "slice/x.scope", EVENTS("9", "0", "1")); /* as below crun's scope: no "oom" */
+        cr_assert(event_run_until(p.event, 10, p.n_calls == 1));
+        cr_assert_null(cgroup_oom_free(o));
+        place_free(&p);
+}
+
+CleanTest(cgroup_oom, an_oom_without_a_kill_counts) {
+        Place p;
+        CgroupOom *o;
+
+        place_new(&p, "slice/x.scope");
+        o = watch(&p, true);
+        set_events(&p, "slice/x.scope", EVENTS("3", "1", "0"));
+        cr_assert(cgroup_oom_check(o));
+        cr_assert_eq(p.n_calls, 0, "the caller has its answer already");
+        cr_assert_null(cgroup_oom_free(o));
+        place_free(&p);
+}
+
+CleanTest(cgroup_oom, what_was_before_counts_only_in_a_fresh_cgroup) {
+        Place p;
+        CgroupOom *o;
+
+        place_new(&p, "slice/x.scope");
+        set_events(&p, "slice/x.scope", EVENTS("3", "1", "1"));
+        o = watch(&p, false);
+        cr_assert_not(cgroup_oom_check(o));
+        set_events(&p, "slice/x.scope", EVENTS("4", "1", "2"));
+        cr_assert(cgroup_oom_check(o));
+        cr_assert_null(cgroup_oom_free(o));
+        o = watch(&p, true);
+        cr_assert(cgroup_oom_check(o));
+        cr_assert_null(cgroup_oom_free(o));
+        place_free(&p);
+}
+
+CleanTest(cgroup_oom, crun_has_the_limit_one_level_up) {
+        Place p;
+        CgroupOom *o;
+
+        place_new(&p, "slice/x.scope/container");
+        o = watch(&p, true);
+        set_events(&p, "slice/x.scope", EVENTS("3", "1", "0"));
+        cr_assert(event_run_until(p.event, 10, p.n_calls == 1));
+        cr_assert_null(cgroup_oom_free(o));
+        place_free(&p);
+}
+
+CleanTest(cgroup_oom, a_kill_elsewhere_in_the_slice_is_not_ours) {
+        Place p;
+        CgroupOom *o;
+
+        place_new(&p, "slice/x.scope");
+        o = watch(&p, true);
+        set_events(&p, "slice", EVENTS("3", "1", "1"));
+        event_run_idle(p.event);
+        cr_assert_not(cgroup_oom_check(o));
+        cr_assert_null(cgroup_oom_free(o));
+        place_free(&p);
+}
+
+/* Emptied, the file is as unreadable as a removed cgroup's. */
+static void remove_group(const Place *p) {
+        char path[256];
+
+        (void)snprintf(path, sizeof path, "%s/memory.events", p->group);
+        cr_assert_eq(truncate(path, 0), 0);
+}
+
+CleanTest(cgroup_oom, a_cgroup_that_went_with_its_last_event_unread_is_asked_of_its_parent) {
+        Place p;
+        CgroupOom *o;
+
+        place_new(&p, "slice/x.scope");
+        o = watch(&p, true);
+        set_events(&p, "slice", EVENTS("3", "1", "1"));
+        remove_group(&p); /* the file played by makes the event that the kill would have made */
+        cr_assert(cgroup_oom_check(o));
+        cr_assert_null(cgroup_oom_free(o));
+        place_free(&p);
+}
+
+CleanTest(cgroup_oom, teardown_alone_is_no_oom) {
+        Place p;
+        CgroupOom *o;
+
+        place_new(&p, "slice/x.scope");
+        o = watch(&p, true);
+        remove_group(&p);
+        event_run_idle(p.event);
+        cr_assert_not(cgroup_oom_check(o));
+        cr_assert_not(cgroup_oom_check(o));
+        cr_assert_null(cgroup_oom_free(o));
+        place_free(&p);
+}
+
+CleanTest(cgroup_oom, no_counters_no_watch) {
+        Place p;
+        CgroupOom *o = NULL;
+
+        place_new(&p, "slice");
+        strcat(p.group, "/nothing");
+        cr_assert_eq(cgroup_oom_new_at(&o, p.event, p.group, true, on_oom, &p), -ENOENT);
+        cr_assert_null(o);
+        cr_assert_not(cgroup_oom_check(NULL));
+        cr_assert_null(cgroup_oom_free(NULL));
+        place_free(&p);
+}
+
+/* Our own cgroup, as the host has it: whatever is there, it must not be an OOM, and leave nothing behind. */
+CleanTest(cgroup_oom, a_process_is_watched_where_it_is) {
+        sd_event *event = NULL;
+        CgroupOom *o = NULL;
+        int r;
+
+        cr_assert_geq(sd_event_new(&event), 0);
+        r = cgroup_oom_new(&o, event, getpid(), false, NULL, NULL);
+        if (r == 0) {
+                event_run_idle(event);
+                cr_assert_not(cgroup_oom_check(o));
+        }
+        o = cgroup_oom_free(o);
+        event = sd_event_unref(event);
+        if (r < 0)
+                cr_skip_test("nothing is counted here");
+}

@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* The texts on stderr that callers match, and which of them appear at which level. */
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "clean.h"
+
+/* Puts a pipe in stderr's place; what was there is the result. */
+static int capture(int *ret_read) {
+        _cleanup_close_ int w = -1;
+        int saved;
+
+        cr_assert_eq(fd_pipe(ret_read, &w), 0);
+        cr_assert_eq(fd_set_nonblock(*ret_read, true), 0);
+        saved = fd_dup(STDERR_FILENO);
+        cr_assert_eq(dup2(w, STDERR_FILENO), STDERR_FILENO);
+        return saved;
+}
+
+static void release(int saved, int read_fd, char *out, size_t size) {
+        ssize_t n;
+
+        cr_assert_eq(dup2(saved, STDERR_FILENO), STDERR_FILENO);
+        (void)close(saved);
+        n = read(read_fd, out, size - 1);
+        out[n < 0 ? 0 : n] = 0;
+        (void)close(read_fd);
+}
+
+CleanTest(log, texts_are_those_callers_match) {
+        char text[4096];
+        int r, saved = capture(&r);
+
+        log_set_level(LOG_LEVEL_TRACE);
+        errno = EXDEV;
+        log_error("Container %s not provided. Use --%s", "ID", "cid");
+        log_warning("w");
+        log_info("i");
+        log_debug("d");
+        log_emit(LOG_LEVEL_TRACE, "t");
+        cr_assert_eq(log_error_errno(-ENOENT, "Failed to open log file"), -ENOENT);
+        cr_assert_eq(log_warning_errno(-EACCES, "x %d", 1), -EACCES);
+        cr_assert_eq(errno, EXDEV);
+        release(saved, r, text, sizeof text);
+
+        cr_assert_str_eq(text, "[conmon:e]: Container ID not provided. Use --cid\n"
+                               "[conmon:w]: w\n"
+                               "[conmon:i]: i\n"
+                               "[conmon:d]: d\n"
+                               "[conmon:d]: t\n"
+                               "[conmon:e]: Failed to open log file No such file or directory\n"
+                               "[conmon:w]: x 1 Permission denied\n");
+}
+
+CleanTest(log, level_decides_what_is_said) {
+        static const char letters[] = "ewidt";
+
+        for (LogLevel level = 0; level < _LOG_LEVEL_MAX; level++) {
+                char text[4096];
+                int r, saved = capture(&r);
+                size_t n = 0;
+
+                log_set_level(level);
+                for (LogLevel l = 0; l < _LOG_LEVEL_MAX; l++) {
+                        log_emit(l, "said %c", letters[l]);
+                        cr_assert_eq(log_wants(l), l <= level);
+                }
+                release(saved, r, text, sizeof text);
+                for (const char *p = text; (p = strstr(p, "said ")); p++)
+                        cr_assert_eq(p[5], letters[n++]);
+                cr_assert_eq(n, (size_t)level + 1);
+        }
+}
+
+CleanTest(log, default_level_shows_warnings_not_info) {
+        cr_assert(log_wants(LOG_LEVEL_WARNING));
+        cr_assert_not(log_wants(LOG_LEVEL_INFO));
+}
+
+CleanTest(log, nothing_goes_to_a_stderr_given_back) {
+        char text[64];
+        int r, saved = capture(&r);
+
+        log_set_stderr(false);
+        log_error("x");
+        release(saved, r, text, sizeof text);
+        cr_assert_str_empty(text);
+}
+
+CleanTest(log, overlong_message_is_cut) {
+        static char text[20000], message[15000];
+        int r, saved = capture(&r);
+
+        memset(message, 'x', sizeof message - 1);
+        (void)log_error_errno(-ENOENT, "%s", message);
+        release(saved, r, text, sizeof text);
+        cr_assert_eq(strncmp(text, "[conmon:e]: xxx", 15), 0);
+        cr_assert_gt(strlen(text), 8191);
+        cr_assert_eq(text[strlen(text) - 1], '\n');
+}
+
+CleanTest(log, level_names_in_any_case) {
+        static const struct {
+                const char *name;
+                int level; /* -1: unknown */
+        } cases[] = {
+                { "error", LOG_LEVEL_ERROR },
+                { "fatal", LOG_LEVEL_ERROR },
+                { "panic", LOG_LEVEL_ERROR },
+                { "warn", LOG_LEVEL_WARNING },
+                { "warning", LOG_LEVEL_WARNING },
+                { "WaRn", LOG_LEVEL_WARNING },
+                { "info", LOG_LEVEL_INFO },
+                { "debug", LOG_LEVEL_DEBUG },
+                { "TRACE", LOG_LEVEL_TRACE },
+                { "bogus", -1 },
+                { "", -1 },
+                { "warnings", -1 },
+        };
+
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                LogLevel level = _LOG_LEVEL_MAX;
+                int r = log_level_from_string(cases[i].name, &level);
+
+                cr_assert_eq(r, cases[i].level < 0 ? -EINVAL : 0, "%s", cases[i].name);
+                cr_assert_eq(level, cases[i].level < 0 ? _LOG_LEVEL_MAX : (LogLevel)cases[i].level);
+        }
+}

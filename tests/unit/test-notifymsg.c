@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Which lines of a container reach the service manager, and that no others do. */
+
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "clean.h"
+#include "wire/notifymsg.h"
+
+CleanTest(notifymsg, only_listed_lines_pass_in_their_order) {
+        static const struct {
+                const char *in;
+                const char *out;
+        } cases[] = {
+                /* contract 11.1 */
+                { "READY=1\nSTATUS=hi\nMAINPID=77\nFDSTORE=1\nWATCHDOG=1",
+                  "READY=1\nSTATUS=hi\nWATCHDOG=1" },
+                { "READY=1", "READY=1" },
+                { "READY=1\n", "READY=1" },
+                { "RELOADING=1", "RELOADING=1" },
+                { "STOPPING=1", "STOPPING=1" },
+                { "WATCHDOG=1", "WATCHDOG=1" },
+                { "WATCHDOG=trigger", "WATCHDOG=trigger" },
+                { "STATUS=", "STATUS=" },
+                { "STATUS=a b=c", "STATUS=a b=c" },
+                { "ERRNO=2", "ERRNO=2" },
+                { "BUSERROR=org.x", "BUSERROR=org.x" },
+                { "MONOTONIC_USEC=1", "MONOTONIC_USEC=1" },
+                { "RELOADING=1\r\nMONOTONIC_USEC=1\r", "RELOADING=1\nMONOTONIC_USEC=1" },
+                { "WATCHDOG=1\nREADY=1\nREADY=1", "WATCHDOG=1\nREADY=1\nREADY=1" },
+                { "\n\r\nREADY=1\n\n", "READY=1" },
+                /* not quite */
+                { "", "" },
+                { "\n", "" },
+                { "READY=0", "" },
+                { "READY=11", "" },
+                { "READY=1 ", "" },
+                { " READY=1", "" },
+                { "ready=1", "" },
+                { "WATCHDOG=2", "" },
+                { "WATCHDOG_USEC=1", "" },
+                { "STATUS", "" },
+                { "XSTATUS=1", "" },
+                { "MAINPID=1", "" },
+                { "FDSTORE=1\nFDNAME=x\nFDSTOREREMOVE=1\nFDPOLL=0", "" },
+                { "EXTEND_TIMEOUT_USEC=1\nNOTIFYACCESS=all\nBARRIER=1", "" },
+                { "EXIT_STATUS=0", "" },
+        };
+
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                size_t n = strlen(cases[i].in);
+                char out[128];
+
+                n = notifymsg_filter(cases[i].in, n, out);
+                cr_assert_eq(n, strlen(cases[i].out), "\"%s\"", cases[i].in);
+                cr_assert_eq(memcmp(out, cases[i].out, n), 0, "\"%s\"", cases[i].in);
+        }
+}
+
+CleanTest(notifymsg, message_ends_at_its_first_nul) {
+        static const char message[] = "READY=1\0\nSTATUS=x";
+        char out[sizeof message];
+
+        cr_assert_eq(notifymsg_filter(message, sizeof message, out), strlen("READY=1"));
+        cr_assert_eq(notifymsg_filter("STATUS=a\0b", 10, out), strlen("STATUS=a"));
+}
+
+CleanTest(notifymsg, filters_in_place) {
+        char text[] = "A=1\nREADY=1\nB=2\nSTATUS=long text\nC=3\nWATCHDOG=1";
+        static const char expected[] = "READY=1\nSTATUS=long text\nWATCHDOG=1";
+
+        cr_assert_eq(notifymsg_filter(text, strlen(text), text), sizeof expected - 1);
+        cr_assert_eq(memcmp(text, expected, sizeof expected - 1), 0);
+}
+
+CleanTest(notifymsg, length_is_respected) {
+        char out[16];
+
+        cr_assert_eq(notifymsg_filter("READY=1\nREADY=1", 6, out), 0);
+        cr_assert_eq(notifymsg_filter("READY=11", 7, out), 7);
+}

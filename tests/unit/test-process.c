@@ -1,0 +1,384 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* What a program finds when it starts, and how its end is told. The program is the shell. */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+
+#include "base/cleanup.h"
+#include "base/fd.h"
+#include "base/process.h"
+#include "clean.h"
+
+static ProcessSpec shell(char *argv[4], const char *script, char *const *envp, int null, int out) {
+        argv[0] = (char *)"sh";
+        argv[1] = (char *)"-c";
+        argv[2] = (char *)script;
+        argv[3] = NULL;
+        return (ProcessSpec){ .path = "/bin/sh",
+                              .argv = argv,
+                              .envp = envp,
+                              .stdio = { null, out, out },
+                              .wait_fd = -1 };
+}
+
+static ProcessStatus end_of(pid_t pid, int pidfd) {
+        struct pollfd p = { .fd = pidfd, .events = POLLIN };
+        ProcessStatus status;
+
+        cr_assert_eq(poll(&p, 1, 30000), 1);
+        cr_assert_eq(process_peek(pid, &status), pid);
+        cr_assert_eq(process_peek(0, &status), pid, "peeking leaves it there");
+        cr_assert_eq(process_reap(pid), 0);
+        cr_assert_eq(process_peek(pid, &status), -ECHILD);
+        (void)close(pidfd);
+        return status;
+}
+
+/*
+ * Runs what @spec says and collects its output; spec->stdio[1] is the pipe's end and gets closed.
+ */
+static ProcessStatus run(const ProcessSpec *spec, int out_r, char *text, size_t size) {
+        size_t n = 0;
+        ssize_t got;
+        int pidfd;
+        pid_t pid;
+
+        cr_assert_eq(process_spawn(spec, &pid, &pidfd), 0);
+        (void)close(spec->stdio[1]);
+        while ((got = read(out_r, text + n, size - 1 - n)) > 0)
+                n += (size_t)got;
+        text[n] = 0;
+        (void)close(out_r);
+        return end_of(pid, pidfd);
+}
+
+typedef struct Setup {
+        int null, out_r, out_w;
+        char *argv[4];
+        ProcessSpec spec;
+} Setup;
+
+static void setup(Setup *s, const char *script, char *const *envp) {
+        s->null = fd_open_null(O_RDWR);
+        cr_assert_eq(fd_pipe(&s->out_r, &s->out_w), 0);
+        s->spec = shell(s->argv, script, envp, s->null, s->out_w);
+}
+
+CleanTest(process, status_is_told_as_shells_do) {
+        static const struct {
+                const char *script;
+                int code, signal;
+        } cases[] = {
+                { "exit 0", 0, 0 },
+                { "exit 7", 7, 0 },
+                { "exit 255", 255, 0 },
+                { "kill -TERM $$", 128 + SIGTERM, SIGTERM },
+                { "kill -KILL $$", 128 + SIGKILL, SIGKILL },
+        };
+
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                ProcessStatus status;
+                char text[256];
+                Setup s;
+
+                setup(&s, cases[i].script, environ);
+                status = run(&s.spec, s.out_r, text, sizeof text);
+                (void)close(s.null);
+                cr_assert(status.known);
+                cr_assert_eq(status.code, cases[i].code, "%s", cases[i].script);
+                cr_assert_eq(status.signal, cases[i].signal, "%s", cases[i].script);
+        }
+}
+
+CleanTest(process, program_gets_the_environment_given) {
+        char *envp[] = { (char *)"A=b c", (char *)"LISTEN_PID=1", NULL };
+        char text[256], expected[64];
+        Setup s;
+
+        setup(&s, "echo $A $LISTEN_PID", envp);
+        (void)run(&s.spec, s.out_r, text, sizeof text);
+        (void)close(s.null);
+        cr_assert_str_eq(text, "b c 1\n");
+
+        setup(&s, "echo $LISTEN_PID; echo $$", envp);
+        s.spec.own_listen_pid = true;
+        (void)run(&s.spec, s.out_r, text, sizeof text);
+        (void)close(s.null);
+        (void)snprintf(expected, sizeof expected, "%d\n%d\n", atoi(text), atoi(text));
+        cr_assert_str_eq(text, expected);
+        cr_assert_gt(atoi(text), 1);
+}
+
+CleanTest(process, invalid_listen_pid_is_refused) {
+        static const char *const values[] = { "LISTEN_PID=x", "LISTEN_PID=0", "LISTEN_PID=-1",
+                                              "LISTEN_PID=12345678901234567890" };
+
+        for (size_t i = 0; i < ELEMENTS(values); i++) {
+                char *envp[] = { (char *)values[i], NULL };
+                char text[256], expected[64];
+                Setup s;
+
+                setup(&s, "echo ran", envp);
+                cr_assert_eq(run(&s.spec, s.out_r, text, sizeof text).code, 1);
+                (void)close(s.null);
+                (void)snprintf(expected, sizeof expected, "[conmon:e]: Invalid LISTEN_PID %.10s\n",
+                               values[i] + strlen("LISTEN_PID="));
+                cr_assert_str_eq(text, expected);
+        }
+}
+
+CleanTest(process, what_cannot_be_executed_says_so_and_exits_127) {
+        char text[256];
+        Setup s;
+
+        setup(&s, "", environ);
+        s.spec.path = "/";
+        cr_assert_eq(run(&s.spec, s.out_r, text, sizeof text).code, 127);
+        (void)close(s.null);
+        cr_assert_str_eq(text, "Failed to execute /: Permission denied\n");
+}
+
+CleanTest(process, only_the_callers_descriptors_are_inherited) {
+        _cleanup_close_ int ours = fd_dup_at_least(STDIN_FILENO, 200);
+        _cleanup_close_ int leaked = fd_dup_at_least(STDIN_FILENO, 210);
+        _cleanup_close_ int kept = fd_dup_at_least(STDIN_FILENO, 220);
+        static const char script[] =
+                "for n in 200 210 220; do test -e /proc/$$/fd/$n && echo $n; done";
+        char text[256];
+        Setup s;
+
+        cr_assert(ours == 200 && leaked == 210 && kept == 220);
+        cr_assert_eq(fd_set_cloexec(leaked, false), 0);
+        setup(&s, script, environ);
+        s.spec.keep_fds = &kept;
+        s.spec.n_keep_fds = 1;
+        (void)run(&s.spec, s.out_r, text, sizeof text);
+        (void)close(s.null);
+        cr_assert_str_eq(text, "210\n220\n");
+
+        setup(&s, script, environ);
+        s.spec.keep_fds = &kept;
+        s.spec.n_keep_fds = 1;
+        s.spec.close_others = true;
+        (void)run(&s.spec, s.out_r, text, sizeof text);
+        (void)close(s.null);
+        cr_assert_str_eq(text, "220\n", "%s", text);
+}
+
+CleanTest(process, stdio_may_be_any_descriptors) {
+        char *argv[4], text[256];
+        int r, w;
+        ProcessSpec spec;
+
+        /* Sources that are themselves among 0 to 2 must not overwrite one another. */
+        cr_assert_eq(fd_pipe(&r, &w), 0);
+        spec = shell(argv, "echo out; echo err >&2", environ, STDERR_FILENO, w);
+        spec.stdio[2] = w;
+        (void)run(&spec, r, text, sizeof text);
+        cr_assert_str_eq(text, "out\nerr\n");
+}
+
+CleanTest(process, mask_is_the_one_given) {
+        sigset_t mask, saved;
+        char text[512];
+        Setup s;
+
+        (void)sigemptyset(&mask);
+        (void)sigaddset(&mask, SIGCHLD);
+        (void)sigaddset(&mask, SIGUSR1);
+        (void)sigprocmask(SIG_BLOCK, &mask, &saved);
+        (void)sigemptyset(&mask);
+
+        setup(&s, "grep SigBlk: /proc/self/status", environ);
+        s.spec.mask = &mask;
+        (void)run(&s.spec, s.out_r, text, sizeof text);
+        (void)close(s.null);
+        (void)sigprocmask(SIG_SETMASK, &saved, NULL);
+        cr_assert_str_eq(text, "SigBlk:\t0000000000000000\n");
+}
+
+CleanTest(process, start_signal_is_one_read) {
+        _cleanup_close_ int start_r = -1, start_w = -1;
+        char script[128], text[256], rest[16];
+        ProcessStatus status;
+        struct pollfd p;
+        int pidfd;
+        pid_t pid;
+        Setup s;
+
+        cr_assert_eq(fd_pipe(&start_r, &start_w), 0);
+        cr_assert_eq(fd_set_cloexec(start_r, false), 0);
+        (void)snprintf(script, sizeof script,
+                       "test -e /proc/$$/fd/%d && echo inherited; echo started", start_r);
+        setup(&s, script, environ);
+        s.spec.wait_fd = start_r;
+        cr_assert_eq(process_spawn(&s.spec, &pid, &pidfd), 0);
+        (void)close(s.out_w);
+        p = (struct pollfd){ .fd = s.out_r, .events = POLLIN };
+        cr_assert_eq(poll(&p, 1, 0), 0, "nothing runs before the signal");
+
+        cr_assert_eq(fd_write_full(start_w, "start attach", 12), 0);
+        status = end_of(pid, pidfd);
+        cr_assert_eq(status.code, 0);
+        text[read(s.out_r, text, sizeof text - 1)] = 0;
+        cr_assert_str_eq(text, "started\n");
+        cr_assert_eq(fd_set_nonblock(start_r, true), 0);
+        cr_assert_lt(read(start_r, rest, sizeof rest), 0, "the word was taken whole");
+        (void)close(s.null);
+        (void)close(s.out_r);
+}
+
+CleanTest(process, descriptors_are_closed_before_the_delay) {
+        _cleanup_close_ int r = -1, w = -1;
+        struct pollfd p;
+        int pidfd;
+        pid_t pid;
+        Setup s;
+
+        cr_assert_eq(fd_pipe(&r, &w), 0);
+        setup(&s, "exit 0", environ);
+        s.spec.stdio[1] = s.spec.stdio[2] = s.null;
+        s.spec.delay_s = 3600;
+        s.spec.close_others = true;
+        cr_assert_eq(process_spawn(&s.spec, &pid, &pidfd), 0);
+        (void)close(w);
+        w = -1;
+        p = (struct pollfd){ .fd = r, .events = POLLIN };
+        cr_assert_eq(poll(&p, 1, 30000), 1);
+        cr_assert(p.revents & POLLHUP);
+        cr_assert_eq(process_signal(pidfd, SIGKILL), 0);
+        cr_assert_eq(end_of(pid, pidfd).signal, SIGKILL);
+        (void)close(s.null);
+        (void)close(s.out_r);
+        (void)close(s.out_w);
+}
+
+CleanTest(process, nobody_to_wait_for_is_an_answer) {
+        ProcessStatus status;
+        pid_t pid;
+        int r;
+
+        cr_assert_eq(process_reap(1), -ECHILD);
+        cr_assert_eq(process_peek(1, &status), -ECHILD);
+        cr_assert_eq(process_peek(0, &status), -ECHILD);
+
+        r = process_fork(&pid);
+        cr_assert_geq(r, 0);
+        if (r == 0) {
+                (void)pause();
+                process_exit(1);
+        }
+        cr_assert_eq(process_peek(pid, &status), 0, "it has not ended");
+        cr_assert_eq(process_reap(pid), 0, "and is not waited for");
+        cr_assert_eq(kill(pid, SIGKILL), 0);
+        cr_assert_eq(waitpid(pid, NULL, 0), pid);
+}
+
+CleanTest(process, pidfd_of_nobody_is_refused) {
+        _cleanup_close_ int pidfd = -1;
+        pid_t pid;
+        int r;
+
+        r = process_fork(&pid);
+        if (r == 0)
+                process_exit(3);
+        pidfd = process_pidfd(pid);
+        cr_assert_geq(pidfd, 0);
+        cr_assert(fcntl(pidfd, F_GETFD) & FD_CLOEXEC);
+        cr_assert_eq(waitpid(pid, NULL, 0), pid);
+        cr_assert_eq(process_signal(pidfd, SIGTERM), -ESRCH);
+        cr_assert_eq(process_pidfd(pid), -ESRCH);
+}
+
+CleanTest(process, death_of_the_parent_is_passed_on) {
+        _cleanup_close_ int r = -1, w = -1;
+        struct pollfd p;
+        pid_t parent;
+        int forked;
+
+        cr_assert_eq(fd_pipe(&r, &w), 0);
+        forked = process_fork(&parent);
+        cr_assert_geq(forked, 0);
+        if (forked == 0) {
+                char *argv[4];
+                ProcessSpec spec = shell(argv, "echo x; exec sleep 3600", environ, STDIN_FILENO, w);
+                pid_t pid;
+
+                spec.death_signal = SIGKILL;
+                (void)close(r);
+                if (process_spawn(&spec, &pid, NULL) < 0)
+                        process_exit(1);
+                (void)close(w);
+                (void)pause();
+                process_exit(1);
+        }
+        (void)close(w);
+        w = -1;
+        p = (struct pollfd){ .fd = r, .events = POLLIN };
+        cr_assert_eq(poll(&p, 1, 30000), 1);
+        cr_assert_eq(read(r, &(char[8]){ 0 }, 8), 2, "it runs");
+        cr_assert_eq(kill(parent, SIGKILL), 0);
+        cr_assert_eq(waitpid(parent, NULL, 0), parent);
+        cr_assert_eq(poll(&p, 1, 30000), 1);
+        cr_assert(p.revents & POLLHUP, "and ends with it");
+}
+
+CleanTest(process, start_time_names_a_process) {
+        unsigned long long before, after;
+        char name[16];
+
+        cr_assert_eq(process_start_time(getpid(), &before), 0);
+        cr_assert_gt(before, 0);
+        (void)prctl(PR_GET_NAME, name);
+        (void)prctl(PR_SET_NAME, ") R 1 (a ) 2");
+        cr_assert_eq(process_start_time(getpid(), &after), 0);
+        (void)prctl(PR_SET_NAME, name);
+        cr_assert_eq(before, after, "whatever name it gives itself");
+        cr_assert_eq(process_start_time(-1, &after), -ENOENT);
+}
+
+CleanTest(process, start_time_is_read_from_the_22nd_field) {
+        static const char stat[] =
+                "1 (a) b) ) S 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 4711 23";
+        unsigned long long ticks = 0;
+
+        cr_assert_eq(process_parse_start_time(stat, &ticks), 0);
+        cr_assert_eq(ticks, 4711);
+        cr_assert_eq(process_parse_start_time("1 (a) S 2 3", &ticks), -EBADMSG);
+        cr_assert_eq(process_parse_start_time("", &ticks), -EBADMSG);
+        cr_assert_eq(ticks, 4711);
+}
+
+static void kill_sleeper(bool own_group, int (*kill_it)(pid_t pid, int signal)) {
+        pid_t pid;
+        int r, status;
+
+        r = process_fork(&pid);
+        cr_assert_geq(r, 0);
+        if (r == 0) {
+                (void)pause();
+                process_exit(1);
+        }
+        if (own_group)
+                cr_assert_eq(setpgid(pid, pid), 0);
+        cr_assert_eq(kill_it(pid, SIGKILL), 0);
+        cr_assert_eq(waitpid(pid, &status, 0), pid);
+        cr_assert(WIFSIGNALED(status));
+}
+
+CleanTest(process, killing_a_group_never_hits_our_own) {
+        kill_sleeper(true, process_kill_group);
+        kill_sleeper(false, process_kill_group);
+        kill_sleeper(false, process_kill_child);
+        cr_assert_eq(process_kill_group(0, SIGKILL), -EINVAL);
+        cr_assert_eq(process_kill_group(1, SIGKILL), -EINVAL);
+        cr_assert_eq(process_kill_child(-1, SIGKILL), -EINVAL);
+}
