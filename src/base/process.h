@@ -40,5 +40,3 @@ int process_kill_child(pid_t pid, int signal);
 int process_kill_group(pid_t pid, int signal);
 int process_reap(pid_t pid);
 int process_peek(pid_t pid, ProcessStatus *ret_status);
-int process_parse_start_time(const char *text, unsigned long long *ret_ticks);
-int process_start_time(pid_t pid, unsigned long long *ret_ticks);

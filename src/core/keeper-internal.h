@@ -63,5 +63,6 @@ int keeper_on_signal(Keeper *k, int signal);
 int keeper_on_terminal(void *userdata, int master);
 int keeper_on_bad_terminal(void *userdata);
 int keeper_on_child(void *userdata, pid_t pid, const ProcessStatus *status);
+int keeper_on_buried(void *userdata);
 int keeper_on_drained(void *userdata);
 int keeper_on_worker_done(void *userdata);

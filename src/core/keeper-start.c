@@ -172,7 +172,6 @@ static void fill_facts(Keeper *k, WorkerFacts *facts) {
         const Options *o = k->options;
 
         facts->starter = k->origin->caller;
-        facts->starter_start = k->origin->caller_start;
         if (o->log_targets.journald && journal_once_wanted()) {
                 facts->withhold[STREAM_STDOUT] = k->origin->journal_stream[STDOUT_FILENO];
                 facts->withhold[STREAM_STDERR] =
@@ -197,6 +196,7 @@ static int make_worker(Keeper *k) {
         int r;
 
         k->worker_fds[CHANNEL_FD_LOGFILE] = TAKE_FD(k->origin->log_fd);
+        k->worker_fds[CHANNEL_FD_STARTER] = TAKE_FD(k->origin->caller_pidfd);
         if (k->options->log_targets.passthrough && k->worker_fds[CHANNEL_FD_NOTIFY] < 0) {
                 fd_close_many(&spec.log_dir_fd, 1);
                 return 0;
@@ -222,7 +222,8 @@ static int make_worker(Keeper *k) {
  * Return: 0, or a negative errno; then keeper_fail() has been or is to be called with it.
  */
 int keeper_make(Keeper *k) {
-        static const ReaperHandler reaper_handler = { .on_exit = keeper_on_child };
+        static const ReaperHandler reaper_handler = { .on_exit = keeper_on_child,
+                                                        .on_buried = keeper_on_buried };
         int r;
 
         keep_inherited(k);

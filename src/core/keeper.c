@@ -139,6 +139,15 @@ int keeper_on_child(void *userdata, pid_t pid, const ProcessStatus *status) {
 }
 
 /**
+ * keeper_on_buried() - no child that has ended is left
+ *
+ * Return: 0 or a negative errno.
+ */
+int keeper_on_buried(void *userdata) {
+        return keeper_advance(userdata);
+}
+
+/**
  * keeper_on_terminal() - the runtime has sent the container's terminal
  *
  * Return: 0 or a negative errno.

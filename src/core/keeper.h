@@ -19,7 +19,7 @@ typedef struct Origin {
         size_t n_inherited;
         int start_fd, sync_fd, attach_fd; /* the caller's pipes; -1 where there are none */
         pid_t caller;
-        unsigned long long caller_start;  /* process_start_time() */
+        int caller_pidfd; /* -1 if it has gone */
         bool journal_stream[3];           /* this one of 0, 1, 2 goes to the journal */
         char oom_score_adj[16];           /* of the caller; "" if unknown */
         sigset_t mask;

@@ -95,7 +95,7 @@ int launch_note_origin(Origin *ret, int argc, char *argv[], char *envp[]) {
                 return relay(r);
         for (int fd = 0; fd < 3; fd++)
                 ret->journal_stream[fd] = is_journal_stream(fd);
-        (void)process_start_time(ret->caller, &ret->caller_start); /* one that is gone will not attach */
+        ret->caller_pidfd = process_pidfd(ret->caller); /* one that has gone will not attach */
         return 0;
 }
 
@@ -264,6 +264,7 @@ int launch_open_pipes(const Options *o, Origin *origin) {
  * launch_done() - close what nobody has taken over
  */
 void launch_done(Origin *origin) {
+        fd_close_many(&origin->caller_pidfd, 1);
         fd_close_many(&origin->start_fd, 1);
         fd_close_many(&origin->sync_fd, 1);
         fd_close_many(&origin->attach_fd, 1);

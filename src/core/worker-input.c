@@ -14,6 +14,8 @@
 #include "base/error.h"
 #include "core/worker-internal.h"
 
+#define STALL_USEC 10000000U /* how long a client that holds the container back may take nothing */
+
 static int end_stdin(Worker *w) {
         w->state->stdin_closed = 1;
         streams_close_stdin(w->streams);
@@ -66,8 +68,8 @@ static int on_input(void *userdata, uint32_t slot, int fd) {
                 n = ring_read_input(w->ring, slot, fd);
         else
                 n = ring_read_other(w->ring, fd, scratch, sizeof scratch);
-        if (n == -EAGAIN)
-                return 0;
+        if (n == -EAGAIN || n == -ECONNRESET)
+                return 0; /* a peer that left output unread breaks one read, its input is still there */
         if (n < 0)
                 n = 0; /* a connection that broke has ended */
 
@@ -120,14 +122,15 @@ static int open_attach(Worker *w) {
                             .slots = w->state->slots,
                             .n_slots = ATTACH_SLOTS,
                             .starter = w->state->facts.starter,
-                            .starter_start = w->state->facts.starter_start,
+                            .starter_pidfd = w->fds[CHANNEL_FD_STARTER],
                             .keep_slow = o->exec || (!o->log_targets.file && !o->log_targets.journald),
-                            .lag_max = RING_STREAM_SIZE };
+                            .lag_max = RING_STREAM_SIZE,
+                            .stall_usec = STALL_USEC };
         int r;
 
         for (StreamId id = 0; id < _STREAM_MAX; id++) {
                 spec.withhold[id] = w->state->facts.withhold[id];
-                spec.head[id] = ring_head(w->ring, id);
+                spec.head[id] = w->state->pushed[id];
         }
         r = attach_new(&w->attach, w->event, &spec, &handler, w);
         return r < 0 ? relay(r) : 0;

@@ -86,6 +86,7 @@ static int pump(Worker *w, StreamId id, StreamTail tail) {
                         (void)timer_arm(w, &w->flush, FLUSH_USEC);
         }
         if (w->attach) {
+                w->state->pushed[id] = window.to;
                 r = attach_push(w->attach, id, &window);
                 if (r < 0)
                         return relay(r);
@@ -175,8 +176,9 @@ static int trim_on_time(sd_event_source *source, int fd, uint32_t revents, void 
 static int finish_clients(Worker *w) {
         int r;
 
-        if (w->attach && !attach_is_done(w->attach))
+        if (w->done || (w->attach && !attach_is_done(w->attach)))
                 return 0;
+        w->done = true;
         r = worker_tell(w, CHANNEL_DONE, 0);
         if (r < 0)
                 return relay(r);

@@ -24,6 +24,7 @@
 #include "io/sandbox.h"
 
 #define KEEPER_WAIT_MS 1000
+#define CHANNEL_PRIORITY (SD_EVENT_PRIORITY_IMPORTANT / 2) /* clients are accepted before, output is read after */
 
 /* ---- talking to the keeper ---------------------------------------------------------------------------- */
 
@@ -226,7 +227,7 @@ int worker_run(int channel_fd, const Options *options) {
                 return fail(r);
         r = sd_event_add_io(w.event, &w.channel_source, channel_fd, EPOLLIN, worker_on_record, &w);
         if (r >= 0)
-                r = sd_event_source_set_priority(w.channel_source, SD_EVENT_PRIORITY_IMPORTANT);
+                r = sd_event_source_set_priority(w.channel_source, CHANNEL_PRIORITY);
         if (r >= 0)
                 r = sd_event_loop(w.event);
         worker_done(&w);

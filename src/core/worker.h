@@ -19,7 +19,6 @@
 /* What the keeper has found out and the worker needs. Written by the keeper before the first worker starts. */
 typedef struct WorkerFacts {
         pid_t starter; /* who started us, 0 if unknown */
-        unsigned long long starter_start;
         bool withhold[_STREAM_MAX]; /* the starter's own journal stream would show it a second time */
         char object_unit[WORKER_UNIT_FIELD_MAX]; /* journal field naming the container's scope, or "" */
 } WorkerFacts;
@@ -30,6 +29,7 @@ typedef struct WorkerState {
         uint8_t stdin_closed;
         uint8_t resize_wanted; /* before the terminal was there */
         uint16_t rows, columns;
+        uint64_t pushed[_STREAM_MAX];  /* what clients have been shown */
         uint64_t dropped[_STREAM_MAX]; /* output of a runtime that printed more than the ring holds */
         CtlBuffer ctl[2];
         SinkState sinks[_SINK_MAX];

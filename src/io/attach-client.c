@@ -18,7 +18,7 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <fcntl.h>
+#include <poll.h>
 #include <linux/sockios.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -409,24 +409,11 @@ int attach_client_check_time(AttachClient *c, uint64_t now) {
         return attach_arm_timer(c->attach, c->deadline, now);
 }
 
-/* A pid alone may have been given to somebody else by now. */
+/* A pid alone may have been given to somebody else by now: the process must not have ended. */
 static bool is_starter(const Attach *a, pid_t pid) {
-        _cleanup_close_ int fd = -1;
-        char path[64], text[1024];
-        unsigned long long start;
-        ssize_t n;
+        struct pollfd ended = { .fd = a->spec.starter_pidfd, .events = POLLIN };
 
-        if (a->spec.starter <= 0 || pid != a->spec.starter)
-                return false;
-        (void)snprintf(path, sizeof path, "/proc/%d/stat", pid);
-        fd = open(path, O_RDONLY | O_CLOEXEC);
-        if (fd < 0)
-                return false;
-        n = a->handler->read(a->userdata, fd, text, sizeof text - 1);
-        if (n <= 0)
-                return false;
-        text[n] = 0;
-        return process_parse_start_time(text, &start) >= 0 && start == a->spec.starter_start;
+        return a->spec.starter > 0 && pid == a->spec.starter && poll(&ended, 1, 0) == 0;
 }
 
 /**

@@ -126,7 +126,7 @@ int reaper_claim(Reaper *reaper, pid_t pid) {
  * Return: 0, or the first negative errno of a handler; the others are called all the same.
  */
 int reaper_look(Reaper *reaper) {
-        int result = 0;
+        int result = 0, last;
 
         for (;;) {
                 ProcessStatus status;
@@ -135,7 +135,7 @@ int reaper_look(Reaper *reaper) {
 
                 pid = process_peek(0, &status);
                 if (pid <= 0)
-                        return result;
+                        break;
 
                 claim = find_claim(reaper, pid);
                 if (claim) {
@@ -148,6 +148,8 @@ int reaper_look(Reaper *reaper) {
 
                 (void)process_reap(pid); /* it is there: it was just seen */
         }
+        last = reaper->handler->on_buried(reaper->userdata);
+        return result < 0 ? result : last;
 }
 
 /**

@@ -15,6 +15,8 @@ typedef struct Reaper Reaper;
 typedef struct ReaperHandler {
         /* A claimed child has ended and is a zombie until this returns. */
         int (*on_exit)(void *userdata, pid_t pid, const ProcessStatus *status);
+        /* All that had ended are buried. */
+        int (*on_buried)(void *userdata);
 } ReaperHandler;
 
 int reaper_new(Reaper **ret, sd_event *event, const ReaperHandler *handler, void *userdata);

@@ -78,10 +78,10 @@ static int fill_filter(scmp_filter_ctx filter) {
                 if (r < 0)
                         return fail(r);
         }
-        r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1, SCMP_A0(SCMP_CMP_EQ, AF_UNIX));
+        r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1, SCMP_A0(SCMP_CMP_EQ, AF_UNIX, 0));
         if (r >= 0)
                 r = seccomp_rule_add(filter, SCMP_ACT_TRAP, SCMP_SYS(socket), 1,
-                                     SCMP_A0(SCMP_CMP_NE, AF_UNIX));
+                                     SCMP_A0(SCMP_CMP_NE, AF_UNIX, 0));
         for (size_t i = 0; r >= 0 && i < ELEMENTS(forbidden); i++)
                 r = seccomp_rule_add(filter, SCMP_ACT_TRAP, forbidden[i], 0);
         return r < 0 ? fail(r) : 0;

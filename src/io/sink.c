@@ -417,10 +417,10 @@ uint64_t sinks_position(const Sinks *s, StreamId id) {
  * Return: 0 or a negative errno.
  */
 int sinks_reopen(Sinks *s) {
-        if (!s->file || s->replacing)
+        if (!s->file)
                 return 0;
-        s->want_reopen = true;
-        return sink_k8sfile_settle(s->file) ? ask_for_file(s) : 0;
+        s->want_reopen = true; /* also if a file is on its way: it may be older than the wish */
+        return !s->replacing && sink_k8sfile_settle(s->file) ? ask_for_file(s) : 0;
 }
 
 /**
@@ -442,7 +442,11 @@ int sinks_set_file(Sinks *s, int fd) {
         s->replacing = !sink_k8sfile_has_file(s->file);
         sink->blocked = false;
         r = fd_timer_arm(sink->timer_fd, 0);
-        return r < 0 ? relay(r) : call_again(s);
+        if (r >= 0)
+                r = call_again(s);
+        if (r >= 0 && s->want_reopen)
+                r = sinks_reopen(s);
+        return r < 0 ? relay(r) : 0;
 }
 
 /**

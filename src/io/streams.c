@@ -157,9 +157,12 @@ Streams *streams_free(Streams *s) {
         return NULL;
 }
 
-static int end_hang_up(StreamEnd *end) {
+/* Only once: setting the events again would make the edge new. */
+static void end_hang_up(StreamEnd *end) {
+        if (end->hung_up)
+                return;
         end->hung_up = true;
-        return sd_event_source_set_io_events(end->source, EPOLLIN | EPOLLET);
+        (void)sd_event_source_set_io_events(end->source, EPOLLIN | EPOLLET); /* else it costs CPU */
 }
 
 static int end_read(StreamEnd *end) {
@@ -177,7 +180,7 @@ static int end_read(StreamEnd *end) {
         if (n == -EAGAIN || n == -ENOBUFS)
                 return 0;
         if (end->terminal) {
-                (void)end_hang_up(end);
+                end_hang_up(end);
                 return 0;
         }
         end_close(end);

@@ -39,6 +39,7 @@ typedef enum ChannelFd {
         CHANNEL_FD_STDIN,
         CHANNEL_FD_CONSOLE,
         CHANNEL_FD_LISTENER,
+        CHANNEL_FD_STARTER, /* pidfd of the process that started us */
         CHANNEL_FD_CTL,
         CHANNEL_FD_WINSZ,
         CHANNEL_FD_NOTIFY,

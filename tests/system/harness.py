@@ -255,7 +255,7 @@ class Unit:
         with open(f"{UNITS}/{name}", "w") as f:
             f.write(text)
         note(f"# {name}\n{text}")
-        _units.append(self)
+        _units[:] = [u for u in _units if u.name != name] + [self]
         run("systemctl", "daemon-reload")
 
     def start(self, **options):
@@ -305,9 +305,10 @@ def _quoted(word):
     return '"' + word.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
 
 
-# Payloads, for sh -c in the container. The first is that of the unit that users show.
+# Payloads, for sh -c in the container. The first is that of the unit that users show. A process 1 that has
+# not got as far as its trap ignores SIGTERM, so there is a file to tell.
 DATES = "while true; do date; sleep 1; done"
-OBEYS = "trap 'exit 0' TERM; i=0; while true; do i=$((i+1)); echo line-$i; sleep 1 & wait $!; done"
+OBEYS = "trap 'exit 0' TERM; : >/tmp/ready; i=0; while true; do i=$((i+1)); echo line-$i; sleep 1 & wait $!; done"
 IGNORES = "trap '' TERM; i=0; while true; do i=$((i+1)); echo line-$i; sleep 1; done"
 
 

@@ -74,7 +74,7 @@ static void check_never_dropped(bool keep_slow, bool starter, uint64_t lag_max) 
         f.spec.keep_slow = keep_slow;
         f.spec.lag_max = lag_max;
         f.spec.starter = starter ? getpid() : 0;
-        cr_assert_geq(process_start_time(getpid(), &f.spec.starter_start), 0);
+        cr_assert_geq(f.spec.starter_pidfd = process_pidfd(getpid()), 0);
         fixture_open(&f);
         fixture_init(&other);
         other.spec.stall_usec = 1000;
@@ -91,6 +91,7 @@ static void check_never_dropped(bool keep_slow, bool starter, uint64_t lag_max) 
         peer_take_all(&f, &p);
         cr_assert(peer_has_all(&f, &p));
 
+        fd_close_many(&f.spec.starter_pidfd, 1);
         peer_close(&p);
         peer_close(&q);
         fixture_done(&other);

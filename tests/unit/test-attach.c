@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
+#include <poll.h>
 #include <fcntl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -230,6 +231,21 @@ CleanTest(attach, finish_delivers_everything_and_ends_with_end_of_file) {
         fixture_done(&f);
 }
 
+/* A descriptor of a process that has ended. */
+static int ended_process(void) {
+        pid_t pid = 0;
+        int fd, r;
+
+        r = process_fork(&pid);
+        if (r == 0)
+                process_exit(0);
+        cr_assert_eq(r, 1);
+        cr_assert_geq(fd = process_pidfd(pid), 0);
+        cr_assert_eq(poll(&(struct pollfd){ .fd = fd, .events = POLLIN }, 1, 10000), 1);
+        cr_assert_eq(process_reap(pid), 0);
+        return fd;
+}
+
 CleanTest(attach, stream_withheld_from_the_starter_only_and_until_it_is_lost_elsewhere) {
         Fixture f;
         Peer starter, other;
@@ -237,7 +253,7 @@ CleanTest(attach, stream_withheld_from_the_starter_only_and_until_it_is_lost_els
         fixture_init(&f);
         f.spec.withhold[STREAM_STDOUT] = true;
         f.spec.starter = getpid();
-        cr_assert_geq(process_start_time(getpid(), &f.spec.starter_start), 0);
+        cr_assert_geq(f.spec.starter_pidfd = process_pidfd(getpid()), 0);
         fixture_open(&f);
         starter = peer_connect(&f);
         cr_assert_eq(f.slots[0].flags, ATTACH_STARTER | ATTACH_NO_STDOUT);
@@ -256,10 +272,12 @@ CleanTest(attach, stream_withheld_from_the_starter_only_and_until_it_is_lost_els
         /* Same pid, another process. */
         f.attach = attach_free(f.attach);
         fd_close_many(&f.copies[0], 1);
-        f.spec.starter_start++;
+        fd_close_many(&f.spec.starter_pidfd, 1);
+        f.spec.starter_pidfd = ended_process();
         fixture_open(&f);
         other = peer_connect(&f);
         cr_assert_eq(f.slots[0].flags, 0);
+        fd_close_many(&f.spec.starter_pidfd, 1);
         peer_close(&starter);
         peer_close(&other);
         fixture_done(&f);

@@ -28,7 +28,8 @@ static void begin(Place *p) {
 }
 
 static void end(Place *p) {
-        static const char *const names[] = { "log", "log.1", "log.2", "log.3", "log.new", "log.tmp", "moved", "link" };
+        static const char *const names[] = { "log", "log.1", "log.2", "log.3",
+                                             "log.new", "log.tmp", "moved", "link" };
 
         for (size_t i = 0; i < ELEMENTS(names); i++)
                 (void)unlinkat(p->dir, names[i], 0);
@@ -41,7 +42,7 @@ static void expect(const Place *p, const char *name, const char *text) {
         _cleanup_free_ char *got = NULL;
 
         if (!text) {
-                cr_assert_neq(faccessat(p->dir, name, F_OK, AT_SYMLINK_NOFOLLOW), 0, "%s is there", name);
+                cr_assert_neq(faccessat(p->dir, name, F_OK, AT_SYMLINK_NOFOLLOW), 0, "%s", name);
                 return;
         }
         cr_assert_eq(fd_read_file(p->dir, name, 1000, &got, NULL), 0, "%s", name);

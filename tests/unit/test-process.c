@@ -331,49 +331,6 @@ CleanTest(process, death_of_the_parent_is_passed_on) {
         cr_assert(p.revents & POLLHUP, "and ends with it");
 }
 
-CleanTest(process, start_time_names_a_process) {
-        unsigned long long before, after;
-        char name[16];
-
-        cr_assert_eq(process_start_time(getpid(), &before), 0);
-        cr_assert_gt(before, 0);
-        (void)prctl(PR_GET_NAME, name);
-        (void)prctl(PR_SET_NAME, ") R 1 (a ) 2");
-        cr_assert_eq(process_start_time(getpid(), &after), 0);
-        (void)prctl(PR_SET_NAME, name);
-        cr_assert_eq(before, after, "whatever name it gives itself");
-        cr_assert_eq(process_start_time(-1, &after), -ENOENT);
-}
-
-CleanTest(process, start_time_is_read_from_the_22nd_field) {
-        static const char stat[] =
-                "1 (a) b) ) S 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 4711 23";
-        unsigned long long ticks = 0;
-
-        cr_assert_eq(process_parse_start_time(stat, &ticks), 0);
-        cr_assert_eq(ticks, 4711);
-        cr_assert_eq(process_parse_start_time("1 (a) S 2 3", &ticks), -EBADMSG);
-        cr_assert_eq(process_parse_start_time("", &ticks), -EBADMSG);
-        cr_assert_eq(ticks, 4711);
-}
-
-static void kill_sleeper(bool own_group, int (*kill_it)(pid_t pid, int signal)) {
-        pid_t pid;
-        int r, status;
-
-        r = process_fork(&pid);
-        cr_assert_geq(r, 0);
-        if (r == 0) {
-                (void)pause();
-                process_exit(1);
-        }
-        if (own_group)
-                cr_assert_eq(setpgid(pid, pid), 0);
-        cr_assert_eq(kill_it(pid, SIGKILL), 0);
-        cr_assert_eq(waitpid(pid, &status, 0), pid);
-        cr_assert(WIFSIGNALED(status));
-}
-
 CleanTest(process, killing_a_group_never_hits_our_own) {
         kill_sleeper(true, process_kill_group);
         kill_sleeper(false, process_kill_group);

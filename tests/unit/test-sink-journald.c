@@ -121,7 +121,8 @@ static bool take(Fixture *x) {
         cr_assert_geq(n, 0);
         if (n_fds > 0) {
                 cr_assert_eq(n, 0);
-                cr_assert_eq(fcntl(fd, F_GET_SEALS), F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE);
+                cr_assert_eq(fcntl(fd, F_GET_SEALS),
+                             F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE);
                 n = pread(fd, e->data, ENTRY_MAX, 0);
                 (void)close(fd);
         }
@@ -156,7 +157,8 @@ static void expect(const Fixture *x, const char *name, const char *value) {
 }
 
 /* The next entry's MESSAGE, PRIORITY, CONTAINER_PRIORITY and whether it is partial. */
-static void expect_entry(Fixture *x, const char *message, const char *priority, const char *own, bool partial) {
+static void expect_entry(Fixture *x, const char *message, const char *priority, const char *own,
+                         bool partial) {
         cr_assert(take(x), "no entry for %s", message);
         expect(x, "MESSAGE", message);
         expect(x, "PRIORITY", priority);
@@ -165,9 +167,11 @@ static void expect_entry(Fixture *x, const char *message, const char *priority, 
 }
 
 CleanTest(sink_journald, fields_and_their_order_are_the_contract) {
-        static const char *const names[] = { "MESSAGE", "CONTAINER_ID_FULL", "PRIORITY", "CONTAINER_ID",
-                                             "CONTAINER_TAG", "CONTAINER_NAME", "SYSLOG_IDENTIFIER",
-                                             "CONTAINER_PARTIAL_MESSAGE", "A", "B_2", "OBJECT_SYSTEMD_UNIT" };
+        static const char *const names[] = {
+                "MESSAGE", "CONTAINER_ID_FULL", "PRIORITY", "CONTAINER_ID", "CONTAINER_TAG",
+                "CONTAINER_NAME", "SYSLOG_IDENTIFIER", "CONTAINER_PARTIAL_MESSAGE", "A", "B_2",
+                "OBJECT_SYSTEMD_UNIT",
+        };
         char *labels[] = { (char *)"A=1", (char *)"B_2=" };
         Fixture x;
 
@@ -224,8 +228,9 @@ CleanTest(sink_journald, identifier_is_tag_else_name_else_short_id) {
 }
 
 CleanTest(sink_journald, label_cannot_stand_in_for_our_fields) {
-        char *labels[] = { (char *)"CONTAINER_ID_FULL=fake", (char *)"PRIORITY=0", (char *)"MESSAGE=fake",
-                           (char *)"CONTAINER_PARTIAL_MESSAGE=true", (char *)"PRIORITY_2=x",
+        char *labels[] = { (char *)"CONTAINER_ID_FULL=fake", (char *)"PRIORITY=0",
+                           (char *)"MESSAGE=fake", (char *)"CONTAINER_PARTIAL_MESSAGE=true",
+                           (char *)"PRIORITY_2=x",
                            (char *)"none", (char *)"=none", (char *)"TWO=a\nMESSAGE=fake" };
         Fixture x;
 
@@ -247,7 +252,8 @@ CleanTest(sink_journald, line_ending_is_not_part_of_the_message) {
         static const struct {
                 const char *text, *message;
         } cases[] = {
-                { "a\n", "a" }, { "a\r\n", "a" }, { "a\r\r\n", "a\r" }, { "\r\n", "" }, { "\n", "" }, { "a\rb\n", "a\rb" },
+                { "a\n", "a" },  { "a\r\n", "a" }, { "a\r\r\n", "a\r" },
+                { "\r\n", "" }, { "\n", "" },     { "a\rb\n", "a\rb" },
         };
         Fixture x;
 
@@ -281,7 +287,8 @@ CleanTest(sink_journald, priority_prefix_is_taken_or_left) {
                 x.spec.podman_priorities = podman;
                 start(&x);
                 cr_assert_eq(put(&x, STREAM_STDOUT, cases[k].text, TAIL_MORE), 0);
-                expect_entry(&x, cases[k].message, podman ? cases[k].podman_priority : cases[k].priority,
+                expect_entry(&x, cases[k].message,
+                             podman ? cases[k].podman_priority : cases[k].priority,
                              podman ? cases[k].own : NULL, false);
                 end(&x);
         }
@@ -372,7 +379,7 @@ CleanTest(sink_journald, full_journal_loses_and_repeats_nothing) {
                 r = sink_journald_write(x.sink, STREAM_STDOUT, &w, TAIL_MORE);
                 cr_assert(r == 0 || r == EAGAIN);
                 n_full += r == EAGAIN;
-                cr_assert_gt(x.state.position[STREAM_STDOUT], 5U * n_taken, "it was taken, so there was room");
+                cr_assert_gt(x.state.position[STREAM_STDOUT], 5U * n_taken, "there was room");
                 while (take(&x)) {
                         (void)snprintf(message, sizeof message, "%04u", n_taken++);
                         expect(&x, "MESSAGE", message);
@@ -446,11 +453,13 @@ CleanTest(sink_journald, unread_falls_to_zero_when_all_is_taken) {
 
 CleanTest(sink_journald, garbage_in_the_state_does_no_harm) {
         Fixture x;
+        Window w;
 
         begin_listening(&x);
         x.state.continues[STREAM_STDOUT] = 255;
         x.state.position[STREAM_STDOUT] = UINT64_MAX;
-        cr_assert_eq(sink_journald_write(x.sink, STREAM_STDOUT, &(Window){ "a\n", 0, 2 }, TAIL_MORE), 0);
+        w = (Window){ "a\n", 0, 2 };
+        cr_assert_eq(sink_journald_write(x.sink, STREAM_STDOUT, &w, TAIL_MORE), 0);
         x.state.position[STREAM_STDOUT] = 0;
         cr_assert_eq(put(&x, STREAM_STDOUT, "a\n", TAIL_MORE), 0);
         cr_assert(take(&x));

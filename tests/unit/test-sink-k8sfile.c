@@ -61,7 +61,8 @@ static Window window(const char *data, size_t n) {
 }
 
 static int put(Fixture *x, StreamId id, const char *text, StreamTail tail) {
-        Window w = { .data = text, .from = x->state.position[id], .to = x->state.position[id] + strlen(text) };
+        uint64_t from = x->state.position[id];
+        Window w = { .data = text, .from = from, .to = from + strlen(text) };
 
         return sink_k8sfile_write(x->sink, id, &w, tail, &now);
 }
@@ -142,7 +143,7 @@ CleanTest(sink_k8sfile, long_line_is_cut_into_partial_records) {
         cr_assert_eq(sink_k8sfile_write(x.sink, STREAM_STDOUT, &w, TAIL_MORE, &now), 0);
         cr_assert_eq(content(&x, out, sizeof out), 20000 + 3 * (LINE_PREFIX_SIZE + 1));
         for (size_t i = 0; i < 3; i++) {
-                cr_assert_eq(memcmp(out + at, i < 2 ? OUT "P x" : OUT "F x", LINE_PREFIX_SIZE + 1), 0);
+                cr_assert_eq(memcmp(out + at, i < 2 ? OUT "P " : OUT "F ", LINE_PREFIX_SIZE), 0);
                 at += LINE_PREFIX_SIZE + parts[i];
                 cr_assert_eq(out[at++], '\n');
         }
@@ -248,7 +249,8 @@ CleanTest(sink_k8sfile, global_limit_is_crossed_by_one_whole_line) {
 }
 
 /* What a worker leaves that died after @k bytes of the batch had reached the file. */
-static void leave_cut(Fixture *x, const SinkState *before, const SinkIntent *intent, const char *file, size_t n) {
+static void leave_cut(Fixture *x, const SinkState *before, const SinkIntent *intent,
+                      const char *file, size_t n) {
         begin(x);
         x->state = *before;
         x->state.intent = *intent;
@@ -266,7 +268,7 @@ CleanTest(sink_k8sfile, every_cut_of_a_batch_is_completed_to_the_byte) {
 
         memset(text, 'y', n_text);
         memcpy(text, "old\nfirst\n\nthird\r\n", 18);
-        memcpy(text + 8700, "\nnext\n", 6); /* a line of more than 8192 bytes ends here; the last one never does */
+        memcpy(text + 8700, "\nnext\n", 6); /* ends a line too long for one record */
         begin(&x);
         start(&x);
         w = window(text, 4);
@@ -300,7 +302,7 @@ CleanTest(sink_k8sfile, committed_batch_is_not_written_again) {
         begin(&x);
         start(&x);
         cr_assert_eq(put(&x, STREAM_STDOUT, "a\n", TAIL_MORE), 0);
-        x.state.intent.valid = 1; /* died after the position moved, before the intent was taken back */
+        x.state.intent.valid = 1; /* died just before it would have been taken back */
         x.sink = sink_k8sfile_free(x.sink);
         start(&x);
         cr_assert_eq(put(&x, STREAM_STDOUT, "b\n", TAIL_MORE), 0);
@@ -420,7 +422,8 @@ CleanTest(sink_k8sfile, full_disk_at_any_byte_costs_nothing_once_there_is_room) 
                 if (k > 0)
                         cr_assert_eq(put(&x, STREAM_STDERR, "x\n", TAIL_MORE), SINK_K8SFILE_OTHER);
                 limit_files(RLIM_INFINITY);
-                cr_assert_eq(sink_k8sfile_write(x.sink, STREAM_STDOUT, &w, TAIL_IDLE, k > 0 ? &later : &now), 0);
+                cr_assert_eq(sink_k8sfile_write(x.sink, STREAM_STDOUT, &w, TAIL_IDLE,
+                                                k > 0 ? &later : &now), 0);
                 expect(&x, want);
                 end(&x);
         }
@@ -505,12 +508,14 @@ CleanTest(sink_k8sfile, full_fifo_does_not_block) {
         uint64_t n = 0;
         Window w = window(text, sizeof text);
         SinkK8sFile *f;
+        SinksSpec spec = { .file = true };
         SinkState state = { 0 };
         int ends[2], r;
 
         memset(text, '\n', sizeof text);
         cr_assert_eq(pipe2(ends, O_CLOEXEC), 0);
-        cr_assert_eq(sink_k8sfile_new(&f, &(SinksSpec){ .file = true, .file_fd = ends[1] }, &state), 0);
+        spec.file_fd = ends[1];
+        cr_assert_eq(sink_k8sfile_new(&f, &spec, &state), 0);
         do {
                 ssize_t k = 1;
 

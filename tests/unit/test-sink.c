@@ -104,7 +104,8 @@ static void begin(Fixture *x, char *data) {
         (void)setenv("TZ", "UTC", 1);
         tzset();
         (void)signal(SIGXFSZ, SIG_IGN);
-        *x = (Fixture){ .path = "/tmp/test-sink-XXXXXX", .journal = -1, .data = data, .tail = TAIL_MORE };
+        *x = (Fixture){ .path = "/tmp/test-sink-XXXXXX", .journal = -1, .data = data };
+        x->tail = TAIL_MORE;
         cr_assert_not_null(mkdtemp(x->path));
         (void)snprintf(x->socket, sizeof x->socket, "%s/socket", x->path);
         x->dir = fd_open_directory(x->path);
@@ -289,7 +290,6 @@ CleanTest(sink, nothing_is_written_while_the_file_is_replaced) {
         x.n[STREAM_STDOUT] = 4;
         cr_assert_eq(write_stream(&x, STREAM_STDOUT), 0);
         cr_assert_eq(sinks_reopen(x.sinks), 0);
-        cr_assert_eq(sinks_reopen(x.sinks), 0);
         cr_assert_eq(x.n_reopen, 1);
         x.n[STREAM_STDOUT] = 8;
         cr_assert_eq(write_stream(&x, STREAM_STDOUT), 0);
@@ -304,6 +304,27 @@ CleanTest(sink, nothing_is_written_while_the_file_is_replaced) {
         cr_assert_eq(add_texts(&x, "log.0", got, 0), 4);
         cr_assert_eq(add_texts(&x, "log", got, 4), 8);
         cr_assert_eq(memcmp(got, "one\ntwo\n", 8), 0);
+        end(&x);
+}
+
+CleanTest(sink, wish_for_a_new_file_is_kept_while_another_is_on_its_way) {
+        char got[64];
+        Fixture x;
+
+        begin(&x, (char *)"one\n");
+        x.spec.file = true;
+        x.keep_waiting = true;
+        start(&x);
+        cr_assert_eq(sinks_reopen(x.sinks), 0);
+        cr_assert_eq(sinks_reopen(x.sinks), 0);
+        cr_assert_eq(x.n_reopen, 1);
+        x.keep_waiting = false;
+        cr_assert_eq(sinks_set_file(x.sinks, next_file(&x)), 0);
+        cr_assert_eq(x.n_reopen, 2);
+        x.n[STREAM_STDOUT] = 4;
+        event_run_idle(x.event);
+        cr_assert_eq(x.n_files, 2);
+        cr_assert_eq(add_texts(&x, "log", got, 0), 4);
         end(&x);
 }
 
@@ -385,7 +406,7 @@ CleanTest(sink, other_stream_is_called_for_after_a_torn_write) {
         x.n[STREAM_STDERR] = x.n[STREAM_STDOUT] = 4;
         cr_assert_eq(write_stream(&x, STREAM_STDERR), 0);
         cr_assert(sinks_waiting(x.sinks));
-        x.sinks = sinks_free(x.sinks); /* the worker dies, and the next begins with the other stream */
+        x.sinks = sinks_free(x.sinks); /* the next worker begins with the other stream */
         limit_files(RLIM_INFINITY);
         start(&x);
         cr_assert_eq(write_stream(&x, STREAM_STDOUT), 0);
@@ -564,13 +585,14 @@ CleanTest(sink, next_worker_goes_on_where_the_last_one_stood) {
 }
 
 CleanTest(sink, position_below_the_window_counts_as_loss) {
+        const struct timespec some_time = { 0 };
         Window w = { .data = "one\n", .from = 100, .to = 104 };
         Fixture x;
 
         begin(&x, NULL);
         x.spec.file = true;
         start(&x);
-        cr_assert_eq(sinks_write(x.sinks, STREAM_STDOUT, &w, TAIL_MORE, &(struct timespec){ 0 }), 0);
+        cr_assert_eq(sinks_write(x.sinks, STREAM_STDOUT, &w, TAIL_MORE, &some_time), 0);
         cr_assert_eq(x.state[SINK_FILE].lost_bytes, 100);
         cr_assert_eq(sinks_position(x.sinks, STREAM_STDOUT), 104);
         end(&x);

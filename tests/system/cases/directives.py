@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Containers from each of a unit's commands: nothing waits for ever, no stop is cancelled, nothing is left."""
 
+import shlex
+
 from harness import OBEYS, Unit, check_equal, expect_nothing_left, quote, run, variants
 
-FOREGROUND = ["run", "--rm", "--name", "qux", "--network=none", "localhost/alpine", "true"]
-DETACHED = ["run", "-d", "--rm", "--replace", "--name", "qux", "--network=none", "localhost/alpine", "sh", "-c", OBEYS]
+FOREGROUND = "podman run --rm --name qux --network=none localhost/alpine true"
+DETACHED = f"""podman run -d --rm --replace --name qux --network=none localhost/alpine sh -c {shlex.quote(OBEYS)} &&
+exec podman exec qux sh -c 'until test -e /tmp/ready; do usleep 50000; done'"""
 
 DIRECTIVES = {d: {"directive": d} for d in ("ExecStartPre", "ExecStart", "ExecStartPost", "ExecReload", "ExecStop",
                                             "ExecStopPost")}
@@ -13,12 +16,12 @@ DIRECTIVES = {d: {"directive": d} for d in ("ExecStartPre", "ExecStart", "ExecSt
 @variants("container_from", **DIRECTIVES)
 def container_from(directive):
     for delegate in (False, True):
-        for words in (FOREGROUND, DETACHED):
-            from_directive(directive, delegate, words)
+        for script in (FOREGROUND, DETACHED):
+            from_directive(directive, delegate, script)
 
 
-def from_directive(directive, delegate, words):
-    command = f"{directive}=/usr/bin/podman {quote(*words)}"
+def from_directive(directive, delegate, script):
+    command = f"{directive}=/bin/sh -c {quote(script)}"
     main = "" if directive == "ExecStart" else "ExecStart=/bin/sleep infinity"
     unit = Unit("baz.service", f"""[Service]
 Type={"exec" if main else "oneshot"}

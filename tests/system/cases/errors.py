@@ -36,7 +36,7 @@ def monitor(*options, bundle=None):
     start, started = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     folder = bundle or tempfile.mkdtemp(dir="/run")
     argv = [MONITOR, "--api-version", "1", "-c", "baz", "-u", "baz", "-r", "/usr/sbin/runc", "-b", folder,
-            "-p", f"{folder}/pidfile", "-n", "baz", "--exit-dir", folder, "-l", f"k8s-file:{folder}/ctr.log", *options]
+            "-p", f"{folder}/pidfile", "-n", "baz", "--exit-dir", folder, "--full-attach", "-l", f"k8s-file:{folder}/ctr.log", *options]
     note(f"$ {' '.join(argv)}")
     try:
         with subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
@@ -61,17 +61,18 @@ def monitor(*options, bundle=None):
     return process.returncode, err, json.loads(record) if record else {}
 
 
-def expect_record(record, *reasons):
-    check(record.get("data", 0) < 0, f"not a failure in the sync pipe: {record}")
-    text = record.get("message", "")
-    check(any(r.lower() in text.lower() for r in reasons), f"none of {reasons} in the message {text!r}")
+def expect_told(result, *reasons):
+    """A manager shows the message of the sync pipe, or if the monitor ends at once, its standard error."""
+    status, err, record = result
+    check(status != 0 or record.get("data", 0) < 0, f"no failure: status {status}, sync pipe {record}")
+    text = err + record.get("message", "")
+    for reason in reasons:
+        check(reason.lower() in text.lower(), f"{reason!r} is not in {text!r}")
 
 
 @case
 def missing_runtime():
-    _, _, record = monitor("-r", "/nonexistent/runtime")
-    expect_record(record, "No such file or directory")
-    check("/nonexistent/runtime" in record["message"], f"which runtime? {record}")
+    expect_told(monitor("-r", "/nonexistent/runtime"), "/nonexistent/runtime", "No such file or directory")
     expect_podman_fails("--runtime", program("#!/nonexistent/interpreter\n"), *RUN, "localhost/alpine", "true",
                         reason="No such file or directory")
 
@@ -80,15 +81,13 @@ def missing_runtime():
 def failing_runtime():
     runtime = program("#!/bin/sh\ncase \"$*\" in *create*) echo 'the moon is in the way' >&2; exit 3;; esac\n")
     expect_podman_fails("--runtime", runtime, *RUN, "localhost/alpine", "true", reason="the moon is in the way")
-    _, _, record = monitor("-r", runtime)
-    expect_record(record, "the moon is in the way")
+    expect_told(monitor("-r", runtime), "the moon is in the way")
 
 
 @case
 def killed_runtime():
     runtime = program("#!/bin/sh\ncase \"$*\" in *create*) kill -9 $$;; esac\n")
-    _, _, record = monitor("-r", runtime)
-    check(record.get("data", 0) < 0, f"not a failure in the sync pipe: {record}")
+    expect_told(monitor("-r", runtime))
 
 
 @case
@@ -99,8 +98,7 @@ def missing_command():
 
 @case
 def bundle_without_config():
-    _, _, record = monitor()
-    expect_record(record, "config.json")
+    expect_told(monitor(), "config.json")
 
 
 @case
