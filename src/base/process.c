@@ -104,14 +104,15 @@ static void child_wait(int fd) {
         (void)close(fd);
 }
 
-/* Before a delay, not after it: whoever waits for the end of a pipe shall not wait for us. */
-static void child_close_others(const int *keep_fds, size_t n_keep) {
+/* Before any wait, not after it: whoever waits for the end of a pipe shall not wait for us. */
+static void child_close_others(const ProcessSpec *spec) {
         int keep[FD_MESSAGE_MAX];
+        size_t n = spec->n_keep_fds < ELEMENTS(keep) - 1 ? spec->n_keep_fds : ELEMENTS(keep) - 1;
 
-        n_keep = n_keep < ELEMENTS(keep) ? n_keep : ELEMENTS(keep);
-        for (size_t i = 0; i < n_keep; i++)
-                keep[i] = keep_fds[i];
-        (void)fd_close_all_but(keep, n_keep);
+        for (size_t i = 0; i < n; i++)
+                keep[i] = spec->keep_fds[i];
+        keep[n] = spec->wait_fd;
+        (void)fd_close_all_but(keep, n + 1);
 }
 
 static void __attribute__((noreturn)) child_run(const ProcessSpec *spec, pid_t parent) {
@@ -136,10 +137,10 @@ static void __attribute__((noreturn)) child_run(const ProcessSpec *spec, pid_t p
                                          sizeof listen_pid);
         if (spec->mask)
                 (void)sigprocmask(SIG_SETMASK, spec->mask, NULL);
+        if (spec->close_others)
+                child_close_others(spec);
         if (spec->wait_fd >= 0)
                 child_wait(spec->wait_fd);
-        if (spec->close_others)
-                child_close_others(spec->keep_fds, spec->n_keep_fds);
         for (unsigned left = spec->delay_s; left > 0;)
                 left = sleep(left);
         for (size_t i = 0; i < spec->n_keep_fds; i++)

@@ -351,29 +351,38 @@ static int enter_reporting(Keeper *k) {
 
 static int spawn_command(Keeper *k) {
         _cleanup_free_ char **argv = NULL;
-        _cleanup_close_ int null_fd = -1;
+        _cleanup_close_ int null_fd = -1, wait_fd = -1, go_fd = -1;
+        const char *score = k->origin->oom_score_adj;
+        ProcessSpec spec = { .path = k->options->exit_command,
+                             .envp = k->origin->envp,
+                             .mask = &k->origin->mask,
+                             .oom_score_adj = score[0] ? score : NULL,
+                             .wait_fd = -1,
+                             .delay_s = (unsigned)k->options->exit_delay,
+                             .close_others = true };
+        bool scope = place_wants_cleanup_scope(k->options, &k->plan);
         int r;
 
         r = runtime_exit_command_argv(k->options, &argv);
         if (r < 0)
                 return relay(r);
+        spec.argv = argv;
         null_fd = fd_open_null(O_RDWR);
         if (null_fd < 0)
                 return relay(null_fd);
-        r = process_spawn(&(ProcessSpec){ .path = k->options->exit_command,
-                                          .argv = argv,
-                                          .envp = k->origin->envp,
-                                          .stdio = { null_fd, null_fd, null_fd },
-                                          .mask = &k->origin->mask,
-                                          .oom_score_adj = k->origin->oom_score_adj[0]
-                                                                   ? k->origin->oom_score_adj
-                                                                   : NULL,
-                                          .wait_fd = -1,
-                                          .delay_s = (unsigned)k->options->exit_delay,
-                                          .close_others = true },
-                          &k->command_pid, NULL);
+        for (int i = 0; i < 3; i++)
+                spec.stdio[i] = null_fd;
+        if (scope) {
+                r = fd_pipe(&wait_fd, &go_fd);
+                if (r < 0)
+                        return relay(r);
+                spec.wait_fd = wait_fd;
+        }
+        r = process_spawn(&spec, &k->command_pid, NULL);
         if (r < 0)
                 return relay(r);
+        if (scope && place_cleanup(k->options, &k->plan, k->command_pid) != 0)
+                log_debug("No scope for the exit command, it runs here");
         k->command_running = true;
         return reaper_claim(k->reaper, k->command_pid);
 }

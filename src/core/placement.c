@@ -248,13 +248,14 @@ static Obstacle find_obstacle(const Situation *s) {
         return (Obstacle){ 0 };
 }
 
-static bool is_up(const UnitFacts *u) {
-        static const char *const states[] = { "active", "activating", "reloading", "refreshing" };
-
-        for (size_t i = 0; i < ELEMENTS(states); i++)
-                if (strcmp(u->active_state, states[i]) == 0)
-                        return true;
-        return false;
+/*
+ * Will systemd start another process of ExecStart=? Commands have start times, but a daemon-reload forgets them, so
+ * they are looked at only where a next one is possible: between a oneshot's.
+ */
+static bool starts_more(const UnitFacts *u) {
+        if (strcmp(u->sub_state, "condition") == 0 || strcmp(u->sub_state, "start-pre") == 0)
+                return true;
+        return strcmp(u->sub_state, "start") == 0 && strcmp(u->type, "oneshot") == 0 && u->unstarted;
 }
 
 /* What the unit's own settings say against it. */
@@ -266,8 +267,7 @@ static const char *find_unit_obstacle(const Situation *s) {
                 return "is not delegated";
         if (!u)
                 return s->unit.user ? "may be delegated or not: its manager gives no answer" : NULL;
-        if (u->starts_more && is_up(u) && !u->subgroup &&
-            (s->unit.n_leaf == 0 || in_control_group(s)))
+        if (starts_more(u) && !u->subgroup && (s->unit.n_leaf == 0 || in_control_group(s)))
                 return "starts another main process in its top cgroup (see DelegateSubgroup=)";
         if (is_killed_alone(u) && s->wish == WISH_AUTO)
                 return "would leave the container behind when it stops (see KillMode=)";
@@ -307,6 +307,15 @@ static int plan_nest(Situation *s) {
                        s->facts->id);
         say(p, "%s is delegated: monitor and container are nested in it", p->unit);
         return 0;
+}
+
+static bool is_up(const UnitFacts *u) {
+        static const char *const states[] = { "active", "activating", "reloading", "refreshing" };
+
+        for (size_t i = 0; i < ELEMENTS(states); i++)
+                if (strcmp(u->active_state, states[i]) == 0)
+                        return true;
+        return false;
 }
 
 static bool is_passing(const UnitFacts *u) {

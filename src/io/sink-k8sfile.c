@@ -34,7 +34,7 @@
 
 /* One batch. Another version may have to complete ours, so these may only grow. */
 #define IOV_BATCH 256
-#define STAGE_SIZE 65536U
+#define STAGE_SIZE 98304U /* what a pipe holds, as records of 100-byte lines */
 #define COPY_MAX 512U     /* texts longer than this are not copied */
 
 #define IOV_RECORD 3      /* what a record needs at most: prefix, text, newline */

@@ -66,8 +66,8 @@ static int read_basic(sd_bus_message *m, const UnitProperty *p, UnitFacts *f) {
 }
 
 /* ExecStart=: path, arguments, ignore-failure, begin and end in both clocks, pid, code, status */
-static int read_commands(sd_bus_message *m, bool *ret_starts_more) {
-        bool more = false;
+static int read_commands(sd_bus_message *m, bool *ret_unstarted) {
+        bool unstarted = false;
         int r;
 
         r = sd_bus_message_enter_container(m, 'v', "a(sasbttttuii)");
@@ -83,7 +83,7 @@ static int read_commands(sd_bus_message *m, bool *ret_starts_more) {
                         r = sd_bus_message_skip(m, "tttuii");
                 if (r >= 0)
                         r = sd_bus_message_exit_container(m);
-                more = more || begin == 0;
+                unstarted = unstarted || begin == 0;
         }
         if (r >= 0)
                 r = sd_bus_message_exit_container(m);
@@ -91,7 +91,7 @@ static int read_commands(sd_bus_message *m, bool *ret_starts_more) {
                 r = sd_bus_message_exit_container(m);
         if (r < 0)
                 return fail(r);
-        *ret_starts_more = more;
+        *ret_unstarted = unstarted;
         return 0;
 }
 
@@ -103,7 +103,7 @@ static int read_property(sd_bus_message *m, const char *name, UnitFacts *f) {
                 if (strcmp(unit_properties[i].name, name) == 0)
                         return read_basic(m, &unit_properties[i], f);
         if (strcmp(name, "ExecStart") == 0)
-                return read_commands(m, &f->starts_more);
+                return read_commands(m, &f->unstarted);
         if (strcmp(name, "DelegateSubgroup") == 0) {
                 r = sd_bus_message_read(m, "v", "s", &text);
                 if (r >= 0)

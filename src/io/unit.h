@@ -18,7 +18,7 @@ typedef struct UnitFacts {
         bool delegate;
         bool remain_after_exit;
         bool subgroup;      /* DelegateSubgroup= is set: main processes start there */
-        bool starts_more;   /* a command of ExecStart= has not been started yet */
+        bool unstarted;     /* a command of ExecStart= has no start time; true of all after a daemon-reload */
         uint64_t timeout_stop_usec;
 } UnitFacts;
 

@@ -99,7 +99,7 @@ static int on_start(FakeManager *m, sd_bus_message *call) {
 }
 
 static void append_service(FakeManager *m, sd_bus_message *reply) {
-        uint64_t begin = m->script->starts_more ? 0 : 12345;
+        uint64_t begin = m->script->unstarted ? 0 : 12345;
 
         must(sd_bus_message_append(reply, "{sv}", "Type", "s", m->script->type));
         must(sd_bus_message_append(reply, "{sv}", "RemainAfterExit", "b", 1));

@@ -22,7 +22,7 @@ typedef struct FakeManagerScript {
         bool no_removal;           /* the job never ends */
         bool no_fds;               /* the connection takes no descriptors */
         bool delegate;             /* GetAll from here on */
-        bool starts_more;
+        bool unstarted;
         const char *active_state;  /* NULL: "active" */
         const char *type;          /* NULL: no Type= and no ExecStart=, as a scope */
 } FakeManagerScript;

@@ -141,7 +141,8 @@ Test(placement, row_2_from_a_stopping_unit_needs_no_job) {
         PlacementPlan p;
 
         strcpy(unit.active_state, "deactivating");
-        unit.starts_more = true; /* ExecStartPre= has failed, so the rest will not come */
+        strcpy(unit.sub_state, "stop-post");
+        unit.unstarted = true; /* ExecStartPre= has failed, so the rest will not come */
         f.unit = &unit;
         p = plan_of(&f, "2");
         cr_assert(p.move_self);
@@ -429,15 +430,31 @@ Test(placement, a_silent_bus_does_not_keep_a_delegated_unit_from_nesting) {
 
 Test(placement, nesting_does_not_spoil_the_start_of_later_commands) {
         static const char *const groups[] = { SERVICE, SERVICE "/.control" };
+        static const struct {
+                const char *type, *sub_state;
+                bool unstarted;
+                const char *row;
+        } cases[] = {
+                { "exec", "start-pre", true, "3" },
+                { "exec", "start-pre", false, "3" },
+                { "oneshot", "condition", true, "3a" },
+                { "oneshot", "start", true, "3a" },
+                { "oneshot", "start", false, "2" },
+                { "exec", "start", false, "2" },
+                { "exec", "start-post", true, "2" }, /* start times were lost by a daemon-reload */
+                { "exec", "running", true, "2" },
+        };
 
-        for (size_t i = 0; i < ELEMENTS(groups); i++) {
-                PlacementFacts f = podman_delegated(groups[i]);
+        for (size_t i = 0; i < ELEMENTS(groups) * ELEMENTS(cases); i++) {
+                PlacementFacts f = podman_delegated(groups[i % 2]);
                 UnitFacts unit = running;
 
                 strcpy(unit.active_state, "activating");
-                unit.starts_more = true;
+                strcpy(unit.type, cases[i / 2].type);
+                strcpy(unit.sub_state, cases[i / 2].sub_state);
+                unit.unstarted = cases[i / 2].unstarted;
                 f.unit = &unit;
-                (void)plan_of(&f, "3");
+                (void)plan_of(&f, cases[i / 2].row);
                 unit.subgroup = true; /* they start elsewhere */
                 (void)plan_of(&f, "2");
         }

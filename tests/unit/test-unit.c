@@ -35,16 +35,16 @@ CleanTest(unit, one_call_tells_all_of_a_service) {
         cr_assert(f.delegate);
         cr_assert(f.remain_after_exit);
         cr_assert(f.subgroup);
-        cr_assert_not(f.starts_more);
+        cr_assert_not(f.unstarted);
         cr_assert_eq(f.timeout_stop_usec, 90000000);
 }
 
-CleanTest(unit, a_command_without_a_start_time_is_still_to_come) {
-        FakeManagerScript script = { .type = "oneshot", .starts_more = true };
+CleanTest(unit, a_command_without_a_start_time_is_seen) {
+        FakeManagerScript script = { .type = "oneshot", .unstarted = true };
         UnitFacts f;
 
         cr_assert_eq(ask(&script, "baz.service", &f, NULL), 0);
-        cr_assert(f.starts_more);
+        cr_assert(f.unstarted);
 }
 
 CleanTest(unit, a_scope_lacks_what_services_have) {
@@ -53,7 +53,7 @@ CleanTest(unit, a_scope_lacks_what_services_have) {
 
         cr_assert_eq(ask(&script, "session-1.scope", &f, NULL), 0);
         cr_assert_str_empty(f.type);
-        cr_assert_not(f.starts_more);
+        cr_assert_not(f.unstarted);
         cr_assert_not(f.subgroup);
         cr_assert_not(f.delegate);
 }
