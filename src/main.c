@@ -29,13 +29,12 @@ static int run_worker(int argc, char *argv[]) {
         r = parse_fd(argv[1] + strlen(WORKER_ARGUMENT), &channel);
         if (r < 0)
                 return relay(r);
-        argv[1] = argv[0];
-        r = options_parse(argc - 1, argv + 1, &options);
+        r = options_parse(argc - 1, argv + 1, &options); /* the first word is nobody's option */
         if (r != 0)
                 return r;
         r = options_check(&options);
         if (r >= 0)
-                r = worker_run(channel, &options);
+                r = worker_run(channel, &options, argv);
         options_done(&options);
         return r;
 }
@@ -59,6 +58,7 @@ static int run_keeper(const Options *options, Origin *origin) {
 int main(int argc, char *argv[], char *envp[]) {
         Options options = { 0 };
         Origin origin;
+        bool answered;
         int r;
 
         if (argc > 1 && strncmp(argv[1], WORKER_ARGUMENT, strlen(WORKER_ARGUMENT)) == 0)
@@ -71,12 +71,15 @@ int main(int argc, char *argv[], char *envp[]) {
         (void)umask(022);
 
         r = options_parse(argc, argv, &options);
+        answered = r == OPTIONS_DONE;
         if (r == 0)
                 r = options_check(&options);
         if (r == 0)
                 r = launch_open_log(&options, &origin);
         if (r == 0)
                 r = options_check_log(&options);
+        if (r < 0)
+                launch_linger();
         if (r == 0)
                 r = launch_wait(&options, &origin);
         if (r == 0)
@@ -84,5 +87,7 @@ int main(int argc, char *argv[], char *envp[]) {
 
         options_done(&options);
         launch_done(&origin);
-        return r < 0 ? EXIT_FAILURE : r == OPTIONS_DONE ? EXIT_SUCCESS : r;
+        if (answered)
+                return EXIT_SUCCESS;
+        return r < 0 ? EXIT_FAILURE : r; /* of run_keeper(): the container's, which may be any */
 }

@@ -217,6 +217,23 @@ int process_replace(const char *path, char *const *argv, char *const *envp) {
 }
 
 /**
+ * process_set_title() - what ps, systemctl status and the journal show as our command line
+ * @argv: as main() got it; its words are overwritten, so nobody may need them any more
+ *
+ * A title longer than the command line was is cut.
+ */
+void process_set_title(char *const *argv, const char *title) {
+        char *end = argv[0] + strlen(argv[0]);
+        size_t size;
+
+        for (size_t i = 1; argv[i] && argv[i] == end + 1; i++)
+                end = argv[i] + strlen(argv[i]);
+        size = (size_t)(end - argv[0]);
+        memset(argv[0], 0, size);
+        (void)snprintf(argv[0], size, "%s", title);
+}
+
+/**
  * process_pidfd() - descriptor of a process, CLOEXEC, the caller's
  *
  * Return: the descriptor, or a negative errno: -ESRCH if there is no such process.

@@ -46,6 +46,8 @@ struct Keeper {
         int runtime_pidfd, target_pidfd;
         ProcessStatus runtime_status, target_status, command_status;
         bool command_running;
+        unsigned n_commands;
+        bool terminated; /* SIGTERM came, since the exit command was started if it was */
         bool oom;
         uint64_t started_usec;
         char failure[8192]; /* what the caller is told if there is no target */

@@ -119,6 +119,9 @@ static int make_attach(Keeper *k) {
         r = attach_link_path(o->socket_dir_path, o->cuuid, &k->attach_link);
         if (r < 0)
                 return relay(r);
+        r = attach_link_remove(k->attach_link); /* a stale one */
+        if (r < 0)
+                return relay(r);
         r = attach_link_make(k->attach_link, o->bundle);
         return r < 0 ? relay(r) : 0;
 }
@@ -177,6 +180,9 @@ static void fill_facts(Keeper *k, WorkerFacts *facts) {
                 facts->withhold[STREAM_STDERR] =
                         k->origin->journal_stream[o->terminal ? STDOUT_FILENO : STDERR_FILENO];
         }
+        (void)snprintf(facts->title, sizeof facts->title, "scopemon: %s of %s%s%s", o->exec ? "exec" : "output",
+                       o->name ? o->name : o->cid, k->plan.container_scope[0] ? ", which is in " : "",
+                       k->plan.container_scope);
         if (k->plan.container == PLACEMENT_CONTAINER_SCOPE && k->plan.container_scope[0])
                 (void)snprintf(facts->object_unit, sizeof facts->object_unit, "%s=%s",
                                k->plan.user ? SCOPEMON_FIELD_USER_UNIT : SCOPEMON_FIELD_UNIT,

@@ -32,6 +32,7 @@
 #define STATUS_UNKNOWN (-1)
 #define DRAIN_USEC 30000000ULL /* a worker that has not flushed by then is not waited for */
 #define FAILURE_TEXT_MAX 8191
+#define COMMANDS_MAX 4 /* runs of the exit command */
 
 static uint64_t keeper_now(const Keeper *k) {
         uint64_t now = 0;
@@ -53,6 +54,8 @@ static int on_target_readable(sd_event_source *source, int fd, uint32_t revents,
         k->facts.container_exited = true; /* somebody else's child: how it ended nobody can tell */
         return keeper_advance(k);
 }
+
+static int on_command_exit(Keeper *k, const ProcessStatus *status);
 
 static int watch_target(Keeper *k) {
         int r;
@@ -129,10 +132,8 @@ int keeper_on_child(void *userdata, pid_t pid, const ProcessStatus *status) {
                 k->target_source = sd_event_source_disable_unref(k->target_source);
                 k->target_status = *status;
                 k->facts.container_exited = true;
-        } else if (pid == k->command_pid) {
-                k->command_status = *status;
-                k->command_running = false;
-        }
+        } else if (pid == k->command_pid)
+                r = on_command_exit(k, status);
         if (r < 0)
                 return relay(r);
         return keeper_advance(k);
@@ -226,6 +227,7 @@ static int on_timeout(sd_event_source *source, uint64_t usec, void *userdata) {
  * Return: 0 or a negative errno.
  */
 int keeper_on_signal(Keeper *k, int signal) {
+        k->terminated = k->terminated || signal == SIGTERM;
         if (signal != SIGUSR1) {
                 if (k->target_pidfd >= 0 && process_signal(k->target_pidfd, signal) >= 0)
                         return 0;
@@ -351,40 +353,47 @@ static int enter_reporting(Keeper *k) {
 
 static int spawn_command(Keeper *k) {
         _cleanup_free_ char **argv = NULL;
-        _cleanup_close_ int null_fd = -1, wait_fd = -1, go_fd = -1;
+        _cleanup_close_ int null_fd = -1;
         const char *score = k->origin->oom_score_adj;
-        ProcessSpec spec = { .path = k->options->exit_command,
-                             .envp = k->origin->envp,
-                             .mask = &k->origin->mask,
-                             .oom_score_adj = score[0] ? score : NULL,
-                             .wait_fd = -1,
-                             .delay_s = (unsigned)k->options->exit_delay,
-                             .close_others = true };
-        bool scope = place_wants_cleanup_scope(k->options, &k->plan);
         int r;
 
         r = runtime_exit_command_argv(k->options, &argv);
         if (r < 0)
                 return relay(r);
-        spec.argv = argv;
         null_fd = fd_open_null(O_RDWR);
         if (null_fd < 0)
                 return relay(null_fd);
-        for (int i = 0; i < 3; i++)
-                spec.stdio[i] = null_fd;
-        if (scope) {
-                r = fd_pipe(&wait_fd, &go_fd);
-                if (r < 0)
-                        return relay(r);
-                spec.wait_fd = wait_fd;
-        }
-        r = process_spawn(&spec, &k->command_pid, NULL);
+        r = process_spawn(&(ProcessSpec){ .path = k->options->exit_command,
+                                          .argv = argv,
+                                          .envp = k->origin->envp,
+                                          .stdio = { null_fd, null_fd, null_fd },
+                                          .mask = &k->origin->mask,
+                                          .oom_score_adj = score[0] ? score : NULL,
+                                          .wait_fd = -1,
+                                          .delay_s = (unsigned)k->options->exit_delay,
+                                          .close_others = true },
+                          &k->command_pid, NULL);
         if (r < 0)
                 return relay(r);
-        if (scope && place_cleanup(k->options, &k->plan, k->command_pid) != 0)
-                log_debug("No scope for the exit command, it runs here");
         k->command_running = true;
+        k->n_commands++;
+        k->terminated = false;
         return reaper_claim(k->reaper, k->command_pid);
+}
+
+/*
+ * A unit that stops sends SIGTERM to all that is in it as soon as its ExecStop= has returned, and "podman stop" returns
+ * when the container has ended: before Podman's exit command, which gives up on that, has removed it. Its name was then
+ * taken at the next start (in half of all stops of a unit with "podman run --rm"; with the stock monitor still is).
+ * The signal comes twice at most (stop-sigterm, final-sigterm), and to us as well: a command that met it is
+ * run again, even one that says it did well (Podman 4.3 exits with 0 then).
+ */
+static int on_command_exit(Keeper *k, const ProcessStatus *status) {
+        k->command_status = *status;
+        k->command_running = false;
+        if (!k->terminated || k->n_commands >= COMMANDS_MAX)
+                return 0;
+        return spawn_command(k);
 }
 
 static int enter_finishing(Keeper *k) {

@@ -14,7 +14,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <libgen.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -31,6 +31,7 @@
 
 #define OOM_SCORE_FILE "/proc/self/oom_score_adj"
 #define OOM_SCORE_OURS "-1000"
+#define LINGER_MS 2000
 
 /* Is the peer the journal's stream socket, of whichever namespace? */
 static bool is_journal_stream(int fd) {
@@ -134,6 +135,20 @@ int launch_open_log(const Options *o, Origin *origin) {
         if (origin->log_fd < 0)
                 return log_error_errno(origin->log_fd, "Failed to open log file");
         return 0;
+}
+
+/**
+ * launch_linger() - after an error, be there until the caller says start
+ *
+ * It is moving us to a cgroup meanwhile. Podman, finding us a zombie, would leave an empty scope behind that is never
+ * collected. LINGER_MS at most.
+ */
+void launch_linger(void) {
+        const char *word = getenv(SCOPEMON_ENV_STARTPIPE);
+        struct pollfd p = { .events = POLLIN };
+
+        if (word && parse_fd(word, &p.fd) >= 0 && p.fd > STDERR_FILENO)
+                (void)poll(&p, 1, LINGER_MS);
 }
 
 /* A pipe of the caller's, named by a variable: ours alone from now on. */

@@ -13,6 +13,7 @@ enum {
 
 int launch_note_origin(Origin *ret, int argc, char *argv[], char *envp[]);
 int launch_open_log(const Options *o, Origin *origin);
+void launch_linger(void);
 int launch_wait(const Options *o, Origin *origin);
 int launch_fork(const Options *o);
 int launch_open_pipes(const Options *o, Origin *origin);

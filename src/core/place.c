@@ -26,10 +26,9 @@
 #include "io/cgroup.h"
 #include "io/scope.h"
 #include "scopemon/protocol.h"
-#include "wire/unitname.h"
 
 #define JOB_TIMEOUT_USEC 25000000ULL
-#define CLEANUP_TIMEOUT_USEC 5000000ULL
+#define STOP_TIMEOUT "uint64 10000000" /* Podman's default, where it does not say */
 #define DOCUMENTATION "man:scopemon(8)"
 
 typedef struct Place {
@@ -246,6 +245,8 @@ static int describe_scope(Place *p) {
                         r = annotate_text(p->bundle, "CollectMode", "inactive-or-failed");
                 if (r >= 0)
                         r = annotate_list(p->bundle, "Documentation", DOCUMENTATION);
+                if (r >= 0)
+                        r = bundle_annotate_property(p->bundle, "TimeoutStopUSec", STOP_TIMEOUT);
         }
         for (size_t i = 0; r >= 0 && i < ELEMENTS(links); i++)
                 if (links[i].wanted)
@@ -316,50 +317,4 @@ int place_container(const Options *o, PlacementPlan *ret, PlaceText *ret_text) {
         p.bundle = bundle_free(p.bundle);
         free(p.cgroup);
         return r < 0 ? relay(r) : r;
-}
-
-/**
- * place_wants_cleanup_scope() - should the exit command leave the unit we are in?
- *
- * A unit that stops kills what is in it as soon as its ExecStop= has returned, and "podman stop" returns when the
- * container has ended: before Podman's exit command has removed the container, whose name would then be taken at the
- * next start. Seen in half of all stops of a unit with "podman run --rm", with the stock monitor too. In a scope of
- * its own the command ends its work; the keeper stays in the unit and waits for it, and the unit waits for the keeper.
- */
-bool place_wants_cleanup_scope(const Options *o, const PlacementPlan *plan) {
-        return !o->exec && runtime_is_podman(o) && plan->unit[0] && strstr(plan->unit, ".service") &&
-               plan->monitor != PLACEMENT_MONITOR_SCOPE;
-}
-
-/**
- * place_cleanup() - put the exit command into a scope of its own
- * @pid: of a process that waits and has not exec'ed the command yet
- *
- * Blocks until the manager has moved it, CLEANUP_TIMEOUT_USEC at most.
- *
- * Return: 0, or nonzero if it runs where it is.
- */
-int place_cleanup(const Options *o, const PlacementPlan *plan, pid_t pid) {
-        _cleanup_(scope_freep) Scope *scope = NULL;
-        _cleanup_(bus_freep) sd_bus *bus = NULL;
-        char name[UNITNAME_SIZE], description[256];
-        ScopeSpec spec = { .name = name,
-                           .description = description,
-                           .documentation = DOCUMENTATION,
-                           .pid = pid,
-                           .pidfd = -1,
-                           .default_dependencies = true };
-        int r;
-
-        r = unitname_scope(name, sizeof name, "libpod-cleanup", o->cid);
-        if (r != 0)
-                return r;
-        (void)snprintf(description, sizeof description, "Cleanup of container %s", o->name ? o->name : o->cid);
-        r = bus_open(plan->user, plan->uid, &bus);
-        if (r < 0)
-                return relay(r);
-        r = scope_begin(&scope, bus, &spec);
-        if (r < 0)
-                return relay(r);
-        return scope_wait(scope, CLEANUP_TIMEOUT_USEC);
 }

@@ -16,6 +16,4 @@ typedef struct PlaceText {
         char refusal[512];
 } PlaceText;
 
-bool place_wants_cleanup_scope(const Options *o, const PlacementPlan *plan);
-int place_cleanup(const Options *o, const PlacementPlan *plan, pid_t pid);
 int place_container(const Options *o, PlacementPlan *ret, PlaceText *ret_text);

@@ -21,7 +21,8 @@ typedef struct WorkerTimer {
 } WorkerTimer;
 
 typedef struct Worker {
-        const Options *options;
+        const Options *options; /* strings that are needed are our own copies */
+        char *const *argv;
         sd_event *event;
         int channel; /* borrowed */
         sd_event_source *channel_source;

@@ -253,7 +253,7 @@ static int wp_fork(WorkerProcess *wp, int theirs) {
                 return relay(r);
         if (r > 0)
                 return 0;
-        r = worker_run(theirs, wp->spec.options);
+        r = worker_run(theirs, wp->spec.options, wp->spec.argv);
         process_exit(r < 0 ? 1 : 0);
 }
 

@@ -20,6 +20,7 @@
 
 #include "base/error.h"
 #include "base/fd.h"
+#include "base/process.h"
 #include "core/worker-internal.h"
 #include "io/sandbox.h"
 
@@ -104,6 +105,9 @@ static int worker_set_up(Worker *w) {
                 r = worker_input_start(w);
         if (r < 0)
                 return relay(r);
+        w->state->facts.title[WORKER_TITLE_MAX - 1] = 0;
+        if (w->state->facts.title[0])
+                process_set_title(w->argv, w->state->facts.title);
         return worker_tell(w, CHANNEL_READY, 0);
 }
 
@@ -136,6 +140,8 @@ static int worker_dispatch(Worker *w, const ChannelRecord *record, int *fds) {
         case CHANNEL_LOGFILE:
                 return w->sinks ? sinks_set_file(w->sinks, record->number == 0 ? TAKE_FD(fds[0]) : -1) : 0;
         case CHANNEL_DRAIN:
+                if (w->notify && notify_drain(w->notify) < 0)
+                        return fail(-EIO);
                 return worker_output_drain(w);
         case CHANNEL_NONE:
         case CHANNEL_READY:
@@ -188,7 +194,7 @@ static int worker_on_record(sd_event_source *source, int fd, uint32_t revents, v
 
 static void worker_ignore_signals(void) {
         static const int signals[] = { SIGTERM, SIGINT,  SIGQUIT, SIGHUP,
-                                       SIGPIPE, SIGUSR1, SIGUSR2 };
+                                       SIGPIPE, SIGUSR1, SIGUSR2, SIGXFSZ };
         sigset_t none;
 
         for (size_t i = 0; i < ELEMENTS(signals); i++)
@@ -207,18 +213,48 @@ static void worker_done(Worker *w) {
         w->event = sd_event_unref(w->event);
 }
 
+/* Our title is written over the command line that the options point into. */
+static int worker_copy_options(Options *copy, char ***ret_labels) {
+        const char **words[] = { &copy->cid, &copy->name, &copy->log_tag };
+        char **labels;
+
+        for (size_t i = 0; i < ELEMENTS(words); i++)
+                if (*words[i] && !(*words[i] = strdup(*words[i])))
+                        return fail(-ENOMEM);
+        labels = calloc(copy->log_label.n + 1, sizeof *labels);
+        if (!labels)
+                return fail(-ENOMEM);
+        for (size_t i = 0; i < copy->log_label.n; i++)
+                if (!(labels[i] = strdup(copy->log_label.words[i])))
+                        return fail(-ENOMEM);
+        copy->log_label.words = *ret_labels = labels;
+        return 0;
+}
+
 /**
  * worker_run() - be a worker until the container's output has ended
  * @channel_fd: borrowed; all other descriptors from 3 up are closed
+ * @argv: of main(); overwritten with a title
+ *
+ * Memory is left to the end of the process, which is near.
  *
  * Return: 0 at the ordinary end, or a negative errno.
  */
-int worker_run(int channel_fd, const Options *options) {
-        Worker w = { .options = options, .channel = channel_fd, .flush = { .fd = -1 }, .trim = { .fd = -1 } };
+int worker_run(int channel_fd, const Options *options, char *const *argv) {
+        Options copy = *options;
+        char **labels;
+        Worker w = { .options = &copy,
+                     .argv = argv,
+                     .channel = channel_fd,
+                     .flush = { .fd = -1 },
+                     .trim = { .fd = -1 } };
         int r;
 
         memset(w.fds, -1, sizeof w.fds);
         worker_ignore_signals();
+        r = worker_copy_options(&copy, &labels);
+        if (r < 0)
+                return relay(r);
         r = fd_close_all_but(&(int){ channel_fd }, 1);
         if (r < 0)
                 return relay(r);

@@ -15,11 +15,13 @@
 
 #define WORKER_ARGUMENT "--scopemon-worker=" /* first word of a worker's command line: its channel */
 #define WORKER_UNIT_FIELD_MAX 320
+#define WORKER_TITLE_MAX 400
 
 /* What the keeper has found out and the worker needs. Written by the keeper before the first worker starts. */
 typedef struct WorkerFacts {
         pid_t starter; /* who started us, 0 if unknown */
         bool withhold[_STREAM_MAX]; /* the starter's own journal stream would show it a second time */
+        char title[WORKER_TITLE_MAX]; /* command line of the worker, as systemctl status of our unit shows it */
         char object_unit[WORKER_UNIT_FIELD_MAX]; /* journal field naming the container's scope, or "" */
 } WorkerFacts;
 
@@ -36,4 +38,4 @@ typedef struct WorkerState {
         AttachSlot slots[ATTACH_SLOTS];
 } WorkerState;
 
-int worker_run(int channel_fd, const Options *options);
+int worker_run(int channel_fd, const Options *options, char *const *argv);

@@ -11,8 +11,8 @@
  * Datagrams are received together with whatever descriptors they carry, which are closed at once: a
  * sender that waits for its barrier descriptor to be closed (systemd-notify does) goes on, and
  * nobody can leave descriptors with us. One datagram per wake-up: a container that floods the
- * socket delays nobody. One that is longer than NOTIFY_MAX is dropped whole, as service managers
- * do.
+ * socket delays nobody; what a container says right before its end is still taken (notify_drain()).
+ * One that is longer than NOTIFY_MAX is dropped whole, as service managers do.
  */
 
 #include <assert.h>
@@ -29,9 +29,12 @@
 #include "io/notify.h"
 #include "wire/notifymsg.h"
 
+#define DRAIN_MAX 64 /* messages; a socket's queue is far shorter */
+
 static_assert(NOTIFY_MAX == NOTIFYMSG_MAX, "what is received can be filtered");
 
 struct Notify {
+        int fd;
         const NotifyHandler *handler;
         void *userdata;
         sd_event_source *source;
@@ -105,8 +108,8 @@ static void drop_descriptors(struct msghdr *message) {
         }
 }
 
-static int notify_on_message(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
-        Notify *n = userdata;
+/* Returns 1 if there was a message, 0 if there is none. */
+static int notify_take(Notify *n) {
         char data[NOTIFY_MAX];
         union {
                 struct cmsghdr align;
@@ -119,16 +122,25 @@ static int notify_on_message(sd_event_source *source, int fd, uint32_t revents, 
                                   .msg_controllen = sizeof control };
         ssize_t size;
         size_t passed;
+        int r;
 
-        size = recvmsg(fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+        size = recvmsg(n->fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
         if (size < 0)
                 return errno == EAGAIN || errno == EINTR ? 0 : fail(-errno);
         drop_descriptors(&message);
         if (message.msg_flags & MSG_TRUNC)
-                return 0;
+                return 1;
 
         passed = notifymsg_filter(data, (size_t)size, data);
-        return passed > 0 ? n->handler->on_message(n->userdata, data, passed) : 0;
+        r = passed > 0 ? n->handler->on_message(n->userdata, data, passed) : 0; /* may free n */
+        return r < 0 ? relay(r) : 1;
+}
+
+static int notify_on_message(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
+        int r;
+
+        r = notify_take(userdata);
+        return r < 0 ? relay(r) : 0;
 }
 
 /**
@@ -149,12 +161,30 @@ int notify_new(Notify **ret,
         n = calloc(1, sizeof *n);
         if (!n)
                 return fail(-ENOMEM);
+        n->fd = fd;
         n->handler = handler;
         n->userdata = userdata;
         r = sd_event_add_io(event, &n->source, fd, EPOLLIN, notify_on_message, n);
         if (r < 0)
                 return fail(r);
         *ret = TAKE_PTR(n);
+        return 0;
+}
+
+/**
+ * notify_drain() - take what a container that has ended had still to say
+ *
+ * Bounded, as other processes may go on sending.
+ *
+ * Return: 0 or a negative errno.
+ */
+int notify_drain(Notify *n) {
+        for (int i = 0; i < DRAIN_MAX; i++) {
+                int r = notify_take(n);
+
+                if (r <= 0)
+                        return r < 0 ? relay(r) : 0;
+        }
         return 0;
 }
 

@@ -21,5 +21,6 @@ int notify_listen(int bundle_fd, int *ret_fd);
 int notify_send(const char *path, const char *data, size_t n);
 
 int notify_new(Notify **ret, sd_event *event, int fd, const NotifyHandler *handler, void *userdata);
+int notify_drain(Notify *n);
 Notify *notify_free(Notify *n);
 DEFINE_CLEANUP(Notify, notify_free)

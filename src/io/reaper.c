@@ -80,7 +80,18 @@ static pid_t *find_claim(Reaper *reaper, pid_t pid) {
         return NULL;
 }
 
+static Unclaimed *find_unclaimed(Reaper *reaper, pid_t pid) {
+        for (size_t i = 0; i < reaper->n_unclaimed; i++)
+                if (reaper->unclaimed[i].pid == pid)
+                        return &reaper->unclaimed[i];
+        return NULL;
+}
+
 static int keep(Reaper *reaper, pid_t pid, const ProcessStatus *status) {
+        Unclaimed *former = find_unclaimed(reaper, pid);
+
+        if (former) /* the pid has been used again */
+                former->pid = 0;
         if (reaper->n_unclaimed < UNCLAIMED_MAX && reaper->next == reaper->n_unclaimed) {
                 Unclaimed *more;
 
@@ -98,20 +109,23 @@ static int keep(Reaper *reaper, pid_t pid, const ProcessStatus *status) {
 /**
  * reaper_claim() - somebody wants to know how @pid ends
  *
- * The handler is called at once, from here, if it has ended already.
+ * The handler is called at once, from here, if it has ended already. A status kept of another process that had this
+ * pid before, while a child has it now, is not meant.
  *
  * Return: 0, -ENOSPC with too many claims, or what the handler returned.
  */
 int reaper_claim(Reaper *reaper, pid_t pid) {
+        Unclaimed *former = find_unclaimed(reaper, pid);
+        ProcessStatus status;
         pid_t *claim;
 
-        for (size_t i = 0; i < reaper->n_unclaimed; i++)
-                if (reaper->unclaimed[i].pid == pid) {
-                        ProcessStatus status = reaper->unclaimed[i].status;
-
-                        reaper->unclaimed[i].pid = 0;
+        if (former) {
+                former->pid = 0;
+                if (process_peek(pid, &status) < 0) {
+                        status = former->status;
                         return reaper->handler->on_exit(reaper->userdata, pid, &status);
                 }
+        }
 
         claim = find_claim(reaper, 0);
         if (!claim)

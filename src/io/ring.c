@@ -400,6 +400,8 @@ ssize_t ring_read_other(Ring *ring, int fd, void *buf, size_t n) {
  * ring_recover() - account for the last read of a worker that has died
  * @n_read: bytes its reads have returned in its life, from its /proc/PID/io
  *
+ * Done once: what it has noted means nothing to the reads of the next worker, and is forgotten.
+ *
  * Return: 0, or -EBADMSG if what it noted cannot be true; then what its last read has brought is lost.
  */
 int ring_recover(Ring *ring, uint64_t n_read) {
@@ -408,6 +410,7 @@ int ring_recover(Ring *ring, uint64_t n_read) {
         RingInput *input = ring_input(ring);
         uint64_t brought;
 
+        h->notes[0].kind = h->notes[1].kind = NOTE_NONE;
         if (n.kind == NOTE_NONE || n.kind == NOTE_OTHER)
                 return 0;
         if (n_read < n.total || n_read - n.total > n.limit || n.limit > RING_READ_SIZE)
@@ -426,7 +429,6 @@ int ring_recover(Ring *ring, uint64_t n_read) {
         if (n.kind != NOTE_STREAM || n.index >= _STREAM_MAX)
                 return fail(-EBADMSG);
         h->streams[n.index].head = n.before + brought;
-        h->notes[0].kind = h->notes[1].kind = NOTE_NONE; /* the next worker counts anew */
         return 0;
 }
 

@@ -24,7 +24,7 @@
 #include "base/error.h"
 #include "io/sandbox.h"
 
-/* In the order of use: the filter is a list that the kernel walks. */
+/* In the order of use: the filter is a list that the kernel walks. (The last one is the sanitizers', and harmless.) */
 static const int allowed[] = {
         SCMP_SYS(read),          SCMP_SYS(epoll_wait),    SCMP_SYS(writev),        SCMP_SYS(sendmmsg),
         SCMP_SYS(sendmsg),       SCMP_SYS(sendto),        SCMP_SYS(write),         SCMP_SYS(recvmsg),
@@ -38,7 +38,7 @@ static const int allowed[] = {
         SCMP_SYS(brk),           SCMP_SYS(mprotect),      SCMP_SYS(futex),         SCMP_SYS(getpid),
         SCMP_SYS(gettid),        SCMP_SYS(tgkill),        SCMP_SYS(rt_sigaction),  SCMP_SYS(rt_sigprocmask),
         SCMP_SYS(rt_sigreturn),  SCMP_SYS(restart_syscall), SCMP_SYS(getrandom),   SCMP_SYS(gettimeofday),
-        SCMP_SYS(clock_nanosleep), SCMP_SYS(exit),        SCMP_SYS(exit_group),
+        SCMP_SYS(clock_nanosleep), SCMP_SYS(exit),        SCMP_SYS(exit_group),      SCMP_SYS(sigaltstack),
 };
 
 static const int forbidden[] = {

@@ -11,6 +11,7 @@
  *
  * Words for the runtime:
  *     record=PATH           first of all, write what the runtime sees (format: see record())
+ *     runtime-wait-file=PATH  then wait until someone opens this fifo for writing; it is made if need be
  *     runtime-stdout=TEXT, runtime-stderr=TEXT
  *     runtime-exit=N        leave with this status; other than 0 means without making a target
  *     runtime-signal=N      die by this signal, without making a target
@@ -29,7 +30,8 @@
  *     cat                   copy stdin to stdout until its end
  *     close-stdin, close-stdout, close-stderr
  *     reopen-stdout         open /proc/self/fd/1 anew and use that
- *     reopen-tty            let go of the terminal altogether, and open it again by name
+ *     reopen-tty[=PATH]     let go of the terminal altogether, and open it again by name; between the two, wait as
+ *                           wait-file=PATH does
  *     winsize               print "ROWS COLUMNS" of the terminal on stdin
  *     wait-resize           wait until the terminal's size is something else than 0 0
  *     wait-file=PATH        wait until someone opens this fifo for writing; it is made if need be
@@ -37,6 +39,7 @@
  *     notify=TEXT           send a datagram to BUNDLE/notify/notify.sock
  *     grandchild-holds-pipe leave a process behind that holds stdout and stderr
  *     user=N                become this user, in a group of the same number
+ *     eat=N                 use N MiB of memory
  *     hang                  wait for a signal that kills (five minutes at most)
  *     exit=N, signal=N
  *
@@ -304,10 +307,12 @@ static void wait_for_end(pid_t pid) {
         (void)close(p.fd);
 }
 
-/* Ends the runtime here if it is told not to make a target. */
+/* What the runtime does before it makes a target; ends it here if it is told not to make one. */
 static void fail_as_told(const Runtime *r) {
         const Word *w;
 
+        if ((w = find_word(r, "runtime-wait-file")))
+                wait_fifo(w->value);
         if ((w = find_word(r, "runtime-stdout")))
                 write_all(STDOUT_FILENO, w->value, w->n);
         if ((w = find_word(r, "runtime-stderr")))

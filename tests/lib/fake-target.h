@@ -202,18 +202,6 @@ static void reopen_stdout(void) {
         (void)close(fd);
 }
 
-static void reopen_tty(void) {
-        char path[PATH_MAX];
-
-        if (ttyname_r(STDIN_FILENO, path, sizeof path) != 0)
-                die("no terminal on stdin");
-        for (int i = 0; i < 3; i++)
-                (void)close(i);
-        for (int i = 0; i < 3; i++)
-                if (open(path, O_RDWR) != i)
-                        _exit(TROUBLE); /* without a stderr */
-}
-
 static void wait_fifo(const char *path) {
         int fd;
 
@@ -225,6 +213,20 @@ static void wait_fifo(const char *path) {
         if (fd < 0)
                 die("cannot open %s", path);
         (void)close(fd);
+}
+
+static void reopen_tty(const char *fifo) {
+        char path[PATH_MAX];
+
+        if (ttyname_r(STDIN_FILENO, path, sizeof path) != 0)
+                die("no terminal on stdin");
+        for (int i = 0; i < 3; i++)
+                (void)close(i);
+        if (*fifo)
+                wait_fifo(fifo);
+        for (int i = 0; i < 3; i++)
+                if (open(path, O_RDWR) != i)
+                        _exit(TROUBLE); /* without a stderr */
 }
 
 static void print_winsize(void) {
@@ -284,6 +286,17 @@ static void __attribute__((noreturn)) die_by_signal(int signal_number) {
         _exit(TROUBLE);
 }
 
+/* Touches each page, so that the kernel has to find the memory, or somebody to kill. */
+static void eat_memory(int mib) {
+        size_t n = (size_t)mib << 20;
+        char *memory = malloc(n);
+
+        if (!memory)
+                die("no %d MiB", mib);
+        (void)memset(memory, 1, n);
+        __asm__ volatile("" : : "r"(memory) : "memory");
+}
+
 /* Returns false if the word is not one for the target that takes a value. */
 static bool do_word_with_value(const Runtime *r, const Word *w) {
         if (strcmp(w->key, "stdout") == 0)
@@ -300,6 +313,8 @@ static bool do_word_with_value(const Runtime *r, const Word *w) {
                 send_notification(r, w);
         else if (strcmp(w->key, "user") == 0)
                 become_user(number(w));
+        else if (strcmp(w->key, "eat") == 0)
+                eat_memory(number(w));
         else if (strcmp(w->key, "exit") == 0)
                 _exit(number(w));
         else if (strcmp(w->key, "signal") == 0)
@@ -323,7 +338,7 @@ static void do_word(const Runtime *r, const Word *w) {
         else if (strcmp(w->key, "reopen-stdout") == 0)
                 reopen_stdout();
         else if (strcmp(w->key, "reopen-tty") == 0)
-                reopen_tty();
+                reopen_tty(w->value);
         else if (strcmp(w->key, "winsize") == 0)
                 print_winsize();
         else if (strcmp(w->key, "wait-resize") == 0)

@@ -1,13 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* memory.events is played by ordinary files: inotify and pread are all that is needed of it. */
+/*
+ * memory.events is played by ordinary files: inotify and pread are all that is needed of it. cgroup v1 has interfaces
+ * that cannot be played, so there the kernel kills a child; skipped where that cannot be arranged.
+ */
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -210,6 +216,107 @@ CleanTest(cgroup_oom, no_counters_no_watch) {
         cr_assert_not(cgroup_oom_check(NULL));
         cr_assert_null(cgroup_oom_free(NULL));
         place_free(&p);
+}
+
+/* A child that waits in a cgroup of v1's memory controller and then, if told to, takes more than it may */
+typedef struct Victim {
+        char dir[128];
+        pid_t pid;
+        int go;
+} Victim;
+
+static bool write_to(const char *dir, const char *name, const char *text) {
+        _cleanup_close_ int fd = -1;
+        char path[256];
+
+        (void)snprintf(path, sizeof path, "%s/%s", dir, name);
+        fd = open(path, O_WRONLY | O_CLOEXEC);
+        return fd >= 0 && fd_write_full(fd, text, strlen(text)) == 0;
+}
+
+static void eat(void) {
+        for (;;) {
+                char *p = malloc(1024 * 1024);
+
+                if (p)
+                        memset(p, 1, 1024 * 1024);
+        }
+}
+
+static bool victim_new(Victim *v) {
+        int ends[2];
+        char pid[16];
+
+        *v = (Victim){ .go = -1 };
+        (void)snprintf(v->dir, sizeof v->dir, "/sys/fs/cgroup/memory/test-oom-%d", getpid());
+        if (cgroup_unified(NULL) || mkdir(v->dir, 0755) < 0) {
+                cr_skip_test("no cgroup v1 can be made here");
+                return false;
+        }
+        cr_assert(write_to(v->dir, "memory.limit_in_bytes", "33554432"));
+        (void)write_to(v->dir, "memory.memsw.limit_in_bytes", "33554432"); /* needs swap accounting */
+        cr_assert_eq(fd_pipe(&ends[0], &ends[1]), 0);
+        v->pid = fork();
+        if (v->pid == 0) {
+                char c;
+
+                (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+                (void)close(ends[1]);
+                if (read(ends[0], &c, 1) == 1)
+                        eat();
+                _exit(0);
+        }
+        (void)close(ends[0]);
+        v->go = ends[1];
+        (void)snprintf(pid, sizeof pid, "%d", v->pid);
+        cr_assert(write_to(v->dir, "cgroup.procs", pid));
+        return true;
+}
+
+/* Ends the child, by the kernel's hand or its own, and removes the cgroup. */
+static void victim_end(Victim *v, bool by_oom) {
+        if (by_oom)
+                cr_assert_eq(write(v->go, "x", 1), 1);
+        cleanup_close(&v->go);
+        cr_assert_eq(waitpid(v->pid, NULL, 0), v->pid);
+}
+
+CleanTest(cgroup_oom, v1_a_real_kill_is_seen) {
+        sd_event *event = NULL;
+        CgroupOom *o = NULL;
+        Place p = { 0 };
+        Victim v;
+
+        if (!victim_new(&v))
+                return;
+        cr_assert_geq(sd_event_new(&event), 0);
+        cr_assert_eq(cgroup_oom_new(&o, event, v.pid, true, on_oom, &p), 0);
+        cr_assert_not(cgroup_oom_check(o));
+        victim_end(&v, true);
+        cr_assert(event_run_until(event, 10, p.n_calls == 1));
+        cr_assert_eq(rmdir(v.dir), 0);
+        cr_assert(cgroup_oom_check(o));
+        o = cgroup_oom_free(o);
+        event = sd_event_unref(event);
+}
+
+CleanTest(cgroup_oom, v1_teardown_alone_is_no_oom) {
+        sd_event *event = NULL;
+        CgroupOom *o = NULL;
+        Place p = { 0 };
+        Victim v;
+
+        if (!victim_new(&v))
+                return;
+        cr_assert_geq(sd_event_new(&event), 0);
+        cr_assert_eq(cgroup_oom_new(&o, event, v.pid, true, on_oom, &p), 0);
+        victim_end(&v, false);
+        cr_assert_eq(rmdir(v.dir), 0);
+        event_run_idle(event);
+        cr_assert_not(cgroup_oom_check(o));
+        cr_assert_eq(p.n_calls, 0);
+        o = cgroup_oom_free(o);
+        event = sd_event_unref(event);
 }
 
 /* Our own cgroup, as the host has it: whatever is there, it must not be an OOM, and leave nothing behind. */
