@@ -62,7 +62,7 @@ int main(int argc, char *argv[], char *envp[]) {
         int r;
 
         if (argc > 1 && strncmp(argv[1], WORKER_ARGUMENT, strlen(WORKER_ARGUMENT)) == 0)
-                return run_worker(argc, argv) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+                process_exit(run_worker(argc, argv) == 0 ? EXIT_SUCCESS : EXIT_FAILURE); /* confined: no at-exit work */
 
         r = launch_note_origin(&origin, argc, argv, envp);
         if (r < 0)

@@ -105,7 +105,7 @@ def crio_exec_sync_times_out(a):
     equal(c.exec_sync("exit=4", timeout=30)[:2], (4, ""))
 
 
-@scenario()
+@scenario(quirk="takes minutes")
 def crio_exec_sync_output_is_capped(a):
     c = Container(a)
     result = c.exec_sync("lines=200000,100 exit=0", seconds=60)
@@ -193,7 +193,7 @@ def crio_sigpipe_leaves_the_container_alone(a):
     equal(unlogged(c.log()), b"fine\n")
 
 
-@scenario()
+@scenario(quirk="takes the first line of /proc/PID/cgroup")
 def crio_oom_file_is_in_the_bundle(a):
     with host.FakeCgroup(a) as cgroup:
         c = Container(a, "wait-start signal=9")

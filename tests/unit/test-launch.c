@@ -232,6 +232,22 @@ CleanTest(launch, nobody_waits_without_a_start_pipe) {
         launch_done(&o);
 }
 
+CleanTest(launch, caller_that_is_ready_is_not_waited_for_after_an_error) {
+        int r, w;
+
+        cr_assert_eq(unsetenv(SCOPEMON_ENV_STARTPIPE), 0);
+        launch_linger();
+        cr_assert_eq(setenv(SCOPEMON_ENV_STARTPIPE, "nonsense", 1), 0);
+        launch_linger();
+        cr_assert_eq(fd_pipe(&r, &w), 0);
+        set_fd(SCOPEMON_ENV_STARTPIPE, r);
+        cr_assert_eq(write(w, "x", 1), 1);
+        launch_linger();
+        (void)close(w);
+        launch_linger();
+        (void)close(r);
+}
+
 /* ---- the fork ----------------------------------------------------------------------------------------- */
 
 CleanTest(launch, keeper_stays_and_its_pid_is_left_in_the_file) {

@@ -139,31 +139,6 @@ CleanTest(place, refusal_says_what_is_wrong) {
         }
 }
 
-CleanTest(place, cleanup_leaves_a_service_only) {
-        static const struct {
-                const char *command, *unit;
-                PlacementMonitor monitor;
-                bool exec, wanted;
-        } cases[] = {
-                { "/usr/bin/podman", "web.service", PLACEMENT_MONITOR_STAYS, false, true },
-                { "/usr/bin/podman", "web.service", PLACEMENT_MONITOR_NESTED, false, true },
-                { "/usr/bin/podman", "web.service", PLACEMENT_MONITOR_SCOPE, false, false },
-                { "/usr/bin/podman", "web.service", PLACEMENT_MONITOR_STAYS, true, false },
-                { "/usr/bin/podman", "session-1.scope", PLACEMENT_MONITOR_STAYS, false, false },
-                { "/usr/bin/podman", "", PLACEMENT_MONITOR_STAYS, false, false },
-                { "/bin/other", "web.service", PLACEMENT_MONITOR_STAYS, false, false },
-                { NULL, "web.service", PLACEMENT_MONITOR_STAYS, false, false },
-        };
-
-        for (size_t i = 0; i < ELEMENTS(cases); i++) {
-                Options o = { .cid = CID, .exit_command = cases[i].command, .exec = cases[i].exec };
-                PlacementPlan plan = { .monitor = cases[i].monitor };
-
-                (void)snprintf(plan.unit, sizeof plan.unit, "%s", cases[i].unit);
-                cr_assert_eq(place_wants_cleanup_scope(&o, &plan), cases[i].wanted, "case %zu", i);
-        }
-}
-
 /* ---- on a host of its own ----------------------------------------------------------------------------- */
 
 #define MANAGER_SOCKET "/run/systemd/private"
@@ -173,7 +148,7 @@ static bool host_make(const char *cgroup) {
         char path[64];
 
         if (geteuid() != 0 || unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
-            mount("run", "/run", "tmpfs", 0, NULL) < 0)
+            mount("run", "/run", "tmpfs", 0, NULL) < 0 || mount("cgroup", "/sys/fs/cgroup", "cgroup2", 0, NULL) < 0)
                 return false;
         cr_assert_eq(mkdir("/run/systemd", 0755), 0);
         cr_assert_eq(mkdir("/run/systemd/system", 0755), 0);
@@ -198,14 +173,13 @@ CleanTest(place, scope_of_the_container_is_bound_to_a_service) {
         fake_manager_finish(m, &seen);
         cr_assert_eq(seen.n_get_alls, 1);
         cr_assert_eq(seen.n_starts, 0, "the runtime makes its scope");
-        if (s.plan.row == PLACEMENT_ROW_BIND) { /* with the unified hierarchy mounted */
-                cr_assert_str_eq(s.plan.container_scope, SCOPE);
-                cr_assert(config_has(&s, "BindsTo"));
-                cr_assert(config_has(&s, "web.service"));
-                cr_assert(config_has(&s, "Container baz"));
-                cr_assert(config_has(&s, "StopPropagatedFrom"));
-                cr_assert(config_has(&s, "\"x\""), "every other member is kept");
-        }
+        cr_assert_eq(s.plan.row, PLACEMENT_ROW_BIND, "%s", s.plan.reason);
+        cr_assert_str_eq(s.plan.container_scope, SCOPE);
+        cr_assert(config_has(&s, "BindsTo"));
+        cr_assert(config_has(&s, "web.service"));
+        cr_assert(config_has(&s, "Container baz"));
+        cr_assert(config_has(&s, "StopPropagatedFrom"));
+        cr_assert(config_has(&s, "\"x\""), "every other member is kept");
         cr_assert_str_eq(s.text.trouble, "");
         site_done(&s);
 }
@@ -271,24 +245,5 @@ CleanTest(place, wish_that_cannot_be_met_is_an_error) {
         cr_assert_eq(place(&s), PLACE_REFUSED);
         cr_assert_not_null(strstr(s.text.refusal, "service"), "%s", s.text.refusal);
         check_untouched(&s, CONFIG);
-        site_done(&s);
-}
-
-CleanTest(place, cleanup_gets_a_scope_of_its_own) {
-        FakeManagerScript script = { 0 };
-        PlacementPlan plan = { .unit = "web.service" };
-        FakeManagerSeen seen;
-        FakeManager *m;
-        Site s;
-
-        if (!host_make("0::/system.slice/web.service\n"))
-                return;
-        site_init(&s, NULL);
-        cr_assert_neq(place_cleanup(&s.options, &plan, getpid()), 0, "no manager");
-        m = fake_manager_new(&script, MANAGER_SOCKET);
-        cr_assert_eq(place_cleanup(&s.options, &plan, getpid()), 0);
-        fake_manager_finish(m, &seen);
-        cr_assert_str_eq(seen.unit, "libpod-cleanup-" CID ".scope");
-        cr_assert_not_null(strstr(seen.properties, " PID"), "%s", seen.properties);
         site_done(&s);
 }

@@ -331,6 +331,23 @@ CleanTest(process, death_of_the_parent_is_passed_on) {
         cr_assert(p.revents & POLLHUP, "and ends with it");
 }
 
+static void kill_sleeper(bool own_group, int (*kill_it)(pid_t pid, int signal)) {
+        pid_t pid;
+        int r, status;
+
+        r = process_fork(&pid);
+        cr_assert_geq(r, 0);
+        if (r == 0) {
+                (void)pause();
+                process_exit(1);
+        }
+        if (own_group)
+                cr_assert_eq(setpgid(pid, pid), 0);
+        cr_assert_eq(kill_it(pid, SIGKILL), 0);
+        cr_assert_eq(waitpid(pid, &status, 0), pid);
+        cr_assert(WIFSIGNALED(status));
+}
+
 CleanTest(process, killing_a_group_never_hits_our_own) {
         kill_sleeper(true, process_kill_group);
         kill_sleeper(false, process_kill_group);
@@ -338,4 +355,16 @@ CleanTest(process, killing_a_group_never_hits_our_own) {
         cr_assert_eq(process_kill_group(0, SIGKILL), -EINVAL);
         cr_assert_eq(process_kill_group(1, SIGKILL), -EINVAL);
         cr_assert_eq(process_kill_child(-1, SIGKILL), -EINVAL);
+}
+
+CleanTest(process, title_takes_the_place_of_the_command_line) {
+        char words[] = "program\0--option\0value";
+        char *argv[] = { words, words + 8, words + 17, NULL };
+
+        process_set_title(argv, "short");
+        cr_assert_str_eq(words, "short");
+        cr_assert_eq(memcmp(words + 5, "\0\0\0\0", 4), 0, "nothing of the old words is left");
+        memcpy(words, "program\0--option\0value", sizeof words);
+        process_set_title(argv, "a title that is longer than the words were");
+        cr_assert_eq(strlen(words), sizeof words - 2, "cut");
 }
