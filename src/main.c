@@ -19,6 +19,7 @@
 #include "core/keeper.h"
 #include "core/launch.h"
 #include "core/options.h"
+#include "core/service.h"
 #include "core/worker.h"
 
 /* A worker that replaces one that has died: same command line, one word more. */
@@ -63,6 +64,14 @@ int main(int argc, char *argv[], char *envp[]) {
 
         if (argc > 1 && strncmp(argv[1], WORKER_ARGUMENT, strlen(WORKER_ARGUMENT)) == 0)
                 process_exit(run_worker(argc, argv) == 0 ? EXIT_SUCCESS : EXIT_FAILURE); /* confined: no at-exit work */
+
+        if (service_is_wanted(argc, argv)) {
+                if (service_expand(argc, argv, &argc, &argv) < 0)
+                        return EXIT_FAILURE;
+                envp = service_environment(envp);
+                if (!envp)
+                        return EXIT_FAILURE;
+        }
 
         r = launch_note_origin(&origin, argc, argv, envp);
         if (r < 0)

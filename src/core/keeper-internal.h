@@ -43,6 +43,8 @@ struct Keeper {
         bool terminal_received;
 
         pid_t runtime_pid, target_pid, command_pid;
+        pid_t start_pid; /* service mode: the runtime's "start" */
+        sd_event_source *stop_source;
         int runtime_pidfd, target_pidfd;
         ProcessStatus runtime_status, target_status, command_status;
         bool command_running;
@@ -50,6 +52,7 @@ struct Keeper {
         bool terminated; /* SIGTERM came, since the exit command was started if it was */
         bool oom;
         uint64_t started_usec;
+        uint64_t delivered; /* to clients, when the drain timer was armed */
         char failure[8192]; /* what the caller is told if there is no target */
         int exit_status;
 };
@@ -57,6 +60,11 @@ struct Keeper {
 /* keeper-start.c */
 int keeper_make(Keeper *k);
 int keeper_launch(Keeper *k);
+
+/* keeper-service.c */
+int keeper_service_start(Keeper *k);
+int keeper_service_on_start_exit(Keeper *k, const ProcessStatus *status);
+int keeper_service_stop(Keeper *k);
 
 /* keeper.c */
 int keeper_advance(Keeper *k);

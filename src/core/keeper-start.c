@@ -236,7 +236,7 @@ int keeper_make(Keeper *k) {
         r = make_report(k);
         if (r < 0)
                 return relay(r);
-        if (!k->options->log_targets.passthrough) {
+        if (!k->options->log_targets.passthrough && !k->options->service) {
                 r = detach_stdio();
                 if (r < 0)
                         return relay(r);
@@ -384,6 +384,8 @@ int keeper_new(Keeper **ret, const Options *options, Origin *origin) {
         r = watch_signals(k);
         if (r < 0)
                 return relay(r);
+        if (options->service)
+                (void)sd_event_set_watchdog(k->event, true); /* nothing where the unit has no WatchdogSec= */
         *ret = TAKE_PTR(k);
         return 0;
 }
@@ -398,6 +400,7 @@ Keeper *keeper_free(Keeper *k) {
                 return NULL;
         k->drain_source = sd_event_source_disable_unref(k->drain_source);
         k->timeout_source = sd_event_source_disable_unref(k->timeout_source);
+        k->stop_source = sd_event_source_disable_unref(k->stop_source);
         k->target_source = sd_event_source_disable_unref(k->target_source);
         for (size_t i = 0; i < ELEMENTS(k->signals); i++)
                 k->signals[i] = sd_event_source_disable_unref(k->signals[i]);

@@ -132,7 +132,9 @@ int keeper_on_child(void *userdata, pid_t pid, const ProcessStatus *status) {
                 k->target_source = sd_event_source_disable_unref(k->target_source);
                 k->target_status = *status;
                 k->facts.container_exited = true;
-        } else if (pid == k->command_pid)
+        } else if (pid == k->start_pid)
+                r = keeper_service_on_start_exit(k, status);
+        else if (pid == k->command_pid)
                 r = on_command_exit(k, status);
         if (r < 0)
                 return relay(r);
@@ -197,9 +199,27 @@ int keeper_on_worker_done(void *userdata) {
         return keeper_advance(k);
 }
 
+/* Whether clients have taken something since the last time. */
+static bool clients_make_progress(Keeper *k) {
+        const WorkerState *state = ring_state(k->ring);
+        uint64_t delivered = 0;
+
+        for (size_t i = 0; i < ELEMENTS(state->slots); i++)
+                for (StreamId id = 0; id < _STREAM_MAX; id++)
+                        delivered += state->slots[i].position[id];
+        if (delivered == k->delivered)
+                return false;
+        k->delivered = delivered;
+        return true;
+}
+
 static int on_drain_timeout(sd_event_source *source, uint64_t usec, void *userdata) {
         Keeper *k = userdata;
 
+        if (k->facts.streams_closed && clients_make_progress(k) &&
+            sd_event_source_set_time_relative(source, DRAIN_USEC) >= 0 &&
+            sd_event_source_set_enabled(source, SD_EVENT_ONESHOT) >= 0)
+                return 0;
         log_error("The worker has not written everything in time, it is not waited for");
         k->facts.streams_closed = k->facts.clients_served = true;
         worker_process_kill(k->worker);
@@ -228,6 +248,8 @@ static int on_timeout(sd_event_source *source, uint64_t usec, void *userdata) {
  */
 int keeper_on_signal(Keeper *k, int signal) {
         k->terminated = k->terminated || signal == SIGTERM;
+        if (k->options->service && signal == SIGTERM && k->phase == PHASE_RUNNING)
+                return keeper_service_stop(k);
         if (signal != SIGUSR1) {
                 if (k->target_pidfd >= 0 && process_signal(k->target_pidfd, signal) >= 0)
                         return 0;
@@ -266,6 +288,11 @@ static int enter_running(Keeper *k) {
                 if (r < 0)
                         return relay(r);
         }
+        if (k->options->service) {
+                r = keeper_service_start(k);
+                if (r < 0)
+                        return relay(r);
+        }
         if (k->options->timeout > 0) {
                 r = sd_event_add_time_relative(k->event, &k->timeout_source, CLOCK_MONOTONIC,
                                                (uint64_t)k->options->timeout * 1000000U, 0, on_timeout, k);
@@ -279,6 +306,7 @@ static int enter_draining(Keeper *k) {
         int r;
 
         k->timeout_source = sd_event_source_disable_unref(k->timeout_source);
+        k->stop_source = sd_event_source_disable_unref(k->stop_source);
         if (!k->worker || !worker_process_is_started(k->worker)) {
                 k->facts.streams_closed = k->facts.clients_served = true;
                 return 0;
@@ -386,10 +414,12 @@ static int spawn_command(Keeper *k) {
  * when the container has ended: before Podman's exit command, which gives up on that, has removed it. Its name was then
  * taken at the next start (in half of all stops of a unit with "podman run --rm"; with the stock monitor still is).
  * The signal comes twice at most (stop-sigterm, final-sigterm), and to us as well: a command that met it is
- * run again, even one that says it did well (Podman 4.3 exits with 0 then).
+ * run again, even one that says it did well (Podman 4.3 exits with 0 then). If it did, the second one may fail, as
+ * there is nothing left to remove: one success is enough.
  */
 static int on_command_exit(Keeper *k, const ProcessStatus *status) {
-        k->command_status = *status;
+        if (!k->command_status.known || k->command_status.code != 0)
+                k->command_status = *status;
         k->command_running = false;
         if (!k->terminated || k->n_commands >= COMMANDS_MAX)
                 return 0;

@@ -264,7 +264,7 @@ int options_check_log(const Options *o) {
                         return fail(-EINVAL);
         }
         if (targets->journald) {
-                if (strlen(o->cid) < JOURNAL_CID_MIN) {
+                if (!o->service && strlen(o->cid) < JOURNAL_CID_MIN) {
                         log_error("Container ID must be longer than 12 characters");
                         return fail(-EINVAL);
                 }

@@ -92,6 +92,7 @@ static const OptionSpec option_specs[] = {
         OPT(OPT_STRING, sdnotify_socket, "sdnotify-socket", 0, "PATH", "Pass the container's notifications on to this socket"),
         OPT(OPT_STRING, seccomp_notify_socket, "seccomp-notify-socket", 0, "PATH", "Not supported, refused"),
         OPT(OPT_STRING, seccomp_notify_plugins, "seccomp-notify-plugins", 0, "LIST", "Not supported, refused"),
+        OPT(OPT_FLAG,   service, "service", 0, NULL, "Run a bundle as a service; must come first"),
         OPT(OPT_STRING, socket_dir_path, "socket-dir-path", 0, "DIR", "Directory of the link to the attach socket"),
         OPT(OPT_FLAG,   want_stdin, "stdin", 'i', NULL, "Give the container a stdin"),
         OPT(OPT_FLAG,   sync, "sync", 0, NULL, "Do not fork"),
@@ -323,6 +324,45 @@ int options_parse(int argc, char *argv[], Options *ret) {
         }
         *ret = o;
         return 0;
+}
+
+/**
+ * options_peek() - what another process' command line says of one option
+ * @argv: NULL after the last word; nothing is said about words that make no sense
+ * @name: its long name
+ * @ret_value: the last one given, in @argv; "" for a flag
+ *
+ * Return: false if it is not there, or if the command line is none of a monitor's.
+ */
+bool options_peek(char *const argv[], const char *name, const char **ret_value) {
+        const char *found = NULL;
+
+        for (char *const *word = argv[0] ? argv + 1 : argv; *word; word++) {
+                bool is_long = word[0][0] == '-' && word[0][1] == '-';
+                const char *letter = *word + 1;
+
+                if (strcmp(*word, "--") == 0)
+                        break;
+                if (word[0][0] != '-' || word[0][1] == '\0')
+                        continue;
+                for (; *letter; letter++) {
+                        const char *value = is_long ? strchr(*word, '=') : NULL;
+                        const OptionSpec *spec =
+                                is_long ? option_by_name(*word + 2, strcspn(*word + 2, "="))
+                                        : option_by_letter(*letter);
+
+                        if (!spec || (option_takes_value(spec) && !value && !word[1]))
+                                return false;
+                        value = value ? value + 1 : option_takes_value(spec) ? *++word : "";
+                        if (strcmp(spec->name, name) == 0)
+                                found = value;
+                        if (is_long || option_takes_value(spec))
+                                break;
+                }
+        }
+        if (found)
+                *ret_value = found;
+        return found != NULL;
 }
 
 /**

@@ -81,6 +81,7 @@ typedef struct Options {
         const char *sdnotify_socket;
         const char *seccomp_notify_socket;
         const char *seccomp_notify_plugins;
+        bool service; /* see service.c */
         const char *socket_dir_path; /* default: /var/run/crio */
         bool want_stdin;
         bool sync;
@@ -103,6 +104,7 @@ typedef struct Options {
 int options_parse(int argc, char *argv[], Options *ret);
 int options_check(Options *o);
 int options_check_log(const Options *o);
+bool options_peek(char *const argv[], const char *name, const char **ret_value);
 int options_parse_log_path(const char *word, LogTargets *targets);
 int options_help(FILE *f, const char *program);
 void options_done(Options *o);

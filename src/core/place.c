@@ -93,8 +93,11 @@ static int open_bundle(Place *p) {
         int r;
 
         r = bundle_open(&p->bundle, p->options->bundle, &why);
-        if (r < 0)
-                return relay(r);
+        if (r < 0) {
+                (void)snprintf(p->text->refusal, sizeof p->text->refusal, "bundle %s: %s", p->options->bundle,
+                               strerror(-r));
+                return PLACE_REFUSED;
+        }
         if (r == BUNDLE_BROKEN) {
                 (void)snprintf(p->text->refusal, sizeof p->text->refusal, "%s/config.json: %s",
                                p->options->bundle, why ? why : "not to be understood");
@@ -124,6 +127,12 @@ static int gather(Place *p) {
         if (p->bundle) {
                 f->cgroups_path = bundle_cgroups_path(p->bundle);
                 f->wish_annotation = bundle_annotation(p->bundle, SCOPEMON_ANNOTATION_PLACEMENT);
+        }
+        if (o->service) { /* the unit is the container, whatever the bundle's author had in mind */
+                f->systemd_cgroup = true;
+                f->cgroups_path = NULL;
+                if (!f->wish_environment)
+                        f->wish_environment = SCOPEMON_PLACEMENT_UNIT;
         }
         find_user(f);
         f->unified = cgroup_unified(NULL);

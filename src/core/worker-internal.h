@@ -38,6 +38,7 @@ typedef struct Worker {
         Window window[_STREAM_MAX]; /* what the clients were last shown */
         bool running;               /* the keeper has said so */
         bool draining, drained;     /* the target has ended; all it wrote is in the sinks */
+        bool drained_told;          /* the keeper knows the latter */
         bool done;                  /* the keeper has been told that the clients have it too */
         bool keeper_gone;
         bool stream_drained[_STREAM_MAX];

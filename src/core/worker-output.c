@@ -51,7 +51,7 @@ static int settle(Worker *w, StreamId id) {
         if (w->running)
                 ring_release(w->ring, id, kept_from(w, id));
         r = streams_hold(w->streams, id,
-                         w->stream_drained[id] || (w->running && ring_space(w->ring, id) == 0));
+                         w->stream_drained[id] || (w->state->has_run && ring_space(w->ring, id) == 0));
         if (r < 0)
                 return relay(r);
         if (!w->trim.armed && ring_is_large(w->ring))
@@ -71,7 +71,7 @@ static int pump(Worker *w, StreamId id, StreamTail tail) {
         int r;
 
         if (!w->running)
-                return 0;
+                return w->state->has_run ? settle(w, id) : 0; /* soon, when all clients are known */
         if (is_ended(w, id))
                 tail = TAIL_END;
 
@@ -111,7 +111,7 @@ static ssize_t on_readable(void *userdata, StreamId id, int fd) {
         ssize_t n;
         int r;
 
-        if (!w->running && ring_space(w->ring, id) == 0)
+        if (!w->state->has_run && ring_space(w->ring, id) == 0)
                 return discard(w, id, fd);
 
         n = ring_read_stream(w->ring, id, fd, &full);
@@ -205,6 +205,16 @@ static int drain_stream(Worker *w, StreamId id) {
         return r < 0 ? relay(r) : 1;
 }
 
+static int tell_drained(Worker *w) {
+        int r;
+
+        if (w->drained_told)
+                return 0;
+        w->drained_told = true;
+        r = worker_tell(w, CHANNEL_DRAINED, 0);
+        return r < 0 ? relay(r) : 0;
+}
+
 static int drain(Worker *w) {
         bool waiting = false;
         int r;
@@ -217,13 +227,15 @@ static int drain(Worker *w) {
                                sinks_position(w->sinks, id) < ring_head(w->ring, id)))
                         waiting = true;
         }
+        if (waiting && !w->sinks)
+                return tell_drained(w); /* for clients alone the exit is not held back */
         if (waiting || w->drained)
                 return 0;
         if (w->running && w->sinks && sinks_flush(w->sinks) == SINKS_NOT_YET)
                 return 0; /* any failure has been told through on_trouble */
 
         w->drained = true;
-        r = worker_tell(w, CHANNEL_DRAINED, 0);
+        r = tell_drained(w);
         if (r < 0)
                 return relay(r);
         if (w->attach) {
@@ -285,6 +297,7 @@ int worker_output_orphaned(Worker *w) {
  */
 int worker_output_run(Worker *w) {
         w->running = true;
+        w->state->has_run = 1;
         for (StreamId id = 0; id < _STREAM_MAX; id++) {
                 int r = pump(w, id, TAIL_MORE);
 
@@ -379,9 +392,13 @@ static int open_streams(Worker *w) {
                 if (r < 0)
                         return relay(r);
         }
-        if (w->fds[CHANNEL_FD_STDIN] >= 0 && !w->state->stdin_closed)
-                (void)streams_add_stdin(w->streams, TAKE_FD(w->fds[CHANNEL_FD_STDIN]));
-        return 0;
+        if (w->fds[CHANNEL_FD_STDIN] < 0)
+                return 0;
+        if (!w->state->stdin_closed)
+                return streams_add_stdin(w->streams, TAKE_FD(w->fds[CHANNEL_FD_STDIN]));
+        fd_close_many(&w->fds[CHANNEL_FD_STDIN], 1); /* a worker before us did not live to say so */
+        r = worker_tell(w, CHANNEL_STDIN_CLOSED, 0);
+        return r < 0 ? relay(r) : 0;
 }
 
 static int open_timer(Worker *w, WorkerTimer *timer, sd_event_io_handler_t handler) {

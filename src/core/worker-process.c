@@ -44,6 +44,9 @@ struct WorkerProcess {
         sd_event_source *channel_source, *pause_source;
         pid_t pid;
         bool run, drain; /* what the next worker has to be told */
+        bool told;                  /* ... and this one has been, behind all clients */
+        bool untold[ATTACH_SLOTS];  /* clients it has not been told of yet */
+        bool terminal_told;
         bool started, drained, done;
         unsigned deaths;
         uint64_t deaths_since;
@@ -59,6 +62,8 @@ static int wp_send(WorkerProcess *wp, ChannelType type, uint32_t number, const i
         if (wp->channel < 0)
                 return 0;
         n = fd_send(wp->channel, data, channel_pack(data, sizeof data, &record), fds, n_fds);
+        if (n == -EPIPE || n == -ECONNRESET)
+                return 0; /* it has just died, and the next one will be told */
         return n < 0 ? relay((int)n) : 0;
 }
 
@@ -69,6 +74,7 @@ static int wp_on_client_new(WorkerProcess *wp, uint32_t slot, int *fd) {
                 return fail(-EBADMSG);
         fd_close_many(&wp->clients[slot], 1);
         wp->clients[slot] = TAKE_FD(*fd);
+        wp->untold[slot] = false;
         return 0;
 }
 
@@ -76,6 +82,7 @@ static int wp_on_client_gone(WorkerProcess *wp, uint32_t slot) {
         if (slot >= ATTACH_SLOTS)
                 return fail(-EBADMSG);
         fd_close_many(&wp->clients[slot], 1);
+        wp->untold[slot] = false;
         return 0;
 }
 
@@ -208,10 +215,42 @@ static int wp_receive(WorkerProcess *wp) {
         return r < 0 ? relay(r) : 1;
 }
 
-static int wp_on_readable(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
+/*
+ * Whom the worker does not know yet, and then what it has to do. A thousand clients are more than the channel holds,
+ * and nobody waits here: the rest goes when there is room.
+ */
+static int wp_tell(WorkerProcess *wp) {
+        int r = 0;
+
+        for (uint32_t slot = 0; slot < ATTACH_SLOTS; slot++) {
+                if (!wp->untold[slot])
+                        continue;
+                r = wp_send(wp, CHANNEL_CLIENT, slot, &wp->clients[slot], 1);
+                if (r == -EAGAIN)
+                        return 0;
+                if (r < 0)
+                        return relay(r);
+                wp->untold[slot] = false;
+        }
+        wp->told = true;
+        (void)sd_event_source_set_io_events(wp->channel_source, EPOLLIN);
+        if (wp->spec.fds[CHANNEL_FD_CONSOLE] >= 0 && !wp->terminal_told)
+                r = wp_send(wp, CHANNEL_CONSOLE, 0, &wp->spec.fds[CHANNEL_FD_CONSOLE], 1);
+        if (r >= 0 && wp->run)
+                r = wp_send(wp, CHANNEL_RUN, 0, NULL, 0);
+        if (r >= 0 && wp->drain)
+                r = wp_send(wp, CHANNEL_DRAIN, 0, NULL, 0);
+        return r < 0 ? relay(r) : 0;
+}
+
+static int wp_on_ready(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
         WorkerProcess *wp = userdata;
         int r;
 
+        if (revents & EPOLLOUT && !wp->told && wp_tell(wp) < 0)
+                worker_process_kill(wp);
+        if (!(revents & (EPOLLIN | EPOLLHUP)))
+                return 0;
         r = wp_receive(wp);
         if (r < 0) {
                 log_error("The worker sends nonsense, it is replaced");
@@ -234,14 +273,13 @@ static int wp_set_up(WorkerProcess *wp) {
                         set |= 1U << i;
                         fds[n++] = wp->spec.fds[i];
                 }
+        for (uint32_t slot = 0; slot < ATTACH_SLOTS; slot++)
+                wp->untold[slot] = wp->clients[slot] >= 0;
+        wp->told = false;
+        wp->terminal_told = wp->spec.fds[CHANNEL_FD_CONSOLE] >= 0;
         r = wp_send(wp, CHANNEL_SETUP, set, fds, n);
-        for (uint32_t slot = 0; r >= 0 && slot < ATTACH_SLOTS; slot++)
-                if (wp->clients[slot] >= 0)
-                        r = wp_send(wp, CHANNEL_CLIENT, slot, &wp->clients[slot], 1);
-        if (r >= 0 && wp->run)
-                r = wp_send(wp, CHANNEL_RUN, 0, NULL, 0);
-        if (r >= 0 && wp->drain)
-                r = wp_send(wp, CHANNEL_DRAIN, 0, NULL, 0);
+        if (r >= 0)
+                r = wp_tell(wp);
         return r < 0 ? relay(r) : 0;
 }
 
@@ -303,7 +341,7 @@ static int wp_start(WorkerProcess *wp, int (*make)(WorkerProcess *wp, int theirs
         r = reaper_claim(wp->spec.reaper, wp->pid);
         if (r < 0)
                 return relay(r);
-        r = sd_event_add_io(wp->event, &wp->channel_source, wp->channel, EPOLLIN, wp_on_readable, wp);
+        r = sd_event_add_io(wp->event, &wp->channel_source, wp->channel, EPOLLIN | EPOLLOUT, wp_on_ready, wp);
         if (r < 0)
                 return fail(r);
         return wp_set_up(wp);
@@ -338,6 +376,10 @@ static int wp_start_again(WorkerProcess *wp) {
         if (r >= 0)
                 return 0;
         (void)log_error_errno(r, "Cannot start another worker");
+        if (wp->pid > 0) { /* there is one, but it will not do: its end brings the next */
+                worker_process_kill(wp);
+                return 0;
+        }
         wp_close_channel(wp);
         return wp_pause(wp);
 }
@@ -474,7 +516,7 @@ pid_t worker_process_pid(const WorkerProcess *wp) {
 int worker_process_set_terminal(WorkerProcess *wp, int master) {
         fd_close_many(&wp->spec.fds[CHANNEL_FD_CONSOLE], 1);
         wp->spec.fds[CHANNEL_FD_CONSOLE] = master;
-        return wp_send(wp, CHANNEL_CONSOLE, 0, &master, 1);
+        return wp->told ? wp_send(wp, CHANNEL_CONSOLE, 0, &master, 1) : 0;
 }
 
 /**
@@ -484,7 +526,7 @@ int worker_process_set_terminal(WorkerProcess *wp, int master) {
  */
 int worker_process_run(WorkerProcess *wp) {
         wp->run = true;
-        return wp_send(wp, CHANNEL_RUN, 0, NULL, 0);
+        return wp->told ? wp_send(wp, CHANNEL_RUN, 0, NULL, 0) : 0;
 }
 
 /**
@@ -494,7 +536,7 @@ int worker_process_run(WorkerProcess *wp) {
  */
 int worker_process_drain(WorkerProcess *wp) {
         wp->drain = true;
-        return wp_send(wp, CHANNEL_DRAIN, 0, NULL, 0);
+        return wp->told ? wp_send(wp, CHANNEL_DRAIN, 0, NULL, 0) : 0;
 }
 
 /**

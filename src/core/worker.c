@@ -132,7 +132,9 @@ static int worker_dispatch(Worker *w, const ChannelRecord *record, int *fds) {
         case CHANNEL_SETUP:
                 return worker_take_fds(w, record->number, fds);
         case CHANNEL_CLIENT:
-                return w->attach ? attach_adopt(w->attach, record->number, TAKE_FD(fds[0])) : 0;
+                if (w->attach) /* fails if the client was being ended and its slot has gone to another */
+                        (void)attach_adopt(w->attach, record->number, TAKE_FD(fds[0]));
+                return 0;
         case CHANNEL_CONSOLE:
                 return worker_open_terminal(w, TAKE_FD(fds[0]));
         case CHANNEL_RUN:

@@ -28,6 +28,7 @@ typedef struct WorkerFacts {
 /* In the ring: what the next worker goes on with. */
 typedef struct WorkerState {
         WorkerFacts facts;
+        uint8_t has_run;      /* the container runs: its output must never be discarded */
         uint8_t stdin_closed;
         uint8_t resize_wanted; /* before the terminal was there */
         uint16_t rows, columns;

@@ -81,6 +81,27 @@ bool attach_slot_in_use(const Attach *a, uint32_t number) {
 }
 
 /**
+ * attach_free_slot() - a slot for a new client
+ *
+ * Not one that a worker before us has filled, if there is any other: its client may still be on the
+ * way to attach_adopt().
+ *
+ * Return: its number, or the number of slots if none is free.
+ */
+uint32_t attach_free_slot(const Attach *a) {
+        uint32_t number = 0;
+
+        while (number < a->spec.n_slots &&
+               (attach_slot_in_use(a, number) || a->spec.slots[number].state != 0))
+                number++;
+        if (number < a->spec.n_slots)
+                return number;
+        for (number = 0; number < a->spec.n_slots && attach_slot_in_use(a, number);)
+                number++;
+        return number;
+}
+
+/**
  * attach_client_wants() - whether the client is to get this stream
  *
  * Return: true if so.

@@ -55,6 +55,7 @@ typedef enum AttachSent {
 uint64_t attach_now(void);
 int attach_arm_timer(Attach *a, uint64_t at, uint64_t now);
 bool attach_slot_in_use(const Attach *a, uint32_t number);
+uint32_t attach_free_slot(const Attach *a);
 
 int attach_client_new(Attach *a,
                       uint32_t number,

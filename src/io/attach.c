@@ -115,12 +115,10 @@ static int attach_on_event(sd_event_source *source, int fd, uint32_t revents, vo
 /* Adopts @fd. Nobody's trouble but the client's if there is no room for it. */
 static int attach_welcome(Attach *a, int fd) {
         _cleanup_close_ int owned = fd;
-        uint32_t number = 0;
+        uint32_t number = attach_free_slot(a);
         AttachClient *c;
         int r;
 
-        while (number < a->spec.n_slots && attach_slot_in_use(a, number))
-                number++;
         if (number == a->spec.n_slots || a->finishing) {
                 attach_client_shut_down(fd);
                 return 0;

@@ -40,8 +40,6 @@
 #define CONFIG_MAX ((size_t)16 * 1024 * 1024)
 #define CONFIG_DEPTH 128
 #define PROPERTY_PREFIX "org.systemd.property."
-#define REPLACEMENT "\xef\xbf\xbd" /* U+FFFD */
-#define APOSTROPHE "\xe2\x80\x99"  /* U+2019 */
 
 struct Bundle {
         int dir_fd;
@@ -397,98 +395,45 @@ int bundle_save(Bundle *b) {
         return 0;
 }
 
-static bool is_continuation(char c) {
-        return ((unsigned char)c & 0xc0) == 0x80;
-}
+/**
+ * bundle_wants_terminal() - process.terminal
+ */
+bool bundle_wants_terminal(const Bundle *b) {
+        struct json_object *process, *terminal;
 
-/* Length of the UTF-8 sequence at @text, 0 if it is none: cut, overlong, a surrogate, beyond U+10FFFF. */
-static size_t utf8_length(const char *text) {
-        const unsigned char *u = (const unsigned char *)text;
-
-        if (u[0] < 0x80)
-                return 1;
-        if (u[0] >= 0xc2 && u[0] < 0xe0)
-                return is_continuation(text[1]) ? 2 : 0;
-        if (u[0] >= 0xe0 && u[0] < 0xf0) {
-                if (!is_continuation(text[1]) || !is_continuation(text[2]))
-                        return 0;
-                return (u[0] == 0xe0 && u[1] < 0xa0) || (u[0] == 0xed && u[1] >= 0xa0) ? 0 : 3;
-        }
-        if (u[0] >= 0xf0 && u[0] < 0xf5) {
-                if (!is_continuation(text[1]) || !is_continuation(text[2]) ||
-                    !is_continuation(text[3]))
-                        return 0;
-                return (u[0] == 0xf0 && u[1] < 0x90) || (u[0] == 0xf4 && u[1] >= 0x90) ? 0 : 4;
-        }
-        return 0;
-}
-
-/* Appends @text as a quoted word at @out, which has room for three bytes per byte and the quotes. */
-static char *append_quoted(char *out, const char *text, const char *apostrophe) {
-        *out++ = '\'';
-        while (*text) {
-                size_t n = utf8_length(text);
-
-                if (n == 0) {
-                        out = stpcpy(out, REPLACEMENT);
-                        text++;
-                } else if (*text == '\'') {
-                        out = stpcpy(out, apostrophe);
-                        text++;
-                } else {
-                        if (*text == '\\')
-                                *out++ = '\\';
-                        if (n == 1 && iscntrl((unsigned char)*text))
-                                *out++ = ' ';
-                        else
-                                out = mempcpy(out, text, n);
-                        text += n;
-                }
-        }
-        *out++ = '\'';
-        *out = 0;
-        return out;
+        return json_object_object_get_ex(b->config, "process", &process) &&
+               json_object_object_get_ex(process, "terminal", &terminal) &&
+               json_object_get_boolean(terminal);
 }
 
 /**
- * bundle_quote() - one string as GVariant text, for people to read
+ * bundle_copy_to() - write the config into another directory, for a container with the same root file system
+ * @from: absolute path of the bundle, where a relative root.path starts
  *
- * Control characters become blanks, what is not UTF-8 becomes U+FFFD, and an apostrophe its typographic form, since
- * crun ends the string at the other one, escaped or not. crun also shows a backslash twice.
+ * The administrator's own config.json is left as it is.
  *
- * Return: the text, the caller's to free; NULL when memory ran out.
+ * Return: 0 or a negative errno.
  */
-char *bundle_quote(const char *text) {
-        char *out = malloc(3 * strlen(text) + 3);
+int bundle_copy_to(Bundle *b, const char *from, const char *dir) {
+        const char *root = get_string(b, "root", "path"), *text;
+        char path[PATH_MAX];
+        size_t n;
+        int r;
 
-        if (out)
-                (void)append_quoted(out, text, APOSTROPHE);
-        return out;
-}
-
-/**
- * bundle_quote_list() - a list of strings, such as unit names, as GVariant text
- * @words: at least one, then NULL
- *
- * Backslashes and apostrophes arrive as they are, with either runtime.
- *
- * Return: the text, the caller's to free; NULL when memory ran out.
- */
-char *bundle_quote_list(const char *const *words) {
-        size_t size = 3;
-        char *list, *out;
-
-        for (size_t i = 0; words[i]; i++)
-                size += 3 * strlen(words[i]) + 4;
-        list = out = malloc(size);
-        if (!list)
-                return NULL;
-        *out++ = '[';
-        for (size_t i = 0; words[i]; i++) {
-                if (i > 0)
-                        out = stpcpy(out, ", ");
-                out = append_quoted(out, words[i], "\\'");
+        if (!root || root[0] != '/') {
+                r = snprintf(path, sizeof path, "%s/%s", from, root ? root : "rootfs");
+                if (r < 0 || (size_t)r >= sizeof path)
+                        return fail(-ENAMETOOLONG);
+                r = set_string(b, "root", "path", path);
+                if (r < 0)
+                        return relay(r);
         }
-        (void)stpcpy(out, "]");
-        return list;
+        text = bundle_text(b, &n);
+        if (!text)
+                return fail(-ENOMEM);
+        r = snprintf(path, sizeof path, "%s/" CONFIG_NAME, dir);
+        if (r < 0 || (size_t)r >= sizeof path)
+                return fail(-ENAMETOOLONG);
+        r = fd_write_file_atomic(AT_FDCWD, path, text, n, 0600);
+        return r < 0 ? relay(r) : 0;
 }

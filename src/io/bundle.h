@@ -32,6 +32,10 @@ int bundle_annotate_property(Bundle *b, const char *property, const char *value)
 
 const char *bundle_text(Bundle *b, size_t *ret_n);
 int bundle_save(Bundle *b);
+int bundle_copy_to(Bundle *b, const char *from, const char *dir);
+bool bundle_wants_terminal(const Bundle *b);
+
+/* bundle-quote.c */
 
 char *bundle_quote(const char *text);
 char *bundle_quote_list(const char *const *words);

@@ -105,6 +105,23 @@ static int open_group(const char *path) {
 }
 
 /**
+ * cgroup_kill() - SIGKILL to everything in a cgroup and below it, at once
+ *
+ * Return: 0, or a negative errno: -ENOENT if it has gone, or the kernel is older than 5.14.
+ */
+int cgroup_kill(const char *path) {
+        _cleanup_close_ int group = -1, fd = -1;
+
+        group = open_group(path);
+        if (group < 0)
+                return relay(group);
+        fd = openat(group, "cgroup.kill", O_WRONLY | O_CLOEXEC);
+        if (fd < 0)
+                return fail(-errno);
+        return fd_write_full(fd, "1", 1);
+}
+
+/**
  * cgroup_delegated() - has systemd marked a unit's cgroup as delegated?
  * @path: of the unit itself, not of a cgroup below it
  *

@@ -33,6 +33,7 @@
 #define RETRY_USEC 100000U
 #define RETRY_MAX_USEC 1000000U /* of the journal; a file is tried every RETRY_USEC */
 #define UNREAD_USEC 10000U
+#define UNREAD_MAX_USEC 2000000U /* callers look for the exit file for four or five seconds */
 
 typedef struct Sink {
         Sinks *sinks;
@@ -465,10 +466,10 @@ bool sinks_waiting(const Sinks *s) {
  * sinks_flush() - after the last write: fsync the file, see whether journald has taken all
  *
  * journald looks at the sender when it takes a datagram: a worker that leaves earlier costs
- * entries their unit. The fsync may take as long as the disk likes.
+ * entries their unit. It has them all the same, so one that stands still is not waited for as long
+ * as where bytes are at stake. The fsync may take as long as the disk likes.
  *
- * Return: 0, SINKS_NOT_YET if on_ready() will say when to call again, or a negative errno. It is
- * never SINKS_NOT_YET for longer than a sink in trouble is waited for.
+ * Return: 0, SINKS_NOT_YET if on_ready() will say when to call again, or a negative errno.
  */
 int sinks_flush(Sinks *s) {
         int r;
@@ -483,7 +484,7 @@ int sinks_flush(Sinks *s) {
                 return 0;
         if (s->flush_since == 0)
                 s->flush_since = now_usec();
-        if (now_usec() - s->flush_since >= s->patience)
+        if (now_usec() - s->flush_since >= (s->patience < UNREAD_MAX_USEC ? s->patience : UNREAD_MAX_USEC))
                 return 0;
         r = fd_timer_arm(s->sinks[SINK_JOURNAL].timer_fd, UNREAD_USEC);
         return r < 0 ? relay(r) : SINKS_NOT_YET;

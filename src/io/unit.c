@@ -37,15 +37,57 @@ static const UnitProperty unit_properties[] = {
         PROPERTY("Delegate", "b", delegate),
         PROPERTY("RemainAfterExit", "b", remain_after_exit),
         PROPERTY("TimeoutStopUSec", "t", timeout_stop_usec),
+        PROPERTY("LoadState", "s", load_state),
+        PROPERTY("Result", "s", result),
+        PROPERTY("Slice", "s", slice),
+        PROPERTY("KillSignal", "i", kill_signal),
+        PROPERTY("MemoryMax", "t", memory_max),
+        PROPERTY("MemoryHigh", "t", memory_high),
+        PROPERTY("TasksMax", "t", tasks_max),
+        PROPERTY("CPUQuotaPerSecUSec", "t", cpu_quota_usec),
+        PROPERTY("BindsTo", "as", binds_to),
+        PROPERTY("PartOf", "as", part_of),
+        PROPERTY("Requires", "as", requires),
+        PROPERTY("StopPropagatedFrom", "as", stop_propagated_from),
+        PROPERTY("Before", "as", before),
+        PROPERTY("After", "as", after),
 };
+
+/* Names are of no use in part: one that does not fit is left out. */
+static int read_list(sd_bus_message *m, char *list, size_t size, const char *wanted, bool *ret_found) {
+        const char *word;
+        size_t n = 0;
+        int r;
+
+        r = sd_bus_message_enter_container(m, 'v', "as");
+        if (r >= 0)
+                r = sd_bus_message_enter_container(m, 'a', "s");
+        while (r >= 0 && (r = sd_bus_message_read(m, "s", &word)) > 0) {
+                *ret_found = *ret_found || (wanted && strcmp(word, wanted) == 0);
+                if (n + strlen(word) + 2 <= size)
+                        n += (size_t)snprintf(list + n, size - n, "%s%s", n > 0 ? " " : "", word);
+        }
+        if (r >= 0)
+                r = sd_bus_message_exit_container(m);
+        if (r >= 0)
+                r = sd_bus_message_exit_container(m);
+        return r < 0 ? fail(r) : 0;
+}
 
 static int read_basic(sd_bus_message *m, const UnitProperty *p, UnitFacts *f) {
         char *field = (char *)f + p->offset;
+        bool found = false;
         uint64_t number;
         const char *text;
         int r, flag;
 
         switch (p->type[0]) {
+        case 'a':
+                r = read_list(m, field, p->size, NULL, &found);
+                return r < 0 ? relay(r) : 0;
+        case 'i':
+                r = sd_bus_message_read(m, "v", "i", (int32_t *)field);
+                break;
         case 's':
                 r = sd_bus_message_read(m, "v", "s", &text);
                 if (r >= 0 && strlen(text) < p->size)
@@ -65,9 +107,9 @@ static int read_basic(sd_bus_message *m, const UnitProperty *p, UnitFacts *f) {
         return r < 0 ? fail(r) : 0;
 }
 
-/* ExecStart=: path, arguments, ignore-failure, begin and end in both clocks, pid, code, status */
-static int read_commands(sd_bus_message *m, bool *ret_unstarted) {
-        bool unstarted = false;
+/* ExecStart= and its like: path, arguments, ignore-failure, begin and end in both clocks, pid, code, status */
+static int read_commands(sd_bus_message *m, bool *ret_any, bool *ret_unstarted) {
+        bool any = false, unstarted = false;
         int r;
 
         r = sd_bus_message_enter_container(m, 'v', "a(sasbttttuii)");
@@ -76,6 +118,7 @@ static int read_commands(sd_bus_message *m, bool *ret_unstarted) {
         while (r >= 0 && (r = sd_bus_message_enter_container(m, 'r', "sasbttttuii")) > 0) {
                 uint64_t begin = 0;
 
+                any = true;
                 r = sd_bus_message_skip(m, "sasb");
                 if (r >= 0)
                         r = sd_bus_message_read(m, "t", &begin);
@@ -91,19 +134,26 @@ static int read_commands(sd_bus_message *m, bool *ret_unstarted) {
                 r = sd_bus_message_exit_container(m);
         if (r < 0)
                 return fail(r);
+        *ret_any = any;
         *ret_unstarted = unstarted;
         return 0;
 }
 
 static int read_property(sd_bus_message *m, const char *name, UnitFacts *f) {
         const char *text;
+        char none[1];
+        bool unused;
         int r;
 
         for (size_t i = 0; i < ELEMENTS(unit_properties); i++)
                 if (strcmp(unit_properties[i].name, name) == 0)
                         return read_basic(m, &unit_properties[i], f);
         if (strcmp(name, "ExecStart") == 0)
-                return read_commands(m, &f->unstarted);
+                return read_commands(m, &unused, &f->unstarted);
+        if (strcmp(name, "ExecStop") == 0)
+                return read_commands(m, &f->exec_stop, &unused);
+        if (strcmp(name, "Conflicts") == 0)
+                return read_list(m, none, sizeof none, "shutdown.target", &f->stops_at_shutdown);
         if (strcmp(name, "DelegateSubgroup") == 0) {
                 r = sd_bus_message_read(m, "v", "s", &text);
                 if (r >= 0)
@@ -161,4 +211,16 @@ int unit_facts(sd_bus *bus, const char *unit, UnitFacts *ret) {
                 return relay(r);
         *ret = facts;
         return 0;
+}
+
+/**
+ * unit_is_listed() - is a unit in one of the lists of UnitFacts?
+ */
+bool unit_is_listed(const char *list, const char *unit) {
+        size_t n = strlen(unit);
+
+        for (const char *p = list; n > 0 && (p = strstr(p, unit)); p += n)
+                if ((p == list || p[-1] == ' ') && (p[n] == ' ' || p[n] == 0))
+                        return true;
+        return false;
 }

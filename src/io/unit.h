@@ -7,6 +7,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "wire/unitname.h"
+
 typedef struct sd_bus sd_bus;
 
 typedef struct UnitFacts {
@@ -20,6 +22,23 @@ typedef struct UnitFacts {
         bool subgroup;      /* DelegateSubgroup= is set: main processes start there */
         bool unstarted;     /* a command of ExecStart= has no start time; true of all after a daemon-reload */
         uint64_t timeout_stop_usec;
+
+        char load_state[16];
+        char result[32];    /* services and scopes: how the last run ended, by systemd's reckoning */
+        char slice[UNITNAME_SIZE];
+        int32_t kill_signal;
+        bool exec_stop;     /* there are commands in ExecStop= */
+        bool stops_at_shutdown; /* Conflicts=shutdown.target, which default dependencies bring */
+        uint64_t memory_max, memory_high, tasks_max, cpu_quota_usec; /* UINT64_MAX, or 0 if unknown: no limit */
+
+        /* Names of units, a blank between two; what does not fit is left out. */
+        char binds_to[512];
+        char part_of[512];
+        char requires[1024];
+        char stop_propagated_from[512];
+        char before[2048];
+        char after[2048];
 } UnitFacts;
 
 int unit_facts(sd_bus *bus, const char *unit, UnitFacts *ret);
+bool unit_is_listed(const char *list, const char *unit);

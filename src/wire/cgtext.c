@@ -20,6 +20,7 @@
 #include "wire/cgtext.h"
 
 #define UNIT_NAME_MAX 255
+#define CONTAINER_ID_MIN 12 /* hexadecimal digits: the shortest form that managers show */
 
 typedef struct Part {
         const char *text;
@@ -275,6 +276,56 @@ int cgtext_unit(const char *path, CgUnit *ret) {
         unit.n_leaf = strlen(unit.leaf);
         *ret = unit;
         return unit.kind == CG_UNIT_NONE ? CGTEXT_NONE : 0;
+}
+
+static bool is_container_id(const Part *id) {
+        if (id->n < CONTAINER_ID_MIN)
+                return false;
+        for (size_t i = 0; i < id->n; i++)
+                if (!(id->text[i] >= '0' && id->text[i] <= '9') && !(id->text[i] >= 'a' && id->text[i] <= 'f'))
+                        return false;
+        return true;
+}
+
+static bool find_container(const Part *part, CgContainer *ret) {
+        static const struct {
+                const char *prefix;
+                bool monitor;
+        } names[] = { { "libpod-conmon-", true }, { "crio-conmon-", true },  { "libpod-payload-", false },
+                      { "libpod-", false },       { "crio-", false } };
+
+        for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+                size_t n = strlen(names[i].prefix);
+                Part id = { .text = part->text + n, .n = part->n - n };
+
+                if (part->n <= n || memcmp(part->text, names[i].prefix, n) != 0)
+                        continue;
+                if (part_ends(&id, ".scope"))
+                        id.n -= strlen(".scope");
+                if (!is_container_id(&id))
+                        continue;
+                *ret = (CgContainer){ .id = id.text, .n_id = id.n, .monitor = names[i].monitor };
+                return true;
+        }
+        return false;
+}
+
+/**
+ * cgtext_container() - the container that a cgroup is named after, by the names that Podman and CRI-O give
+ * @path: as cgtext_path() has it, terminated
+ *
+ * Of containers within containers it is the outermost.
+ *
+ * Return: 0, or CGTEXT_NONE.
+ */
+int cgtext_container(const char *path, CgContainer *ret) {
+        const char *p = path, *end = path + strlen(path);
+        Part part;
+
+        while (next_part(&p, end, '/', &part))
+                if (find_container(&part, ret))
+                        return 0;
+        return CGTEXT_NONE;
 }
 
 /**

@@ -40,6 +40,13 @@ typedef struct CgUnit {
         size_t n_leaf;
 } CgUnit;
 
+/* Points into the path; not terminated. */
+typedef struct CgContainer {
+        const char *id;
+        size_t n_id;
+        bool monitor; /* it is the monitor's cgroup, not the container's */
+} CgContainer;
+
 int cgtext_path(const char *text, size_t n, const char **ret, size_t *ret_n);
 int cgtext_v1_path(const char *text,
                    size_t n,
@@ -48,4 +55,5 @@ int cgtext_v1_path(const char *text,
                    size_t *ret_n);
 int cgtext_oom(const char *text, size_t n, CgOom *ret);
 int cgtext_unit(const char *path, CgUnit *ret);
+int cgtext_container(const char *path, CgContainer *ret);
 bool cgtext_is_below(const char *path, const char *parent);

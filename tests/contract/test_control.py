@@ -134,7 +134,7 @@ def overlong_line_is_ignored(a):
         await_size(terminal, (3, 3))
 
 
-@line(90)
+@line(90, quirk="applied in a later turn of its loop: a fast target may be first")
 def resize_before_there_is_a_terminal(a):
     m = a.monitor("winsize", mode="exec", attach="seqpacket", terminal=True).start()
     equal(m.attach_record(), {"data": 0})

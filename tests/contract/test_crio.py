@@ -239,3 +239,16 @@ def crio_log_size_max_keeps_the_newest(a):
     records = c.log()
     check(len(read_text(c.log_path)) <= 8192)
     equal(int(records[-1].text[:8]), 999)
+
+
+@scenario()
+def crio_exit_status_while_journald_stands_still(a):
+    journal = host.Journal()
+    journal.hold()
+    c = Container(a, r"stdout=foo\n exit=7")
+    c.create(more=["--log-path", "journald:"])
+    equal(c.notice(seconds=4), 7)  # CRI-O looks that long before it says 255
+    c.end()
+    journal.go_on()
+    (entry,) = journal.until_entries(1)
+    equal(entry["MESSAGE"].removesuffix(b"\n"), b"foo")

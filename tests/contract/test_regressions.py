@@ -25,7 +25,9 @@ def lines(*numbers):
         area = Area()
         try:
             test.function(area)
-        except harness.Failed as e:
+        except Skip:
+            raise
+        except Exception as e:  # pylint: disable=broad-except
             if not is_scopemon() and (test.quirk or test.since and is_older(test.since)):
                 raise Skip(f"line {number} differs: {e}") from e
             raise harness.Failed(f"line {number}: {e}") from e
@@ -79,7 +81,8 @@ def silent_failure_of_the_runtime(_):
 
 @regression(3, since="2.2.0")
 def hostile_stderr_of_the_runtime(a):
-    for text in (r'"quoted"\\and\n\x01\x02\x1f\x7f', r"\xff\xfe\xc3(\xe2\x82", "x" * 9000, r"\xff" * 9000, r"\x01" * 9000, '"' * 9000):
+    for text in (r'"quoted"\\and\n\x01\x02\x1f\x7f', r"\xff\xfe\xc3(\xe2\x82", "x" * 9000, r"\xff" * 9000, r"\x01" * 9000,
+                 '"' * 9000):
         m = a.monitor(f"runtime-stderr={text} runtime-exit=1").start()
         equal(m.record()["data"], -1, "valid JSON, but")
         check(len(m.raw[-1]) <= 4096)
@@ -93,7 +96,7 @@ def exec_that_never_starts(_):
     lines(49, 50)
 
 
-@regression(5)
+@regression(5, since="2.1.8")
 def closed_sync_pipe(a):
     syslog = host.Syslog()
     m = gated(a, "exit=3", args=["--syslog"], mode="exec")
@@ -132,7 +135,7 @@ def option_errors_and_default_bundle(_):
     lines(4, 37)
 
 
-@regression(9)
+@regression(9, quirk="takes descriptors 0 to 2 for its own files")
 def without_stdin_stdout_stderr(a):
     closing = host.script(a, "closing", f'exec {harness.MONITOR} "$@" <&- >&- 2>&-\n')
     before, harness.MONITOR = harness.MONITOR, closing
@@ -204,14 +207,15 @@ def orphans_are_reaped_during_exit_delay(a):
 
 @regression(16)
 def exit_command_may_start_daemons(a):
-    command = host.script(a, "command", f"(setsid sh -c 'echo $$ >{a.path('new')}; mv {a.path('new')} {a.path('daemon')}; exec sleep 60' &)\n"
-                                        f"while ! [ -e {a.path('daemon')} ]; do sleep 0.01; done\n")
+    new, daemon = a.path("new"), a.path("daemon")
+    command = host.script(a, "command", f"(setsid sh -c 'echo $$ >{new}; mv {new} {daemon}; exec sleep 60' &)\n"
+                                        f"while ! [ -e {daemon} ]; do sleep 0.01; done\n")
     m = a.monitor("exit=2", args=["--exit-command", command]).start()
     equal(m.end(), 2)
-    check(is_alive(int(read_text(a.path("daemon")))), "the daemon is gone")
+    check(is_alive(int(read_text(daemon))), "the daemon is gone")
 
 
-@regression(17)
+@regression(17, quirk="ends with the container's status then")
 def exit_command_killed_by_a_signal(a):
     command = host.script(a, "command", "kill -9 $$\n")
     m = a.monitor("exit=2", args=["--exit-command", command]).start()
@@ -266,7 +270,7 @@ def signals_when_the_container_is_dead(a):
     equal(m.end(), 5)
 
 
-@regression(23)
+@regression(23, quirk="takes the number as it is")
 def pids_that_are_none(a):
     bystander = subprocess.Popen(["sleep", "60"], stdin=subprocess.DEVNULL)
     for text in ("0", "-1", "1x", "x", ""):
@@ -295,7 +299,7 @@ def timeout_kills_the_group(a):
     lines(142)
 
 
-@regression(25)
+@regression(25, quirk="SIGUSR1 ends it")
 def storm_of_signals(a):
     m = gated(a, "exit=3")
     for _ in range(1000):
@@ -648,7 +652,7 @@ def notifications(a):
 # ---- resources ----------------------------------------------------------------------------------------
 
 
-@regression(59)
+@regression(59, quirk="keeps clients whose input it does not want")
 def no_descriptor_is_leaked(a):
     m = gated(a, stdin=False)
     m.wait_output(b"up\n")
@@ -692,6 +696,7 @@ def no_threads_and_no_growth(a):
     after = sum(private_memory(p) for p in m.processes())
     for pid in m.processes():
         equal(len(os.listdir(f"/proc/{pid}/task")), 1, f"threads of {pid}")
-    check(after <= before + 512, f"{before} KiB before, {after} KiB after forty megabytes")
+    if "ASAN_OPTIONS" not in os.environ:  # which keeps what was freed
+        check(after <= before + 512, f"{before} KiB before, {after} KiB after forty megabytes")
     m.release("gate3")
     equal(m.end(), 0)

@@ -65,7 +65,8 @@ def argv_for_create_restore_exec(a):
 
 @line(131)
 def environment_of_the_runtime(a):
-    env = {"LISTEN_PID": "99999", "LISTEN_FDS": "1", "LISTEN_FDNAMES": "x", "NOTIFY_SOCKET": "/n", "ODD": "a=b c\n", "XDG_RUNTIME_DIR": "/x"}
+    env = {"LISTEN_PID": "99999", "LISTEN_FDS": "1", "LISTEN_FDNAMES": "x", "NOTIFY_SOCKET": "/n", "ODD": "a=b c\n",
+           "XDG_RUNTIME_DIR": "/x"}
     for args in ([], ["--replace-listen-pid"]):
         m = a.monitor(f"record={a.path('runtime-record')}", env=env, args=args).start()
         m.end()

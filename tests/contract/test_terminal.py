@@ -5,7 +5,7 @@ import os
 import signal
 import termios
 
-from harness import check, equal, is_socket, line, link, mode_of, poll_until, wait_path
+from harness import check, equal, is_socket, line, link, mode_of, poll_until
 
 
 def console_socket(m):
@@ -84,8 +84,8 @@ def bad_messages_on_the_console_socket(a):
             equal(record and record["data"], -1, f"record for {kind}, {mode}")
             equal(m.record(), None)
             equal(m.end(), 1, f"status of the monitor for {kind}")
-            wait_path(m.pid_file)
-            os.unlink(m.pid_file)
+            if os.path.exists(m.pid_file): # the runtime may have died with the monitor before that
+                os.unlink(m.pid_file)
 
 
 @line(99)
@@ -103,7 +103,7 @@ def stream_number_of_a_terminal(a):
 
 @line(100)
 def fast_exec_with_a_terminal(a):
-    for words, size in (("late-pidfile lines=500,100", 50500), ("lines=500,100", 50500), ("late-pidfile", 0)):
+    for words, size in (("late-pidfile lines=20,100", 2020), ("lines=500,100", 50500), ("late-pidfile", 0)):
         for api, key in ((0, "exit_code"), (1, "data")):
             m = a.monitor(f"{words} stdout=end exit=5", mode="exec", terminal=True, api=api).start()
             if api:

@@ -20,11 +20,16 @@ static bool names_differ(const CgUnit *a, const CgUnit *b) {
 static void check_unit(const char *path) {
         size_t n = strlen(path), n_deeper = n + sizeof "/evil.service";
         char *deeper = malloc(n_deeper);
+        CgContainer container;
         CgUnit unit, below;
         int r;
 
         if (!deeper)
                 abort();
+        if (cgtext_container(path, &container) == 0) {
+                fuzz_claim(container.n_id >= 12 && strspn(container.id, "0123456789abcdef") >= container.n_id);
+                fuzz_claim(container.id > path && container.id + container.n_id <= path + n);
+        }
         r = cgtext_unit(path, &unit);
         fuzz_claim((r == 0) == (unit.kind != CG_UNIT_NONE));
         fuzz_claim(unit.leaf + unit.n_leaf == path + n);

@@ -13,6 +13,7 @@
  *     record=PATH           first of all, write what the runtime sees (format: see record())
  *     runtime-wait-file=PATH  then wait until someone opens this fifo for writing; it is made if need be
  *     runtime-stdout=TEXT, runtime-stderr=TEXT
+ *     runtime-junk=N        N bytes on stderr
  *     runtime-exit=N        leave with this status; other than 0 means without making a target
  *     runtime-signal=N      die by this signal, without making a target
  *     runtime-hang          never leave (five minutes at most), without making a target
@@ -40,12 +41,17 @@
  *     grandchild-holds-pipe leave a process behind that holds stdout and stderr
  *     user=N                become this user, in a group of the same number
  *     eat=N                 use N MiB of memory
+ *     flood=BYTES,SIZE[,CHUNK]  lines of SIZE bytes on stdout as fast as they go, in writes of CHUNK bytes; flood-both=
+ *                           on stderr too; paced=LINES,SIZE,RATE so many a second; see flood.h
+ *     flood-report=PATH     a file that gets a line for each of those: how many ns it took
+ *     numbered=LINES,SIZE[,RATE[,STREAMS]]  lines as lines= makes them, cut anywhere, see faults.h; zombies=N children that
+ *                           nobody waits for; ignore=SIGNAL
  *     hang                  wait for a signal that kills (five minutes at most)
  *     exit=N, signal=N
  *
  * Other verbs, enough for a caller that does the rest itself; --root=DIR says where state is kept:
  *     start CID             release a target that waits; state CID; kill CID SIGNAL; delete [--force] CID
- *     cleanup               an exit command: words exit-record=PATH and exit-exit=N
+ *     cleanup               an exit command: words exit-record=PATH, exit-hang and exit-exit=N
  *
  * Nothing it leaves behind lives longer than five minutes. What goes wrong here ends with 125 and a line on stderr.
  */
@@ -317,6 +323,8 @@ static void fail_as_told(const Runtime *r) {
                 write_all(STDOUT_FILENO, w->value, w->n);
         if ((w = find_word(r, "runtime-stderr")))
                 write_all(STDERR_FILENO, w->value, w->n);
+        if ((w = find_word(r, "runtime-junk")))
+                write_junk(STDERR_FILENO, number(w));
         if (find_word(r, "runtime-grandchild"))
                 hold_pipes();
         if (find_word(r, "runtime-hang")) {
@@ -352,6 +360,10 @@ static int cleanup(const Runtime *r, char *argv[]) {
 
         if (path)
                 record(path->value, argv);
+        if (find_word(r, "exit-hang")) {
+                (void)alarm(PATIENCE_S);
+                (void)pause();
+        }
         return status ? number(status) : EXIT_SUCCESS;
 }
 

@@ -22,6 +22,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define WORDS_MAX 256
@@ -39,6 +40,7 @@ typedef struct Runtime {
         const char *verb, *cid, *signal;
         const char *bundle, *pid_file, *console_socket, *root;
         int preserve_fds;
+        char *text; /* what the words lie in */
         Word words[WORDS_MAX];
         size_t n_words;
 } Runtime;
@@ -95,9 +97,10 @@ static size_t unescape(char *text) {
 }
 
 static void read_words(Runtime *r) {
-        char *text = strdup(getenv("FAKE_RUNTIME") ?: ""), *save = NULL;
+        char *save = NULL;
 
-        for (char *w = strtok_r(text, " \n\t", &save); w; w = strtok_r(NULL, " \n\t", &save)) {
+        r->text = strdup(getenv("FAKE_RUNTIME") ?: "");
+        for (char *w = strtok_r(r->text, " \n\t", &save); w; w = strtok_r(NULL, " \n\t", &save)) {
                 char *equals = strchr(w, '=');
                 Word *word;
 
@@ -297,6 +300,9 @@ static void eat_memory(int mib) {
         __asm__ volatile("" : : "r"(memory) : "memory");
 }
 
+#include "faults.h"
+#include "flood.h"
+
 /* Returns false if the word is not one for the target that takes a value. */
 static bool do_word_with_value(const Runtime *r, const Word *w) {
         if (strcmp(w->key, "stdout") == 0)
@@ -320,7 +326,7 @@ static bool do_word_with_value(const Runtime *r, const Word *w) {
         else if (strcmp(w->key, "signal") == 0)
                 die_by_signal(number(w));
         else
-                return false;
+                return do_fault(w) || do_flood(r, w);
         return true;
 }
 

@@ -217,3 +217,39 @@ CleanTest(cgtext, below_is_by_component) {
                 cr_assert_eq(cgtext_is_below(cases[i].path, cases[i].parent), cases[i].below,
                              "%s %s", cases[i].path, cases[i].parent);
 }
+
+CleanTest(cgtext, container_is_named_by_the_managers_names) {
+        static const struct {
+                const char *path, *id;
+                bool monitor;
+        } cases[] = {
+                { "/machine.slice/libpod-0123456789ab.scope", "0123456789ab", false },
+                { "/machine.slice/libpod-0123456789ab.scope/container", "0123456789ab", false },
+                { "/machine.slice/libpod-conmon-0123456789abcdef.scope", "0123456789abcdef", true },
+                { "/system.slice/crio-conmon-0123456789ab.scope", "0123456789ab", true },
+                { "/kubepods.slice/kubepods-pod1.slice/crio-0123456789ab.scope/x", "0123456789ab", false },
+                { "/system.slice/baz.service/libpod-payload-0123456789ab", "0123456789ab", false },
+                { "/libpod_parent/libpod-0123456789ab", "0123456789ab", false },
+                { "/machine.slice/libpod-0123456789ab.scope/libpod-ba9876543210", "0123456789ab", false },
+                { "/system.slice/baz.service/supervisor", NULL, false },
+                { "/machine.slice/machine-libpod_pod_0123456789ab.slice", NULL, false },
+                { "/machine.slice/libpod-0123456789a.scope", NULL, false },
+                { "/machine.slice/libpod-0123456789abX.scope", NULL, false },
+                { "/machine.slice/libpod-.scope", NULL, false },
+                { "/machine.slice/xlibpod-0123456789ab.scope", NULL, false },
+                { "/", NULL, false },
+                { "", NULL, false },
+        };
+
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                CgContainer c;
+
+                cr_assert_eq(cgtext_container(cases[i].path, &c), cases[i].id ? 0 : CGTEXT_NONE, "%s",
+                             cases[i].path);
+                if (!cases[i].id)
+                        continue;
+                cr_assert_eq(c.n_id, strlen(cases[i].id), "%s", cases[i].path);
+                cr_assert_eq(memcmp(c.id, cases[i].id, c.n_id), 0, "%s", cases[i].path);
+                cr_assert_eq(c.monitor, cases[i].monitor, "%s", cases[i].path);
+        }
+}

@@ -116,6 +116,16 @@ CleanTest(place, missing_config_is_the_runtimes_to_complain_of) {
         site_done(&s);
 }
 
+CleanTest(place, missing_bundle_is_named) {
+        Site s;
+
+        site_init(&s, NULL);
+        s.options.bundle = "/nonexistent-bundle";
+        cr_assert_eq(place(&s), PLACE_REFUSED);
+        cr_assert_str_eq(s.text.refusal, "bundle /nonexistent-bundle: No such file or directory");
+        site_done(&s);
+}
+
 CleanTest(place, refusal_says_what_is_wrong) {
         static const struct {
                 const char *config, *wish, *said;

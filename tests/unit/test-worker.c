@@ -27,7 +27,7 @@
 #include "wire/channel.h"
 
 #define PATIENCE_MS 30000
-#define N_LINES 20000U
+#define N_LINES 30000U
 #define N_KILLS 25
 
 typedef struct Bench {

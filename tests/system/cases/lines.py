@@ -19,7 +19,10 @@ def journal_every_line_once(**how):
 
 @variants("journal_every_line_once_k8sfile", **{"plain": {}, "tty": {"tty": True}})
 def journal_every_line_once_k8sfile(**how):
-    """Here the monitor does not write to the journal; what podman run prints must get there."""
+    """Here the monitor does not write to the journal; what podman run prints must get there.
+
+    It prints both streams to the same socket, so one may go on in the other's unfinished line.
+    """
     check_lines(options=["--log-driver=k8s-file"], **how)
 
 
@@ -33,7 +36,7 @@ def check_lines(**how):
     expected = [f"numbered {i + 1}" for i in range(LINES)]
     check_equal([m for m in said if m.startswith("numbered")], expected, "numbered lines")
     for text in ("on standard error", "without an end"):
-        check_equal(said.count(text), 1, f"number of times that {text!r} is there")
+        check_equal(sum(m.count(text) for m in said), 1, f"number of times that {text!r} is there")
     plain = journal("-u", "baz", output="cat").splitlines()
     check_equal([line for line in plain if line.startswith("numbered")], expected, "lines with -o cat")
     check("" not in plain, "empty lines with -o cat")
@@ -41,4 +44,4 @@ def check_lines(**how):
 
 def is_ours(message):
     text = bytes(message).decode() if isinstance(message, list) else message or ""
-    return text.startswith(("numbered", "on standard", "without"))
+    return any(part in text for part in ("numbered", "on standard", "without an"))

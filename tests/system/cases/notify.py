@@ -24,7 +24,7 @@ TimeoutStopSec=30
 
 
 def quadlet(payload):
-    """As Quadlet writes it, with a time-out for rm."""
+    """As Quadlet writes it, with a time-out for rm; Podman 4.3 leaves the file with the ID."""
     words = ["run", "--name", "baz", "--cidfile=/run/baz.cid", "--replace", "--rm", "--cgroups=split",
              "--sdnotify=conmon", "-d", "--network=none", "localhost/alpine", "sh", "-c", payload]
     return Unit("baz.service", f"""[Service]
@@ -34,6 +34,7 @@ KillMode=mixed
 Delegate=yes
 SyslogIdentifier=%N
 Environment=PODMAN_SYSTEMD_UNIT=%n
+ExecStartPre=/bin/rm -f /run/baz.cid
 ExecStart=/usr/bin/podman {quote(*words)}
 ExecStop=/usr/bin/podman rm -v -f -i -t 2 --cidfile=/run/baz.cid
 ExecStopPost=-/usr/bin/podman rm -v -f -i -t 2 --cidfile=/run/baz.cid

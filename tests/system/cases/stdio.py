@@ -135,6 +135,8 @@ def worker_descriptors(options):
     note("worker:\n" + "\n".join(f"  {fd}: {what}" for fd, what in seen.items()))
     unneeded = [f"{fd}: {what}" for fd, what in seen.items() if not needed(what, options)]
     check(not unneeded, "descriptors that a worker does not need:\n  " + "\n  ".join(unneeded))
+    pidfds = [what for what in seen.values() if what == "anon_inode:[pidfd]"]
+    check(len(pidfds) <= 1, f"{len(pidfds)} processes are held; one, who started us, would do")
     check(len(seen) <= 24, f"{len(seen)} descriptors: {seen}")
 
 
@@ -145,7 +147,7 @@ def descriptors(pid):
 
 def needed(what, options):
     """Whether WHAT is of a kind that a worker works with."""
-    allowed = [r"/dev/null$", r"anon_inode:\[(eventpoll|timerfd|eventfd)\]$", r"/memfd:", r"socket:", r"pipe:",
+    allowed = [r"/dev/null$", r"anon_inode:\[(eventpoll|timerfd|eventfd|pidfd)\]$", r"/memfd:", r"socket:", r"pipe:",
                r"/.*/(ctl|winsz)$"]
     if "-t" in options:
         allowed += [r"/dev/pts/ptmx$", r"/dev/ptmx$"]

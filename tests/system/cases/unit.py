@@ -5,9 +5,10 @@ import os
 import subprocess
 
 from harness import (CGROUPS, MONITOR, OBEYS, Failed, case, cgroup_of, check, check_equal, comm_of, command,
-                     exe_of, expect_nothing_left, inspect, journal, names, podman, run, scope_of, service, show,
+                     exe_of, expect_nothing_left, forget_containers, inspect, journal, names, podman, run, scope_of, service, show,
                      tree, until, variants, wait_processes, wait_running)
 
+PLACED = "b5c36f7a6d2a4e329b40dfe192459d67" # SCOPEMON_MESSAGE_PLACED of scopemon/protocol.h
 BOTH = {"plain": {"tty": False}, "tty": {"tty": True}}
 
 
@@ -65,10 +66,11 @@ def kill_leaves_nothing(delegate, tty):
     unit.start()
     wait_running()
     run("systemctl", "kill", "-s", "KILL", "baz")
-    expect_nothing_left()
+    # A payload that is process 1 of its container ignores SIGTERM, so a scope's time-out has to pass.
+    expect_nothing_left(within=20)
     unit.wait_for("failed")
     # Podman was killed in the middle; what it remembers must not be in the way of a new start.
-    podman("rm", "--force", "--time", "0", "baz")
+    forget_containers()
     unit.start()
     wait_running()
 
@@ -106,23 +108,30 @@ def nodelegate_scope_bound():
 
 @case
 def nodelegate_status_names_scope():
-    service().start()
+    unit = service()
+    unit.start()
     scope = scope_of(wait_running())
-    status = until("the scope's name in systemctl status", lambda: named(scope))
-    check("sleep 1" not in status, "the container's processes are in the unit")
-
-
-def named(scope):
-    status = run("systemctl", "status", "--no-pager", "--full", "baz")
-    return scope in status and status
+    until("the scope's name in systemctl status",
+          lambda: scope in run("systemctl", "status", "--no-pager", "--full", "baz"))
+    check(not {"sh", "sleep"} & set(names(unit.tree().get("/", []))), "the container's processes are in the unit")
+    # The scope's own status tells of the unit.
+    check("baz.service" in run("systemctl", "status", "--no-pager", "--full", scope), f"status of {scope}")
 
 
 @variants("placement_is_told", delegate={"delegate": True}, nodelegate={"delegate": False})
 def placement_is_told(delegate):
     service(delegate=delegate).start()
     container = wait_running()
-    own = [e for e in journal("-u", "baz") if e.get("MESSAGE_ID") and container in str(e)]
-    check_equal(len(own), 1, "structured entries of the monitor that say where it put the container")
+    scope = scope_of(container)
+    for unit in ["baz.service"] if delegate else ["baz.service", scope]:
+        told = journal("-u", unit, f"MESSAGE_ID={PLACED}")
+        check_equal(len(told), 1, f"entries in the journal of {unit} that say where the container is")
+    seen = {field: told[0].get(f"SCOPEMON_{field}") for field in ("ROW", "CALLER_UNIT", "CONTAINER_ID", "CONTAINER_NAME")}
+    check_equal(seen, {"ROW": "2" if delegate else "3", "CALLER_UNIT": "baz.service", "CONTAINER_ID": container,
+                       "CONTAINER_NAME": "baz"}, "what the entry says")
+    check("delegated" in told[0].get("SCOPEMON_REASON", ""), f"the reason: {told[0].get('SCOPEMON_REASON')}")
+    where = f"libpod-payload-{container}" if delegate else scope
+    check(where in told[0]["MESSAGE"], f"a person is not told the place: {told[0]['MESSAGE']}")
 
 
 @variants("podman_verbs", delegate={"delegate": True}, nodelegate={"delegate": False})

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * The keeper in service mode: what a container manager would do between create and delete. When the runtime has
+ * created the container it is started; when it runs, systemd is told; when systemd asks us to end, the container gets
+ * its own stop signal, once, and time; what is left then is killed with its cgroup.
+ *
+ * Deleting it from the runtime's records is the exit command (service.c).
+ */
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "core/keeper-internal.h"
+#include "core/service.h"
+#include "io/bundle.h"
+
+#define ANNOTATION_SIGNAL "org.opencontainers.image.stopSignal"
+#define ANNOTATION_TIMEOUT "io.scopemon.stop-timeout"
+
+/**
+ * keeper_service_start() - the container is created: start it
+ *
+ * Return: 0 or a negative errno.
+ */
+int keeper_service_start(Keeper *k) {
+        const Options *o = k->options;
+        char *argv[] = { (char *)o->runtime, (char *)"start", (char *)o->cid, NULL };
+        _cleanup_close_ int null_fd = -1;
+        int r;
+
+        null_fd = fd_open_null(O_RDONLY);
+        if (null_fd < 0)
+                return relay(null_fd);
+        r = process_spawn(&(ProcessSpec){ .path = o->runtime,
+                                          .argv = argv,
+                                          .envp = k->origin->envp,
+                                          .stdio = { null_fd, STDERR_FILENO, STDERR_FILENO },
+                                          .mask = &k->origin->mask,
+                                          .wait_fd = -1 },
+                          &k->start_pid, NULL);
+        if (r < 0)
+                return relay(r);
+        return reaper_claim(k->reaper, k->start_pid);
+}
+
+/**
+ * keeper_service_on_start_exit() - the runtime has started the container, or not
+ *
+ * Return: 0 or a negative errno.
+ */
+int keeper_service_on_start_exit(Keeper *k, const ProcessStatus *status) {
+        k->start_pid = 0;
+        if (status->code == 0) {
+                service_tell_ready(k->options, k->target_pid);
+                return 0;
+        }
+        if (k->facts.container_exited)
+                return 0; /* it was too quick for the runtime, which is no failure of anybody */
+        service_tell_failed("The runtime could not start the container");
+        (void)process_signal(k->target_pidfd, SIGKILL);
+        return 0;
+}
+
+static int on_stop_timeout(sd_event_source *source, uint64_t usec, void *userdata) {
+        Keeper *k = userdata;
+
+        log_warning("Container %s has not ended in time, it is killed", k->options->name);
+        if (cgroup_kill(k->plan.container_path) < 0)
+                (void)process_signal(k->target_pidfd, SIGKILL); /* the rest goes with its first process */
+        return 0;
+}
+
+static void read_stop(Keeper *k, ServiceStop *ret) {
+        _cleanup_(bundle_freep) Bundle *b = NULL;
+        const char *why;
+
+        if (bundle_open(&b, k->options->bundle, &why) != 0) {
+                (void)service_stop_of(NULL, NULL, ret); /* the defaults, which are always understood */
+                return;
+        }
+        if (service_stop_of(bundle_annotation(b, ANNOTATION_SIGNAL), bundle_annotation(b, ANNOTATION_TIMEOUT),
+                            ret) < 0)
+                log_warning("%s or %s of the bundle is not understood", ANNOTATION_SIGNAL, ANNOTATION_TIMEOUT);
+}
+
+/**
+ * keeper_service_stop() - systemd wants the unit to end
+ *
+ * Only the first time counts.
+ *
+ * Return: 0 or a negative errno.
+ */
+int keeper_service_stop(Keeper *k) {
+        ServiceStop stop;
+        int r;
+
+        if (k->stop_source)
+                return 0;
+        read_stop(k, &stop);
+        service_tell_stopping(k->options, stop.usec);
+        (void)process_signal(k->target_pidfd, stop.signal); /* one that has ended needs none */
+        r = sd_event_add_time_relative(k->event, &k->stop_source, CLOCK_MONOTONIC, stop.usec, 0, on_stop_timeout, k);
+        return r < 0 ? fail(r) : 0;
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* Service mode: a systemd unit that is a container, with no container manager in between. */
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "core/options.h"
+
+#define SERVICE_STOP_USEC 10000000U /* from the stop signal to the kill, unless the bundle says otherwise */
+
+/* What the bundle says of how to stop. */
+typedef struct ServiceStop {
+        int signal;
+        uint64_t usec;
+} ServiceStop;
+
+bool service_is_wanted(int argc, char *argv[]);
+int service_expand(int argc, char *argv[], int *ret_argc, char ***ret_argv);
+char **service_environment(char *envp[]);
+int service_stop_of(const char *signal_text, const char *usec_text, ServiceStop *ret);
+void service_tell_ready(const Options *o, pid_t pid);
+void service_tell_stopping(const Options *o, uint64_t usec);
+void service_tell_failed(const char *text);

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* Other people's processes, as /proc shows them. */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#define PROC_COMM_SIZE 64 /* the kernel's 16, with room for what replaces a byte that is no character */
+
+typedef struct ProcStat {
+        pid_t parent;
+        uid_t uid;           /* as seen from here */
+        uint64_t start_usec; /* since the epoch */
+        char comm[PROC_COMM_SIZE];
+} ProcStat;
+
+int proc_list(pid_t **ret_pids, size_t *ret_n);
+int proc_stat(pid_t pid, ProcStat *ret);
+int proc_argv(pid_t pid, char ***ret_argv);
+bool proc_same_program(pid_t a, pid_t b);

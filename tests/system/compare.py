@@ -1,0 +1,351 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The same scenario under two monitors, the machine's own and ours, and what differs between them.
+
+A scenario is a function of one Side with @compared. It does things and records what came of them under names:
+outputs, exit statuses, files, what podman inspect says. It runs once for each monitor; then the records are
+compared, IDs, process numbers and times made equal first. Where ours is meant to be better, the scenario's
+BETTER says so: name -> (reason, what ours must have recorded). With MONITOR=/usr/bin/conmon the scenario is
+compared with itself, which shows whether it is one at all.
+
+With rootless=True there is a second case, NAME_rootless, that does everything as an ordinary user.
+"""
+
+import fcntl
+import json
+import os
+import pwd
+import re
+import select
+import shlex
+import signal
+import stat
+import struct
+import subprocess
+import termios
+import time
+
+import harness
+from cases.stdio import Dialogue
+from harness import Failed, Skip, check, command, note, run, until
+
+STOCK = "/usr/bin/conmon"
+USER = "someone"
+IMAGE = "localhost/alpine"
+RUN = ["run", "--name", "baz", "--network=none"]
+WAITS = ["sh", "-c", "trap 'exit 0' TERM; : >/tmp/ready; while true; do sleep 1000 & wait $!; done"]
+
+
+def compared(rootless=False, better=None, needs=None):
+    """Make a case of a scenario, and NAME_rootless of it if ROOTLESS. NEEDS(), if given, may raise Skip."""
+
+    def decorate(scenario):
+        def perform(user):
+            if needs:
+                needs()
+            compare(scenario, user, better or {})
+
+        name = f"compare_{scenario.__name__}"
+        for suffix, user in {"": None, **({"_rootless": USER} if rootless else {})}.items():
+            assert name + suffix not in harness.CASES, name + suffix
+            harness.CASES[name + suffix] = lambda user=user: perform(user)
+        return scenario
+
+    return decorate
+
+
+def compare(scenario, user, better):
+    if user:
+        make_user(user)
+    sides = []
+    for monitor in (STOCK, harness.MONITOR):
+        note(f"######## with {monitor}")
+        use_monitor(monitor)
+        side = Side(monitor, user)
+        try:
+            scenario(side)
+        finally:
+            side.end()
+        sides.append(side.seen)
+    found = differences(*sides, better if harness.MONITOR != STOCK else {})
+    check(not found, f"{len(found)} differences from {STOCK}:\n" + "\n".join(found))
+
+
+def use_monitor(monitor):
+    with open("/etc/containers/containers.conf.d/monitor.conf", "w", encoding="utf-8") as f:
+        f.write(f"[engine]\nconmon_path = [{json.dumps(monitor)}]\n")
+
+
+def differences(stock, ours, better):
+    """Where the records differ: list of texts."""
+    found = []
+    for what in list(stock) + [w for w in ours if w not in stock]:
+        theirs, own = stock.get(what, "(not recorded)"), ours.get(what, "(not recorded)")
+        expected = better[what][1] if what in better else theirs
+        expected = [list(e) if isinstance(e, tuple) else e for e in expected] if isinstance(expected, list) else expected
+        if own != expected and not (what in better and own == theirs):
+            found.append(f"  {what}:\n    stock {theirs!r}\n    ours  {own!r}")
+            if what in better:
+                found.append(f"    which should be {expected!r}: {better[what][0]}")
+    return found
+
+
+def make_user(name):
+    """An ordinary user with a manager of his own and an image. Where that cannot be had: Skip."""
+    if harness.quietly(run, "podman", "--version").split()[-1].startswith("4.3."):
+        raise Skip("Podman 4.3 leaves its unit where cgroup v1 is there too")
+    try:
+        pwd.getpwnam(name)
+    except KeyError:
+        run("useradd", "--create-home", name)
+        home = pwd.getpwnam(name).pw_dir
+        os.makedirs(f"{home}/.config/containers")
+        with open(f"{home}/.config/containers/storage.conf", "w", encoding="utf-8") as f:
+            f.write("[storage]\ndriver = \"vfs\"\n") # no overlay on the overlay that is our root
+        run("chown", "-R", f"{name}:", home)
+        run("loginctl", "enable-linger", name)
+        until("the user's manager", lambda: os.path.exists(f"/run/user/{pwd.getpwnam(name).pw_uid}/bus"))
+        run(*as_user(name), "podman", "import", "-q", "/usr/local/share/alpine.tar", f"{IMAGE}:latest")
+
+
+def as_user(name):
+    """Words that run the rest of a command line as NAME."""
+    entry = pwd.getpwnam(name)
+    return ["setpriv", f"--reuid={entry.pw_uid}", f"--regid={entry.pw_gid}", "--init-groups", "--", "env",
+            f"XDG_RUNTIME_DIR=/run/user/{entry.pw_uid}", f"HOME={entry.pw_dir}", f"USER={name}", "-C", entry.pw_dir]
+
+
+# ---- making equal --------------------------------------------------------------------------------
+
+EQUAL = [
+    (r"\b[0-9a-f]{64}\b", "ID"),
+    (r"\b[0-9a-f]{12}\b", "ID"),
+    (r"(?<!\d)(?!0001)\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?( ?(Z|[+-]\d\d:?\d\d)( [A-Z]+)?)?( m=[+-][\d.]+)?", "TIME"),
+    (r"(?i)\b(up|exited \(\d+\)|created) (about )?(an?|\d+|less than a) (second|minute)s?( ago)?", r"\1 AGE"),
+    (r"\b(pid|PID) \d+\b", "PID"),
+]
+
+
+def equal(value, side):
+    """VALUE without what differs from one run to the next."""
+    if isinstance(value, dict):
+        return {equal(k, side): equal(v, side) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [equal(v, side) for v in value]
+    if isinstance(value, set):
+        return equal(sorted(value), side)
+    if isinstance(value, bytes):
+        return equal(value.decode(errors="backslashreplace"), side)
+    if not isinstance(value, str):
+        return value
+    value = value.replace(side.monitor, "MONITOR")
+    for pattern, instead in EQUAL:
+        value = re.sub(pattern, instead, value)
+    return value
+
+
+class Side:
+    """A monitor, and what was recorded with it."""
+
+    def __init__(self, monitor, user=None):
+        self.monitor = monitor
+        self.ours = monitor != STOCK
+        self.user = user
+        self.prefix = as_user(user) if user else []
+        self.systemctl_words = ["systemctl", *(["--user"] if user else [])]
+        self.unit_folder = f"{pwd.getpwnam(user).pw_dir}/.config/systemd/user" if user else harness.UNITS
+        self.runtime_folder = f"/run/user/{pwd.getpwnam(user).pw_uid}" if user else "/run"
+        self.seen = {}
+        self._at_end = []
+
+    def see(self, what, value):
+        """Record VALUE under the name WHAT."""
+        name, number = what, 1
+        while name in self.seen:
+            number += 1
+            name = f"{what} #{number}"
+        self.seen[name] = equal(value, self)
+        note(f"recorded {name}: {self.seen[name]!r}")
+
+    def argv(self, *argv):
+        return [*self.prefix, *(str(a) for a in argv)]
+
+    def raw(self, *argv, input=b"", timeout=60, **options):
+        """Run ARGV; return status, stdout and stderr, the outputs byte by byte, what is no UTF-8 with backslashes."""
+        argv = self.argv(*argv)
+        begin = time.monotonic()
+        try:
+            done = subprocess.run(argv, input=input, capture_output=True, timeout=timeout, check=False, **options)
+        except subprocess.TimeoutExpired as e:
+            raise Failed(f"no end after {timeout} s: {shlex.join(argv)}\n{e.stdout}{e.stderr}") from None
+        out, err = (text.decode(errors="backslashreplace") for text in (done.stdout, done.stderr))
+        took = time.monotonic() - begin
+        note(f"$ {shlex.join(argv)}\n{out[:2000]}{err[:2000]}(status {done.returncode}, {took:.2f} s)")
+        return done.returncode, out, err
+
+    def podman(self, *argv, what=None, **options):
+        """podman ARGV, its outcome recorded under WHAT or ARGV; returns stdout."""
+        outcome = self.raw("podman", *argv, **options)
+        self.see(what or shlex.join(["podman", *argv]), outcome)
+        return outcome[1]
+
+    def need(self, *argv, **options):
+        """podman ARGV, which must succeed; nothing is recorded. Returns stdout, stripped."""
+        status, out, err = self.raw("podman", *argv, **options)
+        check(status == 0, f"status {status} from podman {shlex.join(argv)}\n{out}{err}")
+        return out.strip()
+
+    def start_waiting(self, *options, name="baz"):
+        """A container that does nothing, ends on SIGTERM with 0, and has got as far as to know that."""
+        identity = self.need("run", "-d", "--name", name, "--network=none", *options, IMAGE, *WAITS)
+        self.until_ready(name)
+        return identity
+
+    def until_ready(self, name="baz"):
+        until("the container's trap", lambda: harness.quietly(self.ready, name))
+
+    def ready(self, name):
+        return self.raw("podman", "exec", name, "test", "-e", "/tmp/ready")[0] == 0
+
+    def state(self, name="baz"):
+        status, out, _ = self.raw("podman", "inspect", "--type=container", "--format", "{{.State.Status}}", name)
+        return out.strip() if status == 0 else "gone"
+
+    def until_state(self, *states, name="baz"):
+        until(f"{name} to be {' or '.join(states)}", lambda: harness.quietly(self.state, name) in states)
+
+    def inspect(self, name="baz", what=None):
+        """Record the whole of podman inspect, one record for each value."""
+        status, out, err = self.raw("podman", "inspect", "--type=container", name)
+        check(status == 0, err)
+        for path, value in flat(json.loads(out)[0]):
+            if path.endswith(("Pid", ".PID")):
+                value = value > 0
+            # Ours tells the scope's name and what else systemd should know of it by annotations.
+            if not path.startswith((".Config.Annotations.org.systemd.property.", ".HostConfig.Annotations.org.s")):
+                self.see(f"{what or 'inspect'}{path}", value)
+
+    def files(self, what, folder):
+        """Record what is in FOLDER: names, types, access."""
+        found = {}
+        for path, folders, names in os.walk(folder):
+            for name in folders + names:
+                full = os.path.join(path, name)
+                info = os.lstat(full)
+                found[os.path.relpath(full, folder)] = stat.filemode(info.st_mode)
+        self.see(what, found)
+
+    def terminal(self, *argv, rows=0, columns=0):
+        """podman ARGV with a terminal of its own."""
+        note(f"$ podman {shlex.join(argv)} (on a terminal)")
+        return Terminal(self.argv("podman", *argv), rows, columns)
+
+    def spawn(self, *argv, **options):
+        """Start ARGV and return its Popen object; it ends with the scenario."""
+        note(f"$ {shlex.join(self.argv(*argv))} &")
+        process = subprocess.Popen(self.argv(*argv), stdin=subprocess.DEVNULL, **options)
+        self.at_end(lambda: (process.kill(), process.wait()))
+        return process
+
+    def systemctl(self, *argv, timeout=60):
+        """systemctl of the manager in charge; returns the outcome."""
+        return self.raw(*self.systemctl_words, *argv, timeout=timeout)
+
+    def show(self, unit, what):
+        return self.systemctl("show", "-P", what, unit)[1].strip()
+
+    def unit(self, name, text):
+        """Have a unit NAME until the scenario ends."""
+        path = f"{self.unit_folder}/{name}"
+        os.makedirs(self.unit_folder, exist_ok=True)
+        with open(path, "w", encoding="utf-8") as f:
+            f.write(text)
+        note(f"# {path}\n{text}")
+        self.systemctl("daemon-reload")
+        self.at_end(lambda: (self.systemctl("stop", name), self.systemctl("reset-failed", name), os.unlink(path)))
+
+    def until_unit(self, name, *states, within=30):
+        until(f"{name} to be {' or '.join(states)}",
+              lambda: harness.quietly(self.show, name, "ActiveState") in states, within)
+
+    def journal(self, *match):
+        """The journal's entries of this case."""
+        return harness.journal(*match)
+
+    def at_end(self, action):
+        self._at_end.append(action)
+
+    def end(self):
+        """Undo everything, for the next to find nothing."""
+        while self._at_end:
+            self._at_end.pop()()
+        self.raw("podman", "pod", "rm", "--force", "--all", "--time", "0")
+        self.raw("podman", "rm", "--force", "--all", "--time", "0")
+        self.raw("podman", "volume", "prune", "--force")
+        until(f"{self.monitor} to be gone", lambda: not running(self.monitor))
+
+
+def running(program):
+    return [p for p in harness.pids() if harness.exe_of(p) == program]
+
+
+def flat(value, path=""):
+    """The leaves of VALUE, as JSON has them, with their paths."""
+    if isinstance(value, dict) and value:
+        for key in sorted(value):
+            yield from flat(value[key], f"{path}.{key}")
+    elif isinstance(value, list) and any(isinstance(v, dict) for v in value):
+        for number, item in enumerate(value):
+            yield from flat(item, f"{path}[{number}]")
+    else:
+        yield path, value
+
+
+class Terminal(Dialogue):
+    """A program on a terminal of its own."""
+
+    def __init__(self, argv, rows=0, columns=0):
+        super().__init__(argv, True)
+        self.resize(rows, columns, tell=False)
+
+    def resize(self, rows, columns, tell=True):
+        fcntl.ioctl(self.input, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+        if tell:
+            self.process.send_signal(signal.SIGWINCH)
+
+    def keys(self, text):
+        """Type TEXT, one byte after the other, as a person does: podman looks for detach keys in what one read brings."""
+        for key in text:
+            self.say(bytes([key]))
+            time.sleep(0.1) # the kernel takes a moment to bring it to the other side, and does not tell
+            until("the key to be read", self.all_read)
+
+    def all_read(self):
+        try:
+            with open(f"/proc/{self.process.pid}/fd/0", "rb", buffering=0) as terminal:
+                return not any(fcntl.ioctl(terminal, termios.FIONREAD, bytes(4)))
+        except OSError: # it has ended
+            return True
+
+    def rest(self, within=20):
+        """Wait for the end; return the status and what was not yet expected."""
+        end = time.monotonic() + within
+        text = self.seen
+        while True:
+            ready, _, _ = select.select([self.output], [], [], max(0, end - time.monotonic()))
+            check(ready, f"the program on the terminal does not end; it said {text!r}")
+            try:
+                data = os.read(self.output, 65536)
+            except OSError: # nobody has the other side any more
+                break
+            if not data:
+                break
+            text += data
+        try:
+            return self.process.wait(within), text.decode(errors="backslashreplace")
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            raise Failed("the program on the terminal does not end") from None
+
+    def end(self):
+        """rest(), the status only."""
+        return self.rest()[0]
