@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* What the two files of the keeper share: keeper.c (the life), keeper-start.c (all that is made before it). */
+/*
+ * What the files of the keeper share: keeper.c (the life), keeper-start.c (all that is made before it), keeper-command.c
+ * (the end), keeper-service.c (what a service does besides).
+ */
 
 #include "core/keeper.h"
 #include "core/lifecycle.h"
@@ -44,7 +47,7 @@ struct Keeper {
 
         pid_t runtime_pid, target_pid, command_pid;
         pid_t start_pid; /* service mode: the runtime's "start" */
-        sd_event_source *stop_source;
+        sd_event_source *stop_source, *command_source;
         int runtime_pidfd, target_pidfd;
         ProcessStatus runtime_status, target_status, command_status;
         bool command_running;
@@ -60,6 +63,11 @@ struct Keeper {
 /* keeper-start.c */
 int keeper_make(Keeper *k);
 int keeper_launch(Keeper *k);
+
+/* keeper-command.c */
+void keeper_command_start(Keeper *k);
+int keeper_command_on_exit(Keeper *k, const ProcessStatus *status);
+bool keeper_command_failed(const Keeper *k);
 
 /* keeper-service.c */
 int keeper_service_start(Keeper *k);

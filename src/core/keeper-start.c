@@ -401,6 +401,7 @@ Keeper *keeper_free(Keeper *k) {
         k->drain_source = sd_event_source_disable_unref(k->drain_source);
         k->timeout_source = sd_event_source_disable_unref(k->timeout_source);
         k->stop_source = sd_event_source_disable_unref(k->stop_source);
+        k->command_source = sd_event_source_disable_unref(k->command_source);
         k->target_source = sd_event_source_disable_unref(k->target_source);
         for (size_t i = 0; i < ELEMENTS(k->signals); i++)
                 k->signals[i] = sd_event_source_disable_unref(k->signals[i]);

@@ -32,7 +32,6 @@
 #define STATUS_UNKNOWN (-1)
 #define DRAIN_USEC 30000000ULL /* a worker that has not flushed by then is not waited for */
 #define FAILURE_TEXT_MAX 8191
-#define COMMANDS_MAX 4 /* runs of the exit command */
 
 static uint64_t keeper_now(const Keeper *k) {
         uint64_t now = 0;
@@ -54,8 +53,6 @@ static int on_target_readable(sd_event_source *source, int fd, uint32_t revents,
         k->facts.container_exited = true; /* somebody else's child: how it ended nobody can tell */
         return keeper_advance(k);
 }
-
-static int on_command_exit(Keeper *k, const ProcessStatus *status);
 
 static int watch_target(Keeper *k) {
         int r;
@@ -135,7 +132,7 @@ int keeper_on_child(void *userdata, pid_t pid, const ProcessStatus *status) {
         } else if (pid == k->start_pid)
                 r = keeper_service_on_start_exit(k, status);
         else if (pid == k->command_pid)
-                r = on_command_exit(k, status);
+                r = keeper_command_on_exit(k, status);
         if (r < 0)
                 return relay(r);
         return keeper_advance(k);
@@ -157,12 +154,15 @@ int keeper_on_buried(void *userdata) {
  */
 int keeper_on_terminal(void *userdata, int master) {
         Keeper *k = userdata;
+        const WorkerState *state = ring_state(k->ring);
         int r;
 
         k->terminal_received = true;
         r = streams_prepare_terminal(master);
         if (r < 0)
                 (void)log_warning_errno(r, "Failed to set up the terminal");
+        if (state->resize_wanted) /* the target may ask for its size before the worker has this terminal */
+                (void)streams_size_terminal(master, state->rows, state->columns);
         return worker_process_set_terminal(k->worker, master);
 }
 
@@ -379,75 +379,10 @@ static int enter_reporting(Keeper *k) {
         return 0;
 }
 
-static int spawn_command(Keeper *k) {
-        _cleanup_free_ char **argv = NULL;
-        _cleanup_close_ int null_fd = -1;
-        const char *score = k->origin->oom_score_adj;
-        int r;
-
-        r = runtime_exit_command_argv(k->options, &argv);
-        if (r < 0)
-                return relay(r);
-        null_fd = fd_open_null(O_RDWR);
-        if (null_fd < 0)
-                return relay(null_fd);
-        r = process_spawn(&(ProcessSpec){ .path = k->options->exit_command,
-                                          .argv = argv,
-                                          .envp = k->origin->envp,
-                                          .stdio = { null_fd, null_fd, null_fd },
-                                          .mask = &k->origin->mask,
-                                          .oom_score_adj = score[0] ? score : NULL,
-                                          .wait_fd = -1,
-                                          .delay_s = (unsigned)k->options->exit_delay,
-                                          .close_others = true },
-                          &k->command_pid, NULL);
-        if (r < 0)
-                return relay(r);
-        k->command_running = true;
-        k->n_commands++;
-        k->terminated = false;
-        return reaper_claim(k->reaper, k->command_pid);
-}
-
-/*
- * A unit that stops sends SIGTERM to all that is in it as soon as its ExecStop= has returned, and "podman stop" returns
- * when the container has ended: before Podman's exit command, which gives up on that, has removed it. Its name was then
- * taken at the next start (in half of all stops of a unit with "podman run --rm"; with the stock monitor still is).
- * The signal comes twice at most (stop-sigterm, final-sigterm), and to us as well: a command that met it is
- * run again, even one that says it did well (Podman 4.3 exits with 0 then). If it did, the second one may fail, as
- * there is nothing left to remove: one success is enough.
- */
-static int on_command_exit(Keeper *k, const ProcessStatus *status) {
-        if (!k->command_status.known || k->command_status.code != 0)
-                k->command_status = *status;
-        k->command_running = false;
-        if (!k->terminated || k->n_commands >= COMMANDS_MAX)
-                return 0;
-        return spawn_command(k);
-}
-
-static int enter_finishing(Keeper *k) {
-        int r;
-
-        if (!k->options->exit_command || !(k->facts.runtime_exited || k->runtime_pid != 0)) {
-                k->facts.command_exited = true;
-                return 0;
-        }
-        report_close(k->report);
-        (void)prctl(PR_SET_CHILD_SUBREAPER, 0); /* what the command leaves behind is init's */
-        r = spawn_command(k);
-        if (r < 0) {
-                (void)log_error_errno(r, "Failed to run the exit command");
-                k->facts.command_exited = true;
-                k->exit_status = 1;
-        }
-        return 0;
-}
-
 static int enter_done(Keeper *k) {
         int r;
 
-        if (k->command_status.known && k->command_status.code != 0)
+        if (keeper_command_failed(k))
                 k->exit_status = k->command_status.code;
         if (k->attach_link)
                 (void)attach_link_remove(k->attach_link); /* nobody is left to tell */
@@ -465,7 +400,8 @@ static int enter(Keeper *k) {
         case PHASE_REPORTING:
                 return enter_reporting(k);
         case PHASE_FINISHING:
-                return enter_finishing(k);
+                keeper_command_start(k);
+                return 0;
         case PHASE_DONE:
                 return enter_done(k);
         case PHASE_LAUNCHING:

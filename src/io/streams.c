@@ -324,17 +324,29 @@ void streams_close_stdin(Streams *s) {
 }
 
 /**
+ * streams_size_terminal() - set the size of a terminal that is not among our streams
+ *
+ * Return: 0 or a negative errno.
+ */
+int streams_size_terminal(int master, unsigned rows, unsigned columns) {
+        struct winsize size = { .ws_row = (unsigned short)rows, .ws_col = (unsigned short)columns };
+
+        return ioctl(master, TIOCSWINSZ, &size) < 0 ? fail(-errno) : 0;
+}
+
+/**
  * streams_resize() - set the size of the terminal
  *
  * Return: 1 if there is a terminal and it has that size now, 0 if there is none, or a negative errno.
  */
 int streams_resize(Streams *s, unsigned rows, unsigned columns) {
         const StreamEnd *end = &s->ends[STREAM_STDOUT];
-        struct winsize size = { .ws_row = (unsigned short)rows, .ws_col = (unsigned short)columns };
+        int r;
 
         if (!end->terminal || end->fd < 0)
                 return 0;
-        return ioctl(end->fd, TIOCSWINSZ, &size) < 0 ? fail(-errno) : 1;
+        r = streams_size_terminal(end->fd, rows, columns);
+        return r < 0 ? relay(r) : 1;
 }
 
 /**

@@ -45,5 +45,6 @@ bool streams_is_open(const Streams *s, StreamId id);
 bool streams_has_stdin(const Streams *s);
 ssize_t streams_write_stdin(Streams *s, const void *data, size_t n);
 void streams_close_stdin(Streams *s);
+int streams_size_terminal(int master, unsigned rows, unsigned columns);
 int streams_resize(Streams *s, unsigned rows, unsigned columns);
 int streams_drain(Streams *s, StreamId id);

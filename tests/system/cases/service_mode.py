@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 
-from harness import Unit, case, cgroup_of, check, check_equal, command, messages, podman, run, show, until
+from harness import Unit, case, cgroup_of, check, check_equal, messages, podman, run, show, until
 
 BUNDLE = "/var/lib/oci/baz"
 PAYLOAD = "trap 'echo got-term; exit 3' TERM; echo hello; i=0; while true; do i=$((i+1)); echo tick-$i; sleep 1 & wait $!; done"
@@ -52,20 +52,20 @@ def nothing_left():
 @case
 def service_mode_runs_a_bundle():
     text = make_bundle()
-    with unit():
-        command("systemctl", "start", "baz.service")
-        until("its first lines", lambda: "tick-1" in messages("-u", "baz.service"))
-        status = run("systemctl", "status", "--no-pager", "--full", "baz.service")
-        check("libpod-payload-scopemon-baz" in status and "supervisor" in status, status)
-        check("Container baz runs" in status, "STATUS= is shown")
-        command("systemctl", "freeze", "baz.service")
-        command("systemctl", "thaw", "baz.service")
-        command("systemctl", "stop", "baz.service")
-        check_equal(show("baz.service", "ExecMainStatus"), "3", "the container's status is the unit's")
-        lines = messages("-u", "baz.service")
-        check_equal(lines.count("got-term"), 1, "the stop signal comes once, lines")
-        check_equal(lines.count("hello"), 1, "each line once")
-        until("nothing to be left", nothing_left)
+    unit()
+    run("systemctl", "start", "baz.service")
+    until("its first lines", lambda: "tick-1" in messages("-u", "baz.service"))
+    status = run("systemctl", "status", "--no-pager", "--full", "baz.service")
+    check("libpod-payload-scopemon-baz" in status and "supervisor" in status, status)
+    check("Container baz runs" in status, "STATUS= is shown")
+    run("systemctl", "freeze", "baz.service")
+    run("systemctl", "thaw", "baz.service")
+    run("systemctl", "stop", "baz.service")
+    check_equal(show("baz.service", "ExecMainStatus"), "3", "the container's status is the unit's")
+    lines = messages("-u", "baz.service")
+    check_equal(lines.count("got-term"), 1, "the stop signal comes once, lines")
+    check_equal(lines.count("hello"), 1, "each line once")
+    until("nothing to be left", nothing_left)
     with open(f"{BUNDLE}/config.json", encoding="utf-8") as f:
         check_equal(f.read(), text, "config.json of the administrator")
 
@@ -73,39 +73,39 @@ def service_mode_runs_a_bundle():
 @case
 def service_mode_kills_what_ignores_its_stop_signal():
     make_bundle("trap '' TERM; echo hello; while true; do sleep 1; done", io__scopemon__stop_timeout="1")
-    with unit():
-        command("systemctl", "start", "baz.service")
-        until("its first line", lambda: "hello" in messages("-u", "baz.service"))
-        command("systemctl", "stop", "baz.service")
-        check_equal(show("baz.service", "ExecMainStatus"), "137", "status")
-        until("nothing to be left", nothing_left)
+    unit()
+    run("systemctl", "start", "baz.service")
+    until("its first line", lambda: "hello" in messages("-u", "baz.service"))
+    run("systemctl", "stop", "baz.service")
+    check_equal(show("baz.service", "ExecMainStatus"), "137", "status")
+    until("nothing to be left", nothing_left)
 
 
 @case
 def service_mode_restarts_on_failure():
     make_bundle("echo once-more; exit 5")
-    with unit("Restart=on-failure\nRestartSec=100ms\nStartLimitBurst=3"):
-        command("systemctl", "start", "--no-block", "baz.service")
-        until("the start limit", lambda: show("baz.service", "ActiveState") == "failed")
-        check(messages("-u", "baz.service").count("once-more") >= 2, "it was started again")
-        until("nothing to be left", nothing_left)
+    unit("Restart=on-failure\nRestartSec=100ms\nStartLimitBurst=3")
+    run("systemctl", "start", "--no-block", "baz.service")
+    until("the start limit", lambda: show("baz.service", "ActiveState") == "failed")
+    check(messages("-u", "baz.service").count("once-more") >= 2, "it was started again")
+    until("nothing to be left", nothing_left)
 
 
 @case
 def service_mode_says_what_is_wrong():
     shutil.rmtree(BUNDLE, ignore_errors=True)
-    with unit():
-        check(subprocess.run(["systemctl", "start", "baz.service"], check=False).returncode != 0, "it fails")
-        check(any("/var/lib/oci/baz" in m and "No such file" in m for m in messages("-u", "baz.service")), "why")
+    unit()
+    check(subprocess.run(["systemctl", "start", "baz.service"], check=False).returncode != 0, "it fails")
+    check(any("/var/lib/oci/baz" in m and "No such file" in m for m in messages("-u", "baz.service")), "why")
 
 
 @case
 def service_mode_container_is_in_the_unit():
     make_bundle()
-    with unit():
-        command("systemctl", "start", "baz.service")
-        main = int(show("baz.service", "MainPID"))
-        check(cgroup_of(main).endswith("/baz.service/supervisor"), cgroup_of(main))
-        command("systemctl", "kill", "-s", "KILL", "baz.service")
-        until("the unit to end", lambda: show("baz.service", "ActiveState") == "failed")
-        until("its cgroup to go", lambda: not os.path.exists("/sys/fs/cgroup/system.slice/baz.service"))
+    unit()
+    run("systemctl", "start", "baz.service")
+    main = int(show("baz.service", "MainPID"))
+    check(cgroup_of(main).endswith("/baz.service/supervisor"), cgroup_of(main))
+    run("systemctl", "kill", "-s", "KILL", "baz.service")
+    until("the unit to end", lambda: show("baz.service", "ActiveState") == "failed")
+    until("its cgroup to go", lambda: not os.path.exists("/sys/fs/cgroup/system.slice/baz.service"))
