@@ -73,6 +73,7 @@ bool keeper_command_failed(const Keeper *k);
 int keeper_service_start(Keeper *k);
 int keeper_service_on_start_exit(Keeper *k, const ProcessStatus *status);
 int keeper_service_stop(Keeper *k);
+int keeper_service_watch_stop(Keeper *k);
 
 /* keeper.c */
 int keeper_advance(Keeper *k);

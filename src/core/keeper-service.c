@@ -1,7 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * The keeper in service mode: what a container manager would do between create and delete. When the runtime has
+ * The keeper in a service that stops, and in service mode.
+ *
+ * A unit that is restarted under systemd 252 stops no scope that is bound to it: no dependency can say so there. The
+ * monitor, which is in the unit, gets SIGTERM and passes it on; if the container does not obey, the scope would outlive
+ * the monitor. So before the unit's time is over the container's cgroup is killed from here.
+ *
+ * Service mode: what a container manager would do between create and delete. When the runtime has
  * created the container it is started; when it runs, systemd is told; when systemd asks us to end, the container gets
  * its own stop signal, once, and time; what is left then is killed with its cgroup.
  *
@@ -21,6 +27,7 @@
 
 #define ANNOTATION_SIGNAL "org.opencontainers.image.stopSignal"
 #define ANNOTATION_TIMEOUT "io.scopemon.stop-timeout"
+#define UNIT_STOP_USEC 90000000U /* systemd's own default of TimeoutStopSec= */
 
 /**
  * keeper_service_start() - the container is created: start it
@@ -73,6 +80,38 @@ static int on_stop_timeout(sd_event_source *source, uint64_t usec, void *userdat
         if (cgroup_kill(k->plan.container_path) < 0)
                 (void)process_signal(k->target_pidfd, SIGKILL); /* the rest goes with its first process */
         return 0;
+}
+
+static int on_unit_timeout(sd_event_source *source, uint64_t usec, void *userdata) {
+        _cleanup_free_ char *path = NULL;
+        Keeper *k = userdata;
+
+        k->stop_source = sd_event_source_disable_unref(k->stop_source);
+        if (!place_unit_stops(&k->plan))
+                return 0; /* somebody has sent us a signal, no more */
+        log_warning("%s stops and the container has not ended in time, it is killed", k->plan.unit);
+        if (cgroup_own(k->target_pid, &path) < 0 || cgroup_kill(path) < 0)
+                (void)process_signal(k->target_pidfd, SIGKILL); /* the rest goes with its first process */
+        return 0;
+}
+
+/**
+ * keeper_service_watch_stop() - SIGTERM came: if it was our unit's stop, it must not leave the container's scope behind
+ *
+ * Return: 0 or a negative errno.
+ */
+int keeper_service_watch_stop(Keeper *k) {
+        uint64_t usec = k->plan.unit_stop_usec;
+        int r;
+
+        if (k->stop_source || k->phase != PHASE_RUNNING || k->target_pidfd < 0 ||
+            (k->plan.row != PLACEMENT_ROW_BIND && k->plan.row != PLACEMENT_ROW_BIND_LOOSE))
+                return 0;
+        if (usec == 0 || usec > UNIT_STOP_USEC)
+                usec = UNIT_STOP_USEC;
+        r = sd_event_add_time_relative(k->event, &k->stop_source, CLOCK_MONOTONIC, usec / 3 * 2, 0, on_unit_timeout,
+                                       k);
+        return r < 0 ? fail(r) : 0;
 }
 
 static void read_stop(Keeper *k, ServiceStop *ret) {

@@ -19,7 +19,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/prctl.h>
 
 #include "base/error.h"
 #include "base/fd.h"
@@ -250,6 +249,8 @@ int keeper_on_signal(Keeper *k, int signal) {
         k->terminated = k->terminated || signal == SIGTERM;
         if (k->options->service && signal == SIGTERM && k->phase == PHASE_RUNNING)
                 return keeper_service_stop(k);
+        if (signal == SIGTERM)
+                (void)keeper_service_watch_stop(k); /* without it systemd's own time-out ends us */
         if (signal != SIGUSR1) {
                 if (k->target_pidfd >= 0 && process_signal(k->target_pidfd, signal) >= 0)
                         return 0;

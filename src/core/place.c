@@ -322,8 +322,22 @@ int place_container(const Options *o, PlacementPlan *ret, PlaceText *ret_text) {
         r = gather(&p);
         if (r == 0)
                 r = decide_and_do(&p);
+        ret->unit_stop_usec = p.unit.timeout_stop_usec;
         p.bus = bus_free(p.bus);
         p.bundle = bundle_free(p.bundle);
         free(p.cgroup);
         return r < 0 ? relay(r) : r;
+}
+
+/**
+ * place_unit_stops() - is the unit we are in being stopped?
+ *
+ * Asks the bus.
+ */
+bool place_unit_stops(const PlacementPlan *plan) {
+        _cleanup_(bus_freep) sd_bus *bus = NULL;
+        UnitFacts facts;
+
+        return plan->unit[0] && bus_open(plan->user, plan->uid, &bus) >= 0 &&
+               unit_facts(bus, plan->unit, &facts) == 0 && strcmp(facts.active_state, "deactivating") == 0;
 }

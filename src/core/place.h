@@ -17,3 +17,4 @@ typedef struct PlaceText {
 } PlaceText;
 
 int place_container(const Options *o, PlacementPlan *ret, PlaceText *ret_text);
+bool place_unit_stops(const PlacementPlan *plan);

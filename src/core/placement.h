@@ -99,6 +99,7 @@ typedef struct PlacementPlan {
         bool user; /* which manager to talk to: the one of @uid or the system's */
         uid_t uid;
 
+        uint64_t unit_stop_usec; /* the caller's to set: TimeoutStopSec= of unit, 0 if unknown */
         char unit[UNITNAME_SIZE];            /* unit we are in, empty if none */
         char unit_path[PATH_MAX];                 /* its cgroup */
         char container_path[PATH_MAX];            /* new cgroupsPath when nested */

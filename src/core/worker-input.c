@@ -6,15 +6,56 @@
  *
  * There is one packet on its way to stdin at a time. It lies in the ring; while the target does not take it no client
  * is read, so their sends block and nothing is lost. A target that has closed its stdin gets what comes thrown away.
+ *
+ * A worker that is killed inside write() does not live to note how much went. So it notes before what the kernel has
+ * counted so far (wchar in /proc/self/io), and the keeper takes the true number from the zombie: see wp_recover().
  */
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include "base/error.h"
 #include "core/worker-internal.h"
 
+#define FDS_RESERVED 128     /* descriptors that are not for clients */
 #define STALL_USEC 10000000U /* how long a client that holds the container back may take nothing */
+
+/* Bytes that our write() and its kin have put out until now. */
+static uint64_t count_written(Worker *w) {
+        char text[512];
+        const char *p;
+        ssize_t n;
+
+        if (w->io_fd < 0 || lseek(w->io_fd, 0, SEEK_SET) < 0)
+                return UINT64_MAX;
+        n = ring_read_other(w->ring, w->io_fd, text, sizeof text - 1);
+        if (n < 0)
+                return UINT64_MAX;
+        text[n] = 0;
+        p = strstr(text, RING_WRITTEN);
+        return p ? strtoull(p + strlen(RING_WRITTEN), NULL, 10) : UINT64_MAX;
+}
+
+static ssize_t write_input(Worker *w, RingInput *input) {
+        ssize_t n;
+
+        input->written_from = input->from;
+        input->written = count_written(w);
+        atomic_signal_fence(memory_order_seq_cst);
+        input->writing = 1;
+        atomic_signal_fence(memory_order_seq_cst);
+        n = streams_write_stdin(w->streams, input->data + input->from, input->to - input->from);
+        if (n > 0)
+                input->from += (uint32_t)n;
+        atomic_signal_fence(memory_order_seq_cst);
+        input->writing = 0;
+        return n;
+}
 
 static int end_stdin(Worker *w) {
         w->state->stdin_closed = 1;
@@ -33,8 +74,7 @@ int worker_input_pump(Worker *w) {
         RingInput *input = ring_input(w->ring);
 
         while (input->from < input->to && input->to <= RING_INPUT_SIZE) {
-                ssize_t n = streams_write_stdin(w->streams, input->data + input->from,
-                                                input->to - input->from);
+                ssize_t n = write_input(w, input);
 
                 if (n == -EAGAIN) {
                         attach_want_input(w->attach, false);
@@ -45,7 +85,6 @@ int worker_input_pump(Worker *w) {
                         (void)end_stdin(w);
                         break;
                 }
-                input->from += (uint32_t)n;
         }
         attach_want_input(w->attach, true);
         return 0;
@@ -110,6 +149,15 @@ static ssize_t on_read(void *userdata, int fd, void *buf, size_t n) {
         return ring_read_other(w->ring, fd, buf, n);
 }
 
+/* The keeper holds a copy of each client, and must never be without a descriptor for something else. */
+static size_t count_slots(void) {
+        struct rlimit limit;
+
+        if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= ATTACH_SLOTS + FDS_RESERVED)
+                return ATTACH_SLOTS;
+        return limit.rlim_cur > FDS_RESERVED ? (size_t)limit.rlim_cur - FDS_RESERVED : 0;
+}
+
 static int open_attach(Worker *w) {
         static const AttachHandler handler = { .on_client = on_client,
                                                .on_gone = on_gone,
@@ -120,7 +168,7 @@ static int open_attach(Worker *w) {
         const Options *o = w->options;
         AttachSpec spec = { .listener = w->fds[CHANNEL_FD_LISTENER],
                             .slots = w->state->slots,
-                            .n_slots = ATTACH_SLOTS,
+                            .n_slots = count_slots(),
                             .starter = w->state->facts.starter,
                             .starter_pidfd = w->fds[CHANNEL_FD_STARTER],
                             .keep_slow = o->exec || (!o->log_targets.file && !o->log_targets.journald),

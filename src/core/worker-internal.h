@@ -34,7 +34,9 @@ typedef struct Worker {
         Attach *attach;
         Control *control;
         Notify *notify;
-        WorkerTimer flush, trim;
+        WorkerTimer flush, trim, wait;
+        bool impatient; /* what a runtime prints is thrown away if it is more than the ring holds */
+        int io_fd;      /* /proc/self/io: bytes that write() has taken */
         Window window[_STREAM_MAX]; /* what the clients were last shown */
         bool running;               /* the keeper has said so */
         bool draining, drained;     /* the target has ended; all it wrote is in the sinks */

@@ -27,6 +27,7 @@
 #include "core/worker-internal.h"
 
 #define FLUSH_USEC 3000      /* an unfinished line waits that long for its rest */
+#define WAIT_USEC 1000000    /* before output of what may be a runtime is thrown away */
 #define TRIM_USEC 2000000    /* memory of the ring is given back after that long without output */
 #define DRAIN_MAX (1U << 20) /* bytes; what a pipe can hold at most */
 
@@ -94,7 +95,6 @@ static int pump(Worker *w, StreamId id, StreamTail tail) {
         return settle(w, id);
 }
 
-/* The runtime may print more than the ring holds before anybody wants it; that must not stop it. */
 static ssize_t discard(Worker *w, StreamId id, int fd) {
         char scratch[4096];
         ssize_t n;
@@ -105,14 +105,43 @@ static ssize_t discard(Worker *w, StreamId id, int fd) {
         return n;
 }
 
+/*
+ * A container is held back. A runtime may print more than the ring holds and must not be stopped by that; but perhaps
+ * it is the container already, and the keeper is just about to say so: that is waited for.
+ */
+static ssize_t on_full(Worker *w, StreamId id, int fd) {
+        int r;
+
+        if (!w->state->has_run && w->impatient)
+                return discard(w, id, fd);
+        r = streams_hold(w->streams, id, true);
+        if (r >= 0 && !w->state->has_run && !w->wait.armed)
+                r = timer_arm(w, &w->wait, WAIT_USEC);
+        return r < 0 ? relay(r) : -ENOBUFS;
+}
+
+static int wait_over(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
+        Worker *w = userdata;
+
+        w->wait.armed = false;
+        w->impatient = true;
+        for (StreamId id = 0; !w->state->has_run && id < _STREAM_MAX; id++) {
+                int r = streams_hold(w->streams, id, false);
+
+                if (r < 0)
+                        return relay(r);
+        }
+        return 0;
+}
+
 static ssize_t on_readable(void *userdata, StreamId id, int fd) {
         Worker *w = userdata;
         bool full;
         ssize_t n;
         int r;
 
-        if (!w->state->has_run && ring_space(w->ring, id) == 0)
-                return discard(w, id, fd);
+        if (ring_space(w->ring, id) == 0)
+                return on_full(w, id, fd);
 
         n = ring_read_stream(w->ring, id, fd, &full);
         if (n <= 0)
@@ -428,6 +457,9 @@ int worker_output_open(Worker *w) {
         r = open_timer(w, &w->trim, trim_on_time);
         if (r < 0)
                 return relay(r);
+        r = open_timer(w, &w->wait, wait_over);
+        if (r < 0)
+                return relay(r);
         r = open_sinks(w);
         return r < 0 ? relay(r) : 0;
 }
@@ -441,5 +473,7 @@ void worker_output_close(Worker *w) {
         w->flush.source = sd_event_source_disable_unref(w->flush.source);
         w->trim.source = sd_event_source_disable_unref(w->trim.source);
         fd_close_many(&w->flush.fd, 1);
+        w->wait.source = sd_event_source_disable_unref(w->wait.source);
         fd_close_many(&w->trim.fd, 1);
+        fd_close_many(&w->wait.fd, 1);
 }

@@ -226,7 +226,7 @@ static int wp_tell(WorkerProcess *wp) {
                 if (!wp->untold[slot])
                         continue;
                 r = wp_send(wp, CHANNEL_CLIENT, slot, &wp->clients[slot], 1);
-                if (r == -EAGAIN)
+                if (r == -EAGAIN || r == -ETOOMANYREFS)
                         return 0;
                 if (r < 0)
                         return relay(r);
@@ -395,6 +395,17 @@ static bool wp_dies_too_often(WorkerProcess *wp) {
         return ++wp->deaths > DEATHS_MAX;
 }
 
+/* What its last write has passed to the target. Without a number that can be true, it is written once more. */
+static void wp_recover_input(RingInput *input, uint64_t n_written) {
+        uint32_t from = input->written_from, to = input->to;
+        uint64_t before = input->written;
+
+        if (input->writing == 1 && to <= RING_INPUT_SIZE && from <= to && n_written >= before &&
+            n_written - before <= to - from)
+                input->from = from + (uint32_t)(n_written - before);
+        input->writing = 0;
+}
+
 /* The bytes that its last read brought and it did not live to note. */
 static void wp_recover(WorkerProcess *wp) {
         _cleanup_free_ char *text = NULL;
@@ -404,9 +415,12 @@ static void wp_recover(WorkerProcess *wp) {
 
         (void)snprintf(path, sizeof path, "/proc/%d/io", wp->pid);
         r = fd_read_file(AT_FDCWD, path, 4096, &text, NULL);
-        p = r < 0 ? NULL : strstr(text, "rchar: ");
+        p = r < 0 ? NULL : strstr(text, RING_WRITTEN);
         if (p)
-                r = ring_recover(wp->spec.ring, strtoull(p + strlen("rchar: "), NULL, 10));
+                wp_recover_input(ring_input(wp->spec.ring), strtoull(p + strlen(RING_WRITTEN), NULL, 10));
+        p = r < 0 ? NULL : strstr(text, RING_READ);
+        if (p)
+                r = ring_recover(wp->spec.ring, strtoull(p + strlen(RING_READ), NULL, 10));
         if (r < 0)
                 (void)log_warning_errno(r, "What the worker had read last is lost");
 }

@@ -12,6 +12,7 @@
  */
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
@@ -40,6 +41,7 @@
 int worker_send(Worker *w, const ChannelRecord *record, int fd) {
         char data[CHANNEL_RECORD_MAX];
         size_t n = channel_pack(data, sizeof data, record);
+        int waited = 0;
 
         for (;;) {
                 struct pollfd p = { .fd = w->channel, .events = POLLOUT };
@@ -50,9 +52,11 @@ int worker_send(Worker *w, const ChannelRecord *record, int fd) {
                 sent = fd_send(w->channel, data, n, &fd, fd >= 0);
                 if (sent >= 0)
                         return 0;
-                if (sent != -EAGAIN || record->type == CHANNEL_NOTIFY)
+                if ((sent != -EAGAIN && sent != -ETOOMANYREFS) || record->type == CHANNEL_NOTIFY)
                         return relay((int)sent);
-                if (poll(&p, 1, KEEPER_WAIT_MS) == 0)
+                if (sent == -ETOOMANYREFS && waited++ < KEEPER_WAIT_MS) /* descriptors on their way, not bytes */
+                        (void)poll(NULL, 0, 1);
+                else if (sent == -ETOOMANYREFS || poll(&p, 1, KEEPER_WAIT_MS) == 0)
                         return fail(-ETIMEDOUT);
         }
 }
@@ -84,6 +88,7 @@ static int worker_set_up(Worker *w) {
         if (r < 0)
                 return relay(r);
         w->state = ring_state(w->ring);
+        w->io_fd = open("/proc/self/io", O_RDONLY | O_CLOEXEC); /* without it a packet may reach stdin twice */
         tzset(); /* reads a file, so before anything is counted or forbidden */
 
         r = worker_output_open(w);
@@ -210,6 +215,7 @@ static void worker_done(Worker *w) {
         worker_input_close(w);
         worker_output_close(w);
         fd_close_many(w->fds, _CHANNEL_FD_MAX);
+        fd_close_many(&w->io_fd, 1);
         w->ring = ring_free(w->ring);
         w->channel_source = sd_event_source_disable_unref(w->channel_source);
         w->event = sd_event_unref(w->event);
@@ -249,7 +255,9 @@ int worker_run(int channel_fd, const Options *options, char *const *argv) {
                      .argv = argv,
                      .channel = channel_fd,
                      .flush = { .fd = -1 },
-                     .trim = { .fd = -1 } };
+                     .trim = { .fd = -1 },
+                     .wait = { .fd = -1 },
+                     .io_fd = -1 };
         int r;
 
         memset(w.fds, -1, sizeof w.fds);

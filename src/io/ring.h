@@ -14,12 +14,18 @@
 #define RING_READ_SIZE (64U * 1024U)    /* bytes asked for in one read: what a pipe holds */
 #define RING_INPUT_SIZE (32U * 1024U)   /* one packet of input */
 
+#define RING_READ "rchar: " /* in /proc/PID/io: bytes that reads have brought, and writes have taken */
+#define RING_WRITTEN "wchar: "
+
 typedef struct Ring Ring;
 
 /* A packet from a client on its way to the target's stdin: bytes [from, to) of data. */
 typedef struct RingInput {
         uint32_t from, to;
         uint32_t slot;
+        uint32_t writing;      /* a write is under way, of the bytes from @written_from on, ... */
+        uint32_t written_from;
+        uint64_t written;      /* ... when the process had written so many bytes in all */
         char data[RING_INPUT_SIZE];
 } RingInput;
 

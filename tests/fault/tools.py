@@ -181,6 +181,7 @@ class Killer(threading.Thread):
 
     def __init__(self, c, m, n, signal_number=signal.SIGKILL, slow=0.15):
         super().__init__(daemon=True)
+        m.target()  # before that, a child may be the runtime to be
         self.random = random.Random(c.random.random())
         self.m, self.n, self.signal, self.slow = m, n, signal_number, slow
         self.kills = 0
@@ -215,6 +216,7 @@ class Killer(threading.Thread):
 
 def kill_worker(m, signal_number=signal.SIGKILL, last=None):
     """Kill the worker once, when there is one (another than LAST); returns its pid."""
+    m.target()
     pid = poll_until(lambda: (p := worker_of(m)) and p != last and p, what="a worker")
     os.kill(pid, signal_number)
     return pid

@@ -122,6 +122,8 @@ EQUAL = [
     (r"(?<!\d)(?!0001)\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?( ?(Z|[+-]\d\d:?\d\d)( [A-Z]+)?)?( m=[+-][\d.]+)?", "TIME"),
     (r"(?i)\b(up|exited \(\d+\)|created) (about )?(an?|\d+|less than a) (second|minute)s?( ago)?", r"\1 AGE"),
     (r"\b(pid|PID) \d+\b", "PID"),
+    (r"/proc/\d+/", "/proc/PID/"),
+    (r"(runctop|runctmpdir)\d+", r"\1N"),
 ]
 
 
@@ -205,6 +207,13 @@ class Side:
 
     def ready(self, name):
         return self.raw("podman", "exec", name, "test", "-e", "/tmp/ready")[0] == 0
+
+    def infra(self, pod):
+        """The name of the infra container of POD."""
+        return self.need("ps", "-a", "--format", "{{.Names}}", "--filter", f"pod={pod}", "--filter", "name=-infra")
+
+    def without_infra(self, text):
+        return re.sub(r"[0-9a-f]{12}-infra", "INFRA", text)
 
     def state(self, name="baz"):
         status, out, _ = self.raw("podman", "inspect", "--type=container", "--format", "{{.State.Status}}", name)

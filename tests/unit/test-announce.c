@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * Whatever is announced, nobody waits for it and nothing is too long for it. What arrives in a journal is for the tests
- * of the whole program: the journal's address cannot be chosen.
+ * Whatever is announced, nobody waits for it and nothing is too long for it. What arrives in a
+ * journal is for the tests of the whole program: the journal's address cannot be chosen.
  */
 
 #include <errno.h>
@@ -65,8 +65,10 @@ CleanTest(announce, texts_of_any_length_are_cut) {
         memset(plan->reason, '%', sizeof plan->reason - 1);
         for (PlacementRow row = 0; row < _PLACEMENT_ROW_MAX; row++) {
                 plan->row = row;
-                plan->container = row == PLACEMENT_ROW_NEST ? PLACEMENT_CONTAINER_NESTED : PLACEMENT_CONTAINER_SCOPE;
-                plan->monitor = row == PLACEMENT_ROW_SCOPE ? PLACEMENT_MONITOR_SCOPE : PLACEMENT_MONITOR_STAYS;
+                plan->container = row == PLACEMENT_ROW_NEST ? PLACEMENT_CONTAINER_NESTED
+                                                            : PLACEMENT_CONTAINER_SCOPE;
+                plan->monitor = row == PLACEMENT_ROW_SCOPE ? PLACEMENT_MONITOR_SCOPE
+                                                           : PLACEMENT_MONITOR_STAYS;
                 announce_all(&o, plan, large);
         }
         free(plan);

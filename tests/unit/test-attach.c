@@ -274,6 +274,7 @@ CleanTest(attach, stream_withheld_from_the_starter_only_and_until_it_is_lost_els
         fd_close_many(&f.copies[0], 1);
         fd_close_many(&f.spec.starter_pidfd, 1);
         f.spec.starter_pidfd = ended_process();
+        f.slots[0] = (AttachSlot){ 0 };
         fixture_open(&f);
         other = peer_connect(&f);
         cr_assert_eq(f.slots[0].flags, 0);

@@ -10,9 +10,10 @@
 #include "wire/channel.h"
 
 static const ChannelType silent[] = {
-        CHANNEL_SETUP,      CHANNEL_CLIENT,      CHANNEL_CONSOLE, CHANNEL_RUN,          CHANNEL_LOGFILE,
-        CHANNEL_DRAIN,      CHANNEL_READY,       CHANNEL_CLIENT_NEW, CHANNEL_CLIENT_GONE, CHANNEL_REOPEN,
-        CHANNEL_STDIN_CLOSED, CHANNEL_DRAINED,   CHANNEL_DONE,
+        CHANNEL_SETUP,       CHANNEL_CLIENT, CHANNEL_CONSOLE,      CHANNEL_RUN,
+        CHANNEL_LOGFILE,     CHANNEL_DRAIN,  CHANNEL_READY,        CHANNEL_CLIENT_NEW,
+        CHANNEL_CLIENT_GONE, CHANNEL_REOPEN, CHANNEL_STDIN_CLOSED, CHANNEL_DRAINED,
+        CHANNEL_DONE,
 };
 
 CleanTest(channel, record_comes_back_as_it_went) {
@@ -59,15 +60,18 @@ CleanTest(channel, text_is_for_those_that_speak) {
                 ChannelRecord in = { .type = silent[i], .text = "x", .n_text = 1 }, out;
                 char data[64];
 
-                cr_assert_eq(channel_unpack(data, channel_pack(data, sizeof data, &in), &out), -EBADMSG);
+                cr_assert_eq(channel_unpack(data, channel_pack(data, sizeof data, &in), &out),
+                             -EBADMSG);
         }
 }
 
 CleanTest(channel, nonsense_is_refused_whole) {
-        ChannelRecord in = { .type = CHANNEL_NOTIFY, .text = "abc", .n_text = 3 }, out = { .number = 77 };
+        ChannelRecord in = { .type = CHANNEL_NOTIFY, .text = "abc", .n_text = 3 },
+                      out = { .number = 77 };
         char data[64];
         size_t n = channel_pack(data, sizeof data, &in);
-        static const uint32_t types[] = { CHANNEL_NONE, _CHANNEL_MAX, 255, 0x80000000U, UINT32_MAX };
+        static const uint32_t types[] = { CHANNEL_NONE, _CHANNEL_MAX, 255, 0x80000000U,
+                                          UINT32_MAX };
 
         for (size_t size = 0; size < sizeof data; size++)
                 if (size != n)
@@ -89,13 +93,19 @@ CleanTest(channel, descriptors_are_counted_by_rule) {
                 uint32_t number;
                 size_t n_fds;
         } cases[] = {
-                { CHANNEL_SETUP, 0, 0 },      { CHANNEL_SETUP, 0x5, 2 },
+                { CHANNEL_SETUP, 0, 0 },
+                { CHANNEL_SETUP, 0x5, 2 },
                 { CHANNEL_SETUP, (1U << _CHANNEL_FD_MAX) - 1, _CHANNEL_FD_MAX },
-                { CHANNEL_CLIENT, 9, 1 },     { CHANNEL_CONSOLE, 0, 1 },
-                { CHANNEL_LOGFILE, 0, 1 },    { CHANNEL_LOGFILE, ENOSPC, 0 },
-                { CHANNEL_CLIENT_NEW, 0, 1 }, { CHANNEL_CLIENT_GONE, 0, 0 },
-                { CHANNEL_RUN, 0, 0 },        { CHANNEL_DRAIN, 0, 0 },
-                { CHANNEL_READY, 1, 0 },      { CHANNEL_NOTIFY, 0, 0 },
+                { CHANNEL_CLIENT, 9, 1 },
+                { CHANNEL_CONSOLE, 0, 1 },
+                { CHANNEL_LOGFILE, 0, 1 },
+                { CHANNEL_LOGFILE, ENOSPC, 0 },
+                { CHANNEL_CLIENT_NEW, 0, 1 },
+                { CHANNEL_CLIENT_GONE, 0, 0 },
+                { CHANNEL_RUN, 0, 0 },
+                { CHANNEL_DRAIN, 0, 0 },
+                { CHANNEL_READY, 1, 0 },
+                { CHANNEL_NOTIFY, 0, 0 },
         };
 
         for (size_t i = 0; i < ELEMENTS(cases); i++) {

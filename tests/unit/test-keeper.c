@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * The whole program, called as a caller calls it, with a runtime that does what it is told. We are a subreaper, so the
- * keeper that the launcher leaves behind falls to us and its status can be seen.
+ * The whole program, called as a caller calls it, with a runtime that does what it is told. We are
+ * a subreaper, so the keeper that the launcher leaves behind falls to us and its status can be
+ * seen.
  */
 
 #include <errno.h>
@@ -25,6 +26,7 @@
 #include "scopemon/protocol.h"
 
 #define CID "0123456789abcdef"
+#define EXIT_FILE "exits/" CID
 #define PATIENCE_MS 30000
 #define WORDS_MAX 48
 
@@ -34,8 +36,8 @@ typedef struct Run {
         char fake[512], sync_word[64], start_word[64], asan_word[256];
         const char *words[WORDS_MAX];
         size_t n_words;
-        int sync;       /* we read it */
-        int start;      /* we write it */
+        int sync;  /* we read it */
+        int start; /* we write it */
         pid_t launcher, keeper;
         char said[8192]; /* what has come through the sync pipe */
         size_t n_said;
@@ -90,8 +92,9 @@ static void run_init(Run *r, const char *fake) {
 /* Lets it go; the start byte is sent, the pipes are ours. */
 static void run_start(Run *r) {
         _cleanup_close_ int sync_w = -1, start_r = -1, null = fd_open_null(O_RDWR);
-        char *envp[] = { r->fake,      r->sync_word, r->start_word, (char *)"SCOPEMON_PLACEMENT=caller",
-                         r->asan_word, NULL };
+        char *envp[] = { r->fake,       r->sync_word,
+                         r->start_word, (char *)"SCOPEMON_PLACEMENT=caller",
+                         r->asan_word,  NULL };
         int keep[2];
 
         cr_assert_not_null(getenv("SCOPEMON"), "the program is to be named by $SCOPEMON");
@@ -99,7 +102,8 @@ static void run_start(Run *r) {
         cr_assert_eq(fd_pipe(&start_r, &r->start), 0);
         (void)snprintf(r->sync_word, sizeof r->sync_word, SCOPEMON_ENV_SYNCPIPE "=%d", sync_w);
         (void)snprintf(r->start_word, sizeof r->start_word, SCOPEMON_ENV_STARTPIPE "=%d", start_r);
-        (void)snprintf(r->asan_word, sizeof r->asan_word, "ASAN_OPTIONS=%s", getenv("ASAN_OPTIONS") ?: "");
+        (void)snprintf(r->asan_word, sizeof r->asan_word, "ASAN_OPTIONS=%s",
+                       getenv("ASAN_OPTIONS") ?: "");
         keep[0] = sync_w;
         keep[1] = start_r;
         cr_assert_eq(process_spawn(&(ProcessSpec){ .path = getenv("SCOPEMON"),
@@ -139,7 +143,8 @@ static void check_file(const Run *r, const char *name, const char *expected) {
         if (!expected)
                 cr_assert_null(text, "%s: %s", name, text);
         else
-                cr_assert(text && strcmp(text, expected) == 0, "%s: %s", name, text ? text : "not there");
+                cr_assert(text && strcmp(text, expected) == 0, "%s: %s", name,
+                          text ? text : "not there");
 }
 
 static pid_t pid_in(const Run *r, const char *name) {
@@ -194,9 +199,10 @@ static void check_stream(const Run *r, const char *stream, const char *expected)
 }
 
 static void run_done(Run *r) {
-        static const char *const files[] = { "bundle/attach", "bundle/ctl",  "bundle/winsz", "exits/" CID,
-                                             "persist/exit",  "ctr.log",     "ctr.pid",      "conmon.pid",
-                                             "record",        "process.json", "gate" };
+        static const char *const files[] = { "bundle/attach", "bundle/ctl",   "bundle/winsz",
+                                             EXIT_FILE,       "persist/exit", "ctr.log",
+                                             "ctr.pid",       "conmon.pid",   "record",
+                                             "process.json",  "gate" };
         static const char *const dirs[] = { "bundle", "exits", "persist", "" };
         char path[192];
 
@@ -214,7 +220,7 @@ static void run_done(Run *r) {
                 free(r->path[i]);
 }
 
-/* ---- ends --------------------------------------------------------------------------------------------- */
+/* ---- ends ------------------------------------------------------------------------------------ */
 
 CleanTest(keeper, end_is_told_wherever_somebody_looks) {
         static const struct {
@@ -241,7 +247,7 @@ CleanTest(keeper, end_is_told_wherever_somebody_looks) {
                 pid = run_hear_pid(&r);
                 cr_assert_eq(pid, pid_in(&r, "ctr.pid"));
                 cr_assert_eq(run_end(&r), cases[i].status, "%s", cases[i].fake);
-                check_file(&r, "exits/" CID, cases[i].text);
+                check_file(&r, EXIT_FILE, cases[i].text);
                 check_file(&r, "persist/exit", cases[i].text);
                 check_stream(&r, "stdout", "hello\n");
                 check_stream(&r, "stderr", "oops\n");
@@ -260,13 +266,13 @@ CleanTest(keeper, runtime_that_fails_is_quoted) {
         cr_assert_eq(run_hear_pid(&r), -1);
         cr_assert_not_null(strstr(r.said, "\"message\": \"no such program\""), "%s", r.said);
         cr_assert_eq(run_end(&r), 1);
-        check_file(&r, "exits/" CID, NULL);
+        check_file(&r, EXIT_FILE, NULL);
         run_done(&r);
 }
 
 CleanTest(keeper, runtime_that_lies_is_caught) {
-        static const char *const fakes[] = { "no-pidfile exit=0", "empty-pidfile exit=0", "pidfile=abc exit=0",
-                                             "runtime-signal=9" };
+        static const char *const fakes[] = { "no-pidfile exit=0", "empty-pidfile exit=0",
+                                             "pidfile=abc exit=0", "runtime-signal=9" };
 
         for (size_t i = 0; i < ELEMENTS(fakes); i++) {
                 Run r;
@@ -276,7 +282,7 @@ CleanTest(keeper, runtime_that_lies_is_caught) {
                 run_launched(&r);
                 cr_assert_eq(run_hear_pid(&r), -1, "%s", fakes[i]);
                 cr_assert_eq(run_end(&r), 1, "%s", fakes[i]);
-                check_file(&r, "exits/" CID, NULL);
+                check_file(&r, EXIT_FILE, NULL);
                 run_done(&r);
         }
 }
@@ -290,7 +296,7 @@ CleanTest(keeper, time_that_is_over_ends_it) {
         run_start(&r);
         run_launched(&r);
         cr_assert_eq(run_end(&r), 255);
-        check_file(&r, "exits/" CID, "-1");
+        check_file(&r, EXIT_FILE, "-1");
         check_stream(&r, "stdout", "x\n");
         run_done(&r);
 }
@@ -304,7 +310,7 @@ CleanTest(keeper, signal_goes_to_the_container) {
         (void)run_hear_pid(&r);
         cr_assert_eq(process_kill_child(r.keeper, SIGTERM), 0);
         cr_assert_eq(run_end(&r), 128 + SIGTERM);
-        check_file(&r, "exits/" CID, "143");
+        check_file(&r, EXIT_FILE, "143");
         run_done(&r);
 }
 
@@ -326,7 +332,8 @@ CleanTest(keeper, exit_command_comes_last_and_has_the_last_word) {
         Run r;
 
         run_init(&r, "");
-        (void)snprintf(r.fake, sizeof r.fake, "FAKE_RUNTIME=exit=3 exit-record=%s exit-exit=9", below(&r, "record"));
+        (void)snprintf(r.fake, sizeof r.fake, "FAKE_RUNTIME=exit=3 exit-record=%s exit-exit=9",
+                       below(&r, "record"));
         (void)snprintf(word, sizeof word, "--marker=%s", r.dir);
         add(&r, "--exit-command");
         add(&r, getenv("FAKE_RUNTIME_PROGRAM"));
@@ -337,7 +344,7 @@ CleanTest(keeper, exit_command_comes_last_and_has_the_last_word) {
         run_start(&r);
         run_launched(&r);
         cr_assert_eq(run_end(&r), 9);
-        check_file(&r, "exits/" CID, "3");
+        check_file(&r, EXIT_FILE, "3");
         record = text_of(&r, "record");
         cr_assert(record && strstr(record, word), "%s", record);
         cr_assert_not_null(strstr(record, "SigBlk:\t0000000000000000"), "%s", record);
@@ -345,7 +352,7 @@ CleanTest(keeper, exit_command_comes_last_and_has_the_last_word) {
         run_done(&r);
 }
 
-/* ---- exec, terminals ---------------------------------------------------------------------------------- */
+/* ---- exec, terminals ------------------------------------------------------------------------- */
 
 CleanTest(keeper, exec_tells_its_status_and_writes_no_files) {
         char bundle[128];
@@ -360,7 +367,7 @@ CleanTest(keeper, exec_tells_its_status_and_writes_no_files) {
         run_launched(&r);
         cr_assert_eq(run_end(&r), 6);
         cr_assert_not_null(strstr(r.said, "\"exit_code\": 6"), "%s", r.said);
-        check_file(&r, "exits/" CID, "6");
+        check_file(&r, EXIT_FILE, "6");
         check_stream(&r, "stdout", "x\n");
         run_done(&r);
 }
@@ -401,8 +408,8 @@ static void end_leftovers(void) {
 }
 
 CleanTest(keeper, terminal_that_does_not_come_is_an_error) {
-        static const char *const fakes[] = { "no-console hang", "bad-console=nofd hang", "bad-console=two hang",
-                                             "bad-console=empty hang" };
+        static const char *const fakes[] = { "no-console hang", "bad-console=nofd hang",
+                                             "bad-console=two hang", "bad-console=empty hang" };
 
         for (size_t i = 0; i < ELEMENTS(fakes); i++) {
                 Run r;
@@ -419,7 +426,7 @@ CleanTest(keeper, terminal_that_does_not_come_is_an_error) {
         }
 }
 
-/* ---- workers ------------------------------------------------------------------------------------------ */
+/* ---- workers --------------------------------------------------------------------------------- */
 
 /* The child of the keeper that is not the target. */
 static pid_t find_worker(const Run *r, pid_t target) {
@@ -427,7 +434,8 @@ static pid_t find_worker(const Run *r, pid_t target) {
                 _cleanup_free_ char *text = NULL;
                 char path[64], *p;
 
-                (void)snprintf(path, sizeof path, "/proc/%d/task/%d/children", r->keeper, r->keeper);
+                (void)snprintf(path, sizeof path, "/proc/%d/task/%d/children", r->keeper,
+                               r->keeper);
                 cr_assert_eq(fd_read_file(AT_FDCWD, path, 4096, &text, NULL), 0);
                 for (p = text; *p;) {
                         pid_t pid = (pid_t)strtol(p, &p, 10);
@@ -476,7 +484,7 @@ CleanTest(keeper, killed_workers_cost_no_line) {
         run_done(&r);
 }
 
-/* ---- errors before anything runs ---------------------------------------------------------------------- */
+/* ---- errors before anything runs ------------------------------------------------------------- */
 
 CleanTest(keeper, bundle_that_is_not_there_is_told) {
         Run r;

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* What happens in the process that the caller has started: notes, the log file, one read, one fork. */
+/*
+ * What happens in the process that the caller has started: notes, the log file, one read, one fork.
+ */
 
 #include <errno.h>
 #include <fcntl.h>
@@ -102,7 +104,7 @@ CleanTest(launch, journal_stream_is_known_by_its_peer) {
         }
 }
 
-/* ---- the log file ------------------------------------------------------------------------------------- */
+/* ---- the log file ---------------------------------------------------------------------------- */
 
 static int open_log(const char *path, const char *allowed, Origin *origin, Capture *c) {
         char *words[] = { (char *)allowed, NULL };
@@ -158,7 +160,7 @@ CleanTest(launch, log_file_may_lie_here_or_at_the_root) {
         launch_done(&o);
 }
 
-/* ---- the start pipe ----------------------------------------------------------------------------------- */
+/* ---- the start pipe -------------------------------------------------------------------------- */
 
 CleanTest(launch, one_read_is_one_start) {
         for (unsigned exec_attach = 0; exec_attach < 2; exec_attach++) {
@@ -248,17 +250,19 @@ CleanTest(launch, caller_that_is_ready_is_not_waited_for_after_an_error) {
         (void)close(r);
 }
 
-/* ---- the fork ----------------------------------------------------------------------------------------- */
+/* ---- the fork -------------------------------------------------------------------------------- */
 
 CleanTest(launch, keeper_stays_and_its_pid_is_left_in_the_file) {
         char path[] = "/tmp/test-launch-XXXXXX", expected[16], byte;
         _cleanup_free_ char *text = NULL;
         Options options = { .conmon_pidfile = path };
-        _cleanup_close_ int fd = mkstemp(path), r = -1, w = -1;
+        _cleanup_close_ int file = -1, r = -1, w = -1;
         ProcessStatus status;
         pid_t pid;
         int answer;
 
+        file = mkstemp(path);
+        cr_assert_geq(file, 0);
         cr_assert_eq(fd_pipe(&r, &w), 0);
         answer = launch_fork(&options);
         if (answer == 0) {
@@ -307,7 +311,7 @@ CleanTest(launch, pid_file_that_cannot_be_is_an_error) {
         cr_assert_eq(process_reap(pid), 0);
 }
 
-/* ---- the keeper's pipes ------------------------------------------------------------------------------- */
+/* ---- the keeper's pipes ---------------------------------------------------------------------- */
 
 CleanTest(launch, pipes_are_taken_and_signals_wait) {
         Options options = { .exec_attach = true, .exec = true };
@@ -327,7 +331,8 @@ CleanTest(launch, pipes_are_taken_and_signals_wait) {
         cr_assert(!is_noted(&o, sync_w) && !is_noted(&o, attach_w));
         cr_assert(is_noted(&o, sync_r));
         cr_assert_eq(sigprocmask(SIG_BLOCK, NULL, &now), 0);
-        cr_assert(sigismember(&now, SIGCHLD) && sigismember(&now, SIGTERM) && sigismember(&now, SIGUSR1));
+        cr_assert(sigismember(&now, SIGCHLD) && sigismember(&now, SIGTERM) &&
+                  sigismember(&now, SIGUSR1));
         cr_assert(!sigismember(&o.mask, SIGTERM));
         launch_done(&o);
         (void)close(sync_r);

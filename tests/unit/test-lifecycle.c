@@ -30,11 +30,11 @@ _Static_assert(_FACT_MAX == FACTS_MAX, "and into its orders");
 
 static void learn(Facts *f, FactId id) {
         bool *const places[_FACT_MAX] = {
-                [RUNTIME_EXITED] = &f->runtime_exited,     [RUNTIME_FAILED] = &f->runtime_failed,
-                [PID_KNOWN] = &f->pid_known,               [CONTAINER_EXITED] = &f->container_exited,
-                [TIMED_OUT] = &f->timed_out,               [STREAMS_CLOSED] = &f->streams_closed,
-                [CLIENTS_SERVED] = &f->clients_served,     [REPORTED] = &f->reported,
-                [COMMAND_EXITED] = &f->command_exited,     [GAVE_UP] = &f->gave_up,
+                [RUNTIME_EXITED] = &f->runtime_exited, [RUNTIME_FAILED] = &f->runtime_failed,
+                [PID_KNOWN] = &f->pid_known,           [CONTAINER_EXITED] = &f->container_exited,
+                [TIMED_OUT] = &f->timed_out,           [STREAMS_CLOSED] = &f->streams_closed,
+                [CLIENTS_SERVED] = &f->clients_served, [REPORTED] = &f->reported,
+                [COMMAND_EXITED] = &f->command_exited, [GAVE_UP] = &f->gave_up,
         };
 
         *places[id] = true;
@@ -71,22 +71,21 @@ static void advance(Life *l) {
 
 typedef struct Story {
         const char *name;
-        unsigned facts;            /* that come to be true, in any order */
-        unsigned always, never;    /* phases that are entered in each order, or in none */
+        unsigned facts;         /* that come to be true, in any order */
+        unsigned always, never; /* phases that are entered in each order, or in none */
 } Story;
 
 #define BIT(x) (1U << (x))
 #define END (BIT(STREAMS_CLOSED) | BIT(CLIENTS_SERVED) | BIT(REPORTED) | BIT(COMMAND_EXITED))
 
 static const Story stories[] = {
-        { "ends by itself",
-          BIT(RUNTIME_EXITED) | BIT(PID_KNOWN) | BIT(CONTAINER_EXITED) | END,
+        { "ends by itself", BIT(RUNTIME_EXITED) | BIT(PID_KNOWN) | BIT(CONTAINER_EXITED) | END,
           BIT(PHASE_RUNNING) | BIT(PHASE_DRAINING), BIT(PHASE_FAILING) },
         { "is ended when its time is over",
           BIT(RUNTIME_EXITED) | BIT(PID_KNOWN) | BIT(TIMED_OUT) | END,
           BIT(PHASE_RUNNING) | BIT(PHASE_DRAINING), BIT(PHASE_FAILING) },
-        { "the runtime fails", BIT(RUNTIME_EXITED) | BIT(RUNTIME_FAILED) | END,
-          BIT(PHASE_FAILING), BIT(PHASE_RUNNING) | BIT(PHASE_DRAINING) },
+        { "the runtime fails", BIT(RUNTIME_EXITED) | BIT(RUNTIME_FAILED) | END, BIT(PHASE_FAILING),
+          BIT(PHASE_RUNNING) | BIT(PHASE_DRAINING) },
         { "nothing could be started", BIT(GAVE_UP) | END, BIT(PHASE_FAILING),
           BIT(PHASE_RUNNING) | BIT(PHASE_DRAINING) },
         { "something fails at any time",
@@ -109,8 +108,9 @@ static void live(Orders *o) {
                 advance(&l);
         }
         o->n_orders++;
-        o->sound = o->sound && l.sound && l.phase == PHASE_DONE && (l.seen & BIT(PHASE_REPORTING)) &&
-                   (l.seen & BIT(PHASE_FINISHING)) && (l.seen & o->story->always) == o->story->always &&
+        o->sound = o->sound && l.sound && l.phase == PHASE_DONE &&
+                   (l.seen & BIT(PHASE_REPORTING)) && (l.seen & BIT(PHASE_FINISHING)) &&
+                   (l.seen & o->story->always) == o->story->always &&
                    (l.seen & o->story->never) == 0;
 }
 

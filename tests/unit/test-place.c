@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * Placement as it is carried out: config.json before and after, and what the manager is asked for. A test that needs a
- * host of its own makes one: a mount namespace in which /proc says another cgroup, /run holds what is wanted of
- * systemd, and fake-manager listens. Without the right to that it is content with less.
+ * Placement as it is carried out: config.json before and after, and what the manager is asked for.
+ * A test that needs a host of its own makes one: a mount namespace in which /proc says another
+ * cgroup, /run holds what is wanted of systemd, and fake-manager listens. Without the right to that
+ * it is content with less.
  */
 
 #include <errno.h>
@@ -23,7 +24,9 @@
 
 #define CID "0123456789abcdef"
 #define SCOPE "libpod-" CID ".scope"
-#define CONFIG "{\"ociVersion\":\"1.0.2\",\"linux\":{\"cgroupsPath\":\"machine.slice:libpod:" CID "\"},\"x\":[1,2]}"
+#define CONFIG                                                                                     \
+        "{\"ociVersion\":\"1.0.2\",\"linux\":{\"cgroupsPath\":\"machine.slice:libpod:" CID         \
+        "\"},\"x\":[1,2]}"
 
 typedef struct Site {
         char dir[64], config[128];
@@ -46,7 +49,8 @@ static void site_init(Site *s, const char *config) {
         (void)snprintf(s->config, sizeof s->config, "%s/config.json", s->dir);
         if (config)
                 write_text(s->config, config);
-        s->options = (Options){ .cid = CID, .name = "baz", .bundle = s->dir, .systemd_cgroup = true };
+        s->options =
+                (Options){ .cid = CID, .name = "baz", .bundle = s->dir, .systemd_cgroup = true };
         cr_assert_eq(unsetenv(SCOPEMON_ENV_PLACEMENT), 0);
 }
 
@@ -73,7 +77,7 @@ static void site_done(Site *s) {
         cr_assert_eq(rmdir(s->dir), 0, "%s is not empty", s->dir);
 }
 
-/* ---- anywhere ----------------------------------------------------------------------------------------- */
+/* ---- anywhere -------------------------------------------------------------------------------- */
 
 CleanTest(place, exec_looks_at_nothing) {
         Site s;
@@ -133,7 +137,8 @@ CleanTest(place, refusal_says_what_is_wrong) {
                 { "{\"linux\":", NULL, "config.json" },
                 { "[]", NULL, "config.json" },
                 { CONFIG, "nonsense", "nonsense" },
-                { "{\"annotations\":{\"" SCOPEMON_ANNOTATION_PLACEMENT "\":\"bogus\"}}", "caller", "bogus" },
+                { "{\"annotations\":{\"" SCOPEMON_ANNOTATION_PLACEMENT "\":\"bogus\"}}", "caller",
+                  "bogus" },
         };
 
         for (size_t i = 0; i < ELEMENTS(cases); i++) {
@@ -149,7 +154,7 @@ CleanTest(place, refusal_says_what_is_wrong) {
         }
 }
 
-/* ---- on a host of its own ----------------------------------------------------------------------------- */
+/* ---- on a host of its own -------------------------------------------------------------------- */
 
 #define MANAGER_SOCKET "/run/systemd/private"
 
@@ -157,8 +162,10 @@ CleanTest(place, refusal_says_what_is_wrong) {
 static bool host_make(const char *cgroup) {
         char path[64];
 
-        if (geteuid() != 0 || unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
-            mount("run", "/run", "tmpfs", 0, NULL) < 0 || mount("cgroup", "/sys/fs/cgroup", "cgroup2", 0, NULL) < 0)
+        if (geteuid() != 0 || unshare(CLONE_NEWNS) < 0 ||
+            mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+            mount("run", "/run", "tmpfs", 0, NULL) < 0 ||
+            mount("cgroup", "/sys/fs/cgroup", "cgroup2", 0, NULL) < 0)
                 return false;
         cr_assert_eq(mkdir("/run/systemd", 0755), 0);
         cr_assert_eq(mkdir("/run/systemd/system", 0755), 0);

@@ -75,7 +75,7 @@ static uint64_t bytes_read_by(pid_t pid) {
         return strtoull(strstr(text, "rchar: ") + 7, NULL, 10);
 }
 
-/* ---- windows ------------------------------------------------------------------------------------------ */
+/* ---- windows --------------------------------------------------------------------------------- */
 
 CleanTest(ring, window_across_the_wrap_is_in_one_piece) {
         _cleanup_(ring_freep) Ring *ring = NULL;
@@ -135,7 +135,7 @@ CleanTest(ring, position_out_of_range_is_moved_to_the_nearest) {
         cr_assert(w.from == 1000 && w.to == 1000);
 }
 
-/* ---- memory ------------------------------------------------------------------------------------------- */
+/* ---- memory ---------------------------------------------------------------------------------- */
 
 static size_t memory_of(const Ring *ring) {
         struct stat st;
@@ -194,7 +194,8 @@ CleanTest(ring, only_a_ring_is_mapped_as_one) {
         memcpy(ring_state(ring), "state", 6);
         cr_assert_eq(ring_map(&other, fd_dup(ring_fd(ring)), 50000), -EBADMSG);
         cr_assert_eq(ring_map(&other, fd_open_null(O_RDWR), 5000), -EINVAL);
-        cr_assert_eq(ring_map(&other, memfd_create("x", MFD_CLOEXEC | MFD_ALLOW_SEALING), 5000), -EBADMSG);
+        cr_assert_eq(ring_map(&other, memfd_create("x", MFD_CLOEXEC | MFD_ALLOW_SEALING), 5000),
+                     -EBADMSG);
         cr_assert_null(other);
 
         cr_assert_eq(ring_map(&other, fd_dup(ring_fd(ring)), 5000), 0);
@@ -204,7 +205,7 @@ CleanTest(ring, only_a_ring_is_mapped_as_one) {
         cr_assert_eq(ring_head(other, STREAM_STDOUT), 300);
 }
 
-/* ---- a worker that lies ------------------------------------------------------------------------------- */
+/* ---- a worker that lies ---------------------------------------------------------------------- */
 
 static uint64_t hostile_value(uint64_t *seed) {
         static const uint64_t values[] = { 0,          1,          4096,           RING_STREAM_SIZE,
@@ -212,7 +213,9 @@ static uint64_t hostile_value(uint64_t *seed) {
                                            3,          2 };
         uint64_t x = random_next(seed);
 
-        return x % 4 == 0 ? random_next(seed) : x % 4 == 1 ? x >> 45 : values[(x >> 8) % ELEMENTS(values)];
+        return x % 4 == 0   ? random_next(seed)
+               : x % 4 == 1 ? x >> 45
+                            : values[(x >> 8) % ELEMENTS(values)];
 }
 
 static void touch(Ring *ring, StreamId id, const char *base, uint64_t from) {
@@ -261,7 +264,7 @@ CleanTest(ring, hostile_header_leads_nowhere) {
         (void)munmap(words, 4096);
 }
 
-/* ---- a worker that dies ------------------------------------------------------------------------------- */
+/* ---- a worker that dies ---------------------------------------------------------------------- */
 
 typedef struct Shared {
         bool wrong; /* the worker has seen a byte that is not the next one */

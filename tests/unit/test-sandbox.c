@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * What a confined process can do and what it cannot. Each attempt is made by a child of its own, which tells the
- * outcome by how it ends; a child never returns into the test, so no leak checker runs behind the filter.
+ * What a confined process can do and what it cannot. Each attempt is made by a child of its own,
+ * which tells the outcome by how it ends; a child never returns into the test, so no leak checker
+ * runs behind the filter.
  */
 
 #include <errno.h>
@@ -91,7 +92,7 @@ static ProcessStatus outcome(Attempt attempt) {
         return end_of(pid);
 }
 
-/* ---- what a worker needs ------------------------------------------------------------------------------ */
+/* ---- what a worker needs --------------------------------------------------------------------- */
 
 static long try_pipe(const Tools *t) {
         char c;
@@ -100,30 +101,32 @@ static long try_pipe(const Tools *t) {
 }
 
 static long try_writev(const Tools *t) {
-        struct iovec iov[] = { { (void *)(uintptr_t)"a", 1 }, { (void *)(uintptr_t)"b", 1 } };
+        struct iovec iov[] = { { (void *)(uintptr_t) "a", 1 }, { (void *)(uintptr_t) "b", 1 } };
         struct stat st;
 
         if (writev(t->file, iov, 2) != 2 || fstat(t->file, &st) < 0 || st.st_size != 2)
                 return -1;
-        return lseek(t->file, 0, SEEK_SET) == 0 && ftruncate(t->file, 1) == 0 && fsync(t->file) == 0 &&
-                               fdatasync(t->file) == 0
+        return lseek(t->file, 0, SEEK_SET) == 0 && ftruncate(t->file, 1) == 0 &&
+                               fsync(t->file) == 0 && fdatasync(t->file) == 0
                        ? 0
                        : -1;
 }
 
 static long try_messages(const Tools *t) {
-        struct iovec iov = { (void *)(uintptr_t)"abc", 3 };
+        struct iovec iov = { (void *)(uintptr_t) "abc", 3 };
         struct mmsghdr many = { .msg_hdr = { .msg_iov = &iov, .msg_iovlen = 1 } };
         char text[8];
         int fds[2];
         size_t n_fds;
 
         if (fd_send(t->pair[0], "x", 1, &t->pipe[0], 1) != 1 ||
-            fd_receive(t->pair[1], text, sizeof text, fds, 2, &n_fds) != 1 || n_fds != 1 || close(fds[0]) < 0)
+            fd_receive(t->pair[1], text, sizeof text, fds, 2, &n_fds) != 1 || n_fds != 1 ||
+            close(fds[0]) < 0)
                 return -1;
         return sendmmsg(t->pair[0], &many, 1, MSG_DONTWAIT | MSG_NOSIGNAL) == 1 &&
                                recv(t->pair[1], text, sizeof text, MSG_DONTWAIT) == 3 &&
-                               send(t->pair[0], "x", 1, MSG_NOSIGNAL) == 1 && shutdown(t->pair[0], SHUT_WR) == 0
+                               send(t->pair[0], "x", 1, MSG_NOSIGNAL) == 1 &&
+                               shutdown(t->pair[0], SHUT_WR) == 0
                        ? 0
                        : -1;
 }
@@ -131,7 +134,8 @@ static long try_messages(const Tools *t) {
 static long try_unix_socket(const Tools *t) {
         struct sockaddr_un address;
         socklen_t size = sizeof address;
-        int client = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), server, value = 65536;
+        int client = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), server,
+            value = 65536;
         struct ucred peer;
 
         /* where the listener is was found out before: getsockname() is not for a worker */
@@ -150,7 +154,9 @@ static long try_connect(const Tools *t) {
         struct sockaddr_un nobody = { .sun_family = AF_UNIX, .sun_path = "/nonexistent/socket" };
         int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 
-        return connect(fd, (const struct sockaddr *)&nobody, sizeof nobody) < 0 && errno == ENOENT ? 0 : -1;
+        return connect(fd, (const struct sockaddr *)&nobody, sizeof nobody) < 0 && errno == ENOENT
+                       ? 0
+                       : -1;
 }
 
 static long try_loop(const Tools *t) {
@@ -180,7 +186,8 @@ static long try_memory(const Tools *t) {
         map = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
         if (map == MAP_FAILED || madvise(map, 8192, MADV_REMOVE) < 0)
                 return -1;
-        return fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK) == 0 && munmap(map, 8192) == 0 ? close(fd) : -1;
+        return fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK) == 0 && munmap(map, 8192) == 0 ? close(fd)
+                                                                                    : -1;
 }
 
 static long try_terminal_size(const Tools *t) {
@@ -204,10 +211,14 @@ CleanTest(sandbox, what_a_worker_needs_works) {
                 const char *name;
                 Attempt attempt;
         } cases[] = {
-                { "read, write", try_pipe },         { "writev, fsync", try_writev },
-                { "messages", try_messages },        { "AF_UNIX sockets, accept4", try_unix_socket },
-                { "connect", try_connect },          { "epoll, timers", try_loop },
-                { "memory, memfd", try_memory },     { "ioctl", try_terminal_size },
+                { "read, write", try_pipe },
+                { "writev, fsync", try_writev },
+                { "messages", try_messages },
+                { "AF_UNIX sockets, accept4", try_unix_socket },
+                { "connect", try_connect },
+                { "epoll, timers", try_loop },
+                { "memory, memfd", try_memory },
+                { "ioctl", try_terminal_size },
                 { "capget is not there", try_capabilities },
         };
 
@@ -218,7 +229,7 @@ CleanTest(sandbox, what_a_worker_needs_works) {
         }
 }
 
-/* ---- what it shall not do ----------------------------------------------------------------------------- */
+/* ---- what it shall not do -------------------------------------------------------------------- */
 
 static long try_execve(const Tools *t) {
         char *argv[] = { (char *)"true", NULL };
@@ -281,10 +292,12 @@ CleanTest(sandbox, what_nothing_of_ours_would_try_ends_it) {
                 const char *name;
                 Attempt attempt;
         } cases[] = {
-                { "execve", try_execve },   { "execveat", try_execveat }, { "clone", try_clone },
-                { "clone3", try_clone3 },   { "AF_INET", try_inet },      { "AF_NETLINK", try_netlink },
-                { "AF_PACKET", try_packet }, { "ptrace", try_ptrace },    { "kill", try_kill },
-                { "mount", try_mount },     { "unshare", try_unshare },   { "setuid", try_setuid },
+                { "execve", try_execve },    { "execveat", try_execveat },
+                { "clone", try_clone },      { "clone3", try_clone3 },
+                { "AF_INET", try_inet },     { "AF_NETLINK", try_netlink },
+                { "AF_PACKET", try_packet }, { "ptrace", try_ptrace },
+                { "kill", try_kill },        { "mount", try_mount },
+                { "unshare", try_unshare },  { "setuid", try_setuid },
                 { "bpf", try_bpf },
         };
 
@@ -345,20 +358,21 @@ CleanTest(sandbox, what_is_not_listed_does_not_exist) {
                 const char *name;
                 Attempt attempt;
         } cases[] = {
-                { "open", try_open },     { "create", try_create }, { "unlink", try_unlink },
-                { "mkdir", try_mkdir },   { "rename", try_rename }, { "chmod", try_chmod },
-                { "bind", try_bind },     { "pidfd", try_pidfd },   { "dup2", try_dup },
+                { "open", try_open },       { "create", try_create }, { "unlink", try_unlink },
+                { "mkdir", try_mkdir },     { "rename", try_rename }, { "chmod", try_chmod },
+                { "bind", try_bind },       { "pidfd", try_pidfd },   { "dup2", try_dup },
                 { "prlimit", try_prlimit },
         };
 
         for (size_t i = 0; i < ELEMENTS(cases); i++) {
                 ProcessStatus s = outcome(cases[i].attempt);
 
-                cr_assert_eq(s.code, ENOSYS, "%s: %d (%s)", cases[i].name, s.code, strerror(s.code));
+                cr_assert_eq(s.code, ENOSYS, "%s: %d (%s)", cases[i].name, s.code,
+                             strerror(s.code));
         }
 }
 
-/* ---- from outside ------------------------------------------------------------------------------------- */
+/* ---- from outside ---------------------------------------------------------------------------- */
 
 static uint64_t status_field(const char *text, const char *key) {
         const char *p = strstr(text, key);

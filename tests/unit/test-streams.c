@@ -34,7 +34,8 @@ static ssize_t on_readable(void *userdata, StreamId id, int fd) {
         f->n_calls++;
         if (f->full)
                 return -ENOBUFS;
-        n = read(fd, f->text[id] + f->n_text[id], f->read_size && f->read_size < size ? f->read_size : size);
+        n = read(fd, f->text[id] + f->n_text[id],
+                 f->read_size && f->read_size < size ? f->read_size : size);
         if (n < 0)
                 return -errno;
         f->n_text[id] += (size_t)n;
@@ -80,12 +81,13 @@ static bool is_open(int fd) {
 
 /* Until so much has been read: a terminal's bytes take their time in the kernel. */
 static void run_until_read(Fixture *f, size_t n) {
-        cr_assert(event_run_until(f->event, 30, f->n_text[STREAM_STDOUT] >= n), "only %s", f->text[0]);
+        cr_assert(event_run_until(f->event, 30, f->n_text[STREAM_STDOUT] >= n), "only %s",
+                  f->text[0]);
         cr_assert_eq(f->n_text[STREAM_STDOUT], n);
         run_idle(f);
 }
 
-/* ---- pipes -------------------------------------------------------------------------------------------- */
+/* ---- pipes ----------------------------------------------------------------------------------- */
 
 CleanTest(streams, pipes_are_made_as_wanted) {
         for (unsigned i = 0; i < 4; i++) {
@@ -95,7 +97,8 @@ CleanTest(streams, pipes_are_made_as_wanted) {
 
                 cr_assert_eq(streams_make_pipes(&p, want_stdin, want_stdout), 0);
                 cr_assert_eq(p.in_read >= 0 && p.in_write >= 0, want_stdin);
-                cr_assert_eq(p.read[STREAM_STDOUT] >= 0 && p.write[STREAM_STDOUT] >= 0, want_stdout);
+                cr_assert_eq(p.read[STREAM_STDOUT] >= 0 && p.write[STREAM_STDOUT] >= 0,
+                             want_stdout);
                 cr_assert(p.read[STREAM_STDERR] >= 0 && p.write[STREAM_STDERR] >= 0);
                 cr_assert_eq(fstat(p.write[STREAM_STDERR], &st), 0);
                 cr_assert_eq(st.st_mode & 0777, 0777, "any user may open it again");
@@ -107,7 +110,8 @@ CleanTest(streams, pipes_are_made_as_wanted) {
                         cr_assert(!(fcntl(p.in_read, F_GETFL) & O_NONBLOCK));
                 }
                 streams_close_theirs(&p);
-                cr_assert(p.in_read < 0 && p.write[STREAM_STDOUT] < 0 && p.write[STREAM_STDERR] < 0);
+                cr_assert(p.in_read < 0 && p.write[STREAM_STDOUT] < 0 &&
+                          p.write[STREAM_STDERR] < 0);
                 cr_assert_geq(p.read[STREAM_STDERR], 0);
                 streams_close_ours(&p);
                 cr_assert_lt(p.read[STREAM_STDERR], 0);
@@ -210,7 +214,7 @@ CleanTest(streams, draining_reads_what_is_there) {
         fixture_done(&f);
 }
 
-/* ---- stdin -------------------------------------------------------------------------------------------- */
+/* ---- stdin ----------------------------------------------------------------------------------- */
 
 CleanTest(streams, full_stdin_says_when_there_is_room) {
         static char data[65536];
@@ -272,7 +276,7 @@ CleanTest(streams, closing_stdin_is_the_end_of_the_input) {
         fixture_done(&f);
 }
 
-/* ---- terminals ---------------------------------------------------------------------------------------- */
+/* ---- terminals ------------------------------------------------------------------------------- */
 
 typedef struct Terminal {
         int master;

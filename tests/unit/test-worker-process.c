@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * Workers that die and are followed by others, and workers that lie. The first one is forked; its successors are made
- * from our own binary, so this program is a worker if its command line says so, and one with bad manners if the
- * environment says that.
+ * Workers that die and are followed by others, and workers that lie. The first one is forked; its
+ * successors are made from our own binary, so this program is a worker if its command line says so,
+ * and one with bad manners if the environment says that.
  */
 
 #include <errno.h>
@@ -31,11 +31,13 @@
 #define CID "0123456789abcdef"
 #define N_LINES 20000U
 
-/* ---- what the binary is as a worker ------------------------------------------------------------------- */
+/* ---- what the binary is as a worker ---------------------------------------------------------- */
 
 static void tell(int channel, ChannelType type, uint32_t number, const char *text, int fd) {
         char data[4096];
-        ChannelRecord record = { .type = type, .number = number, .text = text, .n_text = strlen(text) };
+        ChannelRecord record = {
+                .type = type, .number = number, .text = text, .n_text = strlen(text)
+        };
 
         (void)fd_send(channel, data, channel_pack(data, sizeof data, &record), &fd, fd >= 0);
 }
@@ -80,7 +82,7 @@ __attribute__((constructor)) static void be_worker(int argc, char *argv[], char 
         process_exit(worker_run(channel, &o, argv) < 0 ? 1 : 0);
 }
 
-/* ---- the bench ---------------------------------------------------------------------------------------- */
+/* ---- the bench ------------------------------------------------------------------------------- */
 
 typedef struct Bench {
         sd_event *event;
@@ -126,7 +128,8 @@ static int on_done(void *userdata) {
 }
 
 static void bench_options(Bench *b) {
-        const char *words[] = { "scopemon", "-c", CID, "-u", "U", "-r", "/bin/sh", "--no-sync-log", "-l", b->log };
+        const char *words[] = { "scopemon",      "-c", CID,   "-u", "U", "-r", "/bin/sh",
+                                "--no-sync-log", "-l", b->log };
         int argc = 0;
 
         for (; argc < (int)ELEMENTS(words); argc++) {
@@ -141,7 +144,8 @@ static void bench_options(Bench *b) {
 }
 
 static void bench_worker(Bench *b) {
-        static const WorkerProcessHandler handler = { .on_drained = on_drained, .on_done = on_done };
+        static const WorkerProcessHandler handler = { .on_drained = on_drained,
+                                                      .on_done = on_done };
         WorkerProcessSpec spec = { .options = &b->options,
                                    .argv = b->argv,
                                    .envp = b->envp,
@@ -235,7 +239,7 @@ static uint64_t written(const Bench *b) {
         return ((WorkerState *)ring_state(b->ring))->sinks[SINK_FILE].position[STREAM_STDOUT];
 }
 
-/* ---- death -------------------------------------------------------------------------------------------- */
+/* ---- death ----------------------------------------------------------------------------------- */
 
 CleanTest(worker_process, worker_writes_and_leaves_in_order) {
         Bench b;
@@ -336,7 +340,7 @@ CleanTest(worker_process, one_that_dies_and_dies_is_restarted_at_leisure) {
         bench_done(&b);
 }
 
-/* ---- lies --------------------------------------------------------------------------------------------- */
+/* ---- lies ------------------------------------------------------------------------------------ */
 
 CleanTest(worker_process, nonsense_ends_the_worker_and_nothing_else) {
         static const char *const ways[] = { "slot", "gone", "type", "descriptor", "garbage" };
@@ -399,7 +403,7 @@ CleanTest(worker_process, notification_is_filtered_once_more) {
         bench_done(&b);
 }
 
-/* ---- files, clients ----------------------------------------------------------------------------------- */
+/* ---- files, clients -------------------------------------------------------------------------- */
 
 CleanTest(worker_process, log_file_that_was_moved_away_is_made_anew) {
         char old[160];
@@ -438,8 +442,9 @@ static void expect_packet(Bench *b, int fd, const char *text) {
         char packet[64];
         ssize_t n = -1;
 
-        cr_assert(event_run_until(b->event, 30, n >= 0 || (n = recv(fd, packet, sizeof packet - 1, 0)) >= 0), "%s",
-                  text);
+        cr_assert(event_run_until(b->event, 30,
+                                  n >= 0 || (n = recv(fd, packet, sizeof packet - 1, 0)) >= 0),
+                  "%s", text);
         packet[n] = 0;
         cr_assert_str_eq(packet, text);
 }

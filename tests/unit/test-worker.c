@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* A worker as its keeper sees it: a process with a channel, that may be killed at any time and followed by another. */
+/*
+ * A worker as its keeper sees it: a process with a channel, that may be killed at any time and
+ * followed by another.
+ */
 
 #include <errno.h>
 #include <fcntl.h>
@@ -102,7 +105,8 @@ static void bench_set_up(Bench *b) {
 static void bench_fork(Bench *b) {
         int pair[2], r;
 
-        cr_assert_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair), 0);
+        cr_assert_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair),
+                     0);
         r = process_fork(&b->pid);
         cr_assert_geq(r, 0);
         if (r == 0) {
@@ -190,8 +194,8 @@ static void bench_kill(Bench *b) {
 }
 
 /*
- * Until the worker has noted what it has passed on. A kill between the doing and the noting repeats a packet, which is
- * allowed, but not what a test can count on.
+ * Until the worker has noted what it has passed on. A kill between the doing and the noting repeats
+ * a packet, which is allowed, but not what a test can count on.
  */
 static void bench_settle(Bench *b) {
         const volatile WorkerState *state = ring_state(b->ring);
@@ -216,7 +220,8 @@ static void bench_finish(Bench *b) {
 }
 
 static void bench_done(Bench *b) {
-        static const char *const names[] = { "ctr.log", "attach", "ctl", "winsz", "notify/notify.sock" };
+        static const char *const names[] = { "ctr.log", "attach", "ctl", "winsz",
+                                             "notify/notify.sock" };
 
         streams_close_theirs(&b->pipes);
         fd_close_many(b->fds, _CHANNEL_FD_MAX);
@@ -265,12 +270,13 @@ static void client_expect(int fd, char stream, const char *text) {
         while (*text) {
                 n = client_take(fd, packet, sizeof packet);
                 cr_assert(n > 1 && packet[0] == stream);
-                cr_assert_eq(strncmp(text, packet + 1, n - 1), 0, "%s: %.*s", text, (int)n - 1, packet + 1);
+                cr_assert_eq(strncmp(text, packet + 1, n - 1), 0, "%s: %.*s", text, (int)n - 1,
+                             packet + 1);
                 text += n - 1;
         }
 }
 
-/* ---- output ------------------------------------------------------------------------------------------- */
+/* ---- output ---------------------------------------------------------------------------------- */
 
 CleanTest(worker, output_is_in_the_file_before_it_is_said_to_be) {
         Bench b;
@@ -424,7 +430,7 @@ CleanTest(worker, new_log_file_is_asked_for_and_used) {
         bench_done(&b);
 }
 
-/* ---- clients ------------------------------------------------------------------------------------------ */
+/* ---- clients --------------------------------------------------------------------------------- */
 
 CleanTest(worker, kept_client_goes_on_with_the_next_worker) {
         char packet[16];
@@ -498,7 +504,8 @@ CleanTest(worker, input_waits_for_a_target_that_does_not_read) {
         bench_run(&b);
         fd = bench_connect(&b);
         bench_wait(&b, CHANNEL_CLIENT_NEW, 1);
-        for (unsigned i = 0; i < 40; i++) { /* some more than the pipe and one packet hold; the rest at the socket */
+        for (unsigned i = 0; i < 40;
+             i++) { /* some more than the pipe and one packet hold; the rest at the socket */
                 ssize_t n;
 
                 memset(data, (int)('a' + i % 26), sizeof data);
@@ -523,7 +530,7 @@ CleanTest(worker, input_waits_for_a_target_that_does_not_read) {
         bench_done(&b);
 }
 
-/* ---- terminals, notifications ------------------------------------------------------------------------- */
+/* ---- terminals, notifications ---------------------------------------------------------------- */
 
 static int make_terminal(char name[64]) {
         int master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
@@ -589,7 +596,9 @@ CleanTest(worker, notification_is_filtered_and_passed_on) {
         cr_assert_eq(fd_unix_address(path, &address, &size), 0);
         bench_start(&b);
         bench_run(&b);
-        cr_assert_eq(sendto(fd, "MAINPID=1\nREADY=1", 17, 0, (const struct sockaddr *)&address, size), 17);
+        cr_assert_eq(
+                sendto(fd, "MAINPID=1\nREADY=1", 17, 0, (const struct sockaddr *)&address, size),
+                17);
         bench_wait(&b, CHANNEL_NOTIFY, 1);
         cr_assert_str_eq(b.text, "READY=1");
         bench_finish(&b);
@@ -597,7 +606,7 @@ CleanTest(worker, notification_is_filtered_and_passed_on) {
         bench_done(&b);
 }
 
-/* ---- the keeper --------------------------------------------------------------------------------------- */
+/* ---- the keeper ------------------------------------------------------------------------------ */
 
 CleanTest(worker, nonsense_on_the_channel_ends_it) {
         static const ChannelType types[] = { CHANNEL_RUN, CHANNEL_READY, CHANNEL_DONE };

@@ -30,7 +30,6 @@ def attach_terminal(side):
     side.see("status of attach", talk.end())
     side.until_state("exited")
     side.podman("attach", "baz", what="attach to what has ended")
-    side.podman("logs", "--tail", "2", "baz")
 
 
 @compared()

@@ -100,15 +100,18 @@ def verbs(side):
         side.podman("pause", "baz")
         side.podman("exec", "baz", "true", what="exec in a paused one")
         side.podman("unpause", "baz")
-    side.podman("top", "baz", "user", "pid", "comm")
+    side.podman("top", "baz", "user", "comm")
     path = f"{side.runtime_folder}/compare.txt"
     with open(path, "w", encoding="utf-8") as f:
         f.write("there and back\n")
     os.chmod(path, 0o644)
     side.podman("cp", path, "baz:/tmp/copy", what="cp in")
     side.podman("exec", "baz", "cat", "/tmp/copy")
-    side.podman("cp", "baz:/tmp/copy", "-", what="cp out")[:0]
-    os.unlink(path)
+    side.podman("cp", "baz:/tmp/copy", path + ".back", what="cp out")
+    for name in (path, path + ".back"):
+        with open(name, "rb") as f:
+            side.see(name, f.read())
+        os.unlink(name)
     side.podman("diff", "baz")
     side.podman("rename", "baz", "qux")
     side.podman("commit", "-q", "qux", "localhost/committed")

@@ -19,6 +19,7 @@ i=0; while [ $i -lt 2000 ]; do printf 0123456789; i=$((i+1)); done; echo
 head -c 9000 /dev/zero | tr '\0' y; echo
 sleep 0.1; printf half; sleep 0.2; echo ' and half'
 printf '\304\226\342\202\254 utf-8\n'
+echo; echo last
 """
 BYTES = r"printf 'nul\0nul\n\377\376 no utf-8\n\303('; echo; printf 'after\n'"
 PARTIAL = "echo first; sleep 0.1; printf 'no end'"
@@ -49,7 +50,7 @@ def look_behind(side, driver, name):
             side.see(f"{name} file", joined(f.read()))
     else:
         identity = side.need("inspect", "--format", "{{.Id}}", "baz")
-        side.see(f"{name} entries", entries(side.journal(f"CONTAINER_ID_FULL={identity}")))
+        side.see(f"{name} entries", entries(side, side.journal(f"CONTAINER_ID_FULL={identity}")))
 
 
 def joined(text):
@@ -65,7 +66,7 @@ def joined(text):
     return found + [("unfinished " + stream, content) for stream, content in held.items()]
 
 
-def entries(found):
+def entries(side, found):
     """What we are after in journal entries, partial ones joined as in files. Ours leaves out line endings, which podman
     logs trims and adds itself, and adds the scope for journalctl -u to find the entry."""
     result, held = [], {}
@@ -77,19 +78,26 @@ def entries(found):
         stream = fields["PRIORITY"]
         held[stream] = held.get(stream, "") + message
         if "CONTAINER_PARTIAL_MESSAGE" not in fields:
-            result.append((held.pop(stream).removesuffix("\n").removesuffix("\r"), fields))
+            result.append((without_ending(side, held.pop(stream)), fields))
     return result + [("unfinished " + stream, text) for stream, text in held.items()]
 
 
-def plain(driver, outcome):
-    """OUTCOME of podman logs. With journald ours leaves out the CR of CR LF, which makes journalctl show such lines
-    as text."""
-    return tuple(o.replace("\r\n", "\n") if isinstance(o, str) and driver == "journald" else o for o in outcome)
+def without_ending(side, text):
+    """The text of an entry as ours should have it."""
+    return text if side.ours else text.removesuffix("\n").removesuffix("\r")
+
+
+def plain(side, driver, outcome):
+    """OUTCOME of podman logs as it should be with ours, which leaves out the CR of CR LF in the journal: so journalctl
+    shows lines of terminals as text."""
+    if side.ours or driver != "journald":
+        return outcome
+    return tuple(o.replace("\r\n", "\n") if isinstance(o, str) else o for o in outcome)
 
 
 def see_logs(side, driver, name, *all_options):
     for options in all_options:
-        side.see(f"{name} logs {' '.join(options)}", plain(driver, side.raw("podman", "logs", *options, "baz")))
+        side.see(f"{name} logs {' '.join(options)}", plain(side, driver, side.raw("podman", "logs", *options, "baz")))
 
 
 @compared(rootless=True)
@@ -151,7 +159,7 @@ def logs_priority(side):
         if driver == "journald":
             identity = side.need("inspect", "--format", "{{.Id}}", "baz")
             side.see(f"{driver} entries", [(message, fields["PRIORITY"], fields.get("CONTAINER_PRIORITY")) for message, fields
-                                           in entries(side.journal(f"CONTAINER_ID_FULL={identity}"))])
+                                           in entries(side, side.journal(f"CONTAINER_ID_FULL={identity}"))])
         side.need("rm", "baz")
 
 
