@@ -6,7 +6,6 @@
  * the keeper, leaves its pid where the caller will read it, and goes.
  */
 
-#include <locale.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -16,6 +15,7 @@
 #include "base/fd.h"
 #include "base/parse.h"
 #include "base/process.h"
+#include "core/explain.h"
 #include "core/keeper.h"
 #include "core/launch.h"
 #include "core/options.h"
@@ -65,6 +65,9 @@ int main(int argc, char *argv[], char *envp[]) {
         if (argc > 1 && strncmp(argv[1], WORKER_ARGUMENT, strlen(WORKER_ARGUMENT)) == 0)
                 process_exit(run_worker(argc, argv) == 0 ? EXIT_SUCCESS : EXIT_FAILURE); /* confined: no at-exit work */
 
+        launch_set_language();
+        if (argc > 1 && explain_is_verb(argv[1]))
+                return explain_run(argc, argv);
         if (service_is_wanted(argc, argv)) {
                 if (service_expand(argc, argv, &argc, &argv) < 0)
                         return EXIT_FAILURE;
@@ -76,7 +79,6 @@ int main(int argc, char *argv[], char *envp[]) {
         r = launch_note_origin(&origin, argc, argv, envp);
         if (r < 0)
                 return EXIT_FAILURE;
-        (void)setlocale(LC_ALL, ""); /* of error texts */
         (void)umask(022);
 
         r = options_parse(argc, argv, &options);

@@ -7,8 +7,7 @@
  * The texts on stderr and in syslog are part of the contract with callers: "[conmon:e]: text" and
  * "conmon CID <error>: text". This is the one file in src/ with writable globals; a process has one stderr too.
  *
- * Nothing here may ever block: a stuck journald must not stop a monitor. syslog(3) to a full socket is given up by
- * the C library, and the journal is asked whether it has room before sd-journal, which would wait for ever, is used.
+ * Nothing here may ever block: a stuck journald must not stop a monitor.
  */
 
 #include <errno.h>
@@ -29,6 +28,8 @@
 #include "log.h"
 
 #define MESSAGE_MAX 9000
+#define JOURNAL_SOCKET "/run/systemd/journal/socket"
+#define SYSLOG_SOCKET "/dev/log"
 
 static LogLevel log_level = LOG_LEVEL_WARNING;
 static bool log_to_stderr = true;
@@ -101,6 +102,28 @@ bool log_wants(LogLevel level) {
         return level <= log_level;
 }
 
+/*
+ * sd_journal_sendv() and syslog() wait for ever when journald is stuck, and the former says 0 where there is no journal
+ * at all. So its socket is asked before.
+ */
+static int socket_has_room(const char *path) {
+        struct sockaddr_un address = { .sun_family = AF_UNIX };
+        _cleanup_close_ int fd = -1;
+        struct pollfd p;
+
+        (void)snprintf(address.sun_path, sizeof address.sun_path, "%s", path);
+        fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        if (fd < 0)
+                return -errno;
+        if (connect(fd, (const struct sockaddr *)&address, sizeof address) < 0)
+                return -errno;
+
+        p = (struct pollfd){ .fd = fd, .events = POLLOUT };
+        if (poll(&p, 1, 0) < 0)
+                return -errno;
+        return p.revents & POLLOUT ? 0 : -EAGAIN;
+}
+
 __attribute__((format(printf, 3, 0))) static void
 log_emitv(LogLevel level, int r, const char *format, va_list ap) {
         char text[MESSAGE_MAX];
@@ -117,7 +140,7 @@ log_emitv(LogLevel level, int r, const char *format, va_list ap) {
 
         if (log_to_stderr)
                 (void)dprintf(STDERR_FILENO, "[conmon:%c]: %s\n", level_texts[level].letter, text);
-        if (log_to_syslog)
+        if (log_to_syslog && socket_has_room(SYSLOG_SOCKET) == 0)
                 syslog(level == LOG_LEVEL_ERROR ? LOG_ERR : LOG_INFO, "conmon %s <%s>: %s",
                        log_container, level_texts[level].syslog, text);
 }
@@ -166,25 +189,6 @@ int log_warning_errno(int r, const char *format, ...) {
         return r;
 }
 
-/* sd_journal_sendv() waits for ever when journald is stuck, and says 0 where there is no journal at all. */
-static int journal_has_room(void) {
-        static const struct sockaddr_un journal = { .sun_family = AF_UNIX,
-                                                    .sun_path = "/run/systemd/journal/socket" };
-        _cleanup_close_ int fd = -1;
-        struct pollfd p;
-
-        fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-        if (fd < 0)
-                return fail(-errno);
-        if (connect(fd, (const struct sockaddr *)&journal, sizeof journal) < 0)
-                return fail(-errno);
-
-        p = (struct pollfd){ .fd = fd, .events = POLLOUT };
-        if (poll(&p, 1, 0) < 0)
-                return fail(-errno);
-        return p.revents & POLLOUT ? 0 : fail(-EAGAIN);
-}
-
 /**
  * log_journal() - send one structured entry to the journal
  * @fields: KEY=VALUE each
@@ -196,9 +200,9 @@ static int journal_has_room(void) {
 int log_journal(const struct iovec *fields, size_t n_fields) {
         int r;
 
-        r = journal_has_room();
+        r = socket_has_room(JOURNAL_SOCKET);
         if (r < 0)
-                return relay(r);
+                return fail(r);
         r = sd_journal_sendv(fields, (int)n_fields);
         return r < 0 ? relay(r) : 0;
 }

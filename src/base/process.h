@@ -35,6 +35,7 @@ int process_fork(pid_t *ret_pid);
 void process_exit(int status) __attribute__((noreturn));
 int process_replace(const char *path, char *const *argv, char *const *envp);
 void process_set_title(char *const *argv, const char *title);
+void process_trim(void);
 int process_pidfd(pid_t pid);
 int process_signal(int pidfd, int signal);
 int process_kill_child(pid_t pid, int signal);

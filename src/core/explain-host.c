@@ -24,6 +24,8 @@
 
 #define ID_PART_MIN 4 /* of an ID, to be enough */
 #define WORKER_TITLE "scopemon: "
+#define SERVICE_ID "scopemon-" /* as in service.c */
+#define SERVICE_NAME_MAX 200
 
 static bool copy(char ret[EXPLAIN_NAME_SIZE], const char *text, size_t n) {
         if (n == 0 || n >= EXPLAIN_NAME_SIZE)
@@ -33,19 +35,52 @@ static bool copy(char ret[EXPLAIN_NAME_SIZE], const char *text, size_t n) {
         return true;
 }
 
+/* The last component of a path, without slashes at its end. */
+static size_t last_component(const char *path, const char **ret) {
+        size_t n = strlen(path);
+
+        while (n > 0 && path[n - 1] == '/')
+                n--;
+        *ret = memrchr(path, '/', n);
+        *ret = *ret ? *ret + 1 : path;
+        return n - (size_t)(*ret - path);
+}
+
+/* What service_expand() makes of "--service --bundle DIR [--name NAME]". */
+static bool service_id(char **argv, char ret[EXPLAIN_NAME_SIZE]) {
+        const char *bundle, *name;
+        size_t n;
+        int size;
+
+        if (!argv[1] || strcmp(argv[1], "--service") != 0 || !options_peek(argv, "bundle", &bundle))
+                return false;
+        n = options_peek(argv, "name", &name) ? strlen(name) : last_component(bundle, &name);
+        size = snprintf(ret, EXPLAIN_NAME_SIZE, SERVICE_ID "%.*s", (int)(n < SERVICE_NAME_MAX ? n : SERVICE_NAME_MAX),
+                        name);
+        return size > 0 && size < EXPLAIN_NAME_SIZE;
+}
+
+static bool monitor_id(char **argv, char ret[EXPLAIN_NAME_SIZE]) {
+        const char *id, *unused;
+
+        return options_peek(argv, "cid", &id) && options_peek(argv, "runtime", &unused) &&
+               options_peek(argv, "bundle", &unused) && copy(ret, id, strlen(id));
+}
+
 /* A monitor's command line? Then @p has it, and the ID in it. */
 static void look_at_argv(ExplainProcess *p) {
-        const char *id, *unused;
+        const char *unused;
         char **argv;
 
         if (proc_argv(p->pid, &argv) < 0)
                 return;
-        if (options_peek(argv, "cid", &id) && options_peek(argv, "runtime", &unused) &&
-            options_peek(argv, "bundle", &unused) && copy(p->id, id, strlen(id))) {
+        if (service_id(argv, p->id) || monitor_id(argv, p->id)) {
                 p->exec = options_peek(argv, "exec", &unused);
                 p->argv = argv;
-        } else
-                free(argv);
+                return;
+        }
+        p->id[0] = 0;
+        free(argv);
 }
 
 static void look_at(ExplainProcess *p, pid_t pid) {
@@ -126,21 +161,29 @@ int explain_ids_add(ExplainIds *ids, const char *id) {
         return 0;
 }
 
-static bool is_visible(const ExplainHost *h, const ExplainProcess *p) {
-        return p->id[0] && (!h->user || p->stat.uid == geteuid() || !p->argv);
-}
-
 static bool is_in_unit(const ExplainHost *h, const ExplainProcess *p, const char *unit) {
         CgUnit u;
 
-        return p->cgroup && cgtext_unit(p->cgroup, &u) == 0 && u.n_name == strlen(unit) &&
-               memcmp(u.name, unit, u.n_name) == 0 && u.user == h->user && (!u.user || u.owner == geteuid());
+        return p->cgroup && cgtext_unit(p->cgroup, &u) == 0 && u.user == h->user &&
+               (!u.user || u.owner == geteuid()) &&
+               (!unit || (u.n_name == strlen(unit) && memcmp(u.name, unit, u.n_name) == 0));
+}
+
+/* With --user: own monitors, and containers in units of the own manager. */
+static bool is_visible(const ExplainHost *h, const ExplainProcess *p) {
+        if (!p->id[0])
+                return false;
+        return !h->user || (p->argv ? p->stat.uid == geteuid() : is_in_unit(h, p, NULL));
 }
 
 static bool is_named(const ExplainProcess *p, const char *name) {
         const char *value;
 
-        return p->argv && options_peek(p->argv, "name", &value) && strcmp(value, name) == 0;
+        if (!p->argv)
+                return false;
+        if (options_peek(p->argv, "name", &value))
+                return strcmp(value, name) == 0;
+        return strncmp(p->id, SERVICE_ID, strlen(SERVICE_ID)) == 0 && strcmp(p->id + strlen(SERVICE_ID), name) == 0;
 }
 
 static bool has_id(const ExplainProcess *p, const char *part) {

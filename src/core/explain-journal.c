@@ -101,8 +101,8 @@ static void find_placement(const ExplainHost *h, Explained *e) {
         if (!find_entry(h, e->owner, "MESSAGE_ID=" SCOPEMON_MESSAGE_PLACED, SCOPEMON_FIELD_OWN_ID, e->id))
                 return;
         get_number(h, "_PID", &pid);
-        if (e->keeper && (pid_t)pid != e->keeper->pid && e->stock)
-                return; /* of another run, under another monitor */
+        if (e->keeper && (pid_t)pid != e->keeper->pid)
+                return; /* of an earlier run */
         e->stock = false;
         p->told = true;
         p->usec = journal_reader_usec(h->journal);

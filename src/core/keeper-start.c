@@ -252,8 +252,6 @@ int keeper_make(Keeper *k) {
         }
         if (r < 0)
                 return relay(r);
-        if (!k->options->exec)
-                announce_placed(k->options, &k->plan, k->place_text.trouble[0] ? k->place_text.trouble : NULL);
 
         r = reaper_new(&k->reaper, k->event, &reaper_handler, k);
         if (r < 0)

@@ -30,6 +30,7 @@
 
 #define STATUS_UNKNOWN (-1)
 #define DRAIN_USEC 30000000ULL /* a worker that has not flushed by then is not waited for */
+#define ACCURATE 1 /* us; to spread inaccurate timers sd-event reads the boot id first */
 #define FAILURE_TEXT_MAX 8191
 
 static uint64_t keeper_now(const Keeper *k) {
@@ -281,6 +282,8 @@ static int enter_running(Keeper *k) {
         k->started_usec = keeper_now(k);
         if (report_pid(k->report, k->target_pid) < 0)
                 log_warning("Unable to send the container's pid to the caller");
+        if (!k->options->exec) /* not before the container's scope is there, whose status leaves out what was earlier */
+                announce_placed(k->options, &k->plan, k->place_text.trouble[0] ? k->place_text.trouble : NULL);
         r = cgroup_oom_new(&k->oom_watch, k->event, k->target_pid, !k->options->exec, NULL, NULL);
         if (r < 0)
                 log_debug("OOM kills of the container will not be seen");
@@ -300,6 +303,7 @@ static int enter_running(Keeper *k) {
                 if (r < 0)
                         return fail(r);
         }
+        process_trim();
         return 0;
 }
 
@@ -315,7 +319,7 @@ static int enter_draining(Keeper *k) {
         r = worker_process_drain(k->worker);
         if (r < 0)
                 return relay(r);
-        r = sd_event_add_time_relative(k->event, &k->drain_source, CLOCK_MONOTONIC, DRAIN_USEC, 0,
+        r = sd_event_add_time_relative(k->event, &k->drain_source, CLOCK_MONOTONIC, DRAIN_USEC, ACCURATE,
                                        on_drain_timeout, k);
         return r < 0 ? fail(r) : 0;
 }

@@ -14,6 +14,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <locale.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -69,6 +70,24 @@ static void note_oom_score(Origin *origin) {
                 return;
         text[strcspn(text, "\n")] = 0;
         (void)snprintf(origin->oom_score_adj, sizeof origin->oom_score_adj, "%s", text);
+}
+
+/**
+ * launch_set_language() - of error texts
+ *
+ * Only where there are translations, and only the two categories that they take: each is a file to open and to map, in
+ * each of our processes and at each start.
+ */
+void launch_set_language(void) {
+        static const char *const variables[] = { "LC_ALL", "LC_MESSAGES", "LANG" };
+        const char *name = NULL;
+
+        for (size_t i = 0; i < ELEMENTS(variables) && !(name && *name); i++)
+                name = getenv(variables[i]);
+        if (!name || !*name || strcmp(name, "C") == 0 || strcmp(name, "POSIX") == 0 || strncmp(name, "C.", 2) == 0)
+                return;
+        (void)setlocale(LC_CTYPE, "");
+        (void)setlocale(LC_MESSAGES, "");
 }
 
 /**

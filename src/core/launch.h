@@ -11,6 +11,7 @@ enum {
         LAUNCH_PARENT = 1,
 };
 
+void launch_set_language(void);
 int launch_note_origin(Origin *ret, int argc, char *argv[], char *envp[]);
 int launch_open_log(const Options *o, Origin *origin);
 void launch_linger(void);

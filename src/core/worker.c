@@ -113,6 +113,7 @@ static int worker_set_up(Worker *w) {
         w->state->facts.title[WORKER_TITLE_MAX - 1] = 0;
         if (w->state->facts.title[0])
                 process_set_title(w->argv, w->state->facts.title);
+        process_trim();
         return worker_tell(w, CHANNEL_READY, 0);
 }
 

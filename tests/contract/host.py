@@ -9,7 +9,7 @@ MemoryCgroup, which remove what they make).
     j.entries(cid)                    the container's entries so far, each {field: bytes}; fields in j.order
     j.wait(lambda entries: ...)       until that holds
     s = Syslog(); s.lines()           /dev/log
-    small_disk(path, size)            an empty file system of so many bytes
+    small_disk(path, size)            an empty file system of so many bytes; unmount(path)
 """
 
 import collections
@@ -57,6 +57,10 @@ def small_disk(path, size):
     os.makedirs(path, exist_ok=True)
     mount("tmpfs", path, "tmpfs", 0, f"size={size},mode=755")
     return path
+
+
+def unmount(path):
+    harness.libc.umount2(path.encode(), 2)  # lazily
 
 
 def run_directory():
@@ -270,7 +274,7 @@ class FakeCgroup:
 
     def remove(self):
         harness.kill_descendants()
-        harness.libc.umount2(self.real.encode(), 2)
+        unmount(self.real)
         self._move(self.before or "/sys/fs/cgroup")
         harness.poll_until(lambda: self._try_rmdir(), what="the cgroup's end")
 

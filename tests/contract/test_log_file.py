@@ -314,3 +314,4 @@ def full_disk_ends_neither_monitor_nor_attach(a):
     check(len(data) > 32768, f"only {len(data)} bytes on a disk of 65536")
     kept = [int(r.text[:8]) for r in parse_log(data[:data.rfind(b"\n") + 1]) if r.flag == "F"]
     equal(kept[:200], list(range(200)), "the first lines in the log")
+    host.unmount(where)

@@ -6,7 +6,7 @@ import signal
 import threading
 import time
 
-from tools import (Case, Failed, Journal, Killer, Reader, check, check_log, equal, expected, finish, is_scopemon,
+from tools import (Case, Journal, Killer, Reader, check, check_log, equal, expected, finish, is_alive, is_scopemon,
                    kill_worker, logged, poll_until, same, scenario, worker_of)
 
 RATE = 400000  # bytes a second: slow enough to outlive the kills, each of which fills the pipes
@@ -17,13 +17,24 @@ def lines_for(c, size, n_bytes=150000):
     return max(500, c.kills * n_bytes // size // 2)
 
 
+def load(c, streams=3, flood=2000000):
+    """A word that makes the target print for c.kills kills, and how long a worker may live at most.
+
+    Either as fast as it goes, with short lives, so that most deaths are within a read or a write; or slowly.
+    """
+    size = c.random.choice((40, 100, 100, 900))
+    if c.random.random() < 0.6:
+        return c.numbered(c.kills * flood // size // 2, size, 0, streams), 0.01
+    return c.numbered(max(500, c.kills * 150000 // size // 2), size, RATE, streams), 0.15
+
+
 @scenario(weight=3)
 def killed_with_log_file(c: Case):
     """Both streams into a k8s-file: each byte once."""
-    word = c.numbered(lines_for(c, 100), 100, RATE)
+    word, slow = load(c)
     wanted = expected(word)
     m = c.monitor(f"{word} exit=7", exit_command=True).start()
-    killer = Killer(c, m, c.kills)
+    killer = Killer(c, m, c.kills, slow=slow)
     finish(m, 7, 60 + 3 * c.kills)
     kills = killer.stop()
     check_log(m, wanted)
@@ -33,13 +44,13 @@ def killed_with_log_file(c: Case):
 @scenario(weight=3)
 def killed_with_log_file_and_client(c: Case):
     """The same with somebody attached, who may see a batch twice and nothing else."""
-    word = c.numbered(lines_for(c, 100), 100, RATE)
+    word, slow = load(c)
     wanted = expected(word)
     m = c.monitor(f"wait-file={c.area.path('gate')} {word} exit=3").start()
     reader = Reader(m.client())
     m.fifo("gate")
     m.release("gate")
-    killer = Killer(c, m, c.kills)
+    killer = Killer(c, m, c.kills, slow=slow)
     finish(m, 3, 60 + 3 * c.kills)
     kills = killer.stop()
     check_log(m, wanted)
@@ -51,13 +62,13 @@ def killed_with_log_file_and_client(c: Case):
 @scenario(weight=2)
 def killed_with_terminal(c: Case):
     """A terminal: one stream, lines end in CR LF, and it is never hung up."""
-    word = c.numbered(lines_for(c, 100, 75000), 100, RATE, 1)
+    word, slow = load(c, 1)
     wanted = {"stdout": expected(word)["stdout"].replace(b"\n", b"\r\n")}
     m = c.monitor(f"wait-file={c.area.path('gate')} {word} exit=4", terminal=True).start()
     reader = Reader(m.client())
     m.fifo("gate")
     m.release("gate")
-    killer = Killer(c, m, c.kills)
+    killer = Killer(c, m, c.kills, slow=slow)
     finish(m, 4, 60 + 3 * c.kills)
     kills = killer.stop()
     check_log(m, wanted)
@@ -69,10 +80,10 @@ def killed_with_terminal(c: Case):
 def killed_with_journal(c: Case):
     """The journal and a file: a batch may come twice in the journal, at kills only."""
     journal = Journal()
-    word = c.numbered(lines_for(c, 100), 100, RATE)
+    word, slow = load(c, 3, 1000000)
     wanted = expected(word)
     m = c.monitor(f"{word} exit=5", log=[f"k8s-file:{c.area.path('ctr.log')}", "journald"]).start()
-    killer = Killer(c, m, c.kills)
+    killer = Killer(c, m, c.kills, slow=slow)
     finish(m, 5, 60 + 3 * c.kills)
     kills = killer.stop()
     check_log(m, wanted)
@@ -111,14 +122,14 @@ def send_all(client, data, piece, random):
         client.send(data[sent:sent + n])
         sent += n
         if random.random() < 0.3:
-            time.sleep(0.002)
+            time.sleep(0.006)
     client.half_close()
 
 
 @scenario(weight=2)
 def killed_while_stdin_flows(c: Case):
     """What a client sends arrives once and whole, and so does its end."""
-    data = expected(c.numbered(c.kills * 700, 100, 0, 1))["stdout"]
+    data = expected(c.numbered(c.kills * 2500, 100, 0, 1))["stdout"]
     m = c.monitor("cat exit=6", stdin=True).start()
     client = m.client()
     reader = Reader(client)
@@ -145,12 +156,9 @@ def killed_while_clients_come(c: Case):
     m.release("gate")
     killer = Killer(c, m, c.kills)
     late = []
-    while killer.is_alive() and m.pid and len(late) < 200:
-        try:
-            late.append(Reader(m.client()))
-        except (Failed, OSError):
-            break
-        time.sleep(0.02 + c.random.uniform(0, 0.1))
+    while is_alive(m.target()) and len(late) < 500:
+        late.append(Reader(m.client()))
+        time.sleep(c.random.choice((0.001, 0.01, 0.1)))
     finish(m, 3, 60 + 3 * c.kills)
     kills = killer.stop()
     check_log(m, wanted)

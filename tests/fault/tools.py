@@ -310,6 +310,13 @@ class Journal(threading.Thread):
         self.socket.close()
         os.unlink(f"{JOURNAL_DIR}/socket")
 
+    def vanish_clean(self):
+        """As at systemctl restart: it takes what was sent, then goes."""
+        os.unlink(f"{JOURNAL_DIR}/socket")
+        self.settle()
+        self.stick()
+        self.socket.close()
+
     def come_back(self):
         self.listen()
         self.go_on()

@@ -72,7 +72,7 @@ def compare(scenario, user, better):
 
 def use_monitor(monitor):
     with open("/etc/containers/containers.conf.d/monitor.conf", "w", encoding="utf-8") as f:
-        f.write(f"[engine]\nconmon_path = [{json.dumps(monitor)}]\n")
+        f.write(f"[engine]\nconmon_path = [{json.dumps(monitor)}]\nexit_command_delay = 1\n")
 
 
 def differences(stock, ours, better):
@@ -110,8 +110,8 @@ def make_user(name):
 def as_user(name):
     """Words that run the rest of a command line as NAME."""
     entry = pwd.getpwnam(name)
-    return ["setpriv", f"--reuid={entry.pw_uid}", f"--regid={entry.pw_gid}", "--init-groups", "--", "env",
-            f"XDG_RUNTIME_DIR=/run/user/{entry.pw_uid}", f"HOME={entry.pw_dir}", f"USER={name}", "-C", entry.pw_dir]
+    return ["setpriv", f"--reuid={entry.pw_uid}", f"--regid={entry.pw_gid}", "--init-groups", "--", "env", "-C",
+            entry.pw_dir, f"XDG_RUNTIME_DIR=/run/user/{entry.pw_uid}", f"HOME={entry.pw_dir}", f"USER={name}"]
 
 
 # ---- making equal --------------------------------------------------------------------------------
@@ -157,16 +157,18 @@ class Side:
         self.unit_folder = f"{pwd.getpwnam(user).pw_dir}/.config/systemd/user" if user else harness.UNITS
         self.runtime_folder = f"/run/user/{pwd.getpwnam(user).pw_uid}" if user else "/run"
         self.seen = {}
+        self._begin = time.monotonic()
         self._at_end = []
 
     def see(self, what, value):
         """Record VALUE under the name WHAT."""
+        what = equal(what, self)
         name, number = what, 1
         while name in self.seen:
             number += 1
             name = f"{what} #{number}"
         self.seen[name] = equal(value, self)
-        note(f"recorded {name}: {self.seen[name]!r}")
+        note(f"{time.monotonic() - self._begin:.1f} s: recorded {name}: {self.seen[name]!r}")
 
     def argv(self, *argv):
         return [*self.prefix, *(str(a) for a in argv)]

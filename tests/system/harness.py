@@ -9,7 +9,7 @@ pass; until() looks again until a condition holds.
 The monitor under test is $MONITOR. Containers are localhost/alpine without a network.
 """
 
-import glob
+import functools
 import json
 import os
 import shlex
@@ -42,6 +42,12 @@ def case(function):
     return function
 
 
+def own_kernel(function):
+    """FUNCTION is for a machine with a kernel of its own, tests/vm: for memory and pids controllers, and crun."""
+    function.own_kernel = True
+    return function
+
+
 def variants(name, **sets):
     """Make cases of a function with parameters: NAME, and NAME_SUFFIX for each suffix in SETS."""
 
@@ -49,7 +55,7 @@ def variants(name, **sets):
         for suffix, arguments in sets.items():
             full = name + ("_" + suffix if suffix != "plain" else "")
             assert full not in CASES, full
-            CASES[full] = lambda arguments=arguments: function(**arguments)
+            CASES[full] = functools.partial(function, **arguments)
         return function
 
     return decorate
@@ -136,6 +142,29 @@ def podman(*argv, **options):
 def session(script, input=None, timeout=90):
     """Run SCRIPT in a login session of root; return status, stdout and stderr."""
     return command(*SESSION, "bash", "-c", script, input=input, timeout=timeout)
+
+
+class Shell:
+    """A login session of root, and a shell in it. It is there when with Shell() as shell: begins."""
+
+    def __enter__(self):
+        self.process = subprocess.Popen([*SESSION, "bash"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                        stderr=subprocess.STDOUT, text=True)
+        self.run("true")
+        return self
+
+    def __exit__(self, *_):
+        self.process.communicate(timeout=30)
+
+    def run(self, line):
+        """Have LINE executed, which must succeed."""
+        self.process.stdin.write(f"{line}; echo \"(status $?)\"\n")
+        self.process.stdin.flush()
+        said = ""
+        while not said.endswith(")\n"):
+            said += self.process.stdout.readline() or "the session is over (status -)\n"
+        note(f"$ {line} # in a login session\n{said}")
+        check(said.endswith("(status 0)\n"), f"{line}:\n{said}")
 
 
 SESSION = ["systemd-run", "--quiet", "--pipe", "--wait", "--collect", "-p", "User=root", "-p", "PAMName=login",
@@ -228,7 +257,7 @@ def left_over():
     for folder, subfolders, _ in os.walk(CGROUPS):
         found += [f"cgroup {folder}/{s}" for s in subfolders if "libpod" in s]
     for unit in _units:
-        for path, members in tree(f"/system.slice/{unit.name}").items():
+        for path, members in unit.tree().items():
             found += [f"process {p} ({comm_of(p)}) in {unit.name}{path}" for p in members]
     loaded = quietly(run, "systemctl", "list-units", "--all", "--plain", "--no-legend", "libpod*")
     return found + [f"unit {line}" for line in loaded.splitlines()]
@@ -248,28 +277,40 @@ def _none(found):
 
 
 class Unit:
-    """A unit file that exists for the duration of a case."""
+    """A unit file that exists for the duration of a case: in FOLDER, where the manager that the words SYSTEMCTL
+    speak to finds it, and with its cgroup in SLICE."""
 
-    def __init__(self, name, text):
+    def __init__(self, name, text, systemctl=("systemctl",), folder=UNITS, slice="/system.slice"):
         self.name = name
-        with open(f"{UNITS}/{name}", "w") as f:
+        self.words = systemctl
+        self.path = f"{folder}/{name}"
+        self.cgroup = f"{slice}/{name}"
+        with open(self.path, "w") as f:
             f.write(text)
         note(f"# {name}\n{text}")
         _units[:] = [u for u in _units if u.name != name] + [self]
-        run("systemctl", "daemon-reload")
+        self.systemctl("daemon-reload")
+
+    def systemctl(self, *argv, **options):
+        """systemctl ARGV, to the unit's manager."""
+        return run(*self.words, *argv, **options)
 
     def start(self, **options):
-        run("systemctl", "start", self.name, **options)
+        self.systemctl("start", self.name, **options)
 
     def stop(self, **options):
-        run("systemctl", "stop", self.name, **options)
+        self.systemctl("stop", self.name, **options)
 
     def restart(self, **options):
-        run("systemctl", "restart", self.name, **options)
+        self.systemctl("restart", self.name, **options)
+
+    def kill(self):
+        """SIGKILL to all that is in the unit."""
+        self.systemctl("kill", "-s", "KILL", self.name)
 
     def show(self, what):
         """The value of property WHAT."""
-        return show(self.name, what)
+        return self.systemctl("show", "-P", what, self.name)
 
     def wait_for(self, state, within=30):
         """Wait until ActiveState is STATE."""
@@ -282,12 +323,13 @@ class Unit:
 
     def tree(self):
         """tree() of the unit's cgroup."""
-        return tree(f"/system.slice/{self.name}")
+        return tree(self.cgroup)
 
     def remove(self):
         for verb in ("stop", "reset-failed"):
-            command("systemctl", verb, self.name)
-        os.unlink(f"{UNITS}/{self.name}")
+            command(*self.words, verb, self.name)
+        os.unlink(self.path)
+        self.systemctl("daemon-reload")
 
 
 def show(unit, what):
@@ -312,11 +354,12 @@ OBEYS = "trap 'exit 0' TERM; : >/tmp/ready; i=0; while true; do i=$((i+1)); echo
 IGNORES = "trap '' TERM; i=0; while true; do i=$((i+1)); echo line-$i; sleep 1; done"
 
 
-def service(payload=DATES, delegate=False, tty=False, options=(), more="", name="baz", stop="-t 1 --ignore"):
+def service(payload=DATES, delegate=False, tty=False, options=(), more="", name="baz", stop="-t 1 --ignore",
+            make=Unit):
     """The unit that users write: podman run in the foreground, podman stop to stop it."""
     words = ["run", "--rm", *(["--tty"] if tty else []), "--name", name, "--network=none", *options,
              "localhost/alpine", "sh", "-c", payload]
-    return Unit(f"{name}.service", f"""[Unit]
+    return make(f"{name}.service", f"""[Unit]
 Description=Container {name} for a test
 [Service]
 ExecStart=/usr/bin/podman {quote(*words)}
@@ -404,7 +447,6 @@ def _configure():
 def _clean():
     for unit in _units:
         unit.remove()
-    run("systemctl", "daemon-reload")
     forget_containers()
     run("systemctl", "reset-failed")
     expect_nothing_left()
@@ -416,7 +458,7 @@ def _report(why):
     print("---- how it is now")
     for look in (["systemctl", "status", "--no-pager", "--full", "--lines=0"] + [u.name for u in _units],
                  ["podman", "ps", "--all"], ["systemd-cgls", "--no-pager", "--full"],
-                 ["journalctl", "--no-pager", "--after-cursor", _cursor, "-n", "120"]):
+                 ["sh", "-c", f"journalctl --no-pager --after-cursor '{_cursor}' | tail -n 150"]):
         print(f"$ {shlex.join(look)}", flush=True)
         subprocess.run(look, timeout=30, stdin=subprocess.DEVNULL, stderr=subprocess.STDOUT)
 

@@ -4,7 +4,7 @@
 import shlex
 
 from bustap import BusTap
-from harness import (MONITOR, OBEYS, case, cgroup_of, check, check_equal, command, comm_of, exe_of,
+from harness import (MONITOR, OBEYS, Shell, case, cgroup_of, check, check_equal, command, comm_of, exe_of,
                      expect_nothing_left, inspect, monitors, note, podman, scope_of, service, session, show, until,
                      variants, wait_running)
 
@@ -95,8 +95,10 @@ def shell_restart_policy():
 
 @variants("bus_calls", shell={"options": [], "most": 0}, own_scope={"options": ["--cgroups=no-conmon"], "most": 1})
 def bus_calls(options, most):
-    with BusTap() as tap:
-        from_shell(*options)
+    # The session is there before the tap: to the manager of sessions, whoever asks through that is the tap.
+    with Shell() as shell, BusTap() as tap:
+        shell.run(shlex.join([*DETACHED, *options, *WHAT]))
+        wait_running()
         podman("exec", "baz", "true")
         podman("stop", "baz")
         expect_calls(tap, most)
@@ -110,6 +112,25 @@ def bus_calls_unit(delegate):
         wait_running()
         unit.stop()
         expect_calls(tap, 1)
+
+
+@variants("exec_never_calls_bus", shell={"unit": None}, unit={"unit": False}, unit_delegate={"unit": True})
+def exec_never_calls_bus(unit):
+    """There may be a thousand in a minute."""
+    if unit is None:
+        from_shell()
+    else:
+        service(OBEYS, delegate=unit).start()
+        wait_running()
+    with BusTap() as tap:
+        for options in [], ["-t"], ["-i"], ["-d"]:
+            podman("exec", *options, "baz", "sh", "-c", "echo inside")
+        check_equal(command("podman", "exec", "baz", "false")[0], 1, "status of podman exec")
+        check_equal(command("podman", "exec", "baz", "no-such-command")[0], 127, "status of podman exec")
+        show("baz.service", "ActiveState") # a call that the tap must see
+        note("\n".join(map(str, tap.calls)))
+        check(tap.of("/usr/bin/systemctl"), "the tap saw nothing")
+        check_equal(tap.of(MONITOR), [], "calls by the monitor")
 
 
 def expect_calls(tap, most):

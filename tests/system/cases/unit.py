@@ -51,6 +51,20 @@ def stop_leaves_nothing(delegate, tty):
     check_equal(podman("ps", "--all", "--quiet"), "", "containers that Podman knows of")
 
 
+@variants("stop_forgets_container", delegate={"delegate": True}, nodelegate={"delegate": False})
+def stop_forgets_container(delegate):
+    """podman stop returns before Podman's exit command has removed the container, and the unit ends what is in it."""
+    unit = service(OBEYS, delegate=delegate, stop="-t 10")
+    for _ in range(10):
+        unit.start()
+        wait_running()
+        podman("exec", "baz", "sh", "-c", "until test -e /tmp/ready; do usleep 50000; done")
+        unit.stop()
+        check_equal(podman("ps", "--all", "--format", "{{.Names}} {{.Status}}"), "", "what podman ps knows of")
+        unit.expect_result()
+    expect_nothing_left()
+
+
 @variants("delegate_kill_leaves_nothing", **BOTH)
 def delegate_kill_leaves_nothing(tty):
     kill_leaves_nothing(True, tty)
@@ -65,7 +79,7 @@ def kill_leaves_nothing(delegate, tty):
     unit = service(delegate=delegate, tty=tty)
     unit.start()
     wait_running()
-    run("systemctl", "kill", "-s", "KILL", "baz")
+    unit.kill()
     # A payload that is process 1 of its container ignores SIGTERM, so a scope's time-out has to pass.
     expect_nothing_left(within=20)
     unit.wait_for("failed")
@@ -124,7 +138,7 @@ def placement_is_told(delegate):
     container = wait_running()
     scope = scope_of(container)
     for unit in ["baz.service"] if delegate else ["baz.service", scope]:
-        told = journal("-u", unit, f"MESSAGE_ID={PLACED}")
+        told = [e for e in journal("-u", unit) if e.get("MESSAGE_ID") == PLACED]
         check_equal(len(told), 1, f"entries in the journal of {unit} that say where the container is")
     seen = {field: told[0].get(f"SCOPEMON_{field}") for field in ("ROW", "CALLER_UNIT", "CONTAINER_ID", "CONTAINER_NAME")}
     check_equal(seen, {"ROW": "2" if delegate else "3", "CALLER_UNIT": "baz.service", "CONTAINER_ID": container,

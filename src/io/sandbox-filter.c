@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * The worker's filter, compiled. This is a program of the build, not a part of scopemon: it prints the filter for
+ * sandbox.c as numbers. So libseccomp does its work once and not at each start of each container, where it cost more
+ * than all else that a worker does before it is ready, and is not loaded by processes that stand about for months.
+ *
+ * The policy is the two tables below. What is in neither does not exist (ENOSYS), so that a newer C library falls back
+ * to what it did before; what is forbidden ends the worker with SIGSYS, since nothing of ours would ever try it.
+ *
+ *     sandbox-filter ARCH     as libseccomp calls it; system calls that it has not are left out
+ */
+
+#include <errno.h>
+#include <linux/filter.h>
+#include <seccomp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+
+/* In the order of use: the filter is a list that the kernel walks. (The last one is the sanitizers', and harmless.) */
+static const int allowed[] = {
+        SCMP_SYS(read),          SCMP_SYS(epoll_wait),    SCMP_SYS(writev),        SCMP_SYS(sendmmsg),
+        SCMP_SYS(sendmsg),       SCMP_SYS(sendto),        SCMP_SYS(write),         SCMP_SYS(recvmsg),
+        SCMP_SYS(timerfd_settime), SCMP_SYS(epoll_ctl),   SCMP_SYS(recvfrom),      SCMP_SYS(epoll_pwait),
+        SCMP_SYS(epoll_pwait2),  SCMP_SYS(clock_gettime), SCMP_SYS(madvise),       SCMP_SYS(poll),
+        SCMP_SYS(ppoll),         SCMP_SYS(ioctl),         SCMP_SYS(fcntl),         SCMP_SYS(fstat),
+        SCMP_SYS(newfstatat),    SCMP_SYS(statx),         SCMP_SYS(close),         SCMP_SYS(accept4),
+        SCMP_SYS(getsockopt),    SCMP_SYS(setsockopt),    SCMP_SYS(connect),       SCMP_SYS(shutdown),
+        SCMP_SYS(lseek),         SCMP_SYS(ftruncate),     SCMP_SYS(memfd_create),  SCMP_SYS(fsync),
+        SCMP_SYS(fdatasync),     SCMP_SYS(mmap),          SCMP_SYS(munmap),        SCMP_SYS(mremap),
+        SCMP_SYS(brk),           SCMP_SYS(mprotect),      SCMP_SYS(futex),         SCMP_SYS(getpid),
+        SCMP_SYS(gettid),        SCMP_SYS(tgkill),        SCMP_SYS(rt_sigaction),  SCMP_SYS(rt_sigprocmask),
+        SCMP_SYS(rt_sigreturn),  SCMP_SYS(restart_syscall), SCMP_SYS(getrandom),   SCMP_SYS(gettimeofday),
+        SCMP_SYS(clock_nanosleep), SCMP_SYS(exit),        SCMP_SYS(exit_group),      SCMP_SYS(sigaltstack),
+};
+
+static const int forbidden[] = {
+        SCMP_SYS(execve),  SCMP_SYS(execveat),   SCMP_SYS(fork),       SCMP_SYS(vfork),
+        SCMP_SYS(clone),   SCMP_SYS(clone3),     SCMP_SYS(ptrace),     SCMP_SYS(process_vm_readv),
+        SCMP_SYS(mount),   SCMP_SYS(umount2),    SCMP_SYS(pivot_root), SCMP_SYS(process_vm_writev),
+        SCMP_SYS(setns),   SCMP_SYS(unshare),    SCMP_SYS(bpf),        SCMP_SYS(perf_event_open),
+        SCMP_SYS(keyctl),  SCMP_SYS(add_key),    SCMP_SYS(kexec_load), SCMP_SYS(init_module),
+        SCMP_SYS(setuid),  SCMP_SYS(setresuid),  SCMP_SYS(chroot),     SCMP_SYS(finit_module),
+        SCMP_SYS(kill),    SCMP_SYS(io_uring_setup), SCMP_SYS(userfaultfd), SCMP_SYS(pidfd_getfd),
+};
+
+static int choose_architecture(scmp_filter_ctx filter, const char *name) {
+        uint32_t wanted = seccomp_arch_resolve_name(name);
+        int r;
+
+        if (wanted == 0)
+                return -EINVAL;
+        if (wanted == seccomp_arch_native())
+                return 0;
+        r = seccomp_arch_add(filter, wanted);
+        return r < 0 ? r : seccomp_arch_remove(filter, SCMP_ARCH_NATIVE);
+}
+
+static int fill_filter(scmp_filter_ctx filter) {
+        int r;
+
+        for (size_t i = 0; i < ELEMENTS(allowed); i++) {
+                r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, allowed[i], 0);
+                if (r < 0)
+                        return r;
+        }
+        r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1, SCMP_A0(SCMP_CMP_EQ, AF_UNIX, 0));
+        if (r >= 0)
+                r = seccomp_rule_add(filter, SCMP_ACT_TRAP, SCMP_SYS(socket), 1,
+                                     SCMP_A0(SCMP_CMP_NE, AF_UNIX, 0));
+        for (size_t i = 0; r >= 0 && i < ELEMENTS(forbidden); i++)
+                r = seccomp_rule_add(filter, SCMP_ACT_TRAP, forbidden[i], 0);
+        return r;
+}
+
+static int print_filter(scmp_filter_ctx filter) {
+        struct sock_filter step;
+        FILE *f = tmpfile();
+        int r;
+
+        if (!f)
+                return -errno;
+        r = seccomp_export_bpf(filter, fileno(f));
+        rewind(f);
+        while (r >= 0 && fread(&step, sizeof step, 1, f) == 1)
+                if (printf("{ 0x%02x, %u, %u, 0x%08x },\n", step.code, step.jt, step.jf, step.k) < 0)
+                        r = -EIO;
+        (void)fclose(f);
+        return r < 0 || fflush(stdout) == 0 ? r : -errno;
+}
+
+int main(int argc, char *argv[]) {
+        scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ERRNO(ENOSYS));
+        int r;
+
+        if (argc != 2 || !filter)
+                return EXIT_FAILURE;
+        r = choose_architecture(filter, argv[1]);
+        if (r >= 0)
+                r = fill_filter(filter);
+        if (r >= 0)
+                r = print_filter(filter);
+        seccomp_release(filter);
+        return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}
