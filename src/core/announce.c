@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * Our own entries in the journal. Each has a MESSAGE_ID (protocol.h), the container's name and ID as its output has,
- * and the unit that it concerns but is not sent from, so that the journal of the caller's unit and that of the
+ * Our own entries in the journal. Each has a MESSAGE_ID (protocol.h), with a text of its own in
+ * units/scopemon.catalog, the container's name and ID, and the unit that it concerns but is not sent from, so that the journal of the caller's unit and that of the
  * container's scope both tell it.
  *
  * Nothing is announced of an exec session: there may be a thousand in a minute, and whoever started one knows.
@@ -49,9 +49,8 @@ static void entry_begin(Entry *e, const Options *o, const PlacementPlan *plan, c
         entry_add(e, "MESSAGE_ID=%s", id);
         entry_add(e, "PRIORITY=%d", priority);
         entry_add(e, "SYSLOG_IDENTIFIER=scopemon");
-        entry_add(e, "SCOPEMON_CONTAINER_ID=%s", o->cid);
-        if (o->name)
-                entry_add(e, "SCOPEMON_CONTAINER_NAME=%s", o->name);
+        entry_add(e, SCOPEMON_FIELD_OWN_ID "=%s", o->cid);
+        entry_add(e, SCOPEMON_FIELD_OWN_NAME "=%s", name_of(o)); /* the catalogue counts on it */
         if (plan->container_scope[0])
                 entry_add(e, "%s=%s", plan->user ? SCOPEMON_FIELD_USER_UNIT : SCOPEMON_FIELD_UNIT,
                           plan->container_scope);
@@ -76,14 +75,14 @@ void announce_placed(const Options *o, const PlacementPlan *plan, const char *tr
                 entry_add(&e, "MESSAGE=Container %s: %s (%s)%s%s", name_of(o),
                           plan->container_scope[0] ? plan->container_scope : "where its caller wants it",
                           plan->reason, trouble ? "; " : "", trouble ? trouble : "");
-        entry_add(&e, "SCOPEMON_ROW=%s", placement_row_name(plan->row));
-        entry_add(&e, "SCOPEMON_REASON=%s", plan->reason);
+        entry_add(&e, SCOPEMON_FIELD_ROW "=%s", placement_row_name(plan->row));
+        entry_add(&e, SCOPEMON_FIELD_REASON "=%s", plan->reason);
         if (plan->unit[0])
-                entry_add(&e, "SCOPEMON_CALLER_UNIT=%s", plan->unit);
+                entry_add(&e, SCOPEMON_FIELD_CALLER_UNIT "=%s", plan->unit);
         if (plan->monitor_scope[0] && plan->monitor == PLACEMENT_MONITOR_SCOPE)
-                entry_add(&e, "SCOPEMON_MONITOR_SCOPE=%s", plan->monitor_scope);
+                entry_add(&e, SCOPEMON_FIELD_MONITOR_SCOPE "=%s", plan->monitor_scope);
         if (plan->container_path[0])
-                entry_add(&e, "SCOPEMON_CONTAINER_CGROUP=%s", plan->container_path);
+                entry_add(&e, SCOPEMON_FIELD_CONTAINER_CGROUP "=%s", plan->container_path);
         entry_send(&e);
 }
 
@@ -103,6 +102,33 @@ static void describe_end(char *text, size_t size, const AnnounceEnd *end) {
 }
 
 /**
+ * announce_misconfigured() - something is set up in a way that cannot work
+ * @problem: what, about the container
+ * @remedy: what to do, or to write where
+ */
+void announce_misconfigured(const Options *o, const PlacementPlan *plan, const char *problem, const char *remedy) {
+        Entry e;
+
+        entry_begin(&e, o, plan, SCOPEMON_MESSAGE_MISCONFIGURED, 4);
+        entry_add(&e, "MESSAGE=Container %s: %s; what helps: %s", name_of(o), problem, remedy);
+        entry_add(&e, SCOPEMON_FIELD_PROBLEM "=%s", problem);
+        entry_add(&e, SCOPEMON_FIELD_REMEDY "=%s", remedy);
+        entry_send(&e);
+}
+
+/**
+ * announce_killed_by_timeout() - its time is over, SIGKILL is on its way
+ */
+void announce_killed_by_timeout(const Options *o, const PlacementPlan *plan) {
+        Entry e;
+
+        entry_begin(&e, o, plan, SCOPEMON_MESSAGE_KILLED_BY_TIMEOUT, 4);
+        entry_add(&e, "MESSAGE=Container %s is killed: it has run for %d s, as long as it may", name_of(o), o->timeout);
+        entry_add(&e, SCOPEMON_FIELD_TIMEOUT "=%llu", (unsigned long long)o->timeout * 1000000U);
+        entry_send(&e);
+}
+
+/**
  * announce_ended() - how a container ended
  */
 void announce_ended(const Options *o, const PlacementPlan *plan, const AnnounceEnd *end) {
@@ -113,14 +139,14 @@ void announce_ended(const Options *o, const PlacementPlan *plan, const AnnounceE
         entry_begin(&e, o, plan, SCOPEMON_MESSAGE_ENDED, 6);
         entry_add(&e, "MESSAGE=Container %s %s", name_of(o), how);
         if (end->status->known)
-                entry_add(&e, "SCOPEMON_EXIT_STATUS=%d", end->status->code);
+                entry_add(&e, SCOPEMON_FIELD_EXIT_STATUS "=%d", end->status->code);
         if (end->status->signal != 0)
-                entry_add(&e, "SCOPEMON_EXIT_SIGNAL=%d", end->status->signal);
-        entry_add(&e, "SCOPEMON_OOM=%s", end->oom ? "yes" : "no");
-        entry_add(&e, "SCOPEMON_TIMED_OUT=%s", end->timed_out ? "yes" : "no");
-        entry_add(&e, "SCOPEMON_DURATION_USEC=%llu", (unsigned long long)end->usec);
-        entry_add(&e, "SCOPEMON_BYTES=%llu", (unsigned long long)end->bytes);
-        entry_add(&e, "SCOPEMON_BYTES_LOST=%llu", (unsigned long long)end->lost);
+                entry_add(&e, SCOPEMON_FIELD_EXIT_SIGNAL "=%d", end->status->signal);
+        entry_add(&e, SCOPEMON_FIELD_OOM "=%s", end->oom ? "yes" : "no");
+        entry_add(&e, SCOPEMON_FIELD_TIMED_OUT "=%s", end->timed_out ? "yes" : "no");
+        entry_add(&e, SCOPEMON_FIELD_DURATION "=%llu", (unsigned long long)end->usec);
+        entry_add(&e, SCOPEMON_FIELD_BYTES "=%llu", (unsigned long long)end->bytes);
+        entry_add(&e, SCOPEMON_FIELD_BYTES_LOST "=%llu", (unsigned long long)end->lost);
         entry_send(&e);
 }
 
@@ -157,6 +183,6 @@ void announce_loss(const Options *o, const PlacementPlan *plan, const char *sink
         else
                 entry_add(&e, "MESSAGE=Container %s: %s takes output again; %llu bytes lost", name_of(o), sink,
                           (unsigned long long)lost);
-        entry_add(&e, "SCOPEMON_BYTES_LOST=%llu", (unsigned long long)lost);
+        entry_add(&e, SCOPEMON_FIELD_BYTES_LOST "=%llu", (unsigned long long)lost);
         entry_send(&e);
 }

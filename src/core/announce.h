@@ -18,6 +18,8 @@ typedef struct AnnounceEnd {
 } AnnounceEnd;
 
 void announce_placed(const Options *o, const PlacementPlan *plan, const char *trouble);
+void announce_misconfigured(const Options *o, const PlacementPlan *plan, const char *problem, const char *remedy);
+void announce_killed_by_timeout(const Options *o, const PlacementPlan *plan);
 void announce_ended(const Options *o, const PlacementPlan *plan, const AnnounceEnd *end);
 void announce_worker_replaced(const Options *o, const PlacementPlan *plan, int signal, int code);
 void announce_loss(const Options *o, const PlacementPlan *plan, const char *sink, int error, uint64_t lost);

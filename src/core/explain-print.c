@@ -209,7 +209,7 @@ void explain_print(const Explained *e) {
         bool same = explain_same_unit(&e->container_unit, &e->monitor_unit);
         char when[160];
 
-        say("Container", "%s (%s)", e->name[0] ? e->name : "without a name", e->id);
+        say("Name", "%s (%s)", e->name[0] ? e->name : "without a name", e->id);
         if (e->init)
                 say("State", "running since %s", format_time(e->init->stat.start_usec, when, sizeof when));
         else

@@ -67,7 +67,7 @@ static int print_help(void) {
 
                 (void)printf("%*s%s\n", n < 20 ? 20 - n : 1, "", o->help);
         }
-        return EXPLAIN_OK;
+        return fflush(stdout) != 0 ? fail(-errno) : 0;
 }
 
 static int parse_format(VerbOptions *o) {
@@ -247,9 +247,10 @@ int explain_run(int argc, char *argv[]) {
         if (r < 0)
                 return EXPLAIN_FAILED;
         if (o.help)
-                return print_help();
+                return print_help() < 0 ? EXPLAIN_FAILED : EXPLAIN_OK;
         if (all != !argv[2]) {
-                (void)complain(all ? "Failed to list: it takes no word" : "Failed to explain: say what, a name, an ID, a PID or a unit");
+                (void)complain(all ? "Failed to list: it takes no word"
+                                   : "Failed to explain: say what, a name, an ID, a PID or a unit");
                 return EXPLAIN_FAILED;
         }
         r = answer(argv + 2, all, &o);

@@ -56,7 +56,7 @@ struct Keeper {
         bool oom;
         uint64_t started_usec;
         uint64_t delivered; /* to clients, when the drain timer was armed */
-        char failure[8192]; /* what the caller is told if there is no target */
+        char failure[1024]; /* what the caller is told if there is no target */
         int exit_status;
 };
 
@@ -83,5 +83,6 @@ int keeper_on_terminal(void *userdata, int master);
 int keeper_on_bad_terminal(void *userdata);
 int keeper_on_child(void *userdata, pid_t pid, const ProcessStatus *status);
 int keeper_on_buried(void *userdata);
+int keeper_on_worker_ready(void *userdata);
 int keeper_on_drained(void *userdata);
 int keeper_on_worker_done(void *userdata);

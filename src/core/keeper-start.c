@@ -190,7 +190,8 @@ static void fill_facts(Keeper *k, WorkerFacts *facts) {
 }
 
 static int make_worker(Keeper *k) {
-        static const WorkerProcessHandler handler = { .on_drained = keeper_on_drained,
+        static const WorkerProcessHandler handler = { .on_ready = keeper_on_worker_ready,
+                                                      .on_drained = keeper_on_drained,
                                                       .on_done = keeper_on_worker_done };
         WorkerProcessSpec spec = { .options = k->options,
                                    .argv = k->origin->argv,
@@ -319,9 +320,6 @@ static int spawn_runtime(Keeper *k) {
 int keeper_launch(Keeper *k) {
         int r;
 
-        r = report_attach_ready(k->report);
-        if (r < 0)
-                return relay(r);
         r = spawn_runtime(k);
         if (r < 0)
                 return relay(r);
@@ -331,8 +329,9 @@ int keeper_launch(Keeper *k) {
                 r = worker_process_start(k->worker);
                 if (r < 0)
                         return relay(r);
+                return 0;
         }
-        return 0;
+        return keeper_on_worker_ready(k);
 }
 
 static int on_forwarded_signal(sd_event_source *source, const struct signalfd_siginfo *info, void *userdata) {

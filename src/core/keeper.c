@@ -176,6 +176,19 @@ int keeper_on_bad_terminal(void *userdata) {
 }
 
 /**
+ * keeper_on_worker_ready() - clients may come: an exec session's caller is told so, who then lets the runtime start
+ *
+ * Not before: a size written to ctl must not come after the terminal.
+ *
+ * Return: 0 or a negative errno.
+ */
+int keeper_on_worker_ready(void *userdata) {
+        Keeper *k = userdata;
+
+        return report_attach_ready(k->report);
+}
+
+/**
  * keeper_on_drained() - all the target wrote is in the sinks
  *
  * Return: 0 or a negative errno.
@@ -236,6 +249,8 @@ static int on_timeout(sd_event_source *source, uint64_t usec, void *userdata) {
                 return relay(r);
         if (!k->facts.container_exited) {
                 k->facts.timed_out = true;
+                if (!k->options->exec)
+                        announce_killed_by_timeout(k->options, &k->plan);
                 (void)process_kill_group(k->target_pid, SIGKILL); /* gone by itself meanwhile, perhaps */
         }
         return keeper_advance(k);
@@ -284,6 +299,8 @@ static int enter_running(Keeper *k) {
                 log_warning("Unable to send the container's pid to the caller");
         if (!k->options->exec) /* not before the container's scope is there, whose status leaves out what was earlier */
                 announce_placed(k->options, &k->plan, k->place_text.trouble[0] ? k->place_text.trouble : NULL);
+        if (!k->options->exec && k->place_text.problem[0])
+                announce_misconfigured(k->options, &k->plan, k->place_text.problem, k->place_text.remedy);
         r = cgroup_oom_new(&k->oom_watch, k->event, k->target_pid, !k->options->exec, NULL, NULL);
         if (r < 0)
                 log_debug("OOM kills of the container will not be seen");

@@ -12,6 +12,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -30,6 +31,7 @@
 #define JOB_TIMEOUT_USEC 25000000ULL
 #define STOP_TIMEOUT "uint64 10000000" /* Podman's default, where it does not say */
 #define DOCUMENTATION "man:scopemon(8)"
+#define DEFAULT_TASKS_PERCENT 15
 
 typedef struct Place {
         const Options *options;
@@ -152,8 +154,14 @@ static int open_bus(Place *p) {
         if (p->bus)
                 return 0;
         r = bus_open(p->plan->user, p->plan->uid, &p->bus);
-        if (r < 0)
-                bus_explain(r, p->plan->user, p->plan->uid, p->text->trouble, sizeof p->text->trouble);
+        if (r >= 0)
+                return 0;
+        bus_explain(r, p->plan->user, p->plan->uid, p->text->trouble, sizeof p->text->trouble);
+        (void)snprintf(p->text->problem, sizeof p->text->problem, "%s", p->text->trouble);
+        if (p->plan->user)
+                (void)snprintf(p->text->remedy, sizeof p->text->remedy, "loginctl enable-linger %u", p->plan->uid);
+        else
+                (void)snprintf(p->text->remedy, sizeof p->text->remedy, "systemctl start dbus.socket");
         return r;
 }
 
@@ -280,6 +288,54 @@ static int write_bundle(Place *p) {
         return r < 0 ? relay(r) : 0;
 }
 
+static uint64_t read_number(const char *path) {
+        _cleanup_free_ char *text = NULL;
+        uint64_t number;
+
+        if (fd_read_file(AT_FDCWD, path, 64, &text, NULL) < 0)
+                return UINT64_MAX;
+        text[strcspn(text, "\n")] = 0;
+        return parse_u64(text, &number) < 0 ? UINT64_MAX : number;
+}
+
+/* systemd's own default, which nobody has asked for: a part of what the kernel allows at most. */
+static bool is_default_tasks_max(uint64_t tasks) {
+        uint64_t threads = read_number("/proc/sys/kernel/threads-max"), pids = read_number("/proc/sys/kernel/pid_max");
+
+        return tasks >= (threads < pids ? threads : pids) / 100 * DEFAULT_TASKS_PERCENT;
+}
+
+static bool is_limit(uint64_t value) {
+        return value != 0 && value != UINT64_MAX;
+}
+
+/* Limits that somebody has set for the unit and that a container beside it escapes. */
+static void look_at_limits(Place *p) {
+        const UnitFacts *u = &p->unit;
+        const struct {
+                const char *name;
+                bool set;
+        } limits[] = { { "MemoryMax=", is_limit(u->memory_max) },
+                       { "MemoryHigh=", is_limit(u->memory_high) },
+                       { "CPUQuota=", is_limit(u->cpu_quota_usec) },
+                       { "TasksMax=", is_limit(u->tasks_max) && !is_default_tasks_max(u->tasks_max) } };
+        char words[64] = "";
+        size_t n = 0;
+
+        if (!p->facts.unit || p->plan->container != PLACEMENT_CONTAINER_SCOPE)
+                return;
+        for (size_t i = 0; i < ELEMENTS(limits); i++)
+                if (limits[i].set)
+                        n += (size_t)snprintf(words + n, sizeof words - n, "%s%s", n > 0 ? ", " : "", limits[i].name);
+        if (n == 0)
+                return;
+        (void)snprintf(p->text->problem, sizeof p->text->problem, "%s of %.200s does not bind the container", words,
+                       p->plan->unit);
+        (void)snprintf(p->text->remedy, sizeof p->text->remedy, "%s",
+                       u->delegate ? "limit the container itself, with options of podman run"
+                                   : "Delegate=yes in the unit");
+}
+
 static int decide_and_do(Place *p) {
         for (;;) {
                 int r = placement_decide(&p->facts, p->plan);
@@ -299,8 +355,10 @@ static int decide_and_do(Place *p) {
                 default:
                         if (r < 0)
                                 return relay(r);
-                        if (nest(p) && make_scope(p))
+                        if (nest(p) && make_scope(p)) {
+                                look_at_limits(p);
                                 return write_bundle(p);
+                        }
                 }
         }
 }
@@ -318,7 +376,7 @@ int place_container(const Options *o, PlacementPlan *ret, PlaceText *ret_text) {
         Place p = { .options = o, .plan = ret, .text = ret_text };
         int r;
 
-        ret_text->trouble[0] = ret_text->refusal[0] = 0;
+        *ret_text = (PlaceText){ 0 };
         r = gather(&p);
         if (r == 0)
                 r = decide_and_do(&p);

@@ -14,6 +14,8 @@ enum {
 typedef struct PlaceText {
         char trouble[256]; /* what could not be had on the way, or "" */
         char refusal[512];
+        char problem[320]; /* what is set up in a way that cannot work, or "" */
+        char remedy[320];  /* and what to do about it */
 } PlaceText;
 
 int place_container(const Options *o, PlacementPlan *ret, PlaceText *ret_text);

@@ -23,38 +23,21 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "core/announce.h"
-#include "core/worker-process.h"
-#include "core/worker.h"
-#include "io/logfile.h"
-#include "io/notify.h"
-#include "scopemon/protocol.h"
-#include "wire/notifymsg.h"
+#include "core/worker-process-internal.h"
 
 #define DEATHS_MAX 5
 #define DEATHS_USEC 10000000ULL
 #define PAUSE_USEC 1000000ULL
 
-struct WorkerProcess {
-        sd_event *event;
-        WorkerProcessSpec spec;
-        const WorkerProcessHandler *handler;
-        void *userdata;
-        int clients[ATTACH_SLOTS];
-        int channel;
-        sd_event_source *channel_source, *pause_source;
-        pid_t pid;
-        bool run, drain; /* what the next worker has to be told */
-        bool told;                  /* ... and this one has been, behind all clients */
-        bool untold[ATTACH_SLOTS];  /* clients it has not been told of yet */
-        bool terminal_told;
-        bool started, drained, done;
-        unsigned deaths;
-        uint64_t deaths_since;
-};
-
 static int wp_start_again(WorkerProcess *wp);
 
-static int wp_send(WorkerProcess *wp, ChannelType type, uint32_t number, const int *fds, size_t n_fds) {
+/**
+ * worker_process_send() - send a record to the worker, if there is one
+ * @fds: borrowed
+ *
+ * Return: 0 or a negative errno: -EAGAIN if it is too busy to take one.
+ */
+int worker_process_send(WorkerProcess *wp, ChannelType type, uint32_t number, const int *fds, size_t n_fds) {
         char data[64];
         ChannelRecord record = { .type = type, .number = number };
         ssize_t n;
@@ -67,154 +50,6 @@ static int wp_send(WorkerProcess *wp, ChannelType type, uint32_t number, const i
         return n < 0 ? relay((int)n) : 0;
 }
 
-/* ---- records from the worker -------------------------------------------------------------------------- */
-
-static int wp_on_client_new(WorkerProcess *wp, uint32_t slot, int *fd) {
-        if (slot >= ATTACH_SLOTS)
-                return fail(-EBADMSG);
-        fd_close_many(&wp->clients[slot], 1);
-        wp->clients[slot] = TAKE_FD(*fd);
-        wp->untold[slot] = false;
-        return 0;
-}
-
-static int wp_on_client_gone(WorkerProcess *wp, uint32_t slot) {
-        if (slot >= ATTACH_SLOTS)
-                return fail(-EBADMSG);
-        fd_close_many(&wp->clients[slot], 1);
-        wp->untold[slot] = false;
-        return 0;
-}
-
-/* A new log file in place of the old one. If it cannot be had the worker goes on with the old one. */
-static int wp_on_reopen(WorkerProcess *wp) {
-        const Options *o = wp->spec.options;
-        int *file = &wp->spec.fds[CHANNEL_FD_LOGFILE], fd = -1, r;
-
-        if (wp->spec.log_dir_fd < 0)
-                return fail(-EBADMSG);
-        if (o->log_rotate) {
-                r = logfile_rotate(wp->spec.log_dir_fd, wp->spec.log_name, *file, (unsigned)o->log_max_files,
-                                   &fd);
-                if (r > 0)
-                        log_warning("Log file is not rotated: %s", logfile_refusal(r));
-        } else
-                r = fd = logfile_replace(wp->spec.log_dir_fd, wp->spec.log_name);
-        if (r < 0)
-                (void)log_warning_errno(r, "Failed to make a new log file");
-        if (fd < 0)
-                return wp_send(wp, CHANNEL_LOGFILE, r < 0 ? (uint32_t)-r : EPERM, NULL, 0);
-
-        fd_close_many(file, 1);
-        *file = fd;
-        return wp_send(wp, CHANNEL_LOGFILE, 0, file, 1);
-}
-
-static int wp_on_notify(WorkerProcess *wp, const ChannelRecord *record) {
-        char text[CHANNEL_TEXT_MAX];
-        size_t n;
-
-        if (!wp->spec.options->sdnotify_socket)
-                return fail(-EBADMSG);
-        n = notifymsg_filter(record->text, record->n_text, text);
-        if (n > 0) {
-                int r = notify_send(wp->spec.options->sdnotify_socket, text, n);
-
-                if (r < 0)
-                        (void)log_warning_errno(r, "Failed to send a notification on");
-        }
-        return 0;
-}
-
-static int wp_on_trouble(WorkerProcess *wp, const ChannelRecord *record) {
-        int error = record->value > 0 && record->value < 4096 ? (int)record->value : 0;
-
-        switch ((ChannelTrouble)record->number) {
-        case CHANNEL_TROUBLE_FILE:
-        case CHANNEL_TROUBLE_JOURNAL: {
-                const char *sink = record->number == CHANNEL_TROUBLE_FILE ? "the log file" : "the journal";
-
-                log_warning("%s: %s, %llu bytes lost", sink, error ? strerror(error) : "writable again",
-                            (unsigned long long)record->count);
-                announce_loss(wp->spec.options, wp->spec.plan, sink, error, record->count);
-                return 0;
-        }
-        case CHANNEL_TROUBLE_CONTROL:
-                log_warning("Invalid control message: %.*s", (int)record->n_text, record->text);
-                return 0;
-        case CHANNEL_TROUBLE_SANDBOX:
-                log_error("The worker tried a forbidden system call: %.*s", (int)record->n_text, record->text);
-                return 0;
-        case _CHANNEL_TROUBLE_MAX:
-                break;
-        }
-        return fail(-EBADMSG);
-}
-
-static int wp_on_drained(WorkerProcess *wp) {
-        if (!wp->drain || wp->drained)
-                return 0;
-        wp->drained = true;
-        return wp->handler->on_drained(wp->userdata);
-}
-
-static int wp_dispatch(WorkerProcess *wp, const ChannelRecord *record, int *fds) {
-        switch (record->type) {
-        case CHANNEL_READY:
-                return 0;
-        case CHANNEL_CLIENT_NEW:
-                return wp_on_client_new(wp, record->number, fds);
-        case CHANNEL_CLIENT_GONE:
-                return wp_on_client_gone(wp, record->number);
-        case CHANNEL_REOPEN:
-                return wp_on_reopen(wp);
-        case CHANNEL_STDIN_CLOSED:
-                fd_close_many(&wp->spec.fds[CHANNEL_FD_STDIN], 1);
-                return 0;
-        case CHANNEL_NOTIFY:
-                return wp_on_notify(wp, record);
-        case CHANNEL_TROUBLE:
-                return wp_on_trouble(wp, record);
-        case CHANNEL_DRAINED:
-                return wp_on_drained(wp);
-        case CHANNEL_DONE:
-                wp->done = wp->drained;
-                return 0;
-        case CHANNEL_NONE:
-        case CHANNEL_SETUP:
-        case CHANNEL_CLIENT:
-        case CHANNEL_CONSOLE:
-        case CHANNEL_RUN:
-        case CHANNEL_LOGFILE:
-        case CHANNEL_DRAIN:
-        case _CHANNEL_MAX:
-                break;
-        }
-        return fail(-EBADMSG);
-}
-
-/* One record. Return: 1 if there was one, 0 if not, -EBADMSG for nonsense. */
-static int wp_receive(WorkerProcess *wp) {
-        char data[CHANNEL_RECORD_MAX];
-        int fds[1];
-        ChannelRecord record;
-        size_t n_fds = 0;
-        ssize_t n;
-        int r;
-
-        n = fd_receive(wp->channel, data, sizeof data, fds, ELEMENTS(fds), &n_fds);
-        if (n == -EAGAIN || n == 0 || n == -ECONNRESET)
-                return 0;
-        if (n < 0)
-                return relay((int)n);
-        r = channel_unpack(data, (size_t)n, &record);
-        if (r >= 0 && n_fds != channel_n_fds(&record))
-                r = -EBADMSG;
-        r = r < 0 ? fail(r) : wp_dispatch(wp, &record, fds);
-        fd_close_many(fds, n_fds);
-        return r < 0 ? relay(r) : 1;
-}
-
 /*
  * Whom the worker does not know yet, and then what it has to do. A thousand clients are more than the channel holds,
  * and nobody waits here: the rest goes when there is room.
@@ -225,7 +60,7 @@ static int wp_tell(WorkerProcess *wp) {
         for (uint32_t slot = 0; slot < ATTACH_SLOTS; slot++) {
                 if (!wp->untold[slot])
                         continue;
-                r = wp_send(wp, CHANNEL_CLIENT, slot, &wp->clients[slot], 1);
+                r = worker_process_send(wp, CHANNEL_CLIENT, slot, &wp->clients[slot], 1);
                 if (r == -EAGAIN || r == -ETOOMANYREFS)
                         return 0;
                 if (r < 0)
@@ -235,11 +70,11 @@ static int wp_tell(WorkerProcess *wp) {
         wp->told = true;
         (void)sd_event_source_set_io_events(wp->channel_source, EPOLLIN);
         if (wp->spec.fds[CHANNEL_FD_CONSOLE] >= 0 && !wp->terminal_told)
-                r = wp_send(wp, CHANNEL_CONSOLE, 0, &wp->spec.fds[CHANNEL_FD_CONSOLE], 1);
+                r = worker_process_send(wp, CHANNEL_CONSOLE, 0, &wp->spec.fds[CHANNEL_FD_CONSOLE], 1);
         if (r >= 0 && wp->run)
-                r = wp_send(wp, CHANNEL_RUN, 0, NULL, 0);
+                r = worker_process_send(wp, CHANNEL_RUN, 0, NULL, 0);
         if (r >= 0 && wp->drain)
-                r = wp_send(wp, CHANNEL_DRAIN, 0, NULL, 0);
+                r = worker_process_send(wp, CHANNEL_DRAIN, 0, NULL, 0);
         return r < 0 ? relay(r) : 0;
 }
 
@@ -251,7 +86,7 @@ static int wp_on_ready(sd_event_source *source, int fd, uint32_t revents, void *
                 worker_process_kill(wp);
         if (!(revents & (EPOLLIN | EPOLLHUP)))
                 return 0;
-        r = wp_receive(wp);
+        r = worker_process_receive(wp);
         if (r < 0) {
                 log_error("The worker sends nonsense, it is replaced");
                 worker_process_kill(wp);
@@ -277,7 +112,7 @@ static int wp_set_up(WorkerProcess *wp) {
                 wp->untold[slot] = wp->clients[slot] >= 0;
         wp->told = false;
         wp->terminal_told = wp->spec.fds[CHANNEL_FD_CONSOLE] >= 0;
-        r = wp_send(wp, CHANNEL_SETUP, set, fds, n);
+        r = worker_process_send(wp, CHANNEL_SETUP, set, fds, n);
         if (r >= 0)
                 r = wp_tell(wp);
         return r < 0 ? relay(r) : 0;
@@ -431,7 +266,7 @@ static void wp_recover(WorkerProcess *wp) {
  * Return: 0 or a negative errno.
  */
 int worker_process_on_exit(WorkerProcess *wp, const ProcessStatus *status) {
-        while (wp->channel >= 0 && wp_receive(wp) > 0)
+        while (wp->channel >= 0 && worker_process_receive(wp) > 0)
                 ; /* what it said before it died */
         wp_close_channel(wp);
         wp_recover(wp);
@@ -530,7 +365,7 @@ pid_t worker_process_pid(const WorkerProcess *wp) {
 int worker_process_set_terminal(WorkerProcess *wp, int master) {
         fd_close_many(&wp->spec.fds[CHANNEL_FD_CONSOLE], 1);
         wp->spec.fds[CHANNEL_FD_CONSOLE] = master;
-        return wp->told ? wp_send(wp, CHANNEL_CONSOLE, 0, &master, 1) : 0;
+        return wp->told ? worker_process_send(wp, CHANNEL_CONSOLE, 0, &master, 1) : 0;
 }
 
 /**
@@ -540,7 +375,7 @@ int worker_process_set_terminal(WorkerProcess *wp, int master) {
  */
 int worker_process_run(WorkerProcess *wp) {
         wp->run = true;
-        return wp->told ? wp_send(wp, CHANNEL_RUN, 0, NULL, 0) : 0;
+        return wp->told ? worker_process_send(wp, CHANNEL_RUN, 0, NULL, 0) : 0;
 }
 
 /**
@@ -550,7 +385,7 @@ int worker_process_run(WorkerProcess *wp) {
  */
 int worker_process_drain(WorkerProcess *wp) {
         wp->drain = true;
-        return wp->told ? wp_send(wp, CHANNEL_DRAIN, 0, NULL, 0) : 0;
+        return wp->told ? worker_process_send(wp, CHANNEL_DRAIN, 0, NULL, 0) : 0;
 }
 
 /**

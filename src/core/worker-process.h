@@ -17,6 +17,7 @@
 typedef struct WorkerProcess WorkerProcess;
 
 typedef struct WorkerProcessHandler {
+        int (*on_ready)(void *userdata);   /* the first worker serves clients and fifos now */
         int (*on_drained)(void *userdata); /* the sinks have all the target wrote */
         int (*on_done)(void *userdata);    /* the clients too, and the worker has left */
 } WorkerProcessHandler;

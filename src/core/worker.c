@@ -113,7 +113,6 @@ static int worker_set_up(Worker *w) {
         w->state->facts.title[WORKER_TITLE_MAX - 1] = 0;
         if (w->state->facts.title[0])
                 process_set_title(w->argv, w->state->facts.title);
-        process_trim();
         return worker_tell(w, CHANNEL_READY, 0);
 }
 
@@ -144,6 +143,7 @@ static int worker_dispatch(Worker *w, const ChannelRecord *record, int *fds) {
         case CHANNEL_CONSOLE:
                 return worker_open_terminal(w, TAKE_FD(fds[0]));
         case CHANNEL_RUN:
+                process_trim(); /* what comes now is the rest of our life */
                 return worker_output_run(w);
         case CHANNEL_LOGFILE:
                 return w->sinks ? sinks_set_file(w->sinks, record->number == 0 ? TAKE_FD(fds[0]) : -1) : 0;

@@ -31,7 +31,7 @@ struct FakeManager {
         sd_bus *bus; /* the thread's */
 };
 
-/* Asserts are for checks; this makes sure that the call is made with NDEBUG too. A client may have gone in between. */
+/* Made with NDEBUG too, unlike what stands in an assert(). A client may have gone in between. */
 #define must(call)                                                                                 \
         do {                                                                                       \
                 int _r = (call);                                                                   \

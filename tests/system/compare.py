@@ -267,12 +267,14 @@ class Side:
     def unit(self, name, text):
         """Have a unit NAME until the scenario ends."""
         path = f"{self.unit_folder}/{name}"
+        is_new = not os.path.exists(path)
         os.makedirs(self.unit_folder, exist_ok=True)
         with open(path, "w", encoding="utf-8") as f:
             f.write(text)
         note(f"# {path}\n{text}")
         self.systemctl("daemon-reload")
-        self.at_end(lambda: (self.systemctl("stop", name), self.systemctl("reset-failed", name), os.unlink(path)))
+        if is_new:
+            self.at_end(lambda: (self.systemctl("stop", name), self.systemctl("reset-failed", name), os.unlink(path)))
 
     def until_unit(self, name, *states, within=30):
         until(f"{name} to be {' or '.join(states)}",

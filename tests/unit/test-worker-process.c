@@ -117,6 +117,10 @@ static int on_buried(void *userdata) {
         return 0;
 }
 
+static int on_ready(void *userdata) {
+        return 0;
+}
+
 static int on_drained(void *userdata) {
         ((Bench *)userdata)->n_drained++;
         return 0;
@@ -144,7 +148,8 @@ static void bench_options(Bench *b) {
 }
 
 static void bench_worker(Bench *b) {
-        static const WorkerProcessHandler handler = { .on_drained = on_drained,
+        static const WorkerProcessHandler handler = { .on_ready = on_ready,
+                                                      .on_drained = on_drained,
                                                       .on_done = on_done };
         WorkerProcessSpec spec = { .options = &b->options,
                                    .argv = b->argv,

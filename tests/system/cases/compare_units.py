@@ -46,14 +46,17 @@ def stop_unit(side, what, unit="compare.service"):
 @compared(rootless=True)
 def notify_modes(side):
     """Readiness by the monitor and ignored; payloads that end by themselves, well and not."""
-    for mode in ("conmon", "ignore"):
-        notify_unit(side, mode, LOOP)
-        side.see(f"{mode}: start", side.systemctl("start", *(["--no-block"] if mode == "ignore" else []), "compare.service"))
-        side.until_ready()
-        see_unit(side, mode)
-        side.podman("exec", "baz", "sh", "-c", "echo $NOTIFY_SOCKET; ls /run/notify", what=f"{mode}: in the container")
-        stop_unit(side, mode)
-        side.systemctl("reset-failed", "compare.service")
+    notify_unit(side, "conmon", LOOP)
+    side.see("start", side.systemctl("start", "compare.service"))
+    side.until_ready()
+    see_unit(side, "conmon")
+    side.podman("exec", "baz", "sh", "-c", "echo $NOTIFY_SOCKET; ls /run/notify", what="in the container")
+    stop_unit(side, "conmon")
+    notify_unit(side, "ignore", LOOP)
+    side.see("ignore: start", side.systemctl("start", "compare.service"))
+    see_unit(side, "ignore")
+    side.until_state("gone")
+    side.systemctl("reset-failed", "compare.service")
     for status in (0, 3):
         notify_unit(side, "conmon", FOLLOWS + f"exit {status}")
         side.see("start", side.systemctl("start", "compare.service"))

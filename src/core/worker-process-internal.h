@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* What worker-process.c (start, end, replacement) and worker-records.c (what a worker says) share. */
+
+#include "core/worker-process.h"
+#include "core/worker.h"
+
+struct WorkerProcess {
+        sd_event *event;
+        WorkerProcessSpec spec;
+        const WorkerProcessHandler *handler;
+        void *userdata;
+        int clients[ATTACH_SLOTS];
+        int channel;
+        sd_event_source *channel_source, *pause_source;
+        pid_t pid;
+        bool run, drain; /* what the next worker has to be told */
+        bool told;                  /* ... and this one has been, behind all clients */
+        bool untold[ATTACH_SLOTS];  /* clients it has not been told of yet */
+        bool terminal_told;
+        bool started, ready, drained, done;
+        unsigned deaths;
+        uint64_t deaths_since;
+};
+
+/* worker-process.c */
+int worker_process_send(WorkerProcess *wp, ChannelType type, uint32_t number, const int *fds, size_t n_fds);
+
+/* worker-records.c */
+int worker_process_receive(WorkerProcess *wp);
