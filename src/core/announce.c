@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * Our own entries in the journal. Each has a MESSAGE_ID (protocol.h), with a text of its own in
- * units/scopemon.catalog, the container's name and ID, and the unit that it concerns but is not sent from, so that the journal of the caller's unit and that of the
- * container's scope both tell it.
+ * Our own entries in the journal. Each has a MESSAGE_ID (protocol.h), which units/scopemon.catalog explains, the
+ * container's name and ID, and the unit that it concerns but is not sent from, so that the journal of the caller's
+ * unit and that of the container's scope both tell it.
  *
  * Nothing is announced of an exec session: there may be a thousand in a minute, and whoever started one knows.
  */
@@ -168,21 +168,37 @@ void announce_worker_replaced(const Options *o, const PlacementPlan *plan, int s
 }
 
 /**
+ * announce_raw() - two workers have died of the same output
+ * @n: bytes that the next one does not parse
+ */
+void announce_raw(const Options *o, const PlacementPlan *plan, uint64_t n) {
+        Entry e;
+
+        entry_begin(&e, o, plan, SCOPEMON_MESSAGE_WORKER_REPLACED, 4);
+        entry_add(&e, "MESSAGE=Container %s: two workers died of the same output, %llu bytes of it are written raw",
+                  name_of(o), (unsigned long long)n);
+        entry_send(&e);
+}
+
+/**
  * announce_loss() - output was lost, or a sink has trouble that may lead there
  * @sink: its name
  * @error: errno, or 0 when the trouble is over
  * @lost: bytes given up in this incident
+ * @lines: lines that were in them
  */
-void announce_loss(const Options *o, const PlacementPlan *plan, const char *sink, int error, uint64_t lost) {
+void announce_loss(const Options *o, const PlacementPlan *plan, const char *sink, int error, uint64_t lost,
+                   uint64_t lines) {
         Entry e;
 
         entry_begin(&e, o, plan, SCOPEMON_MESSAGE_LOSS, lost > 0 ? 4 : 5);
         if (error != 0)
-                entry_add(&e, "MESSAGE=Container %s: %s takes no output: %s; %llu bytes lost", name_of(o),
-                          sink, strerror(error), (unsigned long long)lost);
+                entry_add(&e, "MESSAGE=Container %s: %s takes no output: %s; %llu bytes in %llu lines lost", name_of(o),
+                          sink, strerror(error), (unsigned long long)lost, (unsigned long long)lines);
         else
-                entry_add(&e, "MESSAGE=Container %s: %s takes output again; %llu bytes lost", name_of(o), sink,
-                          (unsigned long long)lost);
+                entry_add(&e, "MESSAGE=Container %s: %s takes output again; %llu bytes in %llu lines lost", name_of(o), sink,
+                          (unsigned long long)lost, (unsigned long long)lines);
         entry_add(&e, SCOPEMON_FIELD_BYTES_LOST "=%llu", (unsigned long long)lost);
+        entry_add(&e, SCOPEMON_FIELD_LINES_LOST "=%llu", (unsigned long long)lines);
         entry_send(&e);
 }

@@ -22,4 +22,6 @@ void announce_misconfigured(const Options *o, const PlacementPlan *plan, const c
 void announce_killed_by_timeout(const Options *o, const PlacementPlan *plan);
 void announce_ended(const Options *o, const PlacementPlan *plan, const AnnounceEnd *end);
 void announce_worker_replaced(const Options *o, const PlacementPlan *plan, int signal, int code);
-void announce_loss(const Options *o, const PlacementPlan *plan, const char *sink, int error, uint64_t lost);
+void announce_loss(const Options *o, const PlacementPlan *plan, const char *sink, int error, uint64_t lost,
+                   uint64_t lines);
+void announce_raw(const Options *o, const PlacementPlan *plan, uint64_t n);

@@ -55,8 +55,8 @@ static bool service_id(char **argv, char ret[EXPLAIN_NAME_SIZE]) {
         if (!argv[1] || strcmp(argv[1], "--service") != 0 || !options_peek(argv, "bundle", &bundle))
                 return false;
         n = options_peek(argv, "name", &name) ? strlen(name) : last_component(bundle, &name);
-        size = snprintf(ret, EXPLAIN_NAME_SIZE, SERVICE_ID "%.*s", (int)(n < SERVICE_NAME_MAX ? n : SERVICE_NAME_MAX),
-                        name);
+        size = snprintf(ret, EXPLAIN_NAME_SIZE, SERVICE_ID "%.*s",
+                        (int)(n < SERVICE_NAME_MAX ? n : SERVICE_NAME_MAX), name);
         return size > 0 && size < EXPLAIN_NAME_SIZE;
 }
 
@@ -302,7 +302,11 @@ static void find_init(const ExplainHost *h, Explained *e) {
                 const ExplainProcess *p = &h->processes[i];
                 bool child = e->keeper && p->stat.parent == e->keeper->pid;
                 bool inside = !p->argv && strcmp(p->id, e->id) == 0;
-                int rank = (child || inside) && p->pid == told ? 4 : child && inside ? 3 : inside ? 2 : child ? 1 : 0;
+                int rank = (child || inside) && p->pid == told ? 4
+                           : child && inside                   ? 3
+                           : inside                            ? 2
+                           : child                             ? 1
+                                                               : 0;
 
                 if (p->argv || rank <= best || (child && !inside && is_worker(p)))
                         continue;

@@ -21,7 +21,7 @@
 /* Go to the newest entry that has both, from somebody who is to be believed. @kind: NULL for any. */
 static bool find_entry(const ExplainHost *h, uid_t owner, const char *kind, const char *field, const char *value) {
         char match[MATCH_SIZE], owner_match[32], own_match[32];
-        const char *matches[] = { match, "_UID=0", owner_match, own_match, kind, NULL };
+        const char *matches[] = { match, own_match, owner_match, h->user ? kind : "_UID=0", h->user ? NULL : kind, NULL };
 
         if (!h->journal || !value[0])
                 return false;
@@ -39,13 +39,12 @@ static bool find_entry(const ExplainHost *h, uid_t owner, const char *kind, cons
  * Return: 0 or a negative errno.
  */
 int explain_journal_find(const ExplainHost *h, const char *word, bool is_unit, ExplainIds *ids) {
-        static const struct {
+        const struct {
                 const char *field, *id;
                 bool unit;
         } ways[] = {
                 { SCOPEMON_FIELD_CALLER_UNIT, SCOPEMON_FIELD_OWN_ID, true },
-                { SCOPEMON_FIELD_UNIT, SCOPEMON_FIELD_OWN_ID, true },
-                { SCOPEMON_FIELD_USER_UNIT, SCOPEMON_FIELD_OWN_ID, true },
+                { h->user ? SCOPEMON_FIELD_USER_UNIT : SCOPEMON_FIELD_UNIT, SCOPEMON_FIELD_OWN_ID, true },
                 { SCOPEMON_FIELD_OWN_NAME, SCOPEMON_FIELD_OWN_ID, false },
                 { SCOPEMON_FIELD_OWN_ID, SCOPEMON_FIELD_OWN_ID, false },
                 { SCOPEMON_FIELD_NAME, SCOPEMON_FIELD_ID_FULL, false },
@@ -55,16 +54,18 @@ int explain_journal_find(const ExplainHost *h, const char *word, bool is_unit, E
                 { "PODMAN_ID", "PODMAN_ID", false },
         };
 
-        for (size_t i = 0; i < ELEMENTS(ways); i++) {
-                char id[EXPLAIN_NAME_SIZE];
+        char id[EXPLAIN_NAME_SIZE], newest[EXPLAIN_NAME_SIZE] = "";
+        uint64_t usec = 0;
 
-                if ((ways[i].unit && !is_unit) || strlen(word) >= EXPLAIN_NAME_SIZE ||
-                    !find_entry(h, geteuid(), NULL, ways[i].field, word) ||
-                    journal_reader_get(h->journal, ways[i].id, id, sizeof id) != 0 || !id[0])
+        for (size_t i = 0; strlen(word) < EXPLAIN_NAME_SIZE && i < ELEMENTS(ways); i++) {
+                if ((ways[i].unit && !is_unit) || !find_entry(h, geteuid(), NULL, ways[i].field, word) ||
+                    journal_reader_usec(h->journal) <= usec ||
+                    journal_reader_get(h->journal, ways[i].id, id, sizeof id) != 0)
                         continue;
-                return explain_ids_add(ids, id);
+                usec = journal_reader_usec(h->journal);
+                (void)snprintf(newest, sizeof newest, "%s", id);
         }
-        return 0;
+        return newest[0] ? explain_ids_add(ids, newest) : 0;
 }
 
 static void get(const ExplainHost *h, const char *field, char *ret, size_t size) {

@@ -69,7 +69,7 @@ static const char *format_time(uint64_t usec, char *out, size_t size) {
         (void)clock_gettime(CLOCK_REALTIME, &now); /* is always there */
         if (localtime_r(&seconds, &tm))
                 (void)strftime(when, sizeof when, "%a %Y-%m-%d %H:%M:%S %Z", &tm);
-        if (now.tv_sec >= seconds)
+        if (now.tv_sec > seconds)
                 (void)snprintf(out, size, "%s; %s ago", when,
                                format_span((uint64_t)(now.tv_sec - seconds) * USEC_PER_SEC, span, sizeof span));
         else
@@ -139,9 +139,15 @@ static void format_kill(const UnitFacts *f, char *out, size_t size) {
         else if (strcmp(f->kill_mode, "mixed") == 0)
                 (void)snprintf(out, size, "%s to its main process%s, then SIGKILL to the rest", name, later);
         else if (strcmp(f->kill_mode, "process") == 0)
-                (void)snprintf(out, size, "%s to its main process%s, the rest is left (KillMode=process)", name, later);
+                (void)snprintf(out, size, "%s to its main process%s, the rest is left (KillMode=process)", name,
+                               later);
         else
                 (void)snprintf(out, size, "no signal (KillMode=%s)", f->kill_mode);
+}
+
+/* The name of a scope has 64 characters that were in a line above already. */
+static const char *short_name(const Explained *e, const char *unit) {
+        return strcmp(unit, e->container_unit.name) == 0 && strstr(unit, e->id) ? "the container's scope" : unit;
 }
 
 static void say_stop(const Explained *e) {
@@ -155,20 +161,21 @@ static void say_stop(const Explained *e) {
                                            i == 0       ? ""
                                            : i + 1 == n ? " or "
                                                         : ", ",
-                                           stoppers[i]);
+                                           short_name(e, stoppers[i]));
         if (n > 0)
                 say("Stopped", "with %s", line);
         n = explain_order(e, steps);
         for (size_t i = 0; i < n; i++) {
+                const char *label = i == 0 ? "Shutdown" : "";
                 const UnitFacts *f = &steps[i].unit->facts;
+                const char *name = short_name(e, steps[i].unit->name);
 
                 format_kill(f, kill, sizeof kill);
                 if (steps[i].stopped)
-                        say(i == 0 ? "Shutdown" : "", "%s%s: %s%s", steps[i].at_once ? "at once " : i > 0 ? "then " : "",
-                            steps[i].unit->name, f->exec_stop ? "ExecStop=, then " : "", kill);
+                        say(label, "%s%s: %s%s", steps[i].at_once ? "meanwhile " : i > 0 ? "then " : "", name,
+                            f->exec_stop ? "ExecStop=, then " : "", kill);
                 else
-                        say(i == 0 ? "Shutdown" : "", "%s is not stopped: the last SIGTERM, to all processes, ends it",
-                            steps[i].unit->name);
+                        say(label, "%s is not stopped: the last SIGTERM, to all processes, ends it", name);
         }
 }
 
@@ -197,8 +204,8 @@ static void say_end(const Explained *e) {
         if (end->by_podman)
                 say("Last run", "%s%s, %s", end->other ? "(another ID) " : "", how, when);
         else
-                say("Last run", "%s%s after %s, %s; %llu bytes of output, %llu lost", end->other ? "(another ID) " : "",
-                    how, format_span(end->duration, span, sizeof span), when, (unsigned long long)end->bytes,
+                say("Last run", "%s%s after %s, %s; %llu bytes of output, %llu lost",
+                    end->other ? "(another ID) " : "", how, format_span(end->duration, span, sizeof span), when, (unsigned long long)end->bytes,
                     (unsigned long long)end->lost);
 }
 
@@ -220,7 +227,8 @@ void explain_print(const Explained *e) {
         if (e->monitor_unit.name[0] && !same)
                 say_unit(e->keeper ? "Its unit" : "Caller", &e->monitor_unit);
         say_placement(e);
-        say_stop(e);
+        if (e->init || e->keeper)
+                say_stop(e);
         say_end(e);
 }
 
@@ -381,8 +389,13 @@ int explain_json(const Explained *e, Json **ret) {
         put(&o, "placement.row", e->placement.row);
         put(&o, "placement.reason", e->placement.reason);
         put(&o, "placement.caller_unit", e->placement.caller_unit);
-        put(&o, "placement.source", e->placement.told ? "journal" : e->stock ? "supposed" : e->keeper ? "deduced" : "");
-        put_stop(&o, e);
+        put(&o, "placement.source",
+            e->placement.told ? "journal"
+            : e->stock        ? "supposed"
+            : e->keeper       ? "deduced"
+                              : "");
+        if (e->init || e->keeper)
+                put_stop(&o, e);
         put_end(&o, &e->end);
         if (o.r < 0)
                 return relay(o.r);

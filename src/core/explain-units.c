@@ -206,7 +206,7 @@ size_t explain_stoppers(const Explained *e, const char *ret[4]) {
                 ret[n++] = c->name;
         if (m->name[0] && !explain_same_unit(c, m) && follows(c, m))
                 ret[n++] = m->name;
-        if (e->slice.name[0] && follows(c, &e->slice))
+        if (e->slice.known && e->slice.facts.stops_at_shutdown && follows(c, &e->slice))
                 ret[n++] = e->slice.name;
         return n;
 }

@@ -387,6 +387,8 @@ static void tell_end(Keeper *k) {
                 end.bytes += state->sinks[i].bytes;
                 end.lost += state->sinks[i].lost_bytes;
         }
+        for (StreamId id = 0; state && id < _STREAM_MAX; id++)
+                end.lost += state->dropped[id];
         announce_ended(o, &k->plan, &end);
 }
 

@@ -157,6 +157,8 @@ static int open_bus(Place *p) {
         if (r >= 0)
                 return 0;
         bus_explain(r, p->plan->user, p->plan->uid, p->text->trouble, sizeof p->text->trouble);
+        if (r != -ENOENT && r != -ECONNREFUSED)
+                return r;
         (void)snprintf(p->text->problem, sizeof p->text->problem, "%s", p->text->trouble);
         if (p->plan->user)
                 (void)snprintf(p->text->remedy, sizeof p->text->remedy, "loginctl enable-linger %u", p->plan->uid);
@@ -319,6 +321,7 @@ static void look_at_limits(Place *p) {
                        { "MemoryHigh=", is_limit(u->memory_high) },
                        { "CPUQuota=", is_limit(u->cpu_quota_usec) },
                        { "TasksMax=", is_limit(u->tasks_max) && !is_default_tasks_max(u->tasks_max) } };
+        bool bound = p->plan->row == PLACEMENT_ROW_BIND || p->plan->row == PLACEMENT_ROW_BIND_LOOSE;
         char words[64] = "";
         size_t n = 0;
 
@@ -332,8 +335,8 @@ static void look_at_limits(Place *p) {
         (void)snprintf(p->text->problem, sizeof p->text->problem, "%s of %.200s does not bind the container", words,
                        p->plan->unit);
         (void)snprintf(p->text->remedy, sizeof p->text->remedy, "%s",
-                       u->delegate ? "limit the container itself, with options of podman run"
-                                   : "Delegate=yes in the unit");
+                       bound && !u->delegate ? "Delegate=yes in the unit"
+                                             : "limit the container itself, with options of podman run");
 }
 
 static int decide_and_do(Place *p) {

@@ -204,7 +204,7 @@ static int send_record(int *fd, const char *key, int64_t value, const char *text
                         return 0;
                 if (now_ms() >= deadline)
                         break;
-                if (n == 0)
+                if (n == 0 && *fd >= 0)
                         wait_for_room(*fd, deadline);
         }
         if (*fd < 0)

@@ -51,6 +51,9 @@ typedef struct Worker {
 int worker_send(Worker *w, const ChannelRecord *record, int fd);
 int worker_tell(Worker *w, ChannelType type, uint32_t number);
 
+/* worker-raw.c */
+void worker_raw(Worker *w);
+
 /* worker-output.c */
 int worker_output_open(Worker *w);
 void worker_output_close(Worker *w);

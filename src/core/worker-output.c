@@ -258,6 +258,8 @@ static int drain(Worker *w) {
         }
         if (waiting && !w->sinks)
                 return tell_drained(w); /* for clients alone the exit is not held back */
+        if (waiting && w->attach && !w->options->exec)
+                attach_hurry(w->attach); /* the log must be complete before the exit is told */
         if (waiting || w->drained)
                 return 0;
         if (w->running && w->sinks && sinks_flush(w->sinks) == SINKS_NOT_YET)

@@ -3,6 +3,7 @@
 
 /* What worker-process.c (start, end, replacement) and worker-records.c (what a worker says) share. */
 
+#include "core/worker-incident.h"
 #include "core/worker-process.h"
 #include "core/worker.h"
 
@@ -22,6 +23,7 @@ struct WorkerProcess {
         bool started, ready, drained, done;
         unsigned deaths;
         uint64_t deaths_since;
+        Incidents incidents;
 };
 
 /* worker-process.c */

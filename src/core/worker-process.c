@@ -22,7 +22,6 @@
 
 #include "base/error.h"
 #include "base/fd.h"
-#include "core/announce.h"
 #include "core/worker-process-internal.h"
 
 #define DEATHS_MAX 5
@@ -119,6 +118,8 @@ static int wp_set_up(WorkerProcess *wp) {
 }
 
 static int wp_fork(WorkerProcess *wp, int theirs) {
+        const Options *options;
+        char *const *argv;
         int r;
 
         r = process_fork(&wp->pid);
@@ -126,7 +127,12 @@ static int wp_fork(WorkerProcess *wp, int theirs) {
                 return relay(r);
         if (r > 0)
                 return 0;
-        r = worker_run(theirs, wp->spec.options, wp->spec.argv);
+        options = wp->spec.options;
+        argv = wp->spec.argv;
+        if (wp->handler->on_fork)
+                wp->handler->on_fork(wp->userdata);
+        free(wp);
+        r = worker_run(theirs, options, argv);
         process_exit(r < 0 ? 1 : 0);
 }
 
@@ -230,36 +236,6 @@ static bool wp_dies_too_often(WorkerProcess *wp) {
         return ++wp->deaths > DEATHS_MAX;
 }
 
-/* What its last write has passed to the target. Without a number that can be true, it is written once more. */
-static void wp_recover_input(RingInput *input, uint64_t n_written) {
-        uint32_t from = input->written_from, to = input->to;
-        uint64_t before = input->written;
-
-        if (input->writing == 1 && to <= RING_INPUT_SIZE && from <= to && n_written >= before &&
-            n_written - before <= to - from)
-                input->from = from + (uint32_t)(n_written - before);
-        input->writing = 0;
-}
-
-/* The bytes that its last read brought and it did not live to note. */
-static void wp_recover(WorkerProcess *wp) {
-        _cleanup_free_ char *text = NULL;
-        char path[64];
-        const char *p;
-        int r;
-
-        (void)snprintf(path, sizeof path, "/proc/%d/io", wp->pid);
-        r = fd_read_file(AT_FDCWD, path, 4096, &text, NULL);
-        p = r < 0 ? NULL : strstr(text, RING_WRITTEN);
-        if (p)
-                wp_recover_input(ring_input(wp->spec.ring), strtoull(p + strlen(RING_WRITTEN), NULL, 10));
-        p = r < 0 ? NULL : strstr(text, RING_READ);
-        if (p)
-                r = ring_recover(wp->spec.ring, strtoull(p + strlen(RING_READ), NULL, 10));
-        if (r < 0)
-                (void)log_warning_errno(r, "What the worker had read last is lost");
-}
-
 /**
  * worker_process_on_exit() - the worker has ended and is a zombie still
  *
@@ -269,13 +245,12 @@ int worker_process_on_exit(WorkerProcess *wp, const ProcessStatus *status) {
         while (wp->channel >= 0 && worker_process_receive(wp) > 0)
                 ; /* what it said before it died */
         wp_close_channel(wp);
-        wp_recover(wp);
+        incident_recover(&wp->incidents, wp->pid);
         wp->pid = 0;
 
         if (wp->done && status->code == 0)
                 return wp->handler->on_done(wp->userdata);
-        log_warning("The worker has ended with status %d, another one goes on", status->code);
-        announce_worker_replaced(wp->spec.options, wp->spec.plan, status->signal, status->code);
+        incident_death(&wp->incidents, status);
         return wp_dies_too_often(wp) ? wp_pause(wp) : wp_start_again(wp);
 }
 
@@ -302,6 +277,7 @@ int worker_process_new(WorkerProcess **ret, sd_event *event, const WorkerProcess
         }
         wp->event = sd_event_ref(event);
         wp->spec = *spec;
+        wp->incidents = (Incidents){ .options = spec->options, .plan = spec->plan, .ring = spec->ring };
         wp->handler = handler;
         wp->userdata = userdata;
         wp->channel = -1;

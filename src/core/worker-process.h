@@ -20,6 +20,7 @@ typedef struct WorkerProcessHandler {
         int (*on_ready)(void *userdata);   /* the first worker serves clients and fifos now */
         int (*on_drained)(void *userdata); /* the sinks have all the target wrote */
         int (*on_done)(void *userdata);    /* the clients too, and the worker has left */
+        void (*on_fork)(void *userdata);   /* in the first worker: give back memory it will never need; may be NULL */
 } WorkerProcessHandler;
 
 typedef struct WorkerProcessSpec {

@@ -15,7 +15,6 @@
 
 #include "base/error.h"
 #include "base/fd.h"
-#include "core/announce.h"
 #include "core/worker-process-internal.h"
 #include "io/logfile.h"
 #include "io/notify.h"
@@ -83,14 +82,10 @@ static int wp_on_trouble(WorkerProcess *wp, const ChannelRecord *record) {
 
         switch ((ChannelTrouble)record->number) {
         case CHANNEL_TROUBLE_FILE:
-        case CHANNEL_TROUBLE_JOURNAL: {
-                const char *sink = record->number == CHANNEL_TROUBLE_FILE ? "the log file" : "the journal";
-
-                log_warning("%s: %s, %llu bytes lost", sink, error ? strerror(error) : "writable again",
-                            (unsigned long long)record->count);
-                announce_loss(wp->spec.options, wp->spec.plan, sink, error, record->count);
+        case CHANNEL_TROUBLE_JOURNAL:
+                incident_sink(&wp->incidents, record->number == CHANNEL_TROUBLE_FILE ? SINK_FILE : SINK_JOURNAL,
+                              error, record->count);
                 return 0;
-        }
         case CHANNEL_TROUBLE_CONTROL:
                 log_warning("Invalid control message: %.*s", (int)record->n_text, record->text);
                 return 0;

@@ -91,6 +91,7 @@ static int worker_set_up(Worker *w) {
         w->io_fd = open("/proc/self/io", O_RDONLY | O_CLOEXEC); /* without it a packet may reach stdin twice */
         tzset(); /* reads a file, so before anything is counted or forbidden */
 
+        worker_raw(w);
         r = worker_output_open(w);
         if (r < 0)
                 return relay(r);
@@ -275,6 +276,7 @@ int worker_run(int channel_fd, const Options *options, char *const *argv) {
         r = sd_event_add_io(w.event, &w.channel_source, channel_fd, EPOLLIN, worker_on_record, &w);
         if (r >= 0)
                 r = sd_event_source_set_priority(w.channel_source, CHANNEL_PRIORITY);
+        process_trim(); /* once more when the container runs, but here the stack is shallow */
         if (r >= 0)
                 r = sd_event_loop(w.event);
         worker_done(&w);

@@ -32,6 +32,7 @@ typedef struct WorkerState {
         uint8_t stdin_closed;
         uint8_t resize_wanted; /* before the terminal was there */
         uint16_t rows, columns;
+        uint64_t raw_to[_STREAM_MAX];  /* what is below has killed two workers; 0: nothing */
         uint64_t pushed[_STREAM_MAX];  /* what clients have been shown */
         uint64_t dropped[_STREAM_MAX]; /* output of a runtime that printed more than the ring holds */
         CtlBuffer ctl[2];

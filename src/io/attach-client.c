@@ -149,9 +149,10 @@ int attach_client_watch(AttachClient *c) {
 /* Starts or ends the time after which the client is dropped. */
 static int client_judge(AttachClient *c) {
         Attach *a = c->attach;
+        bool kept = a->spec.keep_slow || (c->slot->flags & ATTACH_STARTER);
         uint64_t now;
 
-        if (a->spec.keep_slow || (c->slot->flags & ATTACH_STARTER) || !client_holds_back(c)) {
+        if ((kept && !a->hurry) || !client_holds_back(c)) {
                 c->stalling = false;
                 return 0;
         }
@@ -163,6 +164,17 @@ static int client_judge(AttachClient *c) {
         c->deadline = now + a->spec.stall_usec;
         (void)ioctl(c->fd, SIOCOUTQ, &c->unread); /* works on any connected socket */
         return attach_arm_timer(a, c->deadline, now);
+}
+
+/**
+ * attach_hurry() - from now on the exit waits: whoever holds a stream back is dropped in time, without exception
+ */
+void attach_hurry(Attach *a) {
+        if (a->hurry)
+                return;
+        a->hurry = true;
+        for (AttachClient *c = a->clients; c; c = c->next)
+                (void)client_judge(c); /* fails only if the timer cannot be set */
 }
 
 /**

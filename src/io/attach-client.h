@@ -41,6 +41,7 @@ struct Attach {
         unsigned n_gone;            /* how often a client has left the list */
         bool want_input;
         bool finishing;
+        bool hurry; /* nobody is waited for longer than spec.stall_usec */
         bool busy;   /* going round the clients */
         bool behind; /* and once more, since there is something new */
 };

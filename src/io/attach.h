@@ -86,6 +86,7 @@ int attach_push(Attach *a, StreamId id, const Window *w);
 uint64_t attach_position(const Attach *a, StreamId id);
 void attach_want_input(Attach *a, bool on);
 int attach_input_done(Attach *a, uint32_t slot, size_t n);
+void attach_hurry(Attach *a);
 void attach_unwithhold(Attach *a, StreamId id);
 int attach_finish(Attach *a);
 bool attach_is_done(const Attach *a);

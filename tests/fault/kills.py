@@ -80,7 +80,7 @@ def killed_with_terminal(c: Case):
 def killed_with_journal(c: Case):
     """The journal and a file: a batch may come twice in the journal, at kills only."""
     journal = Journal()
-    word, slow = load(c, 3, 1000000)
+    word, slow = load(c, 3, 300000)
     wanted = expected(word)
     m = c.monitor(f"{word} exit=5", log=[f"k8s-file:{c.area.path('ctr.log')}", "journald"]).start()
     killer = Killer(c, m, c.kills, slow=slow)

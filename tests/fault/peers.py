@@ -5,8 +5,7 @@ import os
 import signal
 import time
 
-from tools import (Case, Failed, check, check_log, children, equal, expected, finish, harness, is_alive, poll_until, read_text,
-                   scenario, wait_path)
+from tools import Case, check, check_log, children, equal, expected, finish, harness, is_alive, poll_until, scenario, wait_path
 
 
 @scenario()

@@ -7,14 +7,7 @@ import threading
 import time
 
 from tools import (Case, Failed, Journal, Skip, check, equal, expected, finish, harness, is_scopemon, kill_worker, logged, mount,
-                   own_mounts, poll_until, read_text, records, same, scenario, worker_of)
-
-SECOND = 1000000
-
-
-def lost_bytes(journal, word=b"lost"):
-    """What the monitor's own entries count: one number per incident told as over or lasting, the last of each."""
-    return [int(e[b"SCOPEMON_BYTES_LOST"]) for e in journal.announced(word) if b"SCOPEMON_BYTES_LOST" in e]
+                   own_mounts, poll_until, same, scenario, worker_of)
 
 
 def told_at_end(journal):
@@ -76,9 +69,39 @@ def journal_stuck_for_good(c: Case):
     found = journal.lines()
     missing = sum(whole_lines(b"".join(t + b"\n" for t, _ in found[s]), wanted[s], s) for s in wanted)
     check(missing > 0, "nothing was lost: the stand-in was not stuck")
+    return {"lost": missing, "seconds": round(took, 1)}
+
+
+@scenario()
+def journal_stuck_too_long(c: Case):
+    """Longer than the bound, then it goes on: the loss is told once, with its size, and again at the end."""
+    journal = Journal()
+    word = c.numbered(200000, 100)
+    wanted = expected(word)
+    m = c.monitor(f"wait-file={c.area.path('gate')} {word} wait-file={c.area.path('gate2')} stdout=last\\n exit=1",
+                  log=["journald"])
+    m.fifo("gate"), m.fifo("gate2")
+    m.start()
+    m.target()
+    journal.stick()
+    m.release("gate")
+    time.sleep(13)
+    journal.settle()
+    m.release("gate2")
+    finish(m, 1, 60)
+    wanted["stdout"] += b"last\n"
+    journal.settle()
+    found = journal.lines()
+    missing = lines = 0
+    for stream in wanted:
+        lines += wanted[stream].count(b"\n") - len(found[stream])
+        missing += whole_lines(b"".join(t + b"\n" for t, _ in found[stream]), wanted[stream], stream)
+    check(missing > 0, "nothing was lost: the stand-in was not stuck")
     if is_scopemon():
-        equal(told_at_end(journal), missing, "bytes lost, as counted")
-    return {"lost counted": missing, "seconds": round(took, 1)}
+        equal(told_at_end(journal), missing, "bytes lost, as counted at the end")
+        told = [(int(e[b"SCOPEMON_BYTES_LOST"]), int(e[b"SCOPEMON_LINES_LOST"])) for e in journal.announced(b"takes output again")]
+        equal(told, [(missing, lines)], "bytes and lines lost, as told in the incident's entry")
+    return {"lost counted": missing, "lines": lines}
 
 
 def same_file(m, wanted):

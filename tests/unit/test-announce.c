@@ -39,9 +39,10 @@ static void announce_all(const Options *o, const PlacementPlan *plan, const char
         announce_worker_replaced(o, plan, SIGSEGV, 0);
         announce_worker_replaced(o, plan, 64, 0);
         announce_worker_replaced(o, plan, 0, 127);
-        announce_loss(o, plan, text, ENOSPC, 12);
-        announce_loss(o, plan, text, 0, UINT64_MAX);
-        announce_loss(o, plan, text, 4095, 0);
+        announce_loss(o, plan, text, ENOSPC, 12, 1);
+        announce_loss(o, plan, text, 0, UINT64_MAX, UINT64_MAX);
+        announce_loss(o, plan, text, 4095, 0, 0);
+        announce_raw(o, plan, UINT64_MAX);
 }
 
 CleanTest(announce, nobody_waits_for_a_journal_that_may_not_be_there) {

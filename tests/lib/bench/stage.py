@@ -123,7 +123,7 @@ class Stage:
 
     def next_id(self):
         self.count += 1
-        return f"bench{self.count:06d}"
+        return f"bench{self.count:011d}"
 
     def argv(self, monitor, cid, bundle, log=None, runtime=None, args=()):
         """The command line that Podman would use."""

@@ -157,9 +157,11 @@ def exec_create(service, script, **more):
 
 
 def see_exec(service, name, session):
-    """Record the end of SESSION."""
+    """Record the end of SESSION. Podman 4.3 forgets a detached one at once."""
     def ended():
-        seen = json.loads(service.call("GET", f"/libpod/exec/{session}/json")[1])
-        return not seen["Running"] and seen
-    seen = until(f"the end of exec {name}", ended)
-    service.side.see(f"{name}: inspect", {k: seen[k] for k in ("Running", "ExitCode", "CanRemove", "OpenStdin")})
+        status, text = service.call("GET", f"/libpod/exec/{session}/json")
+        if status != 200:
+            return {"gone": True}
+        seen = json.loads(text)
+        return not seen["Running"] and {k: seen[k] for k in ("ExitCode", "CanRemove", "OpenStdin")}
+    service.side.see(f"{name}: inspect", until(f"the end of exec {name}", ended))

@@ -5,6 +5,7 @@ import select
 import signal
 import subprocess
 
+from cases.compare_exec import size
 from compare import IMAGE, RUN, compared
 from harness import until
 
@@ -21,8 +22,9 @@ def attach_terminal(side):
     side.see("state", side.state())
     for turn in range(2):
         talk = side.terminal("attach", "baz", rows=20 + turn, columns=70)
-        talk.say(b"echo turn-$((40+%d)); stty size\n" % turn)
-        side.see(f"turn {turn}", talk.expect(rb"turn-(4\d)\r\n(\d+ \d+)\r\n").groups())
+        until("the new size", lambda t=turn: size(talk) == b"%d 70" % (20 + t))
+        talk.say(b"echo turn-$((40+%d)); pwd\n" % turn)
+        side.see(f"turn {turn}", talk.expect(rb"turn-(4\d)\r\n([^\r]*)\r\n").groups())
         if turn == 0:
             talk.keys(b"\x10\x11")
             side.see("detached from attach", talk.end())

@@ -64,7 +64,7 @@ def exec_given_up(side):
     """The client goes: by SIGTERM, SIGKILL and SIGINT; the container goes while a session lasts."""
     side.start_waiting()
     for signal in ("TERM", "KILL", "INT"):
-        outcome = side.raw("timeout", "-s", signal, "2", "podman", "exec", "baz", "sleep", "1000")
+        outcome = side.raw("timeout", "-s", signal, "0.8", "podman", "exec", "baz", "sleep", "1000")
         side.see(f"timeout -s {signal} podman exec", outcome)
     side.podman("exec", "baz", "true", what="exec after them")
     with subprocess.Popen(side.argv("podman", "exec", "baz", "sh", "-c", "echo begun; exec sleep 1000"),

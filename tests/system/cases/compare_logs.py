@@ -21,7 +21,7 @@ sleep 0.1; printf half; sleep 0.2; echo ' and half'
 printf '\304\226\342\202\254 utf-8\n'
 echo; echo last
 """
-BYTES = r"printf 'nul\0nul\n\377\376 no utf-8\n\303('; echo; printf 'after\n'"
+BYTES = r"printf 'nul\0nul\n\377\376 no utf-8\n\303(\nafter\n'"
 PARTIAL = "echo first; sleep 0.1; printf 'no end'"
 
 
@@ -37,8 +37,7 @@ def logs_content(side):
         for terminal in ([], ["-t"]):
             finished(side, driver, HARD, *terminal)
             name = f"{driver}{' -t' if terminal else ''}"
-            see_logs(side, driver, name, [], ["--tail=3"], ["--tail=1"], ["--tail=0"], ["-n"], ["-t", "--tail=2"],
-                     ["--since=10m"], ["--until=10m"])
+            see_logs(side, driver, name, [], ["--tail=3"], ["--tail=0"], ["-n", "-t", "--tail=2"])
             look_behind(side, driver, name)
             side.need("rm", "baz")
 
@@ -104,13 +103,11 @@ def see_logs(side, driver, name, *all_options):
 def logs_bytes(side):
     """Bytes that are no text, and a last line without its end."""
     for driver in DRIVERS:
-        for script in (BYTES, PARTIAL):
-            for terminal in ([], ["-t"]):
-                finished(side, driver, script, *terminal)
-                name = f"{driver} {'bytes' if script == BYTES else 'partial'}{' -t' if terminal else ''}"
-                see_logs(side, driver, name, [], ["--tail=1"], ["--tail=2"], ["-f"])
-                look_behind(side, driver, name)
-                side.need("rm", "baz")
+        for name, script, options in (("bytes", BYTES, []), ("bytes -t", BYTES, ["-t"]), ("partial", PARTIAL, [])):
+            finished(side, driver, script, *options)
+            see_logs(side, driver, f"{driver} {name}", [], ["--tail=1"], ["-f"])
+            look_behind(side, driver, f"{driver} {name}")
+            side.need("rm", "baz")
 
 
 @compared(rootless=True)
@@ -197,5 +194,7 @@ def logs_drivers(side):
         side.see("own path", joined(f.read()))
     side.see("access", oct(os.stat(path).st_mode))
     os.unlink(path)
-    side.podman("run", "--rm", "--network=none", "--log-driver=k8s-file", "--log-opt=path=/no/such/dir/x", IMAGE, "true",
-                what="path that cannot be")
+    status, out, err = side.raw("podman", "run", "--rm", "--network=none", "--log-driver=k8s-file",
+                                "--log-opt=path=/no/such/dir/x", IMAGE, "true")
+    # Podman's own line depends on when the monitor gives up.
+    side.see("path that cannot be", (status, out, err.splitlines()[0]))

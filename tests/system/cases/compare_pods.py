@@ -18,10 +18,10 @@ spec:
   containers:
   - name: one
     image: {IMAGE}:latest
-    command: {json.dumps(WAITS)}
+    command: {json.dumps(["/bin/sh", *WAITS[1:]])}
   - name: two
     image: {IMAGE}:latest
-    command: ["sh", "-c", "echo two says; echo and errs >&2; exit 3"]
+    command: ["/bin/sh", "-c", "echo two says; echo and errs >&2; exit 3"]
 """
 
 
@@ -69,7 +69,7 @@ def kube(side):
         if policy == "Never":
             side.until_state("exited", name="kubepod-two")
             see_pod(side, "playing")
-        side.podman("exec", "kubepod-one", "echo", "inside", what=f"{policy}: exec")
+        side.podman("exec", "kubepod-one", "/bin/echo", "inside", what=f"{policy}: exec")
         until("what two says", lambda: "two says" in side.raw("podman", "logs", "kubepod-two")[1])
         if policy == "Never":
             side.podman("logs", "kubepod-two")

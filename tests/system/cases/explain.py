@@ -1,0 +1,238 @@
+# SPDX-License-Identifier: Apache-2.0
+"""scopemon explain and list tell what is true, and journalctl -x what our messages mean."""
+
+import json
+import os
+import pwd
+import shutil
+import time
+
+import compare
+from harness import (MONITOR, OBEYS, Skip, case, cgroup_of, check, check_equal, command, exe_of, expect_nothing_left,
+                     inspect, journal, podman, quietly, run, scope_of, service, session, until, variants, wait_running,
+                     worker_of)
+
+CATALOG = "/opt/scopemon-units/scopemon.catalog"
+PLACED, ENDED, TIMED_OUT, MISCONFIGURED = (
+    "b5c36f7a6d2a4e329b40dfe192459d67", "ae7f4f850114466f8c4d890f6616381e", "3daa99969dc146e295a5bd6e7d99b172",
+    "d4778fe9538641568ca7c9e539e1fdfe")
+
+
+def scopemon(*words, prefix=()):
+    if MONITOR == compare.STOCK:
+        raise Skip("the stock monitor answers no questions")
+    return command(*prefix, MONITOR, *words)
+
+
+def explain(word, status=0, prefix=(), more=()):
+    """What is told of the one container that WORD means."""
+    seen, out, err = scopemon("explain", "--json=short", *more, word, prefix=prefix)
+    check_equal(seen, status, f"status of explain {word} ({err.strip()})")
+    found = json.loads(out)
+    check_equal(len(found), 1, f"containers that {word} means")
+    return found[0]
+
+
+def settled(word):
+    """explain(), once the journal has what the monitor said."""
+    return until("the monitor's entry", lambda: (lambda e: e["placement"]["source"] == "journal" and e)(explain(word)))
+
+
+@variants("explain_running", delegate={"delegate": True}, nodelegate={"delegate": False})
+def explain_running(delegate):
+    unit = service(OBEYS, delegate=delegate)
+    unit.start()
+    container = wait_running()
+    seen = settled("baz")
+    monitor, pid = int(inspect("baz", "State.ConmonPid")), int(inspect("baz", "State.Pid"))
+
+    check_equal((seen["id"], seen["name"], seen["running"], seen["owner"]), (container, "baz", True, 0), "who")
+    check_equal((seen["monitor"]["pid"], seen["worker"]["pid"]), (monitor, worker_of(monitor)), "monitor and worker")
+    check(seen["monitor"]["scopemon"], "our own monitor is not known as such")
+    check_equal(seen["monitor"]["cgroup"], cgroup_of(monitor), "cgroup of the monitor")
+    check_equal(seen["container"]["pid"], pid, "first process")
+    check(cgroup_of(pid).startswith(seen["container"]["cgroup"]), f"cgroup of the container: {cgroup_of(pid)}")
+    check(seen["container"]["processes"] >= 2, "sh and sleep")
+    check_equal(seen["placement"]["row"], "2" if delegate else "3", "row of the table")
+    check_equal(seen["placement"]["caller_unit"], "baz.service", "unit of the caller")
+    check_equal(seen["unit"]["name"], "baz.service" if delegate else scope_of(container), "unit of the container")
+    check_equal(seen["unit"]["delegate"], True, "Delegate")
+    check("baz.service" in seen["stop"]["with"], f"what stops it: {seen['stop']}")
+    expected = ["baz.service"] if delegate else ["baz.service", scope_of(container)]
+    check_equal(seen["stop"]["shutdown"], expected, "what shutdown stops, in this order")
+
+    words = [container, container[:12], str(pid), str(monitor), str(worker_of(monitor)), "baz.service"]
+    for word in words + ([] if delegate else [scope_of(container)]):
+        check_equal(explain(word)["id"], container, f"container that {word} means")
+    status, out, _ = scopemon("explain", "baz")
+    check_equal(status, 0, "status of explain")
+    check(len(out.splitlines()) <= 13, "more than a dozen lines")
+    for text in (container, str(monitor), f"row {'2' if delegate else '3'}: baz.service", "Shutdown: baz.service"):
+        check(text in out, f"explain does not say {text!r}")
+    row = next(line.split() for line in scopemon("list")[1].splitlines() if line.startswith("baz "))
+    check_equal(row[:5], ["baz", container[:12], str(monitor), str(pid), "2" if delegate else "3"], "row of list")
+    unit.stop()
+
+
+@variants("explain_order_is_what_happens", delegate={"delegate": True}, nodelegate={"delegate": False})
+def explain_order_is_what_happens(delegate):
+    """What is said to be stopped with the unit is gone with it."""
+    unit = service(OBEYS, delegate=delegate)
+    unit.start()
+    wait_running()
+    seen = settled("baz")
+    check("baz.service" in seen["stop"]["with"], "the unit's stop is not said to stop the container")
+    unit.stop()
+    expect_nothing_left()
+    check_equal(explain("baz", status=3)["running"], False, "running")
+
+
+@case
+def explain_ended():
+    unit = service("echo line; exit 42")
+    unit.start()
+    unit.wait_for("failed")
+    expect_nothing_left()
+    seen = until("the last run", lambda: (lambda e: "end" in e and e)(explain("baz", status=3)))
+    end = seen["end"]
+    check_equal((end["status"], end["signal"], end["oom"], end["bytes"], end["bytes_lost"], end["other_id"]),
+                (42, 0, False, 5, 0, False), "how it ended")
+    check(end["duration_usec"] < 60_000_000, "how long it ran")
+    check(abs(end["when"] / 1e6 - time.time()) < 300, "when it ended")
+    check_equal(explain("baz.service", status=3)["id"], seen["id"], "container of the unit")
+    check_equal(explain(seen["id"], status=3)["name"], "baz", "name of the ID")
+    out = scopemon("explain", "baz")[1]
+    check("exited with status 42" in out and "not running" in out, "explain does not say how it ended")
+
+    first = seen["id"]
+    service(OBEYS).start()
+    container = wait_running()
+    check(container != first, "the same container")
+    end = explain("baz")["end"]
+    check(end["other_id"] and end["status"] == 42, f"the last run of a running container: {end}")
+
+
+@case
+def explain_stock_monitor():
+    if MONITOR == compare.STOCK:
+        raise Skip("the stock monitor answers no questions")
+    compare.use_monitor(compare.STOCK)
+    unit = service(OBEYS)
+    unit.start()
+    container = wait_running()
+    monitor = int(inspect("baz", "State.ConmonPid"))
+    check_equal(exe_of(monitor), compare.STOCK, "program of the monitor")
+    for word in ("baz", container, inspect("baz", "State.Pid"), str(monitor)):
+        seen = explain(word)
+        check_equal((seen["id"], seen["name"], seen["monitor"]["pid"]), (container, "baz", monitor), f"what {word} means")
+    check(not seen["monitor"]["scopemon"] and "worker" not in seen, "taken for ours")
+    check_equal(seen["placement"]["source"], "supposed", "where the row is from")
+    check_equal(seen["unit"]["name"], scope_of(container), "unit of the container")
+    check("baz.service" not in seen["stop"]["with"], "a link that is not there")
+    podman("stop", "-t", "5", "baz")
+    unit.expect_result()
+    expect_nothing_left()
+    check_equal(explain("baz", status=3)["end"]["source"], "podman", "who tells how it ended")
+
+
+@case
+def explain_without_monitor():
+    """The container of a monitor that was killed is still found."""
+    session("podman run -d --name baz --network=none localhost/alpine sleep 1000")
+    container = wait_running()
+    pid, monitor = inspect("baz", "State.Pid"), inspect("baz", "State.ConmonPid")
+    settled("baz")
+    run("kill", "-KILL", monitor)
+    until("the monitor to be gone", lambda: not os.path.exists(f"/proc/{monitor}"))
+    if not os.path.exists(f"/proc/{pid}"):
+        raise Skip("the container has gone with its monitor")
+    for word in ("baz", container[:12], pid):
+        seen = explain(word)
+        check_equal((seen["id"], seen["name"], "monitor" in seen), (container, "baz", False), f"what {word} means")
+    podman("kill", "baz")
+
+
+@case
+def explain_rootless():
+    if MONITOR == compare.STOCK:
+        raise Skip("the stock monitor answers no questions")
+    compare.make_user(compare.USER)
+    uid, user = pwd.getpwnam(compare.USER).pw_uid, compare.as_user(compare.USER)
+    run(*user, "podman", "run", "-d", "--name", "mine", "--network=none", "--pid=host", "localhost/alpine", "sleep", "1000")
+    try:
+        seen = until("the monitor's entry", lambda: (lambda e: e["placement"]["source"] == "journal" and e)(
+            explain("mine", prefix=user)))
+        check_equal((seen["owner"], seen["unit"]["manager"], seen["unit"]["owner"]), (uid, "user", uid), "whose")
+        check(seen["unit"].get("active") == "active", f"the user's manager has told nothing: {seen['unit']}")
+        check_equal(explain("mine", prefix=user, more=["--user"])["id"], seen["id"], "with --user")
+        check_equal(explain(seen["unit"]["name"], prefix=user, more=["--user"])["id"], seen["id"], "by unit")
+        check_equal(scopemon("explain", seen["unit"]["name"], prefix=user)[0], 4, "a user's unit without --user")
+        check_equal(explain("mine")["id"], seen["id"], "as root")
+        check_equal(scopemon("explain", "--user", "mine")[0] in (3, 4), True, "not root's own")
+    finally:
+        run(*user, "podman", "rm", "--force", "--time", "0", "mine")
+
+
+@case
+def explain_errors():
+    for words, status in ((["explain", "no-such"], 4), (["explain", "no-such.service"], 4), (["explain"], 1),
+                          (["explain", "--json=x", "y"], 1), (["list", "x"], 1)):
+        seen, out, err = scopemon(*words)
+        check_equal((seen, out), (status, ""), f"answer to {words}")
+        check(err.startswith("Failed to ") and err.count("\n") == 1, f"error text: {err!r}")
+    check_equal(scopemon("list")[:2], (0, ""), "list with no container")
+    check_equal(scopemon("list", "--json=short")[:2], (0, "[]\n"), "list with no container, as JSON")
+
+
+# ---- the catalogue -------------------------------------------------------------------------------
+
+
+def install_catalogue():
+    if not os.path.exists(CATALOG):
+        raise Skip("no catalogue here")
+    shutil.copy(CATALOG, "/usr/lib/systemd/catalog/scopemon.catalog")
+    check_equal(command("journalctl", "--update-catalog")[::2], (0, ""), "status and complaints of --update-catalog")
+
+
+@case
+def catalogue_explains():
+    if MONITOR == compare.STOCK:
+        raise Skip("the stock monitor sends no messages of its own")
+    install_catalogue()
+    unit = service("echo line; exit 3", more="MemoryMax=500M")
+    unit.start()
+    unit.wait_for("failed")
+    command("podman", "run", "--rm", "--name", "long", "--timeout", "1", "--network=none", "localhost/alpine", "sleep",
+            "1000")
+    text = until("all texts", lambda: _texts(PLACED, ENDED, MISCONFIGURED, TIMED_OUT))
+    for words in ("Subject: Container baz was started", "is row 3 of the table", "baz.service is not delegated",
+                  "Subject: Container baz has ended", "What helps: Delegate=yes in the unit",
+                  "Subject: Container long has run as long as it may", "Documentation: man:scopemon(8)",
+                  "Defined-By: scopemon"):
+        check(words in text, f"journalctl -x does not say {words!r}")
+    check("Subject: Container baz was started" in journal("-x", "-u", "baz", output="short"), "not with -u baz")
+    check("@" not in text.replace("@baz", ""), "a field without a value in a text")
+
+
+def _texts(*ids):
+    text = journal("-x", *(f"MESSAGE_ID={i}" for i in ids), output="short")
+    return all(quietly(journal, f"MESSAGE_ID={i}") for i in ids) and text
+
+
+@variants("limits_that_do_not_bind_are_told", memory={"more": "MemoryMax=500M", "words": "MemoryMax="},
+          tasks={"more": "TasksMax=100", "words": "TasksMax="}, none={"more": "", "words": None},
+          delegate={"more": "MemoryMax=500M\nDelegate=yes", "words": None})
+def limits_that_do_not_bind_are_told(more, words):
+    if MONITOR == compare.STOCK:
+        raise Skip("the stock monitor sends no messages of its own")
+    service(OBEYS, more=more).start()
+    container = wait_running()
+    settled("baz")
+    told = journal(f"MESSAGE_ID={MISCONFIGURED}")
+    check_equal(len(told), 1 if words else 0, "messages about limits")
+    if words:
+        entry = told[0]
+        check_equal(entry["SCOPEMON_PROBLEM"], f"{words} of baz.service does not bind the container", "problem")
+        check_equal(entry["SCOPEMON_REMEDY"], "Delegate=yes in the unit", "remedy")
+        check_equal((entry["CONTAINER_ID_OF"], entry["CONTAINER_NAME_OF"]), (container, "baz"), "container")
+        check_equal(entry["PRIORITY"], "4", "priority")
