@@ -93,6 +93,10 @@ def make_user(name):
     """An ordinary user with a manager of his own and an image. Where that cannot be had: Skip."""
     if harness.quietly(run, "podman", "--version").split()[-1].startswith("4.3."):
         raise Skip("Podman 4.3 leaves its unit where cgroup v1 is there too")
+    if not os.path.ismount("/run/proc"):
+        # A user's namespaces may have a proc of their own only if they can see one of which nothing is covered.
+        os.makedirs("/run/proc", exist_ok=True)
+        run("mount", "-t", "proc", "proc", "/run/proc")
     try:
         pwd.getpwnam(name)
     except KeyError:

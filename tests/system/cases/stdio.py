@@ -148,8 +148,8 @@ def descriptors(pid):
 
 def needed(what, worker, options):
     """Whether WHAT is of a kind that a worker works with. What it has read is counted in its own file io."""
-    allowed = [f"/proc/{worker}/io$", r"/dev/null$", r"anon_inode:\[(eventpoll|timerfd|eventfd|pidfd)\]$", r"/memfd:", r"socket:", r"pipe:",
-               r"/.*/(ctl|winsz)$"]
+    allowed = [f"/proc/{worker}/io$", r"/dev/null$", r"anon_inode:\[(eventpoll|timerfd|eventfd|pidfd)\]$",
+               r"/memfd:", r"socket:", r"pipe:", r"/.*/(ctl|winsz)$"]
     if "-t" in options:
         allowed += [r"/dev/pts/ptmx$", r"/dev/ptmx$"]
     if "--log-driver=k8s-file" in options:

@@ -140,9 +140,9 @@ def placement_is_told(delegate):
     for unit in ["baz.service"] if delegate else ["baz.service", scope]:
         told = [e for e in journal("-u", unit) if e.get("MESSAGE_ID") == PLACED]
         check_equal(len(told), 1, f"entries in the journal of {unit} that say where the container is")
-    seen = {field: told[0].get(f"SCOPEMON_{field}") for field in ("ROW", "CALLER_UNIT", "CONTAINER_ID", "CONTAINER_NAME")}
-    check_equal(seen, {"ROW": "2" if delegate else "3", "CALLER_UNIT": "baz.service", "CONTAINER_ID": container,
-                       "CONTAINER_NAME": "baz"}, "what the entry says")
+    expected = {"SCOPEMON_ROW": "2" if delegate else "3", "SCOPEMON_CALLER_UNIT": "baz.service",
+                "CONTAINER_ID_OF": container, "CONTAINER_NAME_OF": "baz"}
+    check_equal({field: told[0].get(field) for field in expected}, expected, "what the entry says")
     check("delegated" in told[0].get("SCOPEMON_REASON", ""), f"the reason: {told[0].get('SCOPEMON_REASON')}")
     where = f"libpod-payload-{container}" if delegate else scope
     check(where in told[0]["MESSAGE"], f"a person is not told the place: {told[0]['MESSAGE']}")
