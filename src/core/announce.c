@@ -52,7 +52,7 @@ static void entry_begin(Entry *e, const Options *o, const PlacementPlan *plan, c
         entry_add(e, SCOPEMON_FIELD_OWN_ID "=%s", o->cid);
         entry_add(e, SCOPEMON_FIELD_OWN_NAME "=%s", name_of(o)); /* the catalogue counts on it */
         if (plan->container_scope[0])
-                entry_add(e, "%s=%s", plan->user ? SCOPEMON_FIELD_USER_UNIT : SCOPEMON_FIELD_UNIT,
+                entry_add(e, "%s=%s", plan->user_scope ? SCOPEMON_FIELD_USER_UNIT : SCOPEMON_FIELD_UNIT,
                           plan->container_scope);
 }
 

@@ -185,7 +185,7 @@ static void fill_facts(Keeper *k, WorkerFacts *facts) {
                        k->plan.container_scope);
         if (k->plan.container == PLACEMENT_CONTAINER_SCOPE && k->plan.container_scope[0])
                 (void)snprintf(facts->object_unit, sizeof facts->object_unit, "%s=%s",
-                               k->plan.user ? SCOPEMON_FIELD_USER_UNIT : SCOPEMON_FIELD_UNIT,
+                               k->plan.user_scope ? SCOPEMON_FIELD_USER_UNIT : SCOPEMON_FIELD_UNIT,
                                k->plan.container_scope);
 }
 

@@ -115,6 +115,7 @@ static bool find_container_scope(const Situation *s) {
         char *out = s->plan->container_scope;
         int n;
 
+        s->plan->user_scope = s->facts->rootless;
         out[0] = 0;
         if (!s->facts->systemd_cgroup || s->facts->cgroups_disabled || s->name[0] == 0 ||
             unitname_is_valid(s->name, ".slice")) /* of which runtimes make a slice */

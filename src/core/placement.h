@@ -104,6 +104,7 @@ typedef struct PlacementPlan {
         char unit_path[PATH_MAX];                 /* its cgroup */
         char container_path[PATH_MAX];            /* new cgroupsPath when nested */
         char container_scope[UNITNAME_SIZE]; /* name of the runtime's scope; empty if it makes none */
+        bool user_scope;                     /* it is a user manager's, whoever's unit we are in */
         char monitor_scope[UNITNAME_SIZE];
         char monitor_slice[UNITNAME_SIZE];
         char reason[512]; /* one line for people */

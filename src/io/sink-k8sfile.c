@@ -1,22 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * The k8s-file. The lines of a window leave in one writev(), or a few. Long lines are written from
- * where they lie in the ring; short ones are put together with their prefixes first, since the
- * kernel needs more time for a vector element than we for copying a few hundred bytes (lines of 100
- * bytes, to tmpfs: 170 ns a line if nothing is copied, 95 so).
+ * The k8s-file. The lines of a window leave in one writev(), or a few. Long lines are written from where they lie in
+ * the ring; short ones are put together with their prefixes first, since the kernel needs more time for a vector
+ * element than we for copying a few hundred bytes (lines of 100 bytes, to tmpfs: 170 ns a line if nothing is copied,
+ * 95 so).
  *
- * A worker may die at any moment, also inside writev(), and the next one must neither lose nor
- * repeat a byte. So before each write the *intent* goes into the ring: which bytes, which stamp,
- * and how long the file was. A worker that finds one compares it with the file's length now, makes
- * the very same records again and writes what is missing. The order of stores is all there is to
- * it: the intent is valid before the write, the stream's position moves after it, then the intent
- * is taken back; it counts only while its beginning is the stream's position.
+ * A worker may die at any moment, also inside writev(), and the next one must neither lose nor repeat a byte. So
+ * before each write the *intent* goes into the ring: which bytes, which stamp, and how long the file was. A worker
+ * that finds one compares it with the file's length now, makes the very same records again and writes what is
+ * missing. The order of stores is all there is to it: the intent is valid before the write, the stream's position
+ * moves after it, then the intent is taken back; it counts only while its beginning is the stream's position.
  *
- * A write that fails half way (disk full) is the same thing without the death: the intent stays,
- * and nothing else may be written to the file before it is complete, or before
- * sink_k8sfile_settle() has cut the file back to whole records because the rest will go elsewhere.
- * A file must never hold half a record with another one behind it.
+ * A write that fails half way (disk full) is the same thing without the death: the intent stays, and nothing else may
+ * be written to the file before it is complete, or before sink_k8sfile_settle() has cut the file back to whole
+ * records because the rest will go elsewhere. A file must never hold half a record with another one behind it.
  */
 
 #include <errno.h>
@@ -38,6 +36,7 @@
 #define COPY_MAX 512U     /* texts longer than this are not copied */
 
 #define IOV_RECORD 3      /* what a record needs at most: prefix, text, newline */
+#define STAGE_LAST (STAGE_SIZE - LINE_PREFIX_SIZE - COPY_MAX - 1) /* where one may begin */
 #define CHECK_BATCHES 64U /* so often we look up the file's size: it may have been truncated */
 
 struct SinkK8sFile {
@@ -100,8 +99,7 @@ int sink_k8sfile_new(SinkK8sFile **ret, const SinksSpec *spec, SinkState *state)
         f->size_max = spec->size_max > 0 ? (uint64_t)spec->size_max : UINT64_MAX;
         f->total_max = spec->global_size_max > 0 ? (uint64_t)spec->global_size_max : UINT64_MAX;
 
-        f->in_flight = intent->valid == 1 && intent->stream < _STREAM_MAX &&
-                       intent->from < intent->to &&
+        f->in_flight = intent->valid == 1 && intent->stream < _STREAM_MAX && intent->from < intent->to &&
                        intent->from == state->position[intent->stream];
         intent->valid = f->in_flight;
 
@@ -129,8 +127,8 @@ SinkK8sFile *sink_k8sfile_free(SinkK8sFile *f) {
 }
 
 /*
- * How much of the intent a worker before us got into the file. A file that has become shorter was
- * truncated by somebody: better to repeat than to lose.
+ * How much of the intent a worker before us got into the file. A file that has become shorter was truncated by
+ * somebody: better to repeat than to lose.
  */
 static void measure_intent(SinkK8sFile *f) {
         const SinkIntent *intent = &f->state->intent;
@@ -143,8 +141,7 @@ static void measure_intent(SinkK8sFile *f) {
  * sink_k8sfile_set_file() - go on in this file
  * @fd: adopted, also on failure; -1: there is no new one, go on with the one we have
  *
- * What is not a regular file (a fifo, a terminal) is made non-blocking: nothing may stop the
- * worker.
+ * What is not a regular file (a fifo, a terminal) is made non-blocking: nothing may stop the worker.
  *
  * Return: 0 or a negative errno.
  */
@@ -240,17 +237,48 @@ static void add_record(SinkK8sFile *f, Batch *b, const Line *line) {
         b->partial = line->partial;
 }
 
+/* Whole lines that are copied, which is nearly all of them; the first that is not so is left to gather(). */
+static void gather_short(SinkK8sFile *f, const char *data, size_t n, const Room *room, Batch *b) {
+        char *begin = f->stage + b->n_staged, *at = begin;
+        const char *p = data + b->n_taken, *newline;
+        uint64_t n_bytes = b->n_bytes;
+
+        while (at <= f->stage + STAGE_LAST) {
+                size_t left = (size_t)(data + n - p), size;
+
+                newline = memchr(p, '\n', left <= COPY_MAX ? left : COPY_MAX + 1);
+                size = newline ? (size_t)(newline + 1 - p) : 0;
+                if (size == 0 || n_bytes >= room->total ||
+                    n_bytes + LINE_PREFIX_SIZE + size > (n_bytes == 0 ? room->first : room->file))
+                        break;
+                memcpy(at, f->prefix[0], LINE_PREFIX_SIZE);
+                memcpy(at + LINE_PREFIX_SIZE, p, size);
+                at += LINE_PREFIX_SIZE + size;
+                n_bytes += LINE_PREFIX_SIZE + size;
+                p += size;
+        }
+        if (at == begin)
+                return;
+        add_staged(f, b, (size_t)(at - begin));
+        b->n_bytes = n_bytes;
+        b->n_taken = (size_t)(p - data);
+        b->partial = false;
+}
+
 /* The records of @data, as many as one batch takes and as there is room for. */
-static void gather(SinkK8sFile *f, const char *data, size_t n, StreamTail tail, const Room *room,
-                   Batch *b) {
-        Line line;
+static void gather(SinkK8sFile *f, const char *data, size_t n, StreamTail tail, const Room *room, Batch *b) {
+        Line line = { 0 };
 
         *b = (Batch){ 0 };
-        while (b->n_iov <= IOV_BATCH - IOV_RECORD &&
-               b->n_staged <= STAGE_SIZE - LINE_PREFIX_SIZE - COPY_MAX - 1 &&
-               line_next(data + b->n_taken, n - b->n_taken, LINE_FILE_MAX, tail, &line)) {
-                uint64_t after = b->n_bytes + LINE_PREFIX_SIZE + line.n_text + 1;
+        for (;;) {
+                uint64_t after;
 
+                if (line.n_text <= COPY_MAX)
+                        gather_short(f, data, n, room, b);
+                if (b->n_iov > IOV_BATCH - IOV_RECORD || b->n_staged > STAGE_LAST ||
+                    !line_next(data + b->n_taken, n - b->n_taken, LINE_FILE_MAX, tail, &line))
+                        break;
+                after = b->n_bytes + LINE_PREFIX_SIZE + line.n_text + 1;
                 b->exhausted = b->n_bytes >= room->total;
                 b->limited = after > (b->n_bytes == 0 ? room->first : room->file);
                 if (b->exhausted || b->limited)
@@ -399,8 +427,7 @@ static int complete(SinkK8sFile *f, StreamId id, const Window *w) {
 }
 
 /* One batch. Return: 0, an errno or SINK_K8SFILE_LIMIT; @ret_more tells whether to call again. */
-static int write_batch(SinkK8sFile *f, StreamId id, const Window *w, StreamTail tail,
-                       bool *ret_more) {
+static int write_batch(SinkK8sFile *f, StreamId id, const Window *w, StreamTail tail, bool *ret_more) {
         const uint64_t *position = &f->state->position[id];
         const char *data = w->data + (*position - w->from);
         const Room room = find_room(f);
@@ -435,8 +462,8 @@ static int write_batch(SinkK8sFile *f, StreamId id, const Window *w, StreamTail 
  * sink_k8sfile_write() - write all records that can be made from the stream's position on
  * @now: stamp of all of them, but for those that an earlier write left unfinished
  *
- * Return: 0, a positive errno if a write failed (the position stands where it stood before that
- * write; call again), SINK_K8SFILE_LIMIT if a new file is wanted, or SINK_K8SFILE_OTHER.
+ * Return: 0, a positive errno if a write failed (the position stands where it stood before that write; call again),
+ * SINK_K8SFILE_LIMIT if a new file is wanted, or SINK_K8SFILE_OTHER.
  */
 int sink_k8sfile_write(SinkK8sFile *f, StreamId id, const Window *w, StreamTail tail,
                        const struct timespec *now) {
@@ -465,8 +492,7 @@ int sink_k8sfile_write(SinkK8sFile *f, StreamId id, const Window *w, StreamTail 
 /**
  * sink_k8sfile_settle() - let the file end with a whole record: the rest will go elsewhere
  *
- * Return: true, or false if that cannot be known before the next sink_k8sfile_write() for the
- * intent's stream.
+ * Return: true, or false if that cannot be known before the next sink_k8sfile_write() for the intent's stream.
  */
 bool sink_k8sfile_settle(SinkK8sFile *f) {
         if (!f->in_flight)

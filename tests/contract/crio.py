@@ -205,12 +205,12 @@ class Container:
     @staticmethod
     def _parse(data):
         """As CRI-O does: TIME STREAM TAG REST, lines that do not parse are skipped."""
-        found = {b"stdout": b"", b"stderr": b""}
+        found = {b"stdout": bytearray(), b"stderr": bytearray()}
         for entry in data[:EXEC_OUTPUT_MAX].split(b"\n"):
             fields = entry.split(b" ", 3)
             if len(fields) == 4 and fields[1] in found:
                 found[fields[1]] += fields[3] + (b"\n" if fields[2] == b"F" else b"")
-        return found[b"stdout"], found[b"stderr"]
+        return bytes(found[b"stdout"]), bytes(found[b"stderr"])
 
     # afterwards
 

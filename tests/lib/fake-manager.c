@@ -132,6 +132,11 @@ static int on_get_all(FakeManager *m, sd_bus_message *call) {
         must(sd_bus_message_append(reply, "{sv}", "KillMode", "s", "mixed"));
         must(sd_bus_message_append(reply, "{sv}", "ControlGroup", "s", "/system.slice/baz.service"));
         must(sd_bus_message_append(reply, "{sv}", "TimeoutStopUSec", "t", 90000000ULL));
+        must(sd_bus_message_append(reply, "{sv}", "KillSignal", "i", 2));
+        must(sd_bus_message_append(reply, "{sv}", "BindsTo", "as", 1, "a.service"));
+        must(sd_bus_message_append(reply, "{sv}", "Conflicts", "as", 2, "x.service", "shutdown.target"));
+        if (s->memory_max)
+                must(sd_bus_message_append(reply, "{sv}", "MemoryMax", "t", s->memory_max));
         if (s->type)
                 append_service(m, reply);
         must(sd_bus_message_close_container(reply));

@@ -23,6 +23,7 @@ typedef struct FakeManagerScript {
         bool no_fds;               /* the connection takes no descriptors */
         bool delegate;             /* GetAll from here on */
         bool unstarted;
+        unsigned long long memory_max; /* 0: none is told */
         const char *active_state;  /* NULL: "active" */
         const char *type;          /* NULL: no Type= and no ExecStart=, as a scope */
 } FakeManagerScript;

@@ -233,6 +233,8 @@ class Side:
         status, out, err = self.raw("podman", "inspect", "--type=container", name)
         check(status == 0, err)
         for path, value in flat(json.loads(out)[0]):
+            if path.endswith(".Env"):
+                value = sorted(value)
             if path.endswith(("Pid", ".PID")):
                 value = value > 0
             # Ours tells the scope's name and what else systemd should know of it by annotations.

@@ -400,11 +400,12 @@ def wait_processes(cgroup, *wanted, within=20):
     return until(f"{' and '.join(wanted)} in {cgroup}", there, within)
 
 
-def forget_containers():
-    """Make Podman forget all containers. Of one whose monitor was killed it is only told by the first try."""
+def forget_containers(*prefix):
+    """Make Podman forget all containers. Of one whose monitor was killed it is only told by the first try.
+    PREFIX are words before podman: those that make it another user's."""
     for _ in range(3):
-        command("podman", "rm", "--force", "--all", "--time", "0")
-        if not podman("ps", "--all", "--quiet"):
+        command(*prefix, "podman", "rm", "--force", "--all", "--time", "0")
+        if not run(*prefix, "podman", "ps", "--all", "--quiet"):
             return
     raise Failed("podman rm --force does not remove all containers")
 

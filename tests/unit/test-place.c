@@ -201,6 +201,23 @@ CleanTest(place, scope_of_the_container_is_bound_to_a_service) {
         site_done(&s);
 }
 
+CleanTest(place, limit_that_does_not_bind_the_container_is_told) {
+        FakeManagerScript script = { .type = "notify", .memory_max = 4096 };
+        FakeManager *m;
+        Site s;
+
+        if (!host_make("0::/system.slice/web.service\n"))
+                return;
+        site_init(&s, CONFIG);
+        m = fake_manager_new(&script, MANAGER_SOCKET);
+        cr_assert_eq(place(&s), 0);
+        fake_manager_finish(m, NULL);
+        cr_assert_str_eq(s.text.problem, "MemoryMax= of web.service does not bind the container");
+        cr_assert_str_eq(s.text.remedy, "Delegate=yes in the unit");
+        cr_assert_str_eq(s.text.trouble, "");
+        site_done(&s);
+}
+
 CleanTest(place, manager_that_is_not_there_is_done_without) {
         Site s;
 
@@ -212,6 +229,8 @@ CleanTest(place, manager_that_is_not_there_is_done_without) {
         cr_assert_eq(s.plan.monitor, PLACEMENT_MONITOR_STAYS);
         cr_assert(s.plan.systemd_cgroup);
         cr_assert_str_neq(s.text.trouble, "");
+        cr_assert_str_eq(s.text.problem, s.text.trouble);
+        cr_assert_str_eq(s.text.remedy, "systemctl start dbus.socket");
         check_untouched(&s, CONFIG);
         site_done(&s);
 }

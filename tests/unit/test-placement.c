@@ -70,8 +70,10 @@ static PlacementPlan plan_of(const PlacementFacts *f, const char *row) {
                 cr_assert_eq(p.container, PLACEMENT_CONTAINER_SCOPE);
                 cr_assert_neq(p.unit[0], 0);
         }
-        if (p.container == PLACEMENT_CONTAINER_SCOPE)
+        if (p.container == PLACEMENT_CONTAINER_SCOPE) {
                 cr_assert_neq(p.container_scope[0], 0);
+                cr_assert_eq(p.user_scope, f->rootless, "row %s", row);
+        }
         return p;
 }
 

@@ -20,7 +20,7 @@ static int ask(const FakeManagerScript *script, const char *unit, UnitFacts *ret
 }
 
 CleanTest(unit, one_call_tells_all_of_a_service) {
-        FakeManagerScript script = { .type = "oneshot", .delegate = true, .active_state = "activating" };
+        FakeManagerScript script = { .type = "oneshot", .delegate = true, .active_state = "activating", .memory_max = 4096 };
         FakeManagerSeen seen;
         UnitFacts f;
 
@@ -37,6 +37,26 @@ CleanTest(unit, one_call_tells_all_of_a_service) {
         cr_assert(f.subgroup);
         cr_assert_not(f.unstarted);
         cr_assert_eq(f.timeout_stop_usec, 90000000);
+        cr_assert_eq(f.memory_max, 4096);
+        cr_assert_eq(f.tasks_max, 0, "was not told");
+        cr_assert_eq(f.kill_signal, 2);
+        cr_assert_str_eq(f.binds_to, "a.service");
+        cr_assert_str_eq(f.after, "a.service b.service");
+        cr_assert_str_eq(f.before, "");
+        cr_assert(f.stops_at_shutdown);
+        cr_assert_not(f.exec_stop);
+}
+
+CleanTest(unit, names_in_a_list_are_whole_words) {
+        const char list[] = "a.service b.service x-a.service";
+
+        cr_assert(unit_is_listed(list, "a.service"));
+        cr_assert(unit_is_listed(list, "b.service"));
+        cr_assert(unit_is_listed(list, "x-a.service"));
+        cr_assert_not(unit_is_listed(list, "-a.service"));
+        cr_assert_not(unit_is_listed(list, "a.serv"));
+        cr_assert_not(unit_is_listed(list, ""));
+        cr_assert_not(unit_is_listed("", "a.service"));
 }
 
 CleanTest(unit, a_command_without_a_start_time_is_seen) {

@@ -9,7 +9,7 @@ import time
 
 import compare
 from harness import (MONITOR, OBEYS, Skip, case, cgroup_of, check, check_equal, command, exe_of, expect_nothing_left,
-                     inspect, journal, podman, quietly, run, scope_of, service, session, until, variants, wait_running,
+                     inspect, podman, run, scope_of, service, session, until, variants, wait_running,
                      worker_of)
 
 CATALOG = "/opt/scopemon-units/scopemon.catalog"
@@ -36,6 +36,15 @@ def explain(word, status=0, prefix=(), more=()):
 def settled(word):
     """explain(), once the journal has what the monitor said."""
     return until("the monitor's entry", lambda: (lambda e: e["placement"]["source"] == "journal" and e)(explain(word)))
+
+
+def told(message, container=None):
+    """Our entries of one kind. Not with journal(): journalctl 252 leaves out the first match behind a cursor that does
+    not match itself."""
+    run("journalctl", "--sync")
+    lines = run("journalctl", "-o", "json", "--all", f"MESSAGE_ID={message}").splitlines()
+    entries = [json.loads(line) for line in lines if line.startswith("{")]
+    return [e for e in entries if container in (None, e["CONTAINER_ID_OF"])]
 
 
 @variants("explain_running", delegate={"delegate": True}, nodelegate={"delegate": False})
@@ -158,7 +167,11 @@ def explain_rootless():
         raise Skip("the stock monitor answers no questions")
     compare.make_user(compare.USER)
     uid, user = pwd.getpwnam(compare.USER).pw_uid, compare.as_user(compare.USER)
-    run(*user, "podman", "run", "-d", "--name", "mine", "--network=none", "--pid=host", "localhost/alpine", "sleep", "1000")
+    status, _, err = command(*user, "podman", "run", "-d", "--name", "mine", "--network=none", "--pid=host",
+                             "localhost/alpine", "sleep", "1000")
+    if status == 126 and "procfs" in err:
+        run(*user, "podman", "rm", "--force", "mine")
+        raise Skip("no rootless container with this runc and /proc")
     try:
         seen = until("the monitor's entry", lambda: (lambda e: e["placement"]["source"] == "journal" and e)(
             explain("mine", prefix=user)))
@@ -204,19 +217,15 @@ def catalogue_explains():
     unit.wait_for("failed")
     command("podman", "run", "--rm", "--name", "long", "--timeout", "1", "--network=none", "localhost/alpine", "sleep",
             "1000")
-    text = until("all texts", lambda: _texts(PLACED, ENDED, MISCONFIGURED, TIMED_OUT))
+    until("all messages", lambda: all(told(i) for i in (PLACED, ENDED, MISCONFIGURED, TIMED_OUT)))
+    text = run("journalctl", "-x", "--no-pager", *(f"MESSAGE_ID={i}" for i in (PLACED, ENDED, MISCONFIGURED, TIMED_OUT)))
     for words in ("Subject: Container baz was started", "is row 3 of the table", "baz.service is not delegated",
                   "Subject: Container baz has ended", "What helps: Delegate=yes in the unit",
                   "Subject: Container long has run as long as it may", "Documentation: man:scopemon(8)",
                   "Defined-By: scopemon"):
         check(words in text, f"journalctl -x does not say {words!r}")
-    check("Subject: Container baz was started" in journal("-x", "-u", "baz", output="short"), "not with -u baz")
-    check("@" not in text.replace("@baz", ""), "a field without a value in a text")
-
-
-def _texts(*ids):
-    text = journal("-x", *(f"MESSAGE_ID={i}" for i in ids), output="short")
-    return all(quietly(journal, f"MESSAGE_ID={i}") for i in ids) and text
+    check("Subject: Container baz was started" in run("journalctl", "-x", "--no-pager", "-u", "baz"), "not with -u baz")
+    check("@" not in text, "a field without a value in a text")
 
 
 @variants("limits_that_do_not_bind_are_told", memory={"more": "MemoryMax=500M", "words": "MemoryMax="},
@@ -228,10 +237,10 @@ def limits_that_do_not_bind_are_told(more, words):
     service(OBEYS, more=more).start()
     container = wait_running()
     settled("baz")
-    told = journal(f"MESSAGE_ID={MISCONFIGURED}")
-    check_equal(len(told), 1 if words else 0, "messages about limits")
+    found = told(MISCONFIGURED, container)
+    check_equal(len(found), 1 if words else 0, "messages about limits")
     if words:
-        entry = told[0]
+        entry = found[0]
         check_equal(entry["SCOPEMON_PROBLEM"], f"{words} of baz.service does not bind the container", "problem")
         check_equal(entry["SCOPEMON_REMEDY"], "Delegate=yes in the unit", "remedy")
         check_equal((entry["CONTAINER_ID_OF"], entry["CONTAINER_NAME_OF"]), (container, "baz"), "container")

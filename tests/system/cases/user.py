@@ -8,8 +8,8 @@ import pwd
 from cases.lines import LINES, PAYLOAD
 from cases.unit import PLACED
 from compare import USER, as_user, make_user
-from harness import (MONITOR, OBEYS, Unit, check, check_equal, exe_of, expect_nothing_left, journal, names, quietly,
-                     run, scope_of, service, tree, until, variants)
+from harness import (MONITOR, OBEYS, Unit, check, check_equal, exe_of, expect_nothing_left, forget_containers,
+                     journal, names, quietly, run, scope_of, service, tree, until, variants)
 
 BOTH = {"delegate": {"delegate": True}, "nodelegate": {"delegate": False}}
 
@@ -36,14 +36,6 @@ def user_service(payload, delegate, **options):
     make = functools.partial(Unit, systemctl=[*as_user(USER), "systemctl", "--user"], folder=folder,
                              slice=f"{manager}/app.slice")
     return service(payload, delegate=delegate, make=make, **options), manager
-
-
-def forget_containers():
-    """As in harness, of the user."""
-    for _ in range(3):
-        quietly(run, "sh", "-c", 'exec "$@" || true', "sh", *as_user(USER), "podman", "rm", "--force", "--all", "--time=0")
-        if not podman("ps", "--all", "--quiet"):
-            break
 
 
 @variants("user_placement", **BOTH)
@@ -93,7 +85,7 @@ def user_stop_leaves_nothing(delegate):
     unit.kill()
     expect_nothing_left(within=20)
     unit.wait_for("failed")
-    forget_containers()
+    forget_containers(*as_user(USER))
     unit.start()
     wait_running()
     unit.stop()
