@@ -119,7 +119,8 @@ int explain_host_new(ExplainHost **ret, bool user) {
         h->user = user;
         for (size_t i = 0; i < n; i++)
                 look_at(&h->processes[h->n++], pids[i]);
-        (void)journal_reader_open(&h->journal, NULL); /* a host without one has processes all the same */
+        (void)journal_reader_open(&h->journal,
+                                  NULL); /* a host without one has processes all the same */
         *ret = TAKE_PTR(h);
         return 0;
 }
@@ -148,7 +149,7 @@ ExplainHost *explain_host_free(ExplainHost *h) {
  * Return: 0 or -ENOMEM.
  */
 int explain_ids_add(ExplainIds *ids, const char *id) {
-        char (*larger)[EXPLAIN_NAME_SIZE];
+        char(*larger)[EXPLAIN_NAME_SIZE];
 
         for (size_t i = 0; i < ids->n; i++)
                 if (strcmp(ids->ids[i], id) == 0)
@@ -183,7 +184,8 @@ static bool is_named(const ExplainProcess *p, const char *name) {
                 return false;
         if (options_peek(p->argv, "name", &value))
                 return strcmp(value, name) == 0;
-        return strncmp(p->id, SERVICE_ID, strlen(SERVICE_ID)) == 0 && strcmp(p->id + strlen(SERVICE_ID), name) == 0;
+        return strncmp(p->id, SERVICE_ID, strlen(SERVICE_ID)) == 0 &&
+               strcmp(p->id + strlen(SERVICE_ID), name) == 0;
 }
 
 static bool has_id(const ExplainProcess *p, const char *part) {
@@ -344,15 +346,18 @@ void explain_processes(const ExplainHost *h, const char *id, Explained *e) {
         if (e->keeper && options_peek(e->keeper->argv, "name", &name))
                 (void)snprintf(e->name, sizeof e->name, "%s", name);
         if (e->keeper && e->keeper->cgroup)
-                (void)snprintf(e->monitor_cgroup, sizeof e->monitor_cgroup, "%s", e->keeper->cgroup);
+                (void)snprintf(e->monitor_cgroup, sizeof e->monitor_cgroup, "%s",
+                               e->keeper->cgroup);
 
         for (size_t i = 0; i < h->n; i++) {
                 const ExplainProcess *p = &h->processes[i];
 
-                if (e->container_cgroup[0] && p->cgroup && strcmp(e->container_cgroup, e->monitor_cgroup) != 0 &&
+                if (e->container_cgroup[0] && p->cgroup &&
+                    strcmp(e->container_cgroup, e->monitor_cgroup) != 0 &&
                     cgtext_is_below(p->cgroup, e->container_cgroup))
                         e->n_processes++;
-                if (!e->worker && e->keeper && p->stat.parent == e->keeper->pid && p != e->init && is_worker(p))
+                if (!e->worker && e->keeper && p->stat.parent == e->keeper->pid && p != e->init &&
+                    is_worker(p))
                         e->worker = p;
         }
         e->stock = e->keeper && !e->worker && !proc_same_program(e->keeper->pid, getpid());

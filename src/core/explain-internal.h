@@ -45,8 +45,8 @@ typedef struct ExplainUnit {
         char name[UNITNAME_SIZE]; /* "": in no unit */
         bool user;                /* of the manager of @owner */
         uid_t owner;
-        bool known;               /* the manager has told @facts */
-        char trouble[256];        /* else why it has not */
+        bool known;        /* the manager has told @facts */
+        char trouble[256]; /* else why it has not */
         UnitFacts facts;
 } ExplainUnit;
 
@@ -85,8 +85,8 @@ typedef struct Explained {
 /* How a unit goes at shutdown */
 typedef struct ExplainStep {
         const ExplainUnit *unit;
-        bool at_once;  /* with the step before */
-        bool stopped;  /* by a job; else systemd's last signals to all processes reach it */
+        bool at_once; /* with the step before */
+        bool stopped; /* by a job; else systemd's last signals to all processes reach it */
 } ExplainStep;
 
 /* explain-host.c */

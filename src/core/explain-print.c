@@ -34,7 +34,8 @@ __attribute__((format(printf, 2, 3))) static void say(const char *label, const c
         va_start(ap, format);
         (void)vsnprintf(line, sizeof line, format, ap);
         va_end(ap);
-        (void)printf("%*s%s %s\n", LABEL_WIDTH, label, label[0] ? ":" : " ", without_controls(line));
+        (void)printf("%*s%s %s\n", LABEL_WIDTH, label, label[0] ? ":" : " ",
+                     without_controls(line));
 }
 
 /* "2h 5min", as systemd writes it, the two largest units of it. */
@@ -42,8 +43,12 @@ static const char *format_span(uint64_t usec, char *out, size_t size) {
         static const struct {
                 const char *name;
                 uint64_t usec;
-        } units[] = { { "y", 31557600 * USEC_PER_SEC }, { "d", 86400 * USEC_PER_SEC }, { "h", 3600 * USEC_PER_SEC },
-                      { "min", 60 * USEC_PER_SEC },      { "s", USEC_PER_SEC },          { "ms", 1000 } };
+        } units[] = { { "y", 31557600 * USEC_PER_SEC },
+                      { "d", 86400 * USEC_PER_SEC },
+                      { "h", 3600 * USEC_PER_SEC },
+                      { "min", 60 * USEC_PER_SEC },
+                      { "s", USEC_PER_SEC },
+                      { "ms", 1000 } };
         size_t n = 0;
 
         if (usec == UINT64_MAX)
@@ -71,7 +76,8 @@ static const char *format_time(uint64_t usec, char *out, size_t size) {
                 (void)strftime(when, sizeof when, "%a %Y-%m-%d %H:%M:%S %Z", &tm);
         if (now.tv_sec > seconds)
                 (void)snprintf(out, size, "%s; %s ago", when,
-                               format_span((uint64_t)(now.tv_sec - seconds) * USEC_PER_SEC, span, sizeof span));
+                               format_span((uint64_t)(now.tv_sec - seconds) * USEC_PER_SEC, span,
+                                           sizeof span));
         else
                 (void)snprintf(out, size, "%s", when);
         return out;
@@ -85,8 +91,8 @@ static void say_processes(const Explained *e) {
         char others[64] = "";
 
         if (e->keeper && e->worker)
-                say("Monitor", "%d (%s), its worker %d, in %s", e->keeper->pid, e->keeper->stat.comm, e->worker->pid,
-                    cgroup_of(e->keeper));
+                say("Monitor", "%d (%s), its worker %d, in %s", e->keeper->pid,
+                    e->keeper->stat.comm, e->worker->pid, cgroup_of(e->keeper));
         else if (e->keeper)
                 say("Monitor", "%d (%s)%s, in %s", e->keeper->pid, e->keeper->stat.comm,
                     e->stock ? ", not scopemon" : "", cgroup_of(e->keeper));
@@ -95,7 +101,8 @@ static void say_processes(const Explained *e) {
         if (e->n_processes > 1)
                 (void)snprintf(others, sizeof others, " and %u more", e->n_processes - 1);
         if (e->init)
-                say("Container", "%d (%s)%s, in %s", e->init->pid, e->init->stat.comm, others, e->container_cgroup);
+                say("Container", "%d (%s)%s, in %s", e->init->pid, e->init->stat.comm, others,
+                    e->container_cgroup);
         if (e->n_execs > 0)
                 say("Execs", "%u session%s", e->n_execs, e->n_execs == 1 ? "" : "s");
 }
@@ -130,24 +137,29 @@ static void format_kill(const UnitFacts *f, char *out, size_t size) {
         char name[32], span[64], later[96] = "";
         bool all = strcmp(f->kill_mode, "control-group") == 0;
 
-        (void)snprintf(name, sizeof name, "SIG%s", f->kill_signal > 0 ? sigabbrev_np(f->kill_signal) ?: "?" : "TERM");
+        (void)snprintf(name, sizeof name, "SIG%s",
+                       f->kill_signal > 0 ? sigabbrev_np(f->kill_signal) ?: "?" : "TERM");
         if (f->timeout_stop_usec != UINT64_MAX)
                 (void)snprintf(later, sizeof later, ", SIGKILL after %s",
                                format_span(f->timeout_stop_usec, span, sizeof span));
         if (all)
                 (void)snprintf(out, size, "%s to all of its processes%s", name, later);
         else if (strcmp(f->kill_mode, "mixed") == 0)
-                (void)snprintf(out, size, "%s to its main process%s, then SIGKILL to the rest", name, later);
+                (void)snprintf(out, size, "%s to its main process%s, then SIGKILL to the rest",
+                               name, later);
         else if (strcmp(f->kill_mode, "process") == 0)
-                (void)snprintf(out, size, "%s to its main process%s, the rest is left (KillMode=process)", name,
-                               later);
+                (void)snprintf(out, size,
+                               "%s to its main process%s, the rest is left (KillMode=process)",
+                               name, later);
         else
                 (void)snprintf(out, size, "no signal (KillMode=%s)", f->kill_mode);
 }
 
 /* The name of a scope has 64 characters that were in a line above already. */
 static const char *short_name(const Explained *e, const char *unit) {
-        return strcmp(unit, e->container_unit.name) == 0 && strstr(unit, e->id) ? "the container's scope" : unit;
+        return strcmp(unit, e->container_unit.name) == 0 && strstr(unit, e->id)
+                       ? "the container's scope"
+                       : unit;
 }
 
 static void say_stop(const Explained *e) {
@@ -172,10 +184,14 @@ static void say_stop(const Explained *e) {
 
                 format_kill(f, kill, sizeof kill);
                 if (steps[i].stopped)
-                        say(label, "%s%s: %s%s", steps[i].at_once ? "meanwhile " : i > 0 ? "then " : "", name,
-                            f->exec_stop ? "ExecStop=, then " : "", kill);
+                        say(label, "%s%s: %s%s",
+                            steps[i].at_once ? "meanwhile "
+                            : i > 0          ? "then "
+                                             : "",
+                            name, f->exec_stop ? "ExecStop=, then " : "", kill);
                 else
-                        say(label, "%s is not stopped: the last SIGTERM, to all processes, ends it", name);
+                        say(label, "%s is not stopped: the last SIGTERM, to all processes, ends it",
+                            name);
         }
 }
 
@@ -186,7 +202,8 @@ static void format_end(const ExplainEnd *end, char *out, size_t size) {
                 (void)snprintf(out, size, "ended by SIG%s%s", sigabbrev_np((int)end->signal) ?: "?",
                                end->oom ? ", out of memory" : "");
         else if (end->has_status)
-                (void)snprintf(out, size, "exited with status %llu%s%s", (unsigned long long)end->status,
+                (void)snprintf(out, size, "exited with status %llu%s%s",
+                               (unsigned long long)end->status,
                                end->oom ? ", after an out-of-memory kill" : "",
                                end->by_podman ? ", says Podman" : "");
         else
@@ -205,8 +222,9 @@ static void say_end(const Explained *e) {
                 say("Last run", "%s%s, %s", end->other ? "(another ID) " : "", how, when);
         else
                 say("Last run", "%s%s after %s, %s; %llu bytes of output, %llu lost",
-                    end->other ? "(another ID) " : "", how, format_span(end->duration, span, sizeof span), when, (unsigned long long)end->bytes,
-                    (unsigned long long)end->lost);
+                    end->other ? "(another ID) " : "", how,
+                    format_span(end->duration, span, sizeof span), when,
+                    (unsigned long long)end->bytes, (unsigned long long)end->lost);
 }
 
 /**
@@ -218,7 +236,8 @@ void explain_print(const Explained *e) {
 
         say("Name", "%s (%s)", e->name[0] ? e->name : "without a name", e->id);
         if (e->init)
-                say("State", "running since %s", format_time(e->init->stat.start_usec, when, sizeof when));
+                say("State", "running since %s",
+                    format_time(e->init->stat.start_usec, when, sizeof when));
         else
                 say("State", "%s", e->keeper ? "being started, or ended just now" : "not running");
         say_processes(e);
@@ -240,13 +259,15 @@ void explain_print_row(const Explained *e, bool heading) {
         char row[16], line[LINE_SIZE];
 
         if (heading) {
-                (void)printf("%-24s %-12s %7s %7s %-4s %s\n", "NAME", "ID", "MONITOR", "PID", "ROW", "UNIT");
+                (void)printf("%-24s %-12s %7s %7s %-4s %s\n", "NAME", "ID", "MONITOR", "PID", "ROW",
+                             "UNIT");
                 return;
         }
         (void)snprintf(row, sizeof row, "%s%s", e->stock ? "-" : e->placement.row,
                        e->placement.told || e->stock ? "" : "?");
-        (void)snprintf(line, sizeof line, "%-24s %-12.12s %7d %7d %-4s %s", e->name[0] ? e->name : "-", e->id,
-                       e->keeper ? e->keeper->pid : 0, e->init ? e->init->pid : 0, row,
+        (void)snprintf(line, sizeof line, "%-24s %-12.12s %7d %7d %-4s %s",
+                       e->name[0] ? e->name : "-", e->id, e->keeper ? e->keeper->pid : 0,
+                       e->init ? e->init->pid : 0, row,
                        e->container_unit.name[0] ? e->container_unit.name : "-");
         (void)puts(without_controls(line));
 }
@@ -332,7 +353,8 @@ static void put_stop(Out *o, const Explained *e) {
                 o->r = json_append_text(o->json, "stop.with", stoppers[i]);
         n = explain_order(e, steps);
         for (size_t i = 0; o->r >= 0 && i < n; i++)
-                o->r = json_append_text(o->json, steps[i].stopped ? "stop.shutdown" : "stop.final_signal",
+                o->r = json_append_text(o->json,
+                                        steps[i].stopped ? "stop.shutdown" : "stop.final_signal",
                                         steps[i].unit->name);
         if (n == 2)
                 put_bool(o, "stop.ordered", !steps[1].at_once);

@@ -358,10 +358,10 @@ static int decide_and_do(Place *p) {
                 default:
                         if (r < 0)
                                 return relay(r);
-                        if (nest(p) && make_scope(p)) {
-                                look_at_limits(p);
-                                return write_bundle(p);
-                        }
+                        if (!nest(p) || !make_scope(p))
+                                continue;
+                        look_at_limits(p);
+                        return write_bundle(p);
                 }
         }
 }

@@ -22,7 +22,7 @@
 #include "base/error.h"
 #include "core/worker-internal.h"
 
-#define FDS_RESERVED 128     /* descriptors that are not for clients */
+#define FDS_RESERVED 64      /* descriptors that are not for clients */
 #define STALL_USEC 10000000U /* how long a client that holds the container back may take nothing */
 
 /* Bytes that our write() and its kin have put out until now. */

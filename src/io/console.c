@@ -54,6 +54,8 @@ static int console_receive(Console *c) {
         fd_close_many(&c->connection, 1);
         if (n > 0 && n_fds == 1)
                 return c->handler->on_terminal(c->userdata, fds[0]);
+        if (n == 0 && n_fds == 0)
+                return 0; /* closed without a word, as by a runtime that fails: its exit and its stderr say why */
         fd_close_many(fds, n_fds);
         return c->handler->on_bad(c->userdata);
 }

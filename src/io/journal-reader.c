@@ -124,7 +124,8 @@ int journal_reader_get(JournalReader *j, const char *field, char *ret, size_t si
                 return fail(r);
         if (n < n_field)
                 return fail(-EBADMSG);
-        (void)snprintf(ret, size, "%.*s", (int)(n - n_field < size ? n - n_field : size), data + n_field);
+        (void)snprintf(ret, size, "%.*s", (int)(n - n_field < size ? n - n_field : size),
+                       data + n_field);
         return 0;
 }
 

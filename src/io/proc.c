@@ -63,7 +63,8 @@ int proc_list(pid_t **ret_pids, size_t *ret_n) {
                 pid_t pid;
                 int r;
 
-                if (entry->d_name[0] < '1' || entry->d_name[0] > '9' || parse_pid(entry->d_name, &pid) < 0)
+                if (entry->d_name[0] < '1' || entry->d_name[0] > '9' ||
+                    parse_pid(entry->d_name, &pid) < 0)
                         continue;
                 r = append_pid(&pids, &n, &allocated, pid);
                 if (r < 0)

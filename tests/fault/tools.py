@@ -339,7 +339,7 @@ class Journal(threading.Thread):
         for e in self.entries():
             if b"CONTAINER_ID_FULL" in e:
                 found["stdout" if e[b"PRIORITY"] == b"6" else "stderr"].append(
-                    (e[b"MESSAGE"], b"CONTAINER_PARTIAL_MESSAGE" not in e))
+                    (e[b"MESSAGE"].removesuffix(b"\n"), b"CONTAINER_PARTIAL_MESSAGE" not in e))  # the original keeps it
         return found
 
     def announced(self, word):

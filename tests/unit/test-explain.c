@@ -102,7 +102,8 @@ CleanTest(explain, a_wrong_command_line_is_one_line_and_1) {
 }
 
 CleanTest(explain, help_names_all_options) {
-        static const char *const words[] = { "explain", "list", "--json=MODE", "--user", "--no-legend", "--help" };
+        static const char *const words[] = { "explain", "list",        "--json=MODE",
+                                             "--user",  "--no-legend", "--help" };
         Said s = ask("explain", "--help");
 
         cr_assert_eq(s.status, EXPLAIN_OK);
@@ -111,8 +112,13 @@ CleanTest(explain, help_names_all_options) {
 }
 
 CleanTest(explain, what_nobody_knows_is_4) {
-        static const char *const words[] = { "no-such-container-anywhere", "no-such-unit-anywhere.service", "4194303",
-                                             "-", "", "ffffeeeeddddccccbbbbaaaa", "a b\033[1m" };
+        static const char *const words[] = { "no-such-container-anywhere",
+                                             "no-such-unit-anywhere.service",
+                                             "4194303",
+                                             "-",
+                                             "",
+                                             "ffffeeeeddddccccbbbbaaaa",
+                                             "a b\033[1m" };
 
         for (size_t i = 0; i < ELEMENTS(words); i++) {
                 Said s = ask("explain", "--json=short", "--", words[i]);
@@ -145,8 +151,9 @@ static void start_waiting(Waiting *w) {
                 (void)close(pipe_fds[1]);
                 (void)snprintf(number, sizeof number, "%d", pipe_fds[0]);
                 (void)setenv("_OCI_STARTPIPE", number, 1);
-                (void)execl(program, "any-name", "--api-version", "1", "-c", ID, "-u", ID, "-r", "/bin/false", "-b",
-                            w->dir, "-n", NAME, "--exit-command-arg", "-c", "-sl", log, "--sync", (char *)NULL);
+                (void)execl(program, "any-name", "--api-version", "1", "-c", ID, "-u", ID, "-r",
+                            "/bin/false", "-b", w->dir, "-n", NAME, "--exit-command-arg", "-c",
+                            "-sl", log, "--sync", (char *)NULL);
                 _exit(1);
         }
         (void)close(pipe_fds[0]);
@@ -189,7 +196,8 @@ CleanTest(explain, a_monitor_is_found_by_all_its_names) {
                 for (size_t i = 0; i < ELEMENTS(words); i++) {
                         Said s = ask("explain", words[i], "--json", "short");
 
-                        cr_assert_eq(s.status, EXPLAIN_OK, "%s: status %d, %s", words[i], s.status, s.err);
+                        cr_assert_eq(s.status, EXPLAIN_OK, "%s: status %d, %s", words[i], s.status,
+                                     s.err);
                         check_one_line(s.out);
                         cr_assert_not_null(strstr(s.out, "\"id\":\"" ID "\""), "%s", s.out);
                         cr_assert_not_null(strstr(s.out, "\"name\":\"" NAME "\""), "%s", s.out);
@@ -228,8 +236,10 @@ CleanTest(explain, people_get_a_dozen_lines_and_a_table) {
 }
 
 CleanTest(explain, another_programs_command_line_is_not_a_monitors) {
-        static const char *const monitor[] = { "x", "--api-version", "1", "-c", "id", "--exit-command-arg", "-n",
-                                               "-tin", "name", "--log-path=journald", "-s", "--exec", NULL };
+        static const char *const monitor[] = { "x",    "--api-version",       "1",  "-c",
+                                               "id",   "--exit-command-arg",  "-n", "-tin",
+                                               "name", "--log-path=journald", "-s", "--exec",
+                                               NULL };
         static const char *const others[][5] = {
                 { "sh", "-c", "sleep 1; true", "--login" },
                 { "ls", "--cid", "id", "-Q" },
@@ -261,7 +271,9 @@ static Explained *bound_scope(void) {
         Explained *e = calloc(1, sizeof *e);
 
         e->container_unit = (ExplainUnit){ .name = "libpod-x.scope", .known = true };
-        e->monitor_unit = (ExplainUnit){ .name = "baz.service", .known = true, .facts = { .stops_at_shutdown = true } };
+        e->monitor_unit = (ExplainUnit){ .name = "baz.service",
+                                         .known = true,
+                                         .facts = { .stops_at_shutdown = true } };
         e->slice = (ExplainUnit){ .name = "machine.slice", .known = true };
         (void)strcpy(e->container_unit.facts.binds_to, "baz.service");
         return e;
@@ -324,7 +336,8 @@ CleanTest(explain, units_of_the_same_name_differ_by_their_manager) {
         cr_assert_eq(explain_stoppers(e, stoppers), 2);
         cr_assert_str_eq(stoppers[1], "baz.service");
         e->monitor_unit.user = true;
-        cr_assert_eq(explain_stoppers(e, stoppers), 1, "a link does not reach another manager's unit");
+        cr_assert_eq(explain_stoppers(e, stoppers), 1,
+                     "a link does not reach another manager's unit");
         e->container_unit = e->monitor_unit;
         cr_assert(explain_same_unit(&e->container_unit, &e->monitor_unit));
         e->monitor_unit.owner = 1000;

@@ -214,7 +214,7 @@ def syscalls(stage, monitor, quick):
 @metric([("start", "start, exec to pid: fake runtime", "ms", at_most(0.6)),
          ("exit_file", "exit to exit file", "ms", at_most(1)),
          ("exit_command", "exit to exit command", "ms", at_most(0.8)),
-         ("life_cpu", "monitor CPU of a life", "ms", at_most(0.5))], 200, 30)
+         ("life_cpu", "monitor CPU of a life", "ms", at_most(0.5))], 200, 20)
 def lives(stage, monitor, quick):
     """The CPU is that of all processes, less what runtime, target and exit command cost by themselves."""
     result, null = stage.life(monitor), stage.life(monitor, kind="null")

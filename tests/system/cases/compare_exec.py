@@ -23,7 +23,7 @@ def exec_outcomes(side):
     side.podman("exec", "baz", "true")
 
 
-@compared(rootless=True)
+@compared()
 def exec_streams(side):
     """Input to its end, output to its last byte, inherited descriptors."""
     side.start_waiting()

@@ -64,7 +64,7 @@ def ends(side):
     side.until_state("gone")
 
 
-@compared(rootless=True)
+@compared()
 def restarts(side):
     """Restart policies: on-failure:2, always until stop, unless it ends well."""
     side.need(*RUN, "-d", "--restart=on-failure:2", IMAGE, "sh", "-c", "echo once more; exit 3")
@@ -89,7 +89,7 @@ def restarts(side):
     side.podman("inspect", "--format", "{{.State.Status}} {{.State.ExitCode}}", "baz", what="always, stopped")
 
 
-@compared(rootless=True)
+@compared()
 def verbs(side):
     """pause, top, cp, diff, commit, rename, port, export, checkpoint."""
     side.start_waiting("-i")
@@ -125,7 +125,7 @@ def verbs(side):
     side.podman("ps", "-aq")
 
 
-@compared(rootless=True)
+@compared()
 def descriptors(side):
     """--preserve-fds, --preserve-fd, LISTEN_FDS; and nothing of ours in the container."""
     look = "ls -l /proc/self/fd | sed -n 's/.* \\([0-9]* -> [a-z/]*\\).*/\\1/p' | grep -v /proc; echo $LISTEN_FDS $LISTEN_PID; cat <&3"
@@ -142,7 +142,8 @@ def descriptors(side):
         os.close(read)
     side.podman("run", "--rm", "--network=none", IMAGE, "ls", "/proc/self/fd", what="none")
     side.podman("run", "--rm", "-t", "--network=none", IMAGE, "ls", "/proc/self/fd", what="none, terminal")
-    side.podman("run", "--rm", "--network=none", IMAGE, "env", what="environment")
+    status, out, err = side.raw("podman", "run", "--rm", "--network=none", IMAGE, "env")
+    side.see("environment", (status, sorted(out.splitlines()), err))
 
 
 @compared(rootless=True)
@@ -169,7 +170,8 @@ def health(side):
     side.podman("healthcheck", "run", "baz", what="of one that has none")
 
 
-@compared(rootless=True)
+@compared(better={"bad mount, terminal": ("the runtime's words, also when it leaves the console socket alone",
+                                                         [126, True])})
 def failures(side):
     """What cannot be started: who says what, and what remains."""
     for name, options, words in (("no program", [], ["no-such-program"]), ("no permission", [], ["/etc/passwd"]),
@@ -184,4 +186,7 @@ def failures(side):
         side.podman("start", "baz", what=f"{name}: start")
         side.podman("start", "-a", "baz", what=f"{name}: start -a")
         side.raw("podman", "rm", "-f", "-t", "0", "baz")
+    status, _, err = side.raw("podman", "run", "--rm", "-dt", "--network=none", "--mount", "type=tmpfs,destination=/etc/passwd",
+                              IMAGE, "true")
+    side.see("bad mount, terminal", (status, "tmpcopyup: failed to copy /etc/passwd" in err))
     side.podman("--runtime=/no/such/runtime", "run", "--rm", "--network=none", IMAGE, "true", what="no runtime")

@@ -99,7 +99,7 @@ def see_logs(side, driver, name, *all_options):
         side.see(f"{name} logs {' '.join(options)}", plain(side, driver, side.raw("podman", "logs", *options, "baz")))
 
 
-@compared(rootless=True)
+@compared()
 def logs_bytes(side):
     """Bytes that are no text, and a last line without its end."""
     for driver in DRIVERS:
@@ -134,7 +134,7 @@ def logs_follow(side):
         side.need("rm", "baz")
 
 
-@compared(rootless=True)
+@compared()
 def logs_restarted(side):
     """Two lives in one log."""
     for driver in DRIVERS:

@@ -43,7 +43,7 @@ def stop_unit(side, what, unit="compare.service", state="gone"):
     side.until_state(state, *([] if side.ours else ["exited"]))
 
 
-@compared(rootless=True)
+@compared()
 def notify_modes(side):
     """Readiness by the monitor and ignored; payloads that end by themselves, well and not."""
     notify_unit(side, "conmon", LOOP)
@@ -113,7 +113,7 @@ def notify_healthy(side):
     stop_unit(side, "healthy")
 
 
-@compared(rootless=True)
+@compared()
 def generated(side):
     """podman generate systemd, with --new and without: the text, a start, a restart, a stop."""
     for options in (["--new"], []):
