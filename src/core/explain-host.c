@@ -96,14 +96,7 @@ static void look_at(ExplainProcess *p, pid_t pid) {
                 look_at_argv(p);
 }
 
-/**
- * explain_host_new() - look at all processes
- * @user: --user
- *
- * Return: 0 or a negative errno.
- */
-int explain_host_new(ExplainHost **ret, bool user) {
-        _cleanup_(explain_host_freep) ExplainHost *h = NULL;
+static int look_at_all(ExplainHost *h) {
         _cleanup_free_ pid_t *pids = NULL;
         size_t n;
         int r;
@@ -111,17 +104,35 @@ int explain_host_new(ExplainHost **ret, bool user) {
         r = proc_list(&pids, &n);
         if (r < 0)
                 return relay(r);
-        h = calloc(1, sizeof *h);
-        if (h)
-                h->processes = calloc(n, sizeof *h->processes);
-        if (!h || !h->processes)
+        h->processes = calloc(n, sizeof *h->processes);
+        if (!h->processes)
                 return fail(-ENOMEM);
-        h->user = user;
         for (size_t i = 0; i < n; i++)
                 look_at(&h->processes[h->n++], pids[i]);
-        (void)journal_reader_open(&h->journal,
-                                  NULL); /* a host without one has processes all the same */
-        *ret = TAKE_PTR(h);
+        return 0;
+}
+
+/**
+ * explain_host_new() - look at all processes
+ * @user: --user
+ *
+ * Return: 0 or a negative errno.
+ */
+int explain_host_new(ExplainHost **ret, bool user) {
+        ExplainHost *h = calloc(1, sizeof *h);
+        int r;
+
+        if (!h)
+                return fail(-ENOMEM);
+        r = look_at_all(h);
+        if (r < 0) {
+                (void)explain_host_free(h);
+                return relay(r);
+        }
+        h->user = user;
+        /* A host without a journal has processes all the same. */
+        (void)journal_reader_open(&h->journal, NULL);
+        *ret = h;
         return 0;
 }
 

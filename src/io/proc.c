@@ -53,26 +53,27 @@ static int append_pid(pid_t **pids, size_t *n, size_t *allocated, pid_t pid) {
  */
 int proc_list(pid_t **ret_pids, size_t *ret_n) {
         _cleanup_(cleanup_closedir) DIR *dir = opendir("/proc");
-        _cleanup_free_ pid_t *pids = NULL;
         size_t n = 0, allocated = 0;
         struct dirent *entry;
+        pid_t *pids = NULL;
+        int r = 0;
 
         if (!dir)
                 return fail(-errno);
-        while ((errno = 0, entry = readdir(dir))) {
+        while (r >= 0 && (errno = 0, entry = readdir(dir))) {
                 pid_t pid;
-                int r;
 
-                if (entry->d_name[0] < '1' || entry->d_name[0] > '9' ||
-                    parse_pid(entry->d_name, &pid) < 0)
-                        continue;
-                r = append_pid(&pids, &n, &allocated, pid);
-                if (r < 0)
-                        return relay(r);
+                if (entry->d_name[0] >= '1' && entry->d_name[0] <= '9' &&
+                    parse_pid(entry->d_name, &pid) >= 0)
+                        r = append_pid(&pids, &n, &allocated, pid);
         }
-        if (errno != 0)
-                return fail(-errno);
-        *ret_pids = TAKE_PTR(pids);
+        if (r >= 0 && errno != 0)
+                r = fail(-errno);
+        if (r < 0) {
+                free(pids);
+                return relay(r);
+        }
+        *ret_pids = pids;
         *ret_n = n;
         return 0;
 }

@@ -92,7 +92,8 @@ def frames(data):
 
 def create(service, script, **more):
     answer = service.call("POST", "/libpod/containers/create",
-                          {"name": "baz", "image": IMAGE, "command": ["sh", "-c", script], "netns": {"nsmode": "none"}, **more})
+                          {"name": "baz", "image": IMAGE, "command": ["sh", "-c", script],
+                           "netns": {"nsmode": "none"}, **more})
     check(answer[0] == 201, f"create: {answer}")
 
 
@@ -126,7 +127,8 @@ def api_exec(side):
     create(service, WAITS[2], terminal=True, stdin=True)
     service.see("start", "POST", "/libpod/containers/baz/start")
     side.until_ready()
-    for name, script, more in (("plain", "echo out; echo err >&2; exit 7", {}), ("input", "cat; exit 3", {"AttachStdin": True}),
+    for name, script, more in (("plain", "echo out; echo err >&2; exit 7", {}),
+                               ("input", "cat; exit 3", {"AttachStdin": True}),
                                ("terminal", "test -t 1 && echo tty; exit 4", {"Tty": True})):
         session = exec_create(service, script, **more)
         stream, rest = service.hijack(f"/libpod/exec/{session}/start", {"Detach": False, "Tty": "Tty" in more})

@@ -101,7 +101,8 @@ def run_outcomes(side):
 @compared()
 def signals_pass(side):
     """podman run passes signals on; --sig-proxy=false does not."""
-    script = "trap 'echo got-usr1; exit 8' USR1; trap 'echo got-int; exit 9' INT; : >/tmp/ready; while true; do sleep 1000 & wait $!; done"
+    script = ("trap 'echo got-usr1; exit 8' USR1; trap 'echo got-int; exit 9' INT; : >/tmp/ready; "
+              "while true; do sleep 1000 & wait $!; done")
     for name in ("USR1", "INT"):
         with subprocess.Popen(side.argv("podman", *RUN, "--rm", IMAGE, "sh", "-c", script), stdin=subprocess.DEVNULL,
                               stdout=subprocess.PIPE, stderr=subprocess.PIPE) as client:

@@ -5,7 +5,7 @@ import os
 import subprocess
 
 from compare import IMAGE, RUN, WAITS, compared
-from harness import check, quietly, until
+from harness import quietly, until
 
 
 @compared(rootless=True)
@@ -35,26 +35,29 @@ def inspect_all(side):
     side.see("run directory is gone", not os.path.exists(folder))
 
 
+TRAP = "trap '%s' %s; : >/tmp/ready; while :; do sleep 100 & wait $!; done"
+
+
 @compared(rootless=True)
 def ends(side):
     """wait, stop signals, time-outs, kill, --rm -d, --init."""
-    waiter = ["podman", "wait", "baz"]
+    state = "{{.State.Status}} {{.State.ExitCode}} {{.State.OOMKilled}} {{.State.Error}}"
     for name, options, script, end in (
             ("exit", [], "sleep 0.3; exit 11", None),
-            ("--stop-signal", ["--stop-signal=USR1"], "trap 'exit 12' USR1; : >/tmp/ready; while :; do sleep 100 & wait $!; done", ["stop", "-t", "9", "baz"]),
-            ("stop -t 1 of one that ignores", [], "trap '' TERM; : >/tmp/ready; while :; do sleep 100; done", ["stop", "-t", "1", "baz"]),
-            ("kill -s USR2", [], "trap 'echo two; exit 13' USR2; : >/tmp/ready; while :; do sleep 100 & wait $!; done", ["kill", "-s", "USR2", "baz"]),
-            ("--timeout", ["--timeout=1"], "trap '' TERM; : >/tmp/ready; while :; do sleep 100; done", None),
+            ("--stop-signal", ["--stop-signal=USR1"], TRAP % ("exit 12", "USR1"), ["stop", "-t", "9", "baz"]),
+            ("stop -t 1 of one that ignores", [], TRAP % ("", "TERM"), ["stop", "-t", "1", "baz"]),
+            ("kill -s USR2", [], TRAP % ("echo two; exit 13", "USR2"), ["kill", "-s", "USR2", "baz"]),
+            ("--timeout", ["--timeout=1"], TRAP % ("", "TERM"), None),
             ("--init", ["--init"], "ps -o pid,comm; sleep 0 & exit 14", None)):
         side.need(*RUN, "-d", *options, IMAGE, "sh", "-c", script)
-        with subprocess.Popen(side.argv(*waiter), stdout=subprocess.PIPE, stderr=subprocess.PIPE) as client:
+        with subprocess.Popen(side.argv("podman", "wait", "baz"), stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE) as client:
             if end:
                 side.until_ready()
                 side.podman(*end, what=f"{name}: {end[0]}")
             out, err = client.communicate(timeout=30)
             side.see(f"{name}: wait", (client.returncode, out, err))
-        side.podman("inspect", "--format", "{{.State.Status}} {{.State.ExitCode}} {{.State.OOMKilled}} {{.State.Error}}", "baz",
-                    what=f"{name}: inspect")
+        side.podman("inspect", "--format", state, "baz", what=f"{name}: inspect")
         side.podman("logs", "baz", what=f"{name}: logs")
         side.podman("rm", "baz", what=f"{name}: rm")
     side.need(*RUN, "-d", "--rm", IMAGE, "sleep", "0.3")
@@ -127,18 +130,15 @@ def verbs(side):
 
 @compared()
 def descriptors(side):
-    """--preserve-fds, --preserve-fd, LISTEN_FDS; and nothing of ours in the container."""
-    look = "ls -l /proc/self/fd | sed -n 's/.* \\([0-9]* -> [a-z/]*\\).*/\\1/p' | grep -v /proc; echo $LISTEN_FDS $LISTEN_PID; cat <&3"
-    for name, options, env in (("--preserve-fds", ["--preserve-fds=2"], {}), ("LISTEN_FDS", [], {"LISTEN_FDS": "2"})):
+    """--preserve-fds, LISTEN_FDS; and nothing of ours in the container."""
+    look = "ls /proc/self/fd; echo $LISTEN_FDS $LISTEN_PID; cat <&3"
+    for name, words in (("--preserve-fds", "podman run --preserve-fds=2"),
+                        ("LISTEN_FDS", "env LISTEN_FDS=2 LISTEN_PID=$$ podman run")): # the shell becomes Podman
         read, write = os.pipe()
         os.write(write, b"from descriptor 3\n")
         os.close(write)
-        script = "exec env " + " ".join(f"{k}={v}" for k, v in env.items()) + (" LISTEN_PID=$$" if env else "") + \
-            " podman run --rm --network=none " + " ".join(options) + f" {IMAGE} sh -c '{look}'"
-        # LISTEN_PID is to be that of Podman, which the shell becomes.
-        outcome = side.raw("sh", "-c", script.replace("$LISTEN", "\\$LISTEN").replace("\\$LISTEN", "$LISTEN"),
-                           preexec_fn=lambda r=read: (os.dup2(r, 3), os.dup2(r, 4)), pass_fds=[3, 4])
-        side.see(name, outcome)
+        side.see(name, side.raw("sh", "-c", f"exec {words} --rm --network=none {IMAGE} sh -c '{look}'",
+                                preexec_fn=lambda r=read: (os.dup2(r, 3), os.dup2(r, 4)), pass_fds=[3, 4]))
         os.close(read)
     side.podman("run", "--rm", "--network=none", IMAGE, "ls", "/proc/self/fd", what="none")
     side.podman("run", "--rm", "-t", "--network=none", IMAGE, "ls", "/proc/self/fd", what="none, terminal")
@@ -151,7 +151,8 @@ def health(side):
     """podman healthcheck run: well, ill after retries, none, not running."""
     options = ["--health-interval=disable", "--health-retries=2", "--health-timeout=3s"]
     side.start_waiting("--health-cmd=test ! -e /tmp/ill", *options)
-    state = ["inspect", "--format", "{{.State.Health.Status}} {{.State.Health.FailingStreak}} {{len .State.Health.Log}}", "baz"]
+    state = ["inspect", "--format",
+             "{{.State.Health.Status}} {{.State.Health.FailingStreak}} {{len .State.Health.Log}}", "baz"]
     side.podman(*state, what="at first")
     side.podman("healthcheck", "run", "baz")
     side.podman(*state, what="well")
@@ -164,7 +165,8 @@ def health(side):
     side.need("rm", "baz")
     side.start_waiting("--health-cmd=echo said; echo more >&2; exit 4", *options)
     side.podman("healthcheck", "run", "baz", what="with output")
-    side.podman("inspect", "--format", "{{range .State.Health.Log}}{{.ExitCode}} {{.Output}}{{end}}", "baz", what="its log")
+    side.podman("inspect", "--format", "{{range .State.Health.Log}}{{.ExitCode}} {{.Output}}{{end}}", "baz",
+                what="its log")
     side.need("rm", "-f", "-t", "0", "baz")
     side.start_waiting()
     side.podman("healthcheck", "run", "baz", what="of one that has none")
@@ -186,7 +188,7 @@ def failures(side):
         side.podman("start", "baz", what=f"{name}: start")
         side.podman("start", "-a", "baz", what=f"{name}: start -a")
         side.raw("podman", "rm", "-f", "-t", "0", "baz")
-    status, _, err = side.raw("podman", "run", "--rm", "-dt", "--network=none", "--mount", "type=tmpfs,destination=/etc/passwd",
-                              IMAGE, "true")
+    status, _, err = side.raw("podman", "run", "--rm", "-dt", "--network=none", "--mount",
+                              "type=tmpfs,destination=/etc/passwd", IMAGE, "true")
     side.see("bad mount, terminal", (status, "tmpcopyup: failed to copy /etc/passwd" in err))
     side.podman("--runtime=/no/such/runtime", "run", "--rm", "--network=none", IMAGE, "true", what="no runtime")

@@ -70,7 +70,8 @@ def entries(side, found):
     logs trims and adds itself, and adds the scope for journalctl -u to find the entry."""
     result, held = [], {}
     for entry in found:
-        fields = {k: v for k, v in entry.items() if not k.startswith(("_", "CODE_", "SYSLOG_TIMESTAMP", "OBJECT_SYSTEMD_"))}
+        fields = {k: v for k, v in entry.items()
+                  if not k.startswith(("_", "CODE_", "SYSLOG_TIMESTAMP", "OBJECT_SYSTEMD_"))}
         message = fields.pop("MESSAGE", "") or ""
         if isinstance(message, list):
             message = bytes(message).decode(errors="backslashreplace")
@@ -146,17 +147,17 @@ def logs_restarted(side):
         side.need("rm", "baz")
 
 
-@compared(better={"journald logs": ("the prefix is the entry's priority, in a field of its own for podman logs to go on",
+@compared(better={"journald logs": ("a prefix is the entry's priority, in a field of its own for podman logs to go on",
                                     [0, "plain\nwarned\n<9>x\n", ""]),
-                  "journald entries": ("the same", [("plain", "6", None), ("warned", "6", "4"), ("<9>x", "6", None)])})
+                  "journald entries": ("the same", [["plain", "6", None], ["warned", "6", "4"], ["<9>x", "6", None]])})
 def logs_priority(side):
     for driver in DRIVERS:
         finished(side, driver, "echo plain; echo '<4>warned'; echo '<9>x'")
         side.podman("logs", "baz", what=f"{driver} logs")
         if driver == "journald":
             identity = side.need("inspect", "--format", "{{.Id}}", "baz")
-            side.see(f"{driver} entries", [(message, fields["PRIORITY"], fields.get("CONTAINER_PRIORITY")) for message, fields
-                                           in entries(side, side.journal(f"CONTAINER_ID_FULL={identity}"))])
+            found = entries(side, side.journal(f"CONTAINER_ID_FULL={identity}"))
+            side.see(f"{driver} entries", [(m, f["PRIORITY"], f.get("CONTAINER_PRIORITY")) for m, f in found])
         side.need("rm", "baz")
 
 
@@ -170,7 +171,8 @@ def logs_limit(side):
     with open(path, "rb") as f:
         records = joined(f.read())
     side.see("last record", records[-1])
-    side.see("numbers follow each other", [int(r[1].split("-")[1]) for r in records] == list(range(401 - len(records), 401)))
+    numbers = [int(record[1].split("-")[1]) for record in records]
+    side.see("numbers follow each other", numbers == list(range(401 - len(numbers), 401)))
     check(os.path.getsize(path) <= 10240, f"{os.path.getsize(path)} bytes in the file")
     side.see("size in inspect", side.need("inspect", "--format", "{{.HostConfig.LogConfig.Size}}", "baz"))
     side.podman("logs", "--tail=2", "baz")
@@ -183,8 +185,9 @@ def logs_drivers(side):
     look_behind(side, "journald", "tag")
     side.podman("logs", "baz", what="logs of tag")
     side.need("rm", "baz")
+    says = ["sh", "-c", "echo out; echo err >&2; exit 3"]
     for driver in ("none", "passthrough", "json-file", "no-such-driver"):
-        side.podman(*RUN, f"--log-driver={driver}", IMAGE, "sh", "-c", "echo out; echo err >&2; exit 3", what=f"{driver} run")
+        side.podman(*RUN, f"--log-driver={driver}", IMAGE, *says, what=f"{driver} run")
         side.podman("logs", "baz", what=f"{driver} logs")
         side.podman("inspect", "--format", "{{json .HostConfig.LogConfig}}", "baz", what=f"{driver} inspect")
         side.raw("podman", "rm", "-f", "-t", "0", "baz")

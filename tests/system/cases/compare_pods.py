@@ -73,8 +73,8 @@ def kube(side):
         until("what two says", lambda: "two says" in side.raw("podman", "logs", "kubepod-two")[1])
         if policy == "Never":
             side.podman("logs", "kubepod-two")
-        side.podman("inspect", "--format", "{{.HostConfig.RestartPolicy.Name}} {{.HostConfig.LogConfig.Type}}", "kubepod-two",
-                    what=f"{policy}: inspect")
+        side.podman("inspect", "--format", "{{.HostConfig.RestartPolicy.Name}} {{.HostConfig.LogConfig.Type}}",
+                    "kubepod-two", what=f"{policy}: inspect")
         status, _, err = side.raw("podman", "kube", "down", path)
         side.see(f"{policy}: kube down", (status, err))
         side.podman("ps", "-aq", what=f"{policy}: nothing remains")

@@ -6,7 +6,7 @@ import pwd
 import socket
 
 from compare import IMAGE, WAITS, compared
-from harness import Skip, check, comm_of, exe_of, quietly, quote, run, until
+from harness import Skip, check, comm_of, exe_of, quietly, quote, run
 
 LOOP = "trap 'exit 0' TERM; : >/tmp/ready; while true; do sleep 1000 & wait $!; done"
 FOLLOWS = "trap 'exit 0' TERM; : >/tmp/ready; until test -e /tmp/go; do sleep 0.1; done; "
@@ -37,7 +37,8 @@ def see_unit(side, what, unit="compare.service"):
 
 
 def stop_unit(side, what, unit="compare.service", state="gone"):
-    """Stop UNIT. The clean-up may meet the SIGTERM that systemd sends to what podman stop leaves; ours does it again."""
+    """Stop UNIT. The clean-up may meet the SIGTERM that systemd sends to all that podman stop leaves in a unit: the
+    original then never removes the container, ours tries again."""
     side.see(f"{what}: stop", side.systemctl("stop", unit))
     see_unit(side, f"{what}, stopped", unit)
     side.until_state(state, *([] if side.ours else ["exited"]))
@@ -75,7 +76,8 @@ SERVING = {f"{when}: StatusText": ("what the payload says of itself is passed on
 @compared(rootless=True, better=SERVING)
 def notify_container(side):
     """The payload itself says that it is ready: not before, and other fields do not pass."""
-    script = "systemd-notify --status='on its way' X_SECRET=1; " + FOLLOWS + "systemd-notify --ready --status=serving MAINPID=1; " + LOOP
+    script = ("systemd-notify --status='on its way' X_SECRET=1; " + FOLLOWS +
+              "systemd-notify --ready --status=serving MAINPID=1; " + LOOP)
     notify_unit(side, "container", script, *PROGRAMS)
     side.see("start", side.systemctl("start", "--no-block", "compare.service"))
     side.until_ready()
@@ -119,7 +121,8 @@ def generated(side):
     for options in (["--new"], []):
         name = " ".join(["generate systemd", *options])
         side.need("create", "--name", "baz", "--network=none", IMAGE, *WAITS)
-        text = side.need("generate", "systemd", "--name", "--no-header", "--time=5", "--restart-policy=no", *options, "baz")
+        text = side.need("generate", "systemd", "--name", "--no-header", "--time=5", "--restart-policy=no", *options,
+                         "baz")
         side.see(name, text.replace(side.need("inspect", "--format", "{{.StaticDir}}", "baz"), "STATIC"))
         if options:
             side.need("rm", "baz")
@@ -177,8 +180,8 @@ Exec={quote('sh', '-c', LOOP)}
         side.until_ready(name)
         see_unit(side, unit, unit)
         side.podman("exec", name, "/bin/echo", "inside", what=f"{unit}: exec")
-        side.podman("inspect", "--format", "{{.State.Status}} {{.HostConfig.CgroupMode}} {{.HostConfig.LogConfig.Type}}", name,
-                    what=f"{unit}: inspect")
+        side.podman("inspect", "--format", "{{.HostConfig.CgroupMode}} {{.HostConfig.LogConfig.Type}}",
+                    name, what=f"{unit}: inspect")
         side.see(f"{unit}: restart", side.systemctl("restart", unit))
         side.until_ready(name)
         see_unit(side, f"{unit}, restarted", unit)
@@ -199,7 +202,8 @@ def socket_activation(side):
     path = f"{side.runtime_folder}/compare-echo"
     words = ["run", "--rm", "--name", "baz", "--network=none", IMAGE, "sh", "-c",
              "read line <&3; echo \"got $line, $LISTEN_FDS at $LISTEN_PID\" >&3"]
-    side.unit("compare@.service", f"[Unit]\nCollectMode=inactive-or-failed\n[Service]\nExecStart=/usr/bin/podman {quote(*words)}\n")
+    side.unit("compare@.service", f"[Unit]\nCollectMode=inactive-or-failed\n"
+                                  f"[Service]\nExecStart=/usr/bin/podman {quote(*words)}\n")
     side.unit("compare.socket", f"[Socket]\nListenStream={path}\nAccept=yes\n")
     check(side.systemctl("start", "compare.socket")[0] == 0, "the socket cannot be started")
     for line in (b"one\n", b"two\n"):

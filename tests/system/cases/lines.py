@@ -39,7 +39,8 @@ def check_lines(**how):
         check_equal(sum(m.count(text) for m in said), 1, f"number of times that {text!r} is there")
     plain = journal("-u", "baz", output="cat").splitlines()
     check_equal([line for line in plain if line.startswith("numbered")], expected, "lines with -o cat")
-    check("" not in plain, "empty lines with -o cat")
+    ours = journal("-u", "baz", "CONTAINER_NAME=baz", output="cat").splitlines() # Podman 4.3 prints one of its own
+    check("" not in ours, "empty lines with -o cat")
 
 
 def is_ours(message):
