@@ -18,8 +18,7 @@
 #include "core/explain.h"
 #include "core/options.h"
 
-#define ID "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
-#define NAME "test-explain-container"
+#define ID_REST "223344556677ffeeddccbbaa99887766554433221100aabbccddeeff"
 
 typedef struct Said {
         int status;
@@ -134,6 +133,7 @@ typedef struct Waiting {
         pid_t pid;
         int start;
         char dir[64];
+        char id[128], name[64]; /* of this very test: others run beside it */
 } Waiting;
 
 static void start_waiting(Waiting *w) {
@@ -142,6 +142,8 @@ static void start_waiting(Waiting *w) {
         char number[16], log[96];
 
         cr_assert_not_null(program);
+        (void)snprintf(w->id, sizeof w->id, "%08x" ID_REST, (unsigned)getpid());
+        (void)snprintf(w->name, sizeof w->name, "test-explain-%d", getpid());
         (void)strcpy(w->dir, "/tmp/test-explain-XXXXXX");
         cr_assert_not_null(mkdtemp(w->dir));
         (void)snprintf(log, sizeof log, "%s/log", w->dir);
@@ -151,9 +153,9 @@ static void start_waiting(Waiting *w) {
                 (void)close(pipe_fds[1]);
                 (void)snprintf(number, sizeof number, "%d", pipe_fds[0]);
                 (void)setenv("_OCI_STARTPIPE", number, 1);
-                (void)execl(program, "any-name", "--api-version", "1", "-c", ID, "-u", ID, "-r",
-                            "/bin/false", "-b", w->dir, "-n", NAME, "--exit-command-arg", "-c",
-                            "-sl", log, "--sync", (char *)NULL);
+                (void)execl(program, "any-name", "--api-version", "1", "-c", w->id, "-u", w->id,
+                            "-r", "/bin/false", "-b", w->dir, "-n", w->name, "--exit-command-arg",
+                            "-c", "-sl", log, "--sync", (char *)NULL);
                 _exit(1);
         }
         (void)close(pipe_fds[0]);
@@ -184,14 +186,15 @@ static void end_waiting(Waiting *w) {
 }
 
 CleanTest(explain, a_monitor_is_found_by_all_its_names) {
-        char pid[16];
+        char pid[16], part[13];
         Waiting w;
 
         start_waiting(&w);
         wait_for_argv(&w);
         (void)snprintf(pid, sizeof pid, "%d", w.pid);
+        (void)snprintf(part, sizeof part, "%.12s", w.id);
         {
-                const char *const words[] = { NAME, ID, "001122334455", "0011", pid };
+                const char *const words[] = { w.name, w.id, part, pid };
 
                 for (size_t i = 0; i < ELEMENTS(words); i++) {
                         Said s = ask("explain", words[i], "--json", "short");
@@ -199,8 +202,8 @@ CleanTest(explain, a_monitor_is_found_by_all_its_names) {
                         cr_assert_eq(s.status, EXPLAIN_OK, "%s: status %d, %s", words[i], s.status,
                                      s.err);
                         check_one_line(s.out);
-                        cr_assert_not_null(strstr(s.out, "\"id\":\"" ID "\""), "%s", s.out);
-                        cr_assert_not_null(strstr(s.out, "\"name\":\"" NAME "\""), "%s", s.out);
+                        cr_assert_not_null(strstr(s.out, w.id), "%s", s.out);
+                        cr_assert_not_null(strstr(s.out, w.name), "%s", s.out);
                         cr_assert_not_null(strstr(s.out, "\"running\":false"), "%s", s.out);
                         cr_assert_not_null(strstr(s.out, pid), "%s", s.out);
                         cr_assert_null(strstr(s.out, "\"container\""), "%s", s.out);
@@ -216,18 +219,19 @@ CleanTest(explain, people_get_a_dozen_lines_and_a_table) {
 
         start_waiting(&w);
         wait_for_argv(&w);
-        s = ask("explain", NAME);
+        s = ask("explain", w.name);
         cr_assert_eq(s.status, EXPLAIN_OK);
         for (const char *p = s.out; (p = strchr(p, '\n')); p++)
                 lines++;
         cr_assert_leq(lines, 12, "%s", s.out);
-        cr_assert_not_null(strstr(s.out, NAME " (" ID ")"), "%s", s.out);
+        cr_assert_not_null(strstr(s.out, w.name), "%s", s.out);
+        cr_assert_not_null(strstr(s.out, w.id), "%s", s.out);
         cr_assert_not_null(strstr(s.out, "Placement: "), "%s", s.out);
 
         s = ask("list");
         cr_assert_eq(s.status, EXPLAIN_OK);
         cr_assert_eq(strncmp(s.out, "NAME ", 5), 0, "%s", s.out);
-        cr_assert_not_null(strstr(s.out, NAME " "), "%s", s.out);
+        cr_assert_not_null(strstr(s.out, w.name), "%s", s.out);
         s = ask("list", "--no-legend");
         cr_assert_null(strstr(s.out, "MONITOR"), "%s", s.out);
         s = ask("list", "--json=pretty");
