@@ -10,6 +10,7 @@ compared with itself, which shows whether it is one at all.
 With rootless=True there is a second case, NAME_rootless, that does everything as an ordinary user.
 """
 
+import contextlib
 import fcntl
 import json
 import os
@@ -26,7 +27,7 @@ import time
 
 import harness
 from cases.stdio import Dialogue
-from harness import Failed, Skip, check, command, note, run, until
+from harness import Failed, Skip, check, note, run, until
 
 STOCK = "/usr/bin/conmon"
 USER = "someone"
@@ -39,7 +40,7 @@ def compared(rootless=False, better=None, needs=None):
     """Make a case of a scenario, and NAME_rootless of it if ROOTLESS. NEEDS(), if given, may raise Skip."""
 
     def decorate(scenario):
-        def perform(user):
+        def both(user):
             if needs:
                 needs()
             compare(scenario, user, better or {})
@@ -47,7 +48,7 @@ def compared(rootless=False, better=None, needs=None):
         name = f"compare_{scenario.__name__}"
         for suffix, user in {"": None, **({"_rootless": USER} if rootless else {})}.items():
             assert name + suffix not in harness.CASES, name + suffix
-            harness.CASES[name + suffix] = lambda user=user: perform(user)
+            harness.CASES[name + suffix] = lambda user=user: both(user)
         return scenario
 
     return decorate
@@ -56,18 +57,25 @@ def compared(rootless=False, better=None, needs=None):
 def compare(scenario, user, better):
     if user:
         make_user(user)
-    sides = []
-    for monitor in (STOCK, harness.MONITOR):
-        note(f"######## with {monitor}")
-        use_monitor(monitor)
-        side = Side(monitor, user)
-        try:
-            scenario(side)
-        finally:
-            side.end()
-        sides.append(side.seen)
-    found = differences(*sides, better if harness.MONITOR != STOCK else {})
-    check(not found, f"{len(found)} differences from {STOCK}:\n" + "\n".join(found))
+    better = better if harness.MONITOR != STOCK else {}
+    stock = perform(scenario, STOCK, user)
+    ours = perform(scenario, harness.MONITOR, user)
+    found = differences(stock, ours, better)
+    if found: # is it the original that does not always do the same?
+        found = differences(perform(scenario, STOCK, user), ours, better, only=found)
+    check(not found, f"{len(found)} differences from {STOCK}:\n" + "\n".join(found.values()))
+
+
+def perform(scenario, monitor, user):
+    """Run SCENARIO with MONITOR; return its records."""
+    note(f"######## with {monitor}")
+    use_monitor(monitor)
+    side = Side(monitor, user)
+    try:
+        scenario(side)
+    finally:
+        side.end()
+    return side.seen
 
 
 def use_monitor(monitor):
@@ -75,16 +83,16 @@ def use_monitor(monitor):
         f.write(f"[engine]\nconmon_path = [{json.dumps(monitor)}]\nexit_command_delay = 3\n")
 
 
-def differences(stock, ours, better):
-    """Where the records differ: list of texts."""
-    found = []
-    for what in list(stock) + [w for w in ours if w not in stock]:
+def differences(stock, ours, better, only=None):
+    """Where the records differ, of the names in ONLY, if given: name -> text."""
+    found = {}
+    for what in only or [*stock, *(w for w in ours if w not in stock)]:
         theirs, own = stock.get(what, "(not recorded)"), ours.get(what, "(not recorded)")
         expected = better[what][1] if what in better else theirs
         if own != expected and not (what in better and own == theirs):
-            found.append(f"  {what}:\n    stock {theirs!r}\n    ours  {own!r}")
+            found[what] = f"  {what}:\n    stock {theirs!r}\n    ours  {own!r}"
             if what in better:
-                found.append(f"    which should be {expected!r}: {better[what][0]}")
+                found[what] += f"\n    which should be {expected!r}: {better[what][0]}"
     return found
 
 
@@ -298,6 +306,15 @@ class Side:
         text = harness.quietly(run, "journalctl", "--no-pager", "--quiet", "-o", "json", "--all", since, *match)
         return [json.loads(line) for line in text.splitlines()]
 
+    def sweep(self):
+        """Take away what the stock monitor, at times, leaves. It does not always wait for Podman's word before it gives
+        up, so that its scope is made around a dead process, and stays."""
+        self.systemctl("stop", "libpod-*.scope")
+        for folder, _, _ in os.walk(harness.CGROUPS, topdown=False):
+            if "libpod" in folder and os.path.isdir(folder) and not harness.tree(folder[len(harness.CGROUPS):]):
+                with contextlib.suppress(OSError): # it may go by itself
+                    os.rmdir(folder)
+
     def at_end(self, action):
         self._at_end.append(action)
 
@@ -309,9 +326,8 @@ class Side:
         self.raw("podman", "rm", "--force", "--all", "--time", "0")
         self.raw("podman", "volume", "prune", "--force")
         until(f"{self.monitor} to be gone", lambda: not running(self.monitor))
-        # The stock monitor does not always wait for Podman's word before it gives up; its scope may then stay, empty.
         if not self.ours:
-            command("systemctl", "stop", "libpod-conmon-*.scope")
+            self.sweep()
 
 
 def running(program):

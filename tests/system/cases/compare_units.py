@@ -41,6 +41,10 @@ def stop_unit(side, what, unit="compare.service", state="gone"):
     original then never removes the container, ours tries again."""
     side.see(f"{what}: stop", side.systemctl("stop", unit))
     see_unit(side, f"{what}, stopped", unit)
+    until_over(side, state)
+
+
+def until_over(side, state="gone"):
     side.until_state(state, *([] if side.ours else ["exited"]))
 
 
@@ -56,13 +60,13 @@ def notify_modes(side):
     notify_unit(side, "ignore", LOOP)
     side.see("ignore: start", side.systemctl("start", "compare.service"))
     see_unit(side, "ignore")
-    side.until_state("gone")
+    until_over(side)
     side.systemctl("reset-failed", "compare.service")
     for status in (0, 3):
         notify_unit(side, "conmon", FOLLOWS + f"exit {status}")
         side.see("start", side.systemctl("start", "compare.service"))
         side.until_ready()
-        side.need("exec", "baz", "touch", "/tmp/go")
+        side.raw("podman", "exec", "baz", "touch", "/tmp/go") # may see its own end
         side.until_unit("compare.service", "inactive", "failed")
         see_unit(side, f"ends with {status}")
         side.systemctl("reset-failed", "compare.service")
@@ -91,7 +95,7 @@ def notify_container(side):
     notify_unit(side, "container", FOLLOWS + "exit 4", *PROGRAMS)
     side.see("start of the silent", side.systemctl("start", "--no-block", "compare.service"))
     side.until_ready()
-    side.need("exec", "baz", "touch", "/tmp/go")
+    side.raw("podman", "exec", "baz", "touch", "/tmp/go")
     side.until_unit("compare.service", "failed", "inactive")
     see_unit(side, "silent")
 
