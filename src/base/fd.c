@@ -308,7 +308,7 @@ int fd_close_all_but(int *keep, size_t n_keep) {
  * fd_timer_new() - a timer on the monotonic clock, not armed
  *
  * Watch it with EPOLLIN | EPOLLET and never read it: the worker's reads are counted to the byte, and those that
- * sd-event makes for its own timers would be among them.
+ * an event library makes for its own timers would be among them.
  *
  * Return: the descriptor or a negative errno.
  */

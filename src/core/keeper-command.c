@@ -60,11 +60,11 @@ static int spawn_command(Keeper *k) {
         return reaper_claim(k->reaper, k->command_pid);
 }
 
-static int on_again(sd_event_source *source, uint64_t usec, void *userdata) {
+static int on_again(LoopSource *source, uint64_t usec, void *userdata) {
         Keeper *k = userdata;
         int r;
 
-        k->command_source = sd_event_source_disable_unref(k->command_source);
+        k->command_source = loop_source_free(k->command_source);
         r = spawn_command(k);
         if (r < 0) {
                 (void)log_error_errno(r, "Failed to run the exit command again");
@@ -109,10 +109,10 @@ int keeper_command_on_exit(Keeper *k, const ProcessStatus *status) {
         k->command_running = (k->terminated || status->signal == SIGTERM) && k->n_commands < COMMANDS_MAX;
         if (!k->command_running)
                 return 0;
-        r = sd_event_add_time_relative(k->event, &k->command_source, CLOCK_MONOTONIC, AGAIN_USEC, 0, on_again, k);
+        r = loop_add_time(k->loop, &k->command_source, AGAIN_USEC, on_again, k);
         if (r < 0)
                 k->command_running = false;
-        return r < 0 ? fail(r) : 0;
+        return r < 0 ? relay(r) : 0;
 }
 
 static bool bundle_is_gone(const Keeper *k) {

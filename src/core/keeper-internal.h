@@ -22,7 +22,7 @@
 struct Keeper {
         const Options *options;
         Origin *origin; /* borrowed */
-        sd_event *event;
+        Loop *loop;
         Facts facts;
         Phase phase;
         bool advancing;
@@ -35,7 +35,7 @@ struct Keeper {
         WorkerProcess *worker;     /* likewise */
         Console *console;
         CgroupOom *oom_watch;
-        sd_event_source *signals[4], *target_source, *timeout_source, *drain_source;
+        LoopSource *signals[4], *target_source, *timeout_source, *drain_source;
 
         int bundle_fd;             /* place of attach, ctl, winsz; -1 for none */
         char *attach_link;
@@ -47,7 +47,7 @@ struct Keeper {
 
         pid_t runtime_pid, target_pid, command_pid;
         pid_t start_pid; /* service mode: the runtime's "start" */
-        sd_event_source *stop_source, *command_source;
+        LoopSource *stop_source, *command_source, *watchdog_source;
         int runtime_pidfd, target_pidfd;
         ProcessStatus runtime_status, target_status, command_status;
         bool command_running;
@@ -74,6 +74,7 @@ int keeper_service_start(Keeper *k);
 int keeper_service_on_start_exit(Keeper *k, const ProcessStatus *status);
 int keeper_service_stop(Keeper *k);
 int keeper_service_watch_stop(Keeper *k);
+int keeper_service_watchdog(Keeper *k);
 
 /* keeper.c */
 int keeper_advance(Keeper *k);

@@ -73,7 +73,7 @@ int keeper_service_on_start_exit(Keeper *k, const ProcessStatus *status) {
         return 0;
 }
 
-static int on_stop_timeout(sd_event_source *source, uint64_t usec, void *userdata) {
+static int on_stop_timeout(LoopSource *source, uint64_t usec, void *userdata) {
         Keeper *k = userdata;
 
         log_warning("Container %s has not ended in time, it is killed", k->options->name);
@@ -82,11 +82,11 @@ static int on_stop_timeout(sd_event_source *source, uint64_t usec, void *userdat
         return 0;
 }
 
-static int on_unit_timeout(sd_event_source *source, uint64_t usec, void *userdata) {
+static int on_unit_timeout(LoopSource *source, uint64_t usec, void *userdata) {
         _cleanup_free_ char *path = NULL;
         Keeper *k = userdata;
 
-        k->stop_source = sd_event_source_disable_unref(k->stop_source);
+        k->stop_source = loop_source_free(k->stop_source);
         if (!place_unit_stops(&k->plan))
                 return 0; /* somebody has sent us a signal, no more */
         log_warning("%s stops and the container has not ended in time, it is killed", k->plan.unit);
@@ -109,9 +109,8 @@ int keeper_service_watch_stop(Keeper *k) {
                 return 0;
         if (usec == 0 || usec > UNIT_STOP_USEC)
                 usec = UNIT_STOP_USEC;
-        r = sd_event_add_time_relative(k->event, &k->stop_source, CLOCK_MONOTONIC, usec / 3 * 2, 0, on_unit_timeout,
-                                       k);
-        return r < 0 ? fail(r) : 0;
+        r = loop_add_time(k->loop, &k->stop_source, usec / 3 * 2, on_unit_timeout, k);
+        return r < 0 ? relay(r) : 0;
 }
 
 static void read_stop(Keeper *k, ServiceStop *ret) {
@@ -143,6 +142,26 @@ int keeper_service_stop(Keeper *k) {
         read_stop(k, &stop);
         service_tell_stopping(k->options, stop.usec);
         (void)process_signal(k->target_pidfd, stop.signal); /* one that has ended needs none */
-        r = sd_event_add_time_relative(k->event, &k->stop_source, CLOCK_MONOTONIC, stop.usec, 0, on_stop_timeout, k);
-        return r < 0 ? fail(r) : 0;
+        r = loop_add_time(k->loop, &k->stop_source, stop.usec, on_stop_timeout, k);
+        return r < 0 ? relay(r) : 0;
+}
+
+static int on_watchdog(LoopSource *source, uint64_t usec, void *userdata) {
+        service_tell_alive();
+        loop_source_set_time(source, service_watchdog_usec() / 2);
+        return 0;
+}
+
+/**
+ * keeper_service_watchdog() - tell systemd that we are alive, as often as it wants to hear it
+ *
+ * Return: 0 or a negative errno.
+ */
+int keeper_service_watchdog(Keeper *k) {
+        int r;
+
+        if (service_watchdog_usec() == 0)
+                return 0;
+        r = loop_add_time(k->loop, &k->watchdog_source, 0, on_watchdog, k);
+        return r < 0 ? relay(r) : 0;
 }

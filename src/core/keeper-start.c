@@ -100,7 +100,7 @@ static int make_streams(Keeper *k) {
         k->worker_fds[CHANNEL_FD_STDERR] = pipes.read[STREAM_STDERR];
 
         if (o->terminal) {
-                r = console_new(&k->console, k->event, &console_handler, k);
+                r = console_new(&k->console, k->loop, &console_handler, k);
                 if (r < 0)
                         return relay(r);
         }
@@ -225,7 +225,7 @@ static int make_worker(Keeper *k) {
         spec.ring = k->ring;
         for (ChannelFd i = 0; i < _CHANNEL_FD_MAX; i++)
                 spec.fds[i] = TAKE_FD(k->worker_fds[i]);
-        r = worker_process_new(&k->worker, k->event, &spec, &handler, k);
+        r = worker_process_new(&k->worker, k->loop, &spec, &handler, k);
         return r < 0 ? relay(r) : 0;
 }
 
@@ -260,7 +260,7 @@ int keeper_make(Keeper *k) {
         if (r < 0)
                 return relay(r);
 
-        r = reaper_new(&k->reaper, k->event, &reaper_handler, k);
+        r = reaper_new(&k->reaper, k->loop, &reaper_handler, k);
         if (r < 0)
                 return relay(r);
         r = make_streams(k);
@@ -340,7 +340,7 @@ int keeper_launch(Keeper *k) {
         return keeper_on_worker_ready(k);
 }
 
-static int on_forwarded_signal(sd_event_source *source, const struct signalfd_siginfo *info, void *userdata) {
+static int on_forwarded_signal(LoopSource *source, const struct signalfd_siginfo *info, void *userdata) {
         return keeper_on_signal(userdata, (int)info->ssi_signo);
 }
 
@@ -349,10 +349,10 @@ static int watch_signals(Keeper *k) {
         static const int signals[] = { SIGTERM, SIGINT, SIGQUIT, SIGUSR1 };
 
         for (size_t i = 0; i < ELEMENTS(signals); i++) {
-                int r = sd_event_add_signal(k->event, &k->signals[i], signals[i], on_forwarded_signal, k);
+                int r = loop_add_signal(k->loop, &k->signals[i], signals[i], on_forwarded_signal, k);
 
                 if (r < 0)
-                        return fail(r);
+                        return relay(r);
         }
         return 0;
 }
@@ -381,14 +381,14 @@ int keeper_new(Keeper **ret, const Options *options, Origin *origin) {
         memset(k->control, -1, sizeof k->control);
         memset(k->worker_fds, -1, sizeof k->worker_fds);
         memset(k->runtime_stdio, -1, sizeof k->runtime_stdio);
-        r = sd_event_new(&k->event);
+        r = loop_new(&k->loop);
         if (r < 0)
-                return fail(r);
+                return relay(r);
         r = watch_signals(k);
         if (r < 0)
                 return relay(r);
         if (options->service)
-                (void)sd_event_set_watchdog(k->event, true); /* nothing where the unit has no WatchdogSec= */
+                (void)keeper_service_watchdog(k); /* without it systemd ends us, and says why */
         *ret = TAKE_PTR(k);
         return 0;
 }
@@ -401,13 +401,14 @@ int keeper_new(Keeper **ret, const Options *options, Origin *origin) {
 Keeper *keeper_free(Keeper *k) {
         if (!k)
                 return NULL;
-        k->drain_source = sd_event_source_disable_unref(k->drain_source);
-        k->timeout_source = sd_event_source_disable_unref(k->timeout_source);
-        k->stop_source = sd_event_source_disable_unref(k->stop_source);
-        k->command_source = sd_event_source_disable_unref(k->command_source);
-        k->target_source = sd_event_source_disable_unref(k->target_source);
+        k->drain_source = loop_source_free(k->drain_source);
+        k->timeout_source = loop_source_free(k->timeout_source);
+        k->stop_source = loop_source_free(k->stop_source);
+        k->watchdog_source = loop_source_free(k->watchdog_source);
+        k->command_source = loop_source_free(k->command_source);
+        k->target_source = loop_source_free(k->target_source);
         for (size_t i = 0; i < ELEMENTS(k->signals); i++)
-                k->signals[i] = sd_event_source_disable_unref(k->signals[i]);
+                k->signals[i] = loop_source_free(k->signals[i]);
         k->oom_watch = cgroup_oom_free(k->oom_watch);
         k->worker = worker_process_free(k->worker);
         k->ring = ring_free(k->ring);
@@ -422,7 +423,7 @@ Keeper *keeper_free(Keeper *k) {
         fd_close_many(k->worker_fds, _CHANNEL_FD_MAX);
         fd_close_many(k->runtime_stdio, 3);
         free(k->attach_link);
-        k->event = sd_event_unref(k->event);
+        k->loop = loop_unref(k->loop);
         free(k);
         return NULL;
 }
@@ -453,6 +454,6 @@ int keeper_start(Keeper *k) {
 int keeper_run(Keeper *k) {
         int r;
 
-        r = sd_event_loop(k->event);
-        return r < 0 ? fail(r) : k->exit_status;
+        r = loop_run(k->loop);
+        return r < 0 ? relay(r) : k->exit_status;
 }

@@ -30,23 +30,15 @@
 
 #define STATUS_UNKNOWN (-1)
 #define DRAIN_USEC 30000000ULL /* a worker that has not flushed by then is not waited for */
-#define ACCURATE 1 /* us; to spread inaccurate timers sd-event reads the boot id first */
 #define FAILURE_TEXT_MAX 8191
-
-static uint64_t keeper_now(const Keeper *k) {
-        uint64_t now = 0;
-
-        (void)sd_event_now(k->event, CLOCK_MONOTONIC, &now);
-        return now;
-}
 
 /* ---- facts -------------------------------------------------------------------------------------------- */
 
-static int on_target_readable(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
+static int on_target_readable(LoopSource *source, int fd, uint32_t revents, void *userdata) {
         Keeper *k = userdata;
         int r;
 
-        k->target_source = sd_event_source_disable_unref(k->target_source);
+        k->target_source = loop_source_free(k->target_source);
         r = reaper_look(k->reaper);
         if (r < 0)
                 return relay(r);
@@ -67,8 +59,8 @@ static int watch_target(Keeper *k) {
                 k->facts.container_exited = true; /* gone, and never a child of ours */
                 return 0;
         }
-        r = sd_event_add_io(k->event, &k->target_source, k->target_pidfd, EPOLLIN, on_target_readable, k);
-        return r < 0 ? fail(r) : 0;
+        r = loop_add_io(k->loop, &k->target_source, k->target_pidfd, EPOLLIN, on_target_readable, k);
+        return r < 0 ? relay(r) : 0;
 }
 
 static void fail_text(Keeper *k, const char *text) {
@@ -126,7 +118,7 @@ int keeper_on_child(void *userdata, pid_t pid, const ProcessStatus *status) {
         } else if (k->worker && pid == worker_process_pid(k->worker))
                 r = worker_process_on_exit(k->worker, status);
         else if (pid == k->target_pid) {
-                k->target_source = sd_event_source_disable_unref(k->target_source);
+                k->target_source = loop_source_free(k->target_source);
                 k->target_status = *status;
                 k->facts.container_exited = true;
         } else if (pid == k->start_pid)
@@ -226,13 +218,13 @@ static bool clients_make_progress(Keeper *k) {
         return true;
 }
 
-static int on_drain_timeout(sd_event_source *source, uint64_t usec, void *userdata) {
+static int on_drain_timeout(LoopSource *source, uint64_t usec, void *userdata) {
         Keeper *k = userdata;
 
-        if (k->facts.streams_closed && clients_make_progress(k) &&
-            sd_event_source_set_time_relative(source, DRAIN_USEC) >= 0 &&
-            sd_event_source_set_enabled(source, SD_EVENT_ONESHOT) >= 0)
+        if (k->facts.streams_closed && clients_make_progress(k)) {
+                loop_source_set_time(source, DRAIN_USEC);
                 return 0;
+        }
         log_error("The worker has not written everything in time, it is not waited for");
         k->facts.streams_closed = k->facts.clients_served = true;
         worker_process_kill(k->worker);
@@ -240,7 +232,7 @@ static int on_drain_timeout(sd_event_source *source, uint64_t usec, void *userda
         return keeper_advance(k);
 }
 
-static int on_timeout(sd_event_source *source, uint64_t usec, void *userdata) {
+static int on_timeout(LoopSource *source, uint64_t usec, void *userdata) {
         Keeper *k = userdata;
         int r;
 
@@ -294,14 +286,14 @@ int keeper_fail(Keeper *k, int r, const char *text) {
 static int enter_running(Keeper *k) {
         int r;
 
-        k->started_usec = keeper_now(k);
+        k->started_usec = loop_now();
         if (report_pid(k->report, k->target_pid) < 0)
                 log_warning("Unable to send the container's pid to the caller");
         if (!k->options->exec) /* not before the container's scope is there, whose status leaves out what was earlier */
                 announce_placed(k->options, &k->plan, k->place_text.trouble[0] ? k->place_text.trouble : NULL);
         if (!k->options->exec && k->place_text.problem[0])
                 announce_misconfigured(k->options, &k->plan, k->place_text.problem, k->place_text.remedy);
-        r = cgroup_oom_new(&k->oom_watch, k->event, k->target_pid, !k->options->exec, NULL, NULL);
+        r = cgroup_oom_new(&k->oom_watch, k->loop, k->target_pid, !k->options->exec, NULL, NULL);
         if (r < 0)
                 log_debug("OOM kills of the container will not be seen");
         if (k->worker) {
@@ -315,10 +307,9 @@ static int enter_running(Keeper *k) {
                         return relay(r);
         }
         if (k->options->timeout > 0) {
-                r = sd_event_add_time_relative(k->event, &k->timeout_source, CLOCK_MONOTONIC,
-                                               (uint64_t)k->options->timeout * 1000000U, 0, on_timeout, k);
+                r = loop_add_time(k->loop, &k->timeout_source, (uint64_t)k->options->timeout * 1000000U, on_timeout, k);
                 if (r < 0)
-                        return fail(r);
+                        return relay(r);
         }
         process_trim();
         return 0;
@@ -327,8 +318,8 @@ static int enter_running(Keeper *k) {
 static int enter_draining(Keeper *k) {
         int r;
 
-        k->timeout_source = sd_event_source_disable_unref(k->timeout_source);
-        k->stop_source = sd_event_source_disable_unref(k->stop_source);
+        k->timeout_source = loop_source_free(k->timeout_source);
+        k->stop_source = loop_source_free(k->stop_source);
         if (!k->worker || !worker_process_is_started(k->worker)) {
                 k->facts.streams_closed = k->facts.clients_served = true;
                 return 0;
@@ -336,9 +327,8 @@ static int enter_draining(Keeper *k) {
         r = worker_process_drain(k->worker);
         if (r < 0)
                 return relay(r);
-        r = sd_event_add_time_relative(k->event, &k->drain_source, CLOCK_MONOTONIC, DRAIN_USEC, ACCURATE,
-                                       on_drain_timeout, k);
-        return r < 0 ? fail(r) : 0;
+        r = loop_add_time(k->loop, &k->drain_source, DRAIN_USEC, on_drain_timeout, k);
+        return r < 0 ? relay(r) : 0;
 }
 
 /* The runtime's last words, as far as a record to the caller can hold them. */
@@ -366,7 +356,7 @@ static void tell_end(Keeper *k) {
         int status = k->target_status.known && !k->facts.timed_out ? k->target_status.code : STATUS_UNKNOWN;
         AnnounceEnd end = { .status = &k->target_status,
                             .timed_out = k->facts.timed_out,
-                            .usec = keeper_now(k) - k->started_usec };
+                            .usec = loop_now() - k->started_usec };
 
         k->oom = k->oom_watch && cgroup_oom_check(k->oom_watch);
         if (k->oom)
@@ -403,15 +393,12 @@ static int enter_reporting(Keeper *k) {
         return 0;
 }
 
-static int enter_done(Keeper *k) {
-        int r;
-
+static void enter_done(Keeper *k) {
         if (keeper_command_failed(k))
                 k->exit_status = k->command_status.code;
         if (k->attach_link)
                 (void)attach_link_remove(k->attach_link); /* nobody is left to tell */
-        r = sd_event_exit(k->event, 0);
-        return r < 0 ? fail(r) : 0;
+        loop_exit(k->loop, 0);
 }
 
 static int enter(Keeper *k) {
@@ -427,7 +414,8 @@ static int enter(Keeper *k) {
                 keeper_command_start(k);
                 return 0;
         case PHASE_DONE:
-                return enter_done(k);
+                enter_done(k);
+                return 0;
         case PHASE_LAUNCHING:
         case _PHASE_MAX:
                 break;

@@ -4,7 +4,6 @@
 /* The half that callers know: one container's monitor, from the start byte to its exit status. */
 
 #include <sys/types.h>
-#include <systemd/sd-event.h>
 
 #include "base/cleanup.h"
 #include "core/options.h"

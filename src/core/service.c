@@ -13,16 +13,21 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <poll.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <systemd/sd-daemon.h>
 
 #include "base/error.h"
 #include "base/parse.h"
 #include "core/service.h"
 #include "io/bundle.h"
+#include "io/notify.h"
+
+#define TELL_TRIES 100
+#define TELL_PAUSE_MS 10
 
 static const char *value_of(int argc, char *argv[], const char *name, const char *letter) {
         size_t n = strlen(name);
@@ -210,12 +215,32 @@ int service_stop_of(const char *signal_text, const char *usec_text, ServiceStop 
         return r;
 }
 
+/* Without waiting for ever: a manager whose queue stays full for that long will miss more than this. */
+static void __attribute__((format(printf, 1, 2))) tell(const char *format, ...) {
+        const char *path = getenv("NOTIFY_SOCKET");
+        char text[512];
+        va_list ap;
+        int n;
+
+        if (!path)
+                return;
+        va_start(ap, format);
+        n = vsnprintf(text, sizeof text, format, ap);
+        va_end(ap);
+        if (n < 0)
+                return;
+        if ((size_t)n >= sizeof text)
+                n = sizeof text - 1;
+        for (int i = 0; notify_send(path, text, (size_t)n) == -EAGAIN && i < TELL_TRIES; i++)
+                (void)poll(NULL, 0, TELL_PAUSE_MS);
+}
+
 /**
  * service_tell_ready() - the container runs
  */
 void service_tell_ready(const Options *o, pid_t pid) {
-        (void)sd_notifyf(0, "%sSTATUS=Container %s runs, its first process is %d",
-                         o->sdnotify_socket ? "" : "READY=1\n", o->name, pid);
+        tell("%sSTATUS=Container %.300s runs, its first process is %d", o->sdnotify_socket ? "" : "READY=1\n", o->name,
+             pid);
 }
 
 /**
@@ -223,13 +248,33 @@ void service_tell_ready(const Options *o, pid_t pid) {
  * @usec: what that may take
  */
 void service_tell_stopping(const Options *o, uint64_t usec) {
-        (void)sd_notifyf(0, "STOPPING=1\nEXTEND_TIMEOUT_USEC=%llu\nSTATUS=Container %s is asked to stop",
-                         (unsigned long long)usec + 5000000ULL, o->name);
+        tell("STOPPING=1\nEXTEND_TIMEOUT_USEC=%llu\nSTATUS=Container %.300s is asked to stop",
+             (unsigned long long)usec + 5000000ULL, o->name);
 }
 
 /**
  * service_tell_failed() - there is no container
  */
 void service_tell_failed(const char *text) {
-        (void)sd_notifyf(0, "STATUS=%.200s", text);
+        tell("STATUS=%.200s", text);
+}
+
+/**
+ * service_tell_alive() - what WatchdogSec= of the unit asks for
+ */
+void service_tell_alive(void) {
+        tell("WATCHDOG=1");
+}
+
+/**
+ * service_watchdog_usec() - how often service_tell_alive() is expected at least; 0 if not at all
+ */
+uint64_t service_watchdog_usec(void) {
+        const char *word = getenv("WATCHDOG_USEC"), *of = getenv("WATCHDOG_PID");
+        uint64_t usec;
+        pid_t pid;
+
+        if (!word || parse_u64(word, &usec) < 0 || usec == UINT64_MAX)
+                return 0;
+        return of && (parse_pid(of, &pid) < 0 || pid != getpid()) ? 0 : usec;
 }

@@ -24,3 +24,5 @@ int service_stop_of(const char *signal_text, const char *usec_text, ServiceStop 
 void service_tell_ready(const Options *o, pid_t pid);
 void service_tell_stopping(const Options *o, uint64_t usec);
 void service_tell_failed(const char *text);
+void service_tell_alive(void);
+uint64_t service_watchdog_usec(void);

@@ -180,7 +180,7 @@ static int open_attach(Worker *w) {
                 spec.withhold[id] = w->state->facts.withhold[id];
                 spec.head[id] = w->state->pushed[id];
         }
-        r = attach_new(&w->attach, w->event, &spec, &handler, w);
+        r = attach_new(&w->attach, w->loop, &spec, &handler, w);
         return r < 0 ? relay(r) : 0;
 }
 
@@ -247,14 +247,14 @@ int worker_input_open(Worker *w) {
                         return relay(r);
         }
         if (w->fds[CHANNEL_FD_CTL] >= 0) {
-                r = control_new(&w->control, w->event,
+                r = control_new(&w->control, w->loop,
                                 (int[]){ w->fds[CHANNEL_FD_CTL], w->fds[CHANNEL_FD_WINSZ] }, w->state->ctl,
                                 &control_handler, w);
                 if (r < 0)
                         return relay(r);
         }
         if (w->fds[CHANNEL_FD_NOTIFY] >= 0) {
-                r = notify_new(&w->notify, w->event, w->fds[CHANNEL_FD_NOTIFY], &notify_handler, w);
+                r = notify_new(&w->notify, w->loop, w->fds[CHANNEL_FD_NOTIFY], &notify_handler, w);
                 if (r < 0)
                         return relay(r);
         }

@@ -4,10 +4,10 @@
 /* What the three files of the worker share: worker.c (life, channel), worker-output.c, worker-input.c. */
 
 #include <stdbool.h>
-#include <systemd/sd-event.h>
 
 #include "core/worker.h"
 #include "io/control.h"
+#include "io/loop.h"
 #include "io/notify.h"
 #include "io/ring.h"
 #include "io/streams.h"
@@ -15,7 +15,7 @@
 
 typedef struct WorkerTimer {
         int fd;
-        sd_event_source *source;
+        LoopSource *source;
         bool armed;
         uint64_t heads[_STREAM_MAX]; /* when it was armed */
 } WorkerTimer;
@@ -23,9 +23,9 @@ typedef struct WorkerTimer {
 typedef struct Worker {
         const Options *options; /* strings that are needed are our own copies */
         char *const *argv;
-        sd_event *event;
+        Loop *loop;
         int channel; /* borrowed */
-        sd_event_source *channel_source;
+        LoopSource *channel_source;
         Ring *ring;
         WorkerState *state; /* in the ring */
         int fds[_CHANNEL_FD_MAX];

@@ -120,7 +120,7 @@ static ssize_t on_full(Worker *w, StreamId id, int fd) {
         return r < 0 ? relay(r) : -ENOBUFS;
 }
 
-static int wait_over(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
+static int wait_over(LoopSource *source, int fd, uint32_t revents, void *userdata) {
         Worker *w = userdata;
 
         w->wait.armed = false;
@@ -168,7 +168,7 @@ static int on_end(void *userdata, StreamId id) {
         return w->draining ? worker_output_moved(w, id) : 0;
 }
 
-static int flush_on_time(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
+static int flush_on_time(LoopSource *source, int fd, uint32_t revents, void *userdata) {
         Worker *w = userdata;
         bool again = false;
 
@@ -189,7 +189,7 @@ static int flush_on_time(sd_event_source *source, int fd, uint32_t revents, void
         return again ? timer_arm(w, &w->flush, FLUSH_USEC) : 0;
 }
 
-static int trim_on_time(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
+static int trim_on_time(LoopSource *source, int fd, uint32_t revents, void *userdata) {
         Worker *w = userdata;
 
         w->trim.armed = false;
@@ -211,8 +211,8 @@ static int finish_clients(Worker *w) {
         r = worker_tell(w, CHANNEL_DONE, 0);
         if (r < 0)
                 return relay(r);
-        r = sd_event_exit(w->event, 0);
-        return r < 0 ? fail(r) : 0;
+        loop_exit(w->loop, 0);
+        return 0;
 }
 
 /* Reads on until nothing more comes at once. Return: 0 if it has to wait for room, else 1. */
@@ -395,7 +395,7 @@ static int open_sinks(Worker *w) {
         w->state->facts.object_unit[WORKER_UNIT_FIELD_MAX - 1] = 0;
         if (!spec.object_unit[0])
                 spec.object_unit = NULL;
-        r = sinks_new(&w->sinks, w->event, &spec, w->state->sinks, &handler, w);
+        r = sinks_new(&w->sinks, w->loop, &spec, w->state->sinks, &handler, w);
         return r < 0 ? relay(r) : 0;
 }
 
@@ -411,7 +411,7 @@ static int open_streams(Worker *w) {
                                                 .on_stdin_room = on_stdin_room };
         int r;
 
-        r = streams_new(&w->streams, w->event, &handler, w);
+        r = streams_new(&w->streams, w->loop, &handler, w);
         if (r < 0)
                 return relay(r);
         for (StreamId id = 0; id < _STREAM_MAX; id++) {
@@ -432,14 +432,14 @@ static int open_streams(Worker *w) {
         return r < 0 ? relay(r) : 0;
 }
 
-static int open_timer(Worker *w, WorkerTimer *timer, sd_event_io_handler_t handler) {
+static int open_timer(Worker *w, WorkerTimer *timer, LoopIoHandler handler) {
         int r;
 
         timer->fd = fd_timer_new();
         if (timer->fd < 0)
                 return relay(timer->fd);
-        r = sd_event_add_io(w->event, &timer->source, timer->fd, EPOLLIN | EPOLLET, handler, w);
-        return r < 0 ? fail(r) : 0;
+        r = loop_add_io(w->loop, &timer->source, timer->fd, EPOLLIN | EPOLLET, handler, w);
+        return r < 0 ? relay(r) : 0;
 }
 
 /**
@@ -472,10 +472,10 @@ int worker_output_open(Worker *w) {
 void worker_output_close(Worker *w) {
         w->sinks = sinks_free(w->sinks);
         w->streams = streams_free(w->streams);
-        w->flush.source = sd_event_source_disable_unref(w->flush.source);
-        w->trim.source = sd_event_source_disable_unref(w->trim.source);
+        w->flush.source = loop_source_free(w->flush.source);
+        w->trim.source = loop_source_free(w->trim.source);
         fd_close_many(&w->flush.fd, 1);
-        w->wait.source = sd_event_source_disable_unref(w->wait.source);
+        w->wait.source = loop_source_free(w->wait.source);
         fd_close_many(&w->trim.fd, 1);
         fd_close_many(&w->wait.fd, 1);
 }

@@ -8,13 +8,13 @@
 #include "core/worker.h"
 
 struct WorkerProcess {
-        sd_event *event;
+        Loop *loop;
         WorkerProcessSpec spec;
         const WorkerProcessHandler *handler;
         void *userdata;
         int clients[ATTACH_SLOTS];
         int channel;
-        sd_event_source *channel_source, *pause_source;
+        LoopSource *channel_source, *pause_source;
         pid_t pid;
         bool run, drain; /* what the next worker has to be told */
         bool told;                  /* ... and this one has been, behind all clients */

@@ -67,7 +67,7 @@ static int wp_tell(WorkerProcess *wp) {
                 wp->untold[slot] = false;
         }
         wp->told = true;
-        (void)sd_event_source_set_io_events(wp->channel_source, EPOLLIN);
+        (void)loop_source_set_io_events(wp->channel_source, EPOLLIN);
         if (wp->spec.fds[CHANNEL_FD_CONSOLE] >= 0 && !wp->terminal_told)
                 r = worker_process_send(wp, CHANNEL_CONSOLE, 0, &wp->spec.fds[CHANNEL_FD_CONSOLE], 1);
         if (r >= 0 && wp->run)
@@ -77,7 +77,7 @@ static int wp_tell(WorkerProcess *wp) {
         return r < 0 ? relay(r) : 0;
 }
 
-static int wp_on_ready(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
+static int wp_on_ready(LoopSource *source, int fd, uint32_t revents, void *userdata) {
         WorkerProcess *wp = userdata;
         int r;
 
@@ -91,7 +91,7 @@ static int wp_on_ready(sd_event_source *source, int fd, uint32_t revents, void *
                 worker_process_kill(wp);
         }
         if (r <= 0 && revents & EPOLLHUP) /* its end comes through the reaper */
-                wp->channel_source = sd_event_source_disable_unref(wp->channel_source);
+                wp->channel_source = loop_source_free(wp->channel_source);
         return 0;
 }
 
@@ -182,32 +182,31 @@ static int wp_start(WorkerProcess *wp, int (*make)(WorkerProcess *wp, int theirs
         r = reaper_claim(wp->spec.reaper, wp->pid);
         if (r < 0)
                 return relay(r);
-        r = sd_event_add_io(wp->event, &wp->channel_source, wp->channel, EPOLLIN | EPOLLOUT, wp_on_ready, wp);
+        r = loop_add_io(wp->loop, &wp->channel_source, wp->channel, EPOLLIN | EPOLLOUT, wp_on_ready, wp);
         if (r < 0)
-                return fail(r);
+                return relay(r);
         return wp_set_up(wp);
 }
 
 /* ---- its end ------------------------------------------------------------------------------------------ */
 
 static void wp_close_channel(WorkerProcess *wp) {
-        wp->channel_source = sd_event_source_disable_unref(wp->channel_source);
+        wp->channel_source = loop_source_free(wp->channel_source);
         fd_close_many(&wp->channel, 1);
 }
 
-static int wp_on_pause_over(sd_event_source *source, uint64_t usec, void *userdata) {
+static int wp_on_pause_over(LoopSource *source, uint64_t usec, void *userdata) {
         WorkerProcess *wp = userdata;
 
-        wp->pause_source = sd_event_source_disable_unref(wp->pause_source);
+        wp->pause_source = loop_source_free(wp->pause_source);
         return wp_start_again(wp);
 }
 
 static int wp_pause(WorkerProcess *wp) {
         int r;
 
-        r = sd_event_add_time_relative(wp->event, &wp->pause_source, CLOCK_MONOTONIC, PAUSE_USEC, 0,
-                                       wp_on_pause_over, wp);
-        return r < 0 ? fail(r) : 0;
+        r = loop_add_time(wp->loop, &wp->pause_source, PAUSE_USEC, wp_on_pause_over, wp);
+        return r < 0 ? relay(r) : 0;
 }
 
 static int wp_start_again(WorkerProcess *wp) {
@@ -226,9 +225,8 @@ static int wp_start_again(WorkerProcess *wp) {
 }
 
 static bool wp_dies_too_often(WorkerProcess *wp) {
-        uint64_t now = 0;
+        uint64_t now = loop_now();
 
-        (void)sd_event_now(wp->event, CLOCK_MONOTONIC, &now);
         if (now - wp->deaths_since > DEATHS_USEC) {
                 wp->deaths_since = now;
                 wp->deaths = 0;
@@ -263,7 +261,7 @@ int worker_process_on_exit(WorkerProcess *wp, const ProcessStatus *status) {
  *
  * Return: 0 or a negative errno.
  */
-int worker_process_new(WorkerProcess **ret, sd_event *event, const WorkerProcessSpec *spec,
+int worker_process_new(WorkerProcess **ret, Loop *loop, const WorkerProcessSpec *spec,
                        const WorkerProcessHandler *handler, void *userdata) {
         WorkerProcess *wp;
 
@@ -275,7 +273,7 @@ int worker_process_new(WorkerProcess **ret, sd_event *event, const WorkerProcess
                 fd_close_many(&copy.log_dir_fd, 1);
                 return fail(-ENOMEM);
         }
-        wp->event = sd_event_ref(event);
+        wp->loop = loop_ref(loop);
         wp->spec = *spec;
         wp->incidents = (Incidents){ .options = spec->options, .plan = spec->plan, .ring = spec->ring };
         wp->handler = handler;
@@ -295,11 +293,11 @@ WorkerProcess *worker_process_free(WorkerProcess *wp) {
         if (!wp)
                 return NULL;
         wp_close_channel(wp);
-        wp->pause_source = sd_event_source_disable_unref(wp->pause_source);
+        wp->pause_source = loop_source_free(wp->pause_source);
         fd_close_many(wp->clients, ATTACH_SLOTS);
         fd_close_many(wp->spec.fds, _CHANNEL_FD_MAX);
         fd_close_many(&wp->spec.log_dir_fd, 1);
-        sd_event_unref(wp->event);
+        loop_unref(wp->loop);
         free(wp);
         return NULL;
 }

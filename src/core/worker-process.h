@@ -5,11 +5,11 @@
 
 #include <stdbool.h>
 #include <sys/types.h>
-#include <systemd/sd-event.h>
 
 #include "base/process.h"
 #include "core/options.h"
 #include "core/placement.h"
+#include "io/loop.h"
 #include "io/reaper.h"
 #include "io/ring.h"
 #include "wire/channel.h"
@@ -35,7 +35,7 @@ typedef struct WorkerProcessSpec {
         int fds[_CHANNEL_FD_MAX]; /* adopted; -1 for what there is not */
 } WorkerProcessSpec;
 
-int worker_process_new(WorkerProcess **ret, sd_event *event, const WorkerProcessSpec *spec,
+int worker_process_new(WorkerProcess **ret, Loop *loop, const WorkerProcessSpec *spec,
                        const WorkerProcessHandler *handler, void *userdata);
 WorkerProcess *worker_process_free(WorkerProcess *wp);
 DEFINE_CLEANUP(WorkerProcess, worker_process_free)

@@ -26,7 +26,6 @@
 #include "io/sandbox.h"
 
 #define KEEPER_WAIT_MS 1000
-#define CHANNEL_PRIORITY (SD_EVENT_PRIORITY_IMPORTANT / 2) /* clients are accepted before, output is read after */
 
 /* ---- talking to the keeper ---------------------------------------------------------------------------- */
 
@@ -170,13 +169,15 @@ static int worker_dispatch(Worker *w, const ChannelRecord *record, int *fds) {
 
 static int worker_on_keeper_gone(Worker *w) {
         w->keeper_gone = true;
-        w->channel_source = sd_event_source_disable_unref(w->channel_source);
-        if (!w->ring)
-                return sd_event_exit(w->event, 1);
+        w->channel_source = loop_source_free(w->channel_source);
+        if (!w->ring) {
+                loop_exit(w->loop, 1);
+                return 0;
+        }
         return worker_output_orphaned(w); /* there may be a container, and nobody to say so */
 }
 
-static int worker_on_record(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
+static int worker_on_record(LoopSource *source, int fd, uint32_t revents, void *userdata) {
         Worker *w = userdata;
         char data[CHANNEL_RECORD_MAX];
         int fds[_CHANNEL_FD_MAX];
@@ -197,7 +198,7 @@ static int worker_on_record(sd_event_source *source, int fd, uint32_t revents, v
         r = r < 0 ? fail(r) : worker_dispatch(w, &record, fds);
         fd_close_many(fds, n_fds);
         if (r < 0)
-                (void)sd_event_exit(w->event, r); /* the keeper starts another one */
+                loop_exit(w->loop, r); /* the keeper starts another one */
         return 0;
 }
 
@@ -219,8 +220,8 @@ static void worker_done(Worker *w) {
         fd_close_many(w->fds, _CHANNEL_FD_MAX);
         fd_close_many(&w->io_fd, 1);
         w->ring = ring_free(w->ring);
-        w->channel_source = sd_event_source_disable_unref(w->channel_source);
-        w->event = sd_event_unref(w->event);
+        w->channel_source = loop_source_free(w->channel_source);
+        w->loop = loop_unref(w->loop);
 }
 
 /* Our title is written over the command line that the options point into. */
@@ -270,15 +271,15 @@ int worker_run(int channel_fd, const Options *options, char *const *argv) {
         r = fd_close_all_but(&(int){ channel_fd }, 1);
         if (r < 0)
                 return relay(r);
-        r = sd_event_new(&w.event);
+        r = loop_new(&w.loop);
         if (r < 0)
-                return fail(r);
-        r = sd_event_add_io(w.event, &w.channel_source, channel_fd, EPOLLIN, worker_on_record, &w);
-        if (r >= 0)
-                r = sd_event_source_set_priority(w.channel_source, CHANNEL_PRIORITY);
+                return relay(r);
+        r = loop_add_io(w.loop, &w.channel_source, channel_fd, EPOLLIN, worker_on_record, &w);
+        if (r >= 0) /* clients are accepted before, output is read after */
+                loop_source_set_priority(w.channel_source, LOOP_PRIORITY_EARLY);
         process_trim(); /* once more when the container runs, but here the stack is shallow */
         if (r >= 0)
-                r = sd_event_loop(w.event);
+                r = loop_run(w.loop);
         worker_done(&w);
         return r < 0 ? relay(r) : 0;
 }

@@ -139,11 +139,11 @@ int attach_client_watch(AttachClient *c) {
         uint32_t events = (input ? EPOLLIN : 0U) | (c->blocked ? EPOLLOUT : 0U);
         int r;
 
-        r = sd_event_source_set_io_events(c->source, events);
+        r = loop_source_set_io_events(c->source, events);
         if (r >= 0)
-                r = sd_event_source_set_enabled(c->source,
-                                                c->hung_up && !input ? SD_EVENT_OFF : SD_EVENT_ON);
-        return r < 0 ? fail(r) : 0;
+                r = loop_source_set_enabled(c->source,
+                                                c->hung_up && !input ? LOOP_OFF : LOOP_ON);
+        return r < 0 ? relay(r) : 0;
 }
 
 /* Starts or ends the time after which the client is dropped. */
@@ -195,7 +195,7 @@ AttachClient *attach_client_free(AttachClient *c) {
                 c->next->previous = c->previous;
         a->n_gone++;
         a->used[c->number / 64] &= ~(UINT64_C(1) << (c->number % 64));
-        c->source = sd_event_source_disable_unref(c->source);
+        c->source = loop_source_free(c->source);
         (void)close(c->fd);
         free(c);
         return NULL;
@@ -387,7 +387,7 @@ int attach_client_hang_up(AttachClient *c) {
 int attach_client_new(Attach *a,
                       uint32_t number,
                       int fd,
-                      sd_event_io_handler_t on_event,
+                      LoopIoHandler on_event,
                       AttachClient **ret) {
         _cleanup_close_ int owned = fd;
         _cleanup_free_ AttachClient *c = NULL;
@@ -396,9 +396,9 @@ int attach_client_new(Attach *a,
         c = calloc(1, sizeof *c);
         if (!c)
                 return fail(-ENOMEM);
-        r = sd_event_add_io(a->event, &c->source, fd, 0, on_event, c);
+        r = loop_add_io(a->loop, &c->source, fd, 0, on_event, c);
         if (r < 0)
-                return fail(r);
+                return relay(r);
 
         c->attach = a;
         c->fd = TAKE_FD(owned);

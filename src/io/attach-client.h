@@ -14,7 +14,7 @@ typedef struct AttachClient AttachClient;
 struct AttachClient {
         Attach *attach;
         AttachClient *next, *previous;
-        sd_event_source *source;
+        LoopSource *source;
         AttachSlot *slot;
         uint32_t number; /* of the slot */
         int fd;
@@ -27,12 +27,12 @@ struct AttachClient {
 };
 
 struct Attach {
-        sd_event *event;
+        Loop *loop;
         AttachSpec spec;
         const AttachHandler *handler;
         void *userdata;
-        sd_event_source *listener;
-        sd_event_source *timer;
+        LoopSource *listener;
+        LoopSource *timer;
         int timer_fd;
         uint64_t timer_at;     /* 0: not armed */
         AttachClient *clients; /* newest first */
@@ -61,7 +61,7 @@ uint32_t attach_free_slot(const Attach *a);
 int attach_client_new(Attach *a,
                       uint32_t number,
                       int fd,
-                      sd_event_io_handler_t on_event,
+                      LoopIoHandler on_event,
                       AttachClient **ret);
 AttachClient *attach_client_free(AttachClient *c);
 void attach_client_fill_slot(Attach *a, AttachSlot *slot, int fd);

@@ -86,7 +86,7 @@ static int tell_room(Attach *a, const uint64_t before[_STREAM_MAX]) {
         return 0;
 }
 
-static int attach_on_event(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
+static int attach_on_event(LoopSource *source, int fd, uint32_t revents, void *userdata) {
         AttachClient *c = userdata;
         Attach *a = c->attach;
         uint32_t number = c->number;
@@ -139,7 +139,7 @@ static int attach_welcome(Attach *a, int fd) {
         return 0;
 }
 
-static int attach_on_connect(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
+static int attach_on_connect(LoopSource *source, int fd, uint32_t revents, void *userdata) {
         Attach *a = userdata;
         int r;
 
@@ -153,7 +153,7 @@ static int attach_on_connect(sd_event_source *source, int fd, uint32_t revents, 
                         if (errno == EAGAIN || errno == EINTR || errno == ECONNABORTED)
                                 return 0;
                         /* No descriptors or memory: the listener stays readable, so look away. */
-                        (void)sd_event_source_set_enabled(source, SD_EVENT_OFF);
+                        (void)loop_source_set_enabled(source, LOOP_OFF);
                         return attach_arm_timer(a, now + ACCEPT_RETRY_USEC, now);
                 }
                 r = attach_welcome(a, client);
@@ -167,7 +167,7 @@ static int client_check(AttachClient *c, const void *argument) {
         return attach_client_check_time(c, *(const uint64_t *)argument);
 }
 
-static int attach_on_timer(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
+static int attach_on_timer(LoopSource *source, int fd, uint32_t revents, void *userdata) {
         Attach *a = userdata;
         uint64_t before[_STREAM_MAX], now = attach_now();
         int r;
@@ -175,7 +175,7 @@ static int attach_on_timer(sd_event_source *source, int fd, uint32_t revents, vo
         a->timer_at = 0;
         take_positions(a, before);
         if (a->listener)
-                (void)sd_event_source_set_enabled(a->listener, SD_EVENT_ON);
+                (void)loop_source_set_enabled(a->listener, LOOP_ON);
         r = for_each_client(a, client_check, &now);
         if (r < 0)
                 return relay(r);
@@ -185,17 +185,18 @@ static int attach_on_timer(sd_event_source *source, int fd, uint32_t revents, vo
 static int attach_open(Attach *a) {
         int r;
 
-        r = sd_event_add_io(a->event, &a->timer, a->timer_fd, EPOLLIN | EPOLLET, attach_on_timer,
+        r = loop_add_io(a->loop, &a->timer, a->timer_fd, EPOLLIN | EPOLLET, attach_on_timer,
                             a);
         if (r < 0)
-                return fail(r);
+                return relay(r);
         if (a->spec.listener < 0)
                 return 0;
-        r = sd_event_add_io(a->event, &a->listener, a->spec.listener, EPOLLIN, attach_on_connect,
+        r = loop_add_io(a->loop, &a->listener, a->spec.listener, EPOLLIN, attach_on_connect,
                             a);
-        if (r >= 0) /* before output: a client gets all that is read after it has connected */
-                r = sd_event_source_set_priority(a->listener, SD_EVENT_PRIORITY_IMPORTANT);
-        return r < 0 ? fail(r) : 0;
+        if (r < 0)
+                return relay(r);
+        loop_source_set_priority(a->listener, LOOP_PRIORITY_FIRST); /* all that is read after it has connected is for it */
+        return 0;
 }
 
 /**
@@ -293,7 +294,7 @@ int attach_link_remove(const char *path) {
  * Return: 0 or a negative errno.
  */
 int attach_new(Attach **ret,
-               sd_event *event,
+               Loop *loop,
                const AttachSpec *spec,
                const AttachHandler *handler,
                void *userdata) {
@@ -310,7 +311,7 @@ int attach_new(Attach **ret,
         if (!a)
                 return fail(-ENOMEM);
         a->timer_fd = TAKE_FD(timer_fd);
-        a->event = sd_event_ref(event);
+        a->loop = loop_ref(loop);
         a->spec = *spec;
         a->handler = handler;
         a->userdata = userdata;
@@ -335,10 +336,10 @@ Attach *attach_free(Attach *a) {
                 return NULL;
         while (a->clients)
                 attach_client_free(a->clients);
-        a->listener = sd_event_source_disable_unref(a->listener);
-        a->timer = sd_event_source_disable_unref(a->timer);
+        a->listener = loop_source_free(a->listener);
+        a->timer = loop_source_free(a->timer);
         fd_close_many(&a->timer_fd, 1);
-        sd_event_unref(a->event);
+        loop_unref(a->loop);
         free(a);
         return NULL;
 }

@@ -16,10 +16,10 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
-#include <systemd/sd-event.h>
 
 #include "base/cleanup.h"
 #include "base/stream.h"
+#include "io/loop.h"
 
 #define ATTACH_SLOTS 1024
 
@@ -74,7 +74,7 @@ int attach_link_remove(const char *path);
 
 /* The worker's. */
 int attach_new(Attach **ret,
-               sd_event *event,
+               Loop *loop,
                const AttachSpec *spec,
                const AttachHandler *handler,
                void *userdata);

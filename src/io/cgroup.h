@@ -5,9 +5,9 @@
 
 #include <stdbool.h>
 #include <sys/types.h>
-#include <systemd/sd-event.h>
 
 #include "base/cleanup.h"
+#include "io/loop.h"
 
 bool cgroup_unified(const char **ret_root);
 int cgroup_own(pid_t pid, char **ret_path);
@@ -24,13 +24,13 @@ typedef struct CgroupOom CgroupOom;
 typedef int (*CgroupOomHandler)(void *userdata);
 
 int cgroup_oom_new(CgroupOom **ret,
-                   sd_event *event,
+                   Loop *loop,
                    pid_t pid,
                    bool fresh,
                    CgroupOomHandler on_oom,
                    void *userdata);
 int cgroup_oom_new_at(CgroupOom **ret,
-                      sd_event *event,
+                      Loop *loop,
                       const char *directory,
                       bool fresh,
                       CgroupOomHandler on_oom,

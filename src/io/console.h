@@ -3,9 +3,9 @@
 
 /* The socket on which the runtime sends the container's terminal. */
 
-#include <systemd/sd-event.h>
 
 #include "base/cleanup.h"
+#include "io/loop.h"
 
 typedef struct Console Console;
 
@@ -14,7 +14,7 @@ typedef struct ConsoleHandler {
         int (*on_bad)(void *userdata);                  /* something came, but no terminal */
 } ConsoleHandler;
 
-int console_new(Console **ret, sd_event *event, const ConsoleHandler *handler, void *userdata);
+int console_new(Console **ret, Loop *loop, const ConsoleHandler *handler, void *userdata);
 Console *console_free(Console *c);
 DEFINE_CLEANUP(Console, console_free)
 

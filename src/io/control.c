@@ -32,7 +32,7 @@
 
 typedef struct ControlFifo {
         Control *control;
-        sd_event_source *source;
+        LoopSource *source;
         CtlBuffer *buffer;
         int (*parse)(const char *line, size_t n, CtlMsg *ret);
 } ControlFifo;
@@ -105,7 +105,7 @@ static int handle_line(ControlFifo *fifo, const char *line, size_t n) {
         return 0;
 }
 
-static int control_on_readable(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
+static int control_on_readable(LoopSource *source, int fd, uint32_t revents, void *userdata) {
         ControlFifo *fifo = userdata;
         Control *c = fifo->control;
         char buf[CONTROL_READ_MAX];
@@ -118,7 +118,7 @@ static int control_on_readable(sd_event_source *source, int fd, uint32_t revents
         if (n < 0)
                 return n == -EAGAIN || n == -EINTR ? 0 : relay((int)n);
         if (n == 0) { /* only if the keeper has given up its writing end */
-                (void)sd_event_source_set_enabled(source, SD_EVENT_OFF);
+                (void)loop_source_set_enabled(source, LOOP_OFF);
                 return 0;
         }
 
@@ -131,13 +131,13 @@ static int control_on_readable(sd_event_source *source, int fd, uint32_t revents
         return 0;
 }
 
-static int fifo_watch(ControlFifo *fifo, sd_event *event, int fd) {
+static int fifo_watch(ControlFifo *fifo, Loop *loop, int fd) {
         int r;
 
         if (fd < 0)
                 return 0;
-        r = sd_event_add_io(event, &fifo->source, fd, EPOLLIN, control_on_readable, fifo);
-        return r < 0 ? fail(r) : 0;
+        r = loop_add_io(loop, &fifo->source, fd, EPOLLIN, control_on_readable, fifo);
+        return r < 0 ? relay(r) : 0;
 }
 
 /**
@@ -149,7 +149,7 @@ static int fifo_watch(ControlFifo *fifo, sd_event *event, int fd) {
  * Return: 0 or a negative errno.
  */
 int control_new(Control **ret,
-                sd_event *event,
+                Loop *loop,
                 const int fds[2],
                 CtlBuffer state[2],
                 const ControlHandler *handler,
@@ -167,7 +167,7 @@ int control_new(Control **ret,
                 (ControlFifo){ .control = c, .buffer = &state[1], .parse = ctlmsg_parse_winsz };
 
         for (size_t i = 0; i < ELEMENTS(c->fifos); i++) {
-                r = fifo_watch(&c->fifos[i], event, fds[i]);
+                r = fifo_watch(&c->fifos[i], loop, fds[i]);
                 if (r < 0)
                         return relay(r);
         }
@@ -184,7 +184,7 @@ Control *control_free(Control *c) {
         if (!c)
                 return NULL;
         for (size_t i = 0; i < ELEMENTS(c->fifos); i++)
-                c->fifos[i].source = sd_event_source_disable_unref(c->fifos[i].source);
+                c->fifos[i].source = loop_source_free(c->fifos[i].source);
         free(c);
         return NULL;
 }

@@ -5,9 +5,9 @@
 
 #include <stddef.h>
 #include <sys/types.h>
-#include <systemd/sd-event.h>
 
 #include "base/cleanup.h"
+#include "io/loop.h"
 #include "wire/ctlmsg.h"
 
 /* Indices into what control_make() returns. */
@@ -31,7 +31,7 @@ typedef struct ControlHandler {
 int control_make(int dir_fd, int fds[_CONTROL_FD_MAX]);
 
 int control_new(Control **ret,
-                sd_event *event,
+                Loop *loop,
                 const int fds[2],
                 CtlBuffer state[2],
                 const ControlHandler *handler,

@@ -37,7 +37,7 @@ struct Notify {
         int fd;
         const NotifyHandler *handler;
         void *userdata;
-        sd_event_source *source;
+        LoopSource *source;
 };
 
 /**
@@ -136,7 +136,7 @@ static int notify_take(Notify *n) {
         return r < 0 ? relay(r) : 1;
 }
 
-static int notify_on_message(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
+static int notify_on_message(LoopSource *source, int fd, uint32_t revents, void *userdata) {
         int r;
 
         r = notify_take(userdata);
@@ -151,7 +151,7 @@ static int notify_on_message(sd_event_source *source, int fd, uint32_t revents, 
  * Return: 0 or a negative errno.
  */
 int notify_new(Notify **ret,
-               sd_event *event,
+               Loop *loop,
                int fd,
                const NotifyHandler *handler,
                void *userdata) {
@@ -164,9 +164,9 @@ int notify_new(Notify **ret,
         n->fd = fd;
         n->handler = handler;
         n->userdata = userdata;
-        r = sd_event_add_io(event, &n->source, fd, EPOLLIN, notify_on_message, n);
+        r = loop_add_io(loop, &n->source, fd, EPOLLIN, notify_on_message, n);
         if (r < 0)
-                return fail(r);
+                return relay(r);
         *ret = TAKE_PTR(n);
         return 0;
 }
@@ -196,7 +196,7 @@ int notify_drain(Notify *n) {
 Notify *notify_free(Notify *n) {
         if (!n)
                 return NULL;
-        n->source = sd_event_source_disable_unref(n->source);
+        n->source = loop_source_free(n->source);
         free(n);
         return NULL;
 }

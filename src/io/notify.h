@@ -4,9 +4,9 @@
 /* The sd_notify relay: the keeper binds and sends, the worker receives and filters. */
 
 #include <stddef.h>
-#include <systemd/sd-event.h>
 
 #include "base/cleanup.h"
+#include "io/loop.h"
 
 #define NOTIFY_MAX 32768 /* bytes of a datagram */
 
@@ -20,7 +20,7 @@ typedef struct NotifyHandler {
 int notify_listen(int bundle_fd, int *ret_fd);
 int notify_send(const char *path, const char *data, size_t n);
 
-int notify_new(Notify **ret, sd_event *event, int fd, const NotifyHandler *handler, void *userdata);
+int notify_new(Notify **ret, Loop *loop, int fd, const NotifyHandler *handler, void *userdata);
 int notify_drain(Notify *n);
 Notify *notify_free(Notify *n);
 DEFINE_CLEANUP(Notify, notify_free)

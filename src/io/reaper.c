@@ -23,7 +23,7 @@ typedef struct Unclaimed {
 } Unclaimed;
 
 struct Reaper {
-        sd_event_source *source;
+        LoopSource *source;
         const ReaperHandler *handler;
         void *userdata;
         pid_t claims[CLAIMS_MAX]; /* 0: free */
@@ -31,7 +31,7 @@ struct Reaper {
         size_t n_unclaimed, next;
 };
 
-static int reaper_on_signal(sd_event_source *source, const struct signalfd_siginfo *info, void *userdata) {
+static int reaper_on_signal(LoopSource *source, const struct signalfd_siginfo *info, void *userdata) {
         return reaper_look(userdata);
 }
 
@@ -43,7 +43,7 @@ static int reaper_on_signal(sd_event_source *source, const struct signalfd_sigin
  *
  * Return: 0 or a negative errno.
  */
-int reaper_new(Reaper **ret, sd_event *event, const ReaperHandler *handler, void *userdata) {
+int reaper_new(Reaper **ret, Loop *loop, const ReaperHandler *handler, void *userdata) {
         _cleanup_(reaper_freep) Reaper *reaper = NULL;
         int r;
 
@@ -52,9 +52,9 @@ int reaper_new(Reaper **ret, sd_event *event, const ReaperHandler *handler, void
                 return fail(-ENOMEM);
         reaper->handler = handler;
         reaper->userdata = userdata;
-        r = sd_event_add_signal(event, &reaper->source, SIGCHLD, reaper_on_signal, reaper);
+        r = loop_add_signal(loop, &reaper->source, SIGCHLD, reaper_on_signal, reaper);
         if (r < 0)
-                return fail(r);
+                return relay(r);
         *ret = TAKE_PTR(reaper);
         return 0;
 }
@@ -67,7 +67,7 @@ int reaper_new(Reaper **ret, sd_event *event, const ReaperHandler *handler, void
 Reaper *reaper_free(Reaper *reaper) {
         if (!reaper)
                 return NULL;
-        sd_event_source_disable_unref(reaper->source);
+        loop_source_free(reaper->source);
         free(reaper->unclaimed);
         free(reaper);
         return NULL;

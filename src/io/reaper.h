@@ -5,10 +5,10 @@
 
 #include <stdbool.h>
 #include <sys/types.h>
-#include <systemd/sd-event.h>
 
 #include "base/cleanup.h"
 #include "base/process.h"
+#include "io/loop.h"
 
 typedef struct Reaper Reaper;
 
@@ -19,7 +19,7 @@ typedef struct ReaperHandler {
         int (*on_buried)(void *userdata);
 } ReaperHandler;
 
-int reaper_new(Reaper **ret, sd_event *event, const ReaperHandler *handler, void *userdata);
+int reaper_new(Reaper **ret, Loop *loop, const ReaperHandler *handler, void *userdata);
 Reaper *reaper_free(Reaper *reaper);
 DEFINE_CLEANUP(Reaper, reaper_free)
 

@@ -14,7 +14,7 @@
  * all its reads have returned so far). The keeper later takes the true number of bytes read from the zombie's
  * /proc/PID/io; the difference is what the last read has brought (ring_recover()). The note is replaced by one store
  * of its index, so a half-written one is never seen. For the sum to be right EVERY read() of the worker goes through
- * here, and sd-event must not read on its behalf: no timers, signals or inotify of its own in the worker.
+ * here, and the loop must not read on its behalf: no signals in the worker.
  *
  * The worker may have been taken over by what it parsed. Whoever maps the ring treats every number in it as hostile:
  * window and space are computed from checked values.

@@ -40,7 +40,7 @@ typedef struct Sink {
         SinkId id;
         SinkState *state;
         int timer_fd;
-        sd_event_source *timer;
+        LoopSource *timer;
         bool blocked;      /* nothing is tried before the timer or the socket says so */
         bool owes;         /* held back the other stream, which may be written now */
 
@@ -62,8 +62,8 @@ struct Sinks {
         bool want_reopen;      /* on_reopen() waits until the write in flight is complete */
         uint64_t patience;
         uint64_t flush_since;  /* of waiting for the journal in sinks_flush(); 0: not yet */
-        sd_event_source *ready;
-        sd_event_source *writable;
+        LoopSource *ready;
+        LoopSource *writable;
         const SinksHandler *handler;
         void *userdata;
 };
@@ -79,14 +79,14 @@ static bool sink_exists(const Sinks *s, SinkId id) {
         return id == SINK_FILE ? s->file != NULL : s->journal != NULL;
 }
 
-static int on_timer(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
+static int on_timer(LoopSource *source, int fd, uint32_t revents, void *userdata) {
         Sink *sink = userdata;
 
         sink->blocked = false;
         return sink->sinks->handler->on_ready(sink->sinks->userdata);
 }
 
-static int on_writable(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
+static int on_writable(LoopSource *source, int fd, uint32_t revents, void *userdata) {
         Sink *sink = userdata;
 
         (void)fd_timer_arm(sink->timer_fd, 0);
@@ -94,13 +94,13 @@ static int on_writable(sd_event_source *source, int fd, uint32_t revents, void *
         return sink->sinks->handler->on_ready(sink->sinks->userdata);
 }
 
-static int on_defer(sd_event_source *source, void *userdata) {
+static int on_defer(LoopSource *source, void *userdata) {
         Sinks *s = userdata;
 
         return s->handler->on_ready(s->userdata);
 }
 
-static int sink_init(Sinks *s, SinkId id, sd_event *event, SinkState *state) {
+static int sink_init(Sinks *s, SinkId id, Loop *loop, SinkState *state) {
         Sink *sink = &s->sinks[id];
         int r;
 
@@ -110,17 +110,17 @@ static int sink_init(Sinks *s, SinkId id, sd_event *event, SinkState *state) {
         sink->timer_fd = fd_timer_new();
         if (sink->timer_fd < 0)
                 return relay(sink->timer_fd);
-        r = sd_event_add_io(event, &sink->timer, sink->timer_fd, EPOLLIN | EPOLLET, on_timer, sink);
+        r = loop_add_io(loop, &sink->timer, sink->timer_fd, EPOLLIN | EPOLLET, on_timer, sink);
         if (r < 0)
-                return fail(r);
+                return relay(r);
         if (id != SINK_JOURNAL)
                 return 0;
 
-        r = sd_event_add_io(event, &s->writable, sink_journald_fd(s->journal), EPOLLOUT,
+        r = loop_add_io(loop, &s->writable, sink_journald_fd(s->journal), EPOLLOUT,
                             on_writable, sink);
         if (r >= 0)
-                r = sd_event_source_set_enabled(s->writable, SD_EVENT_OFF);
-        return r < 0 ? fail(r) : 0;
+                r = loop_source_set_enabled(s->writable, LOOP_OFF);
+        return r < 0 ? relay(r) : 0;
 }
 
 static int make_drivers(Sinks *s, const SinksSpec *spec, SinkState state[_SINK_MAX]) {
@@ -148,7 +148,7 @@ static int make_drivers(Sinks *s, const SinksSpec *spec, SinkState state[_SINK_M
  *
  * Return: 0 or a negative errno.
  */
-int sinks_new(Sinks **ret, sd_event *event, const SinksSpec *spec, SinkState state[_SINK_MAX],
+int sinks_new(Sinks **ret, Loop *loop, const SinksSpec *spec, SinkState state[_SINK_MAX],
               const SinksHandler *handler, void *userdata) {
         _cleanup_(sinks_freep) Sinks *s = NULL;
         int r;
@@ -168,15 +168,15 @@ int sinks_new(Sinks **ret, sd_event *event, const SinksSpec *spec, SinkState sta
 
         r = make_drivers(s, spec, state);
         for (SinkId id = 0; r >= 0 && id < _SINK_MAX; id++)
-                r = sink_init(s, id, event, &state[id]);
+                r = sink_init(s, id, loop, &state[id]);
         if (r < 0)
                 return relay(r);
 
-        r = sd_event_add_defer(event, &s->ready, on_defer, s);
+        r = loop_add_defer(loop, &s->ready, on_defer, s);
         if (r >= 0)
-                r = sd_event_source_set_enabled(s->ready, SD_EVENT_OFF);
+                r = loop_source_set_enabled(s->ready, LOOP_OFF);
         if (r < 0)
-                return fail(r);
+                return relay(r);
         *ret = TAKE_PTR(s);
         return 0;
 }
@@ -189,10 +189,10 @@ int sinks_new(Sinks **ret, sd_event *event, const SinksSpec *spec, SinkState sta
 Sinks *sinks_free(Sinks *s) {
         if (!s)
                 return NULL;
-        sd_event_source_disable_unref(s->ready);
-        sd_event_source_disable_unref(s->writable);
+        loop_source_free(s->ready);
+        loop_source_free(s->writable);
         for (SinkId id = 0; id < _SINK_MAX; id++) {
-                sd_event_source_disable_unref(s->sinks[id].timer);
+                loop_source_free(s->sinks[id].timer);
                 cleanup_close(&s->sinks[id].timer_fd);
         }
         sink_journald_free(s->journal);
@@ -204,8 +204,8 @@ Sinks *sinks_free(Sinks *s) {
 static int call_again(Sinks *s) {
         int r;
 
-        r = sd_event_source_set_enabled(s->ready, SD_EVENT_ONESHOT);
-        return r < 0 ? fail(r) : 0;
+        r = loop_source_set_enabled(s->ready, LOOP_ONESHOT);
+        return r < 0 ? relay(r) : 0;
 }
 
 static int tell(Sink *sink, int error) {
@@ -274,11 +274,11 @@ static int block(Sink *sink, uint64_t now) {
         sink->blocked = true;
         if (sink->id == SINK_JOURNAL && sink->error == EAGAIN) {
                 delay = sink->gave_up ? 0 : sink->since + s->patience - now;
-                r = sd_event_source_set_enabled(s->writable, SD_EVENT_ONESHOT);
+                r = loop_source_set_enabled(s->writable, LOOP_ONESHOT);
         } else
                 sink->delay = delay * 2 < max ? delay * 2 : max;
         if (r < 0)
-                return fail(r);
+                return relay(r);
         r = fd_timer_arm(sink->timer_fd, delay);
         return r < 0 ? relay(r) : 0;
 }

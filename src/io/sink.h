@@ -6,11 +6,11 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <systemd/sd-event.h>
 #include <time.h>
 
 #include "base/cleanup.h"
 #include "base/stream.h"
+#include "io/loop.h"
 #include "wire/line.h"
 
 typedef enum SinkId {
@@ -68,7 +68,7 @@ typedef struct SinksHandler {
 
 typedef struct Sinks Sinks;
 
-int sinks_new(Sinks **ret, sd_event *event, const SinksSpec *spec, SinkState state[_SINK_MAX],
+int sinks_new(Sinks **ret, Loop *loop, const SinksSpec *spec, SinkState state[_SINK_MAX],
               const SinksHandler *handler, void *userdata);
 Sinks *sinks_free(Sinks *s);
 DEFINE_CLEANUP(Sinks, sinks_free)

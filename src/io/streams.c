@@ -28,18 +28,18 @@ typedef struct StreamEnd {
         Streams *streams;
         StreamId id;
         int fd;
-        sd_event_source *source;
+        LoopSource *source;
         bool held, terminal, hung_up;
 } StreamEnd;
 
 struct Streams {
-        sd_event *event;
+        Loop *loop;
         const StreamsHandler *handler;
         void *userdata;
         StreamEnd ends[_STREAM_MAX];
         int in_fd;
         bool in_terminal;
-        sd_event_source *in_source; /* waits for room; absent while there is some */
+        LoopSource *in_source; /* waits for room; absent while there is some */
 };
 
 /**
@@ -120,13 +120,13 @@ int streams_prepare_terminal(int master) {
  *
  * Return: 0 or a negative errno.
  */
-int streams_new(Streams **ret, sd_event *event, const StreamsHandler *handler, void *userdata) {
+int streams_new(Streams **ret, Loop *loop, const StreamsHandler *handler, void *userdata) {
         Streams *s;
 
         s = calloc(1, sizeof *s);
         if (!s)
                 return fail(-ENOMEM);
-        s->event = sd_event_ref(event);
+        s->loop = loop_ref(loop);
         s->handler = handler;
         s->userdata = userdata;
         s->in_fd = -1;
@@ -137,7 +137,7 @@ int streams_new(Streams **ret, sd_event *event, const StreamsHandler *handler, v
 }
 
 static void end_close(StreamEnd *end) {
-        end->source = sd_event_source_disable_unref(end->source);
+        end->source = loop_source_free(end->source);
         fd_close_many(&end->fd, 1);
 }
 
@@ -152,7 +152,7 @@ Streams *streams_free(Streams *s) {
         streams_close_stdin(s);
         for (StreamId id = 0; id < _STREAM_MAX; id++)
                 end_close(&s->ends[id]);
-        sd_event_unref(s->event);
+        loop_unref(s->loop);
         free(s);
         return NULL;
 }
@@ -162,7 +162,7 @@ static void end_hang_up(StreamEnd *end) {
         if (end->hung_up)
                 return;
         end->hung_up = true;
-        (void)sd_event_source_set_io_events(end->source, EPOLLIN | EPOLLET); /* else it costs CPU */
+        (void)loop_source_set_io_events(end->source, EPOLLIN | EPOLLET); /* else it costs CPU */
 }
 
 static int end_read(StreamEnd *end) {
@@ -173,7 +173,7 @@ static int end_read(StreamEnd *end) {
         if (n > 0) {
                 if (end->hung_up) {
                         end->hung_up = false;
-                        (void)sd_event_source_set_io_events(end->source, EPOLLIN);
+                        (void)loop_source_set_io_events(end->source, EPOLLIN);
                 }
                 return 1;
         }
@@ -187,7 +187,7 @@ static int end_read(StreamEnd *end) {
         return s->handler->on_end(s->userdata, end->id);
 }
 
-static int end_on_readable(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
+static int end_on_readable(LoopSource *source, int fd, uint32_t revents, void *userdata) {
         int r;
 
         r = end_read(userdata);
@@ -206,8 +206,8 @@ int streams_add(Streams *s, StreamId id, int fd) {
 
         end_close(end);
         end->fd = fd;
-        r = sd_event_add_io(s->event, &end->source, fd, EPOLLIN, end_on_readable, end);
-        return r < 0 ? fail(r) : 0;
+        r = loop_add_io(s->loop, &end->source, fd, EPOLLIN, end_on_readable, end);
+        return r < 0 ? relay(r) : 0;
 }
 
 /**
@@ -258,8 +258,8 @@ int streams_hold(Streams *s, StreamId id, bool held) {
         if (!end->source || end->held == held)
                 return 0;
         end->held = held;
-        r = sd_event_source_set_enabled(end->source, held ? SD_EVENT_OFF : SD_EVENT_ON);
-        return r < 0 ? fail(r) : 0;
+        r = loop_source_set_enabled(end->source, held ? LOOP_OFF : LOOP_ON);
+        return r < 0 ? relay(r) : 0;
 }
 
 /**
@@ -276,10 +276,10 @@ bool streams_has_stdin(const Streams *s) {
         return s->in_fd >= 0;
 }
 
-static int stdin_on_room(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
+static int stdin_on_room(LoopSource *source, int fd, uint32_t revents, void *userdata) {
         Streams *s = userdata;
 
-        s->in_source = sd_event_source_disable_unref(s->in_source);
+        s->in_source = loop_source_free(s->in_source);
         return s->handler->on_stdin_room(s->userdata);
 }
 
@@ -306,9 +306,9 @@ ssize_t streams_write_stdin(Streams *s, const void *data, size_t n) {
         }
 
         if (!s->in_source) {
-                r = sd_event_add_io(s->event, &s->in_source, s->in_fd, EPOLLOUT, stdin_on_room, s);
+                r = loop_add_io(s->loop, &s->in_source, s->in_fd, EPOLLOUT, stdin_on_room, s);
                 if (r < 0)
-                        return fail(r);
+                        return relay(r);
         }
         return -EAGAIN;
 }
@@ -319,7 +319,7 @@ ssize_t streams_write_stdin(Streams *s, const void *data, size_t n) {
  * A terminal stays up for output.
  */
 void streams_close_stdin(Streams *s) {
-        s->in_source = sd_event_source_disable_unref(s->in_source);
+        s->in_source = loop_source_free(s->in_source);
         fd_close_many(&s->in_fd, 1);
 }
 

@@ -6,10 +6,10 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
-#include <systemd/sd-event.h>
 
 #include "base/cleanup.h"
 #include "base/stream.h"
+#include "io/loop.h"
 
 typedef struct StdioPipes {
         int in_read, in_write; /* -1 without stdin */
@@ -33,7 +33,7 @@ typedef struct StreamsHandler {
         int (*on_stdin_room)(void *userdata);
 } StreamsHandler;
 
-int streams_new(Streams **ret, sd_event *event, const StreamsHandler *handler, void *userdata);
+int streams_new(Streams **ret, Loop *loop, const StreamsHandler *handler, void *userdata);
 Streams *streams_free(Streams *s);
 DEFINE_CLEANUP(Streams, streams_free)
 

@@ -11,7 +11,7 @@
 #include "io/control.h"
 
 typedef struct Fixture {
-        sd_event *event;
+        Loop *loop;
         Control *control;
         CtlBuffer state[2];
         char dir[64];
@@ -60,7 +60,7 @@ static void fixture_listen(Fixture *f) {
         int fds[2] = { f->fds[CONTROL_CTL_READ], f->fds[CONTROL_WINSZ_READ] };
 
         f->control = control_free(f->control);
-        cr_assert_geq(control_new(&f->control, f->event, fds, f->state, &handler, f), 0);
+        cr_assert_geq(control_new(&f->control, f->loop, fds, f->state, &handler, f), 0);
 }
 
 static void fixture_init(Fixture *f) {
@@ -68,13 +68,13 @@ static void fixture_init(Fixture *f) {
         cr_assert_not_null(mkdtemp(f->dir));
         f->dir_fd = fd_open_directory(f->dir);
         cr_assert_geq(control_make(f->dir_fd, f->fds), 0);
-        cr_assert_geq(sd_event_new(&f->event), 0);
+        cr_assert_geq(loop_new(&f->loop), 0);
         fixture_listen(f);
 }
 
 static void fixture_done(Fixture *f) {
         f->control = control_free(f->control);
-        sd_event_unref(f->event);
+        loop_unref(f->loop);
         fd_close_many(f->fds, _CONTROL_FD_MAX);
         (void)unlinkat(f->dir_fd, "ctl", 0);
         (void)unlinkat(f->dir_fd, "winsz", 0);
@@ -90,7 +90,7 @@ static void tell(Fixture *f, const char *name, const char *text) {
         cr_assert_geq(fd, 0, "%m");
         cr_assert_geq(fd_write_full(fd, text, strlen(text)), 0);
         fd_close_many(&fd, 1);
-        event_run_idle(f->event);
+        event_run_idle(f->loop);
 }
 
 CleanTest(control, fifos_replace_what_was_there) {
@@ -207,7 +207,7 @@ CleanTest(control, end_of_file_is_no_storm) {
         fixture_init(&f);
         fd_close_many(&f.fds[CONTROL_CTL_WRITE], 1);
         tell(&f, "ctl", "1 2 3\n");
-        for (unsigned i = 0; sd_event_run(f.event, 0) > 0; i++)
+        for (unsigned i = 0; loop_turn(f.loop, 0) > 0; i++)
                 cr_assert_lt(i, 10);
         cr_assert_str_eq(f.said, "2x3;");
         fixture_done(&f);

@@ -17,7 +17,7 @@
 #include "io/streams.h"
 
 typedef struct Fixture {
-        sd_event *event;
+        Loop *loop;
         Streams *streams;
         char text[_STREAM_MAX][4096];
         size_t n_text[_STREAM_MAX];
@@ -58,19 +58,19 @@ static void fixture_init(Fixture *f) {
                                                 .on_stdin_room = on_stdin_room };
 
         *f = (Fixture){ 0 };
-        cr_assert_geq(sd_event_new(&f->event), 0);
-        cr_assert_eq(streams_new(&f->streams, f->event, &handler, f), 0);
+        cr_assert_geq(loop_new(&f->loop), 0);
+        cr_assert_eq(streams_new(&f->streams, f->loop, &handler, f), 0);
 }
 
 static void fixture_done(Fixture *f) {
         f->streams = streams_free(f->streams);
-        f->event = sd_event_unref(f->event);
+        f->loop = loop_unref(f->loop);
 }
 
 /* Comes to rest, or the source costs CPU for ever. */
 static void run_idle(Fixture *f) {
         for (unsigned i = 0; i < 1000; i++)
-                if (sd_event_run(f->event, 0) == 0)
+                if (loop_turn(f->loop, 0) == 0)
                         return;
         cr_assert_fail("the loop never comes to rest");
 }
@@ -81,7 +81,7 @@ static bool is_open(int fd) {
 
 /* Until so much has been read: a terminal's bytes take their time in the kernel. */
 static void run_until_read(Fixture *f, size_t n) {
-        cr_assert(event_run_until(f->event, 30, f->n_text[STREAM_STDOUT] >= n), "only %s",
+        cr_assert(event_run_until(f->loop, 30, f->n_text[STREAM_STDOUT] >= n), "only %s",
                   f->text[0]);
         cr_assert_eq(f->n_text[STREAM_STDOUT], n);
         run_idle(f);
@@ -161,7 +161,7 @@ CleanTest(streams, neither_stream_starves_the_other) {
                 size_t a = f.n_text[STREAM_STDOUT], b = f.n_text[STREAM_STDERR];
 
                 cr_assert((a > b ? a - b : b - a) <= 20, "%zu, %zu", a, b);
-                cr_assert_gt(sd_event_run(f.event, 0), 0);
+                cr_assert_gt(loop_turn(f.loop, 0), 0);
         }
         streams_close_theirs(&p);
         streams_close_ours(&p);

@@ -85,7 +85,7 @@ __attribute__((constructor)) static void be_worker(int argc, char *argv[], char 
 /* ---- the bench ------------------------------------------------------------------------------- */
 
 typedef struct Bench {
-        sd_event *event;
+        Loop *loop;
         Reaper *reaper;
         Ring *ring;
         WorkerProcess *worker;
@@ -169,7 +169,7 @@ static void bench_worker(Bench *b) {
         cr_assert_eq(control_make(b->dir_fd, b->control), 0);
         spec.fds[CHANNEL_FD_CTL] = TAKE_FD(b->control[CONTROL_CTL_READ]);
         spec.fds[CHANNEL_FD_WINSZ] = TAKE_FD(b->control[CONTROL_WINSZ_READ]);
-        cr_assert_eq(worker_process_new(&b->worker, b->event, &spec, &handler, b), 0);
+        cr_assert_eq(worker_process_new(&b->worker, b->loop, &spec, &handler, b), 0);
         cr_assert(!worker_process_is_started(b->worker));
 }
 
@@ -186,8 +186,8 @@ static void bench_init(Bench *b) {
         (void)sigemptyset(&set);
         (void)sigaddset(&set, SIGCHLD);
         cr_assert_eq(sigprocmask(SIG_BLOCK, &set, NULL), 0);
-        cr_assert_geq(sd_event_new(&b->event), 0);
-        cr_assert_eq(reaper_new(&b->reaper, b->event, &reaper_handler, b), 0);
+        cr_assert_geq(loop_new(&b->loop), 0);
+        cr_assert_eq(reaper_new(&b->reaper, b->loop, &reaper_handler, b), 0);
         cr_assert_eq(ring_new(&b->ring, sizeof(WorkerState)), 0);
         cr_assert_eq(streams_make_pipes(&b->pipes, false, true), 0);
         bench_worker(b);
@@ -203,7 +203,7 @@ static void bench_kill(Bench *b) {
         unsigned n = b->n_deaths;
 
         worker_process_kill(b->worker);
-        cr_assert(event_run_until(b->event, 30, b->n_deaths > n));
+        cr_assert(event_run_until(b->loop, 30, b->n_deaths > n));
         cr_assert_eq(b->status.signal, SIGKILL);
 }
 
@@ -213,7 +213,7 @@ static void bench_finish(Bench *b) {
 
         streams_close_theirs(&b->pipes);
         cr_assert_eq(worker_process_drain(b->worker), 0);
-        cr_assert(event_run_until(b->event, 30, b->n_done > 0));
+        cr_assert(event_run_until(b->loop, 30, b->n_done > 0));
         cr_assert_eq(b->n_drained, 1);
         cr_assert_eq(b->n_deaths, n + 1, "its own end");
         cr_assert_eq(worker_process_pid(b->worker), 0);
@@ -225,7 +225,7 @@ static void bench_done(Bench *b) {
         b->worker = worker_process_free(b->worker);
         b->reaper = reaper_free(b->reaper);
         b->ring = ring_free(b->ring);
-        b->event = sd_event_unref(b->event);
+        b->loop = loop_unref(b->loop);
         streams_close_theirs(&b->pipes);
         fd_close_many(b->control, _CONTROL_FD_MAX);
         for (size_t i = 0; i < ELEMENTS(names); i++)
@@ -265,12 +265,12 @@ CleanTest(worker_process, another_one_follows_at_once) {
         bench_start(&b);
         first = worker_process_pid(b.worker);
         say(&b, "one\n");
-        cr_assert(event_run_until(b.event, 30, written(&b) == 4));
+        cr_assert(event_run_until(b.loop, 30, written(&b) == 4));
         bench_kill(&b);
         cr_assert_neq(worker_process_pid(b.worker), 0);
         cr_assert_neq(worker_process_pid(b.worker), first);
         say(&b, "two\n");
-        cr_assert(event_run_until(b.event, 30, written(&b) == 8));
+        cr_assert(event_run_until(b.loop, 30, written(&b) == 8));
         bench_finish(&b);
         check_log(b.log, "stdout", "one\ntwo\n");
         bench_done(&b);
@@ -300,11 +300,11 @@ CleanTest(worker_process, flood_through_five_deaths_is_complete) {
         bench_start(&b);
         for (unsigned i = 0; i < 5; i++) {
                 target += 300000;
-                cr_assert(event_run_until(b.event, 30, ring_head(b.ring, STREAM_STDOUT) >= target));
+                cr_assert(event_run_until(b.loop, 30, ring_head(b.ring, STREAM_STDOUT) >= target));
                 bench_kill(&b);
         }
         streams_close_theirs(&b.pipes);
-        cr_assert(event_run_until(b.event, 30, process_peek(flood, &status) != 0));
+        cr_assert(event_run_until(b.loop, 30, process_peek(flood, &status) != 0));
         bench_finish(&b);
         text = log_content(b.log, "stdout", &n);
         check_flood(text, n, N_LINES);
@@ -320,7 +320,7 @@ CleanTest(worker_process, death_while_draining_is_made_up_for) {
         streams_close_theirs(&b.pipes);
         worker_process_kill(b.worker);
         cr_assert_eq(worker_process_drain(b.worker), 0);
-        cr_assert(event_run_until(b.event, 30, b.n_done > 0));
+        cr_assert(event_run_until(b.loop, 30, b.n_done > 0));
         cr_assert_eq(b.n_deaths, 2);
         cr_assert_eq(b.n_drained, 1);
         check_log(b.log, "stdout", "last words\n");
@@ -339,8 +339,8 @@ CleanTest(worker_process, one_that_dies_and_dies_is_restarted_at_leisure) {
         bench_kill(&b);
         cr_assert_eq(worker_process_pid(b.worker), 0, "time to breathe");
         say(&b, "meanwhile\n");
-        cr_assert(event_run_until(b.event, 30, worker_process_pid(b.worker) != 0));
-        cr_assert(event_run_until(b.event, 30, written(&b) == 10));
+        cr_assert(event_run_until(b.loop, 30, worker_process_pid(b.worker) != 0));
+        cr_assert(event_run_until(b.loop, 30, written(&b) == 10));
         bench_finish(&b);
         bench_done(&b);
 }
@@ -357,9 +357,9 @@ CleanTest(worker_process, nonsense_ends_the_worker_and_nothing_else) {
                 b.next[0] = ways[i];
                 bench_start(&b);
                 say(&b, "before\n");
-                cr_assert(event_run_until(b.event, 30, written(&b) == 7));
+                cr_assert(event_run_until(b.loop, 30, written(&b) == 7));
                 bench_kill(&b);
-                cr_assert(event_run_until(b.event, 30, b.n_deaths == 2), "%s", ways[i]);
+                cr_assert(event_run_until(b.loop, 30, b.n_deaths == 2), "%s", ways[i]);
                 cr_assert_eq(b.status.signal, SIGKILL, "%s", ways[i]);
                 cr_assert_eq(b.n_drained, 0);
                 say(&b, "after\n");
@@ -376,7 +376,7 @@ CleanTest(worker_process, worker_cannot_end_before_its_time) {
         b.next[0] = "done";
         bench_start(&b);
         bench_kill(&b);
-        cr_assert(event_run_until(b.event, 30, b.n_deaths == 2));
+        cr_assert(event_run_until(b.loop, 30, b.n_deaths == 2));
         cr_assert(b.n_drained == 0 && b.n_done == 0);
         say(&b, "x\n");
         bench_finish(&b);
@@ -399,9 +399,9 @@ CleanTest(worker_process, notification_is_filtered_once_more) {
         b.next[0] = "notify";
         bench_start(&b);
         bench_kill(&b);
-        cr_assert(event_run_until(b.event, 30, text[0] || recv(fd, text, sizeof text - 1, 0) > 0));
+        cr_assert(event_run_until(b.loop, 30, text[0] || recv(fd, text, sizeof text - 1, 0) > 0));
         cr_assert_str_eq(text, "READY=1");
-        cr_assert(event_run_until(b.event, 30, b.n_deaths == 2));
+        cr_assert(event_run_until(b.loop, 30, b.n_deaths == 2));
         bench_finish(&b);
         (void)close(fd);
         (void)unlink(path);
@@ -417,11 +417,11 @@ CleanTest(worker_process, log_file_that_was_moved_away_is_made_anew) {
         bench_init(&b);
         bench_start(&b);
         say(&b, "old\n");
-        cr_assert(event_run_until(b.event, 30, written(&b) == 4));
+        cr_assert(event_run_until(b.loop, 30, written(&b) == 4));
         (void)snprintf(old, sizeof old, "%s/old.log", b.dir);
         cr_assert_eq(rename(b.log, old), 0);
         cr_assert_eq(write(b.control[CONTROL_CTL_WRITE], "2 0 0\n", 6), 6);
-        cr_assert(event_run_until(b.event, 30, access(b.log, F_OK) == 0));
+        cr_assert(event_run_until(b.loop, 30, access(b.log, F_OK) == 0));
         bench_kill(&b);
         say(&b, "new\n");
         bench_finish(&b);
@@ -447,7 +447,7 @@ static void expect_packet(Bench *b, int fd, const char *text) {
         char packet[64];
         ssize_t n = -1;
 
-        cr_assert(event_run_until(b->event, 30,
+        cr_assert(event_run_until(b->loop, 30,
                                   n >= 0 || (n = recv(fd, packet, sizeof packet - 1, 0)) >= 0),
                   "%s", text);
         packet[n] = 0;
@@ -462,13 +462,13 @@ static void many_clients_survive(int n_clients) {
         bench_start(&b);
         for (int i = 0; i < n_clients; i++) {
                 clients[i] = bench_connect(&b);
-                event_run_idle(b.event);
+                event_run_idle(b.loop);
         }
         say(&b, "a");
         for (int i = 0; i < n_clients; i++)
                 expect_packet(&b, clients[i], "\2a");
-        cr_assert(event_run_until(b.event, 30, written(&b) == 1));
-        event_run_idle(b.event);
+        cr_assert(event_run_until(b.loop, 30, written(&b) == 1));
+        event_run_idle(b.loop);
         bench_kill(&b);
         say(&b, "b");
         for (int i = 0; i < n_clients; i++)
