@@ -70,11 +70,13 @@ int keeper_command_on_exit(Keeper *k, const ProcessStatus *status);
 bool keeper_command_failed(const Keeper *k);
 
 /* keeper-service.c */
+int keeper_service_forget(Keeper *k);
 int keeper_service_start(Keeper *k);
 int keeper_service_on_start_exit(Keeper *k, const ProcessStatus *status);
 int keeper_service_stop(Keeper *k);
 int keeper_service_watch_stop(Keeper *k);
 int keeper_service_watchdog(Keeper *k);
+void keeper_service_ended(Keeper *k, uint64_t usec);
 
 /* keeper.c */
 int keeper_advance(Keeper *k);

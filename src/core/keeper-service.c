@@ -15,6 +15,7 @@
  */
 
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -22,12 +23,62 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "core/keeper-internal.h"
+#include "core/runtime.h"
 #include "core/service.h"
 #include "io/bundle.h"
 
 #define ANNOTATION_SIGNAL "org.opencontainers.image.stopSignal"
 #define ANNOTATION_TIMEOUT "io.scopemon.stop-timeout"
+#define FORGET_MS 10000
 #define UNIT_STOP_USEC 90000000U /* systemd's own default of TimeoutStopSec= */
+
+static int spawn_verb(Keeper *k, const char *verb, int out, pid_t *ret_pid, int *ret_pidfd) {
+        _cleanup_free_ char **argv = NULL;
+        _cleanup_close_ int null_fd = -1;
+        int r;
+
+        r = runtime_verb_argv(k->options, verb, &argv);
+        if (r < 0)
+                return relay(r);
+        null_fd = fd_open_null(O_RDWR);
+        if (null_fd < 0)
+                return relay(null_fd);
+        if (out < 0)
+                out = null_fd;
+        r = process_spawn(&(ProcessSpec){ .path = k->options->runtime,
+                                          .argv = argv,
+                                          .envp = k->origin->envp,
+                                          .stdio = { null_fd, out, out },
+                                          .mask = &k->origin->mask,
+                                          .wait_fd = -1 },
+                          ret_pid, ret_pidfd);
+        return r < 0 ? relay(r) : 0;
+}
+
+/**
+ * keeper_service_forget() - have the runtime forget a container of this name that does not run any more
+ *
+ * A unit that was killed whole has left one. Without --force: one that runs is somebody else's, and stays. Blocks until
+ * the runtime has ended, 10 s at most.
+ *
+ * Return: 0 or a negative errno.
+ */
+int keeper_service_forget(Keeper *k) {
+        _cleanup_close_ int pidfd = -1;
+        struct pollfd end = { .events = POLLIN };
+        pid_t pid;
+        int r;
+
+        r = spawn_verb(k, "delete", -1, &pid, &pidfd);
+        if (r < 0)
+                return relay(r);
+        end.fd = pidfd;
+        if (poll(&end, 1, FORGET_MS) <= 0)
+                (void)process_signal(pidfd, SIGKILL);
+        else
+                (void)process_reap(pid); /* else it is a stranger to the reaper, which buries it */
+        return 0;
+}
 
 /**
  * keeper_service_start() - the container is created: start it
@@ -35,21 +86,10 @@
  * Return: 0 or a negative errno.
  */
 int keeper_service_start(Keeper *k) {
-        const Options *o = k->options;
-        char *argv[] = { (char *)o->runtime, (char *)"start", (char *)o->cid, NULL };
-        _cleanup_close_ int null_fd = -1;
         int r;
 
-        null_fd = fd_open_null(O_RDONLY);
-        if (null_fd < 0)
-                return relay(null_fd);
-        r = process_spawn(&(ProcessSpec){ .path = o->runtime,
-                                          .argv = argv,
-                                          .envp = k->origin->envp,
-                                          .stdio = { null_fd, STDERR_FILENO, STDERR_FILENO },
-                                          .mask = &k->origin->mask,
-                                          .wait_fd = -1 },
-                          &k->start_pid, NULL);
+        service_tell_created(k->options);
+        r = spawn_verb(k, "start", STDERR_FILENO, &k->start_pid, NULL);
         if (r < 0)
                 return relay(r);
         return reaper_claim(k->reaper, k->start_pid);
@@ -96,6 +136,18 @@ static int on_unit_timeout(LoopSource *source, uint64_t usec, void *userdata) {
 }
 
 /**
+ * keeper_service_ended() - the container has ended; what it wrote is stored in @usec at most
+ *
+ * The watchdog, if the container has fed it, is ours now.
+ */
+void keeper_service_ended(Keeper *k, uint64_t usec) {
+        if (service_container_notifies(k->options))
+                (void)keeper_service_watchdog(k);
+        if (k->stop_source)
+                service_tell_stopped(k->options, usec);
+}
+
+/**
  * keeper_service_watch_stop() - SIGTERM came: if it was our unit's stop, it must not leave the container's scope behind
  *
  * Return: 0 or a negative errno.
@@ -118,11 +170,11 @@ static void read_stop(Keeper *k, ServiceStop *ret) {
         const char *why;
 
         if (bundle_open(&b, k->options->bundle, &why) != 0) {
-                (void)service_stop_of(NULL, NULL, ret); /* the defaults, which are always understood */
+                (void)service_stop_of(NULL, NULL, k->plan.unit_stop_usec, ret); /* the defaults, which are always understood */
                 return;
         }
         if (service_stop_of(bundle_annotation(b, ANNOTATION_SIGNAL), bundle_annotation(b, ANNOTATION_TIMEOUT),
-                            ret) < 0)
+                            k->plan.unit_stop_usec, ret) < 0)
                 log_warning("%s or %s of the bundle is not understood", ANNOTATION_SIGNAL, ANNOTATION_TIMEOUT);
 }
 

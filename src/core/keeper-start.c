@@ -21,6 +21,7 @@
 #include "core/announce.h"
 #include "core/keeper-internal.h"
 #include "core/runtime.h"
+#include "core/service.h"
 #include "io/attach.h"
 #include "io/notify.h"
 #include "io/streams.h"
@@ -324,9 +325,12 @@ static int spawn_runtime(Keeper *k) {
  * Return: 0 or a negative errno.
  */
 int keeper_launch(Keeper *k) {
-        int r;
+        int r = 0;
 
-        r = spawn_runtime(k);
+        if (k->options->service)
+                r = keeper_service_forget(k);
+        if (r >= 0)
+                r = spawn_runtime(k);
         if (r < 0)
                 return relay(r);
         if (k->options->log_targets.passthrough)
@@ -387,7 +391,7 @@ int keeper_new(Keeper **ret, const Options *options, Origin *origin) {
         r = watch_signals(k);
         if (r < 0)
                 return relay(r);
-        if (options->service)
+        if (options->service && !service_container_notifies(options))
                 (void)keeper_service_watchdog(k); /* without it systemd ends us, and says why */
         *ret = TAKE_PTR(k);
         return 0;

@@ -319,6 +319,8 @@ static int enter_draining(Keeper *k) {
         int r;
 
         k->timeout_source = loop_source_free(k->timeout_source);
+        if (k->options->service)
+                keeper_service_ended(k, DRAIN_USEC);
         k->stop_source = loop_source_free(k->stop_source);
         if (!k->worker || !worker_process_is_started(k->worker)) {
                 k->facts.streams_closed = k->facts.clients_served = true;

@@ -89,6 +89,7 @@ static const OptionSpec option_specs[] = {
         OPT(OPT_STRING, runtime, "runtime", 'r', "PATH", "The OCI runtime"),
         OPT(OPT_LIST,   runtime_arg, "runtime-arg", 0, "ARG", "Argument for the runtime, before its subcommand (repeatable)"),
         OPT(OPT_LIST,   runtime_opt, "runtime-opt", 0, "ARG", "Argument for the runtime's subcommand (repeatable)"),
+        OPT(OPT_STRING, sdnotify, "sdnotify", 0, "WHO", "Who says that the service is ready: conmon or container"),
         OPT(OPT_STRING, sdnotify_socket, "sdnotify-socket", 0, "PATH", "Pass the container's notifications on to this socket"),
         OPT(OPT_STRING, seccomp_notify_socket, "seccomp-notify-socket", 0, "PATH", "Not supported, refused"),
         OPT(OPT_STRING, seccomp_notify_plugins, "seccomp-notify-plugins", 0, "LIST", "Not supported, refused"),

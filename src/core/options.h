@@ -78,6 +78,7 @@ typedef struct Options {
         const char *runtime;
         StrList runtime_arg;
         StrList runtime_opt; /* --restore-arg too */
+        const char *sdnotify; /* service mode: "conmon" or "container" */
         const char *sdnotify_socket;
         const char *seccomp_notify_socket;
         const char *seccomp_notify_plugins;

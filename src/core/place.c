@@ -119,7 +119,8 @@ static int gather(Place *p) {
                                .exec = o->exec,
                                .systemd_cgroup = o->systemd_cgroup,
                                .cgroups_disabled = cgroups_disabled(o),
-                               .passthrough = o->log_targets.passthrough };
+                               .passthrough = o->log_targets.passthrough,
+                               .service = o->service };
         if (o->exec)
                 return 0; /* an exec is decided by nothing else */
 

@@ -289,7 +289,7 @@ static int ask_for_nesting(Situation *s) {
                 return PLACEMENT_NEED_DELEGATION;
         if (f->delegation == PLACEMENT_DELEGATION_NO || have_unit)
                 return 0;
-        return s->unit.n_leaf == 0 || in_control_group(s) ? need_unit(s) : 0;
+        return f->service || s->unit.n_leaf == 0 || in_control_group(s) ? need_unit(s) : 0;
 }
 
 static int plan_nest(Situation *s) {

@@ -65,6 +65,7 @@ typedef struct PlacementFacts {
         bool systemd_cgroup;   /* --systemd-cgroup */
         bool cgroups_disabled; /* --runtime-arg --cgroup-manager --runtime-arg disabled */
         bool passthrough;      /* log driver */
+        bool service;          /* service mode: the unit's settings are wanted in any case */
 
         /* from the kernel, after the start byte */
         bool unified;       /* cgroup_unified() */

@@ -114,6 +114,30 @@ int runtime_argv(const Options *o, bool systemd_cgroup, const char *console_sock
 }
 
 /**
+ * runtime_verb_argv() - a command for a container that is there
+ * @verb: start, delete
+ * @ret: NULL-terminated array, the caller's to free(); its words belong to @o
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int runtime_verb_argv(const Options *o, const char *verb, char ***ret) {
+        const StrList *lists[] = { &o->runtime_arg };
+        Argv a;
+        int r;
+
+        r = argv_init(&a, 3, lists, ELEMENTS(lists));
+        if (r < 0)
+                return relay(r);
+        add(&a, o->runtime);
+        add_list(&a, &o->runtime_arg);
+        add(&a, verb);
+        add(&a, o->cid);
+
+        *ret = a.words;
+        return 0;
+}
+
+/**
  * runtime_exit_command_argv() - the command that is run at the end
  * @o: with an exit_command
  * @ret: NULL-terminated array, the caller's to free(); its words belong to @o

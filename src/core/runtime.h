@@ -16,6 +16,7 @@ enum {
 
 /* The array is the caller's to free(), its words are borrowed from @o. */
 int runtime_argv(const Options *o, bool systemd_cgroup, const char *console_socket, char ***ret);
+int runtime_verb_argv(const Options *o, const char *verb, char ***ret);
 int runtime_exit_command_argv(const Options *o, char ***ret);
 
 int runtime_read_pid(const char *path, pid_t *ret);

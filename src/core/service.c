@@ -28,17 +28,33 @@
 
 #define TELL_TRIES 100
 #define TELL_PAUSE_MS 10
+#define ANNOTATION_NOTIFY "io.scopemon.sdnotify"
+#define NOTIFY_INSIDE "/run/notify" /* where the container has its socket, as it has with Podman */
+#define STOP_SLACK_USEC 5000000ULL  /* for what comes after the container's end */
 
-static const char *value_of(int argc, char *argv[], const char *name, const char *letter) {
+/* The value of option @name from word @at on, which is left behind it. */
+static const char *next_value(int argc, char *argv[], const char *name, int *at) {
         size_t n = strlen(name);
 
-        for (int i = 1; i < argc; i++) {
+        for (int i = *at; i < argc; i++) {
+                *at = i + 1;
                 if (strncmp(argv[i], name, n) == 0 && argv[i][n] == '=')
                         return argv[i] + n + 1;
-                if (i + 1 < argc && (strcmp(argv[i], name) == 0 || strcmp(argv[i], letter) == 0))
-                        return argv[i + 1];
+                if (i + 1 == argc || strcmp(argv[i], name) != 0)
+                        continue;
+                *at = i + 2;
+                return argv[i + 1];
         }
         return NULL;
+}
+
+static const char *value_of(int argc, char *argv[], const char *name, const char *letter) {
+        const char *value;
+        int at = 1;
+
+        value = next_value(argc, argv, name, &at);
+        at = 1;
+        return value ? value : next_value(argc, argv, letter, &at);
 }
 
 /**
@@ -76,23 +92,117 @@ static int runtime_directory(const char *name, char **ret) {
         return *ret ? 0 : fail(-ENOMEM);
 }
 
-static int copy_bundle(const char *bundle, const char *dir, bool *ret_terminal) {
+/* What comes of the bundle and the options, before it is a command line. */
+typedef struct Expansion {
+        const char *bundle, *name, *runtime, *notify; /* @notify: who says READY=1 */
+        const char *notify_socket;                    /* of systemd, if the container is to write to it */
+        char *dir;                                    /* ours while the unit runs */
+        bool terminal;
+} Expansion;
+
+static int choose_notify(Expansion *e, const Bundle *b) {
+        if (!e->notify)
+                e->notify = bundle_annotation(b, ANNOTATION_NOTIFY);
+        if (!e->notify || strcmp(e->notify, SERVICE_NOTIFY_MONITOR) == 0)
+                return 0;
+        if (strcmp(e->notify, SERVICE_NOTIFY_CONTAINER) != 0) {
+                log_error("%.64s cannot say that the service is ready: --sdnotify and annotation %s are %s or %s",
+                          e->notify, ANNOTATION_NOTIFY, SERVICE_NOTIFY_MONITOR, SERVICE_NOTIFY_CONTAINER);
+                return fail(-EINVAL);
+        }
+        e->notify_socket = getenv("NOTIFY_SOCKET");
+        if (!e->notify_socket)
+                log_warning("Nobody listens to what the container may say: is the unit of Type=notify?");
+        return 0;
+}
+
+/* The container's end of the relay. The other one is made by the keeper. */
+static int offer_notify(const Expansion *e, Bundle *b) {
+        const char *watchdog = getenv("WATCHDOG_USEC");
+        char path[PATH_MAX];
+        int r;
+
+        r = snprintf(path, sizeof path, "%s/notify", e->dir);
+        if (r < 0 || (size_t)r >= sizeof path)
+                return fail(-ENAMETOOLONG);
+        if (mkdir(path, 0755) < 0 && errno != EEXIST)
+                return fail(-errno);
+        r = bundle_add_mount(b, path, NOTIFY_INSIDE);
+        if (r >= 0)
+                r = bundle_set_variable(b, "NOTIFY_SOCKET", NOTIFY_INSIDE "/notify.sock");
+        if (r >= 0 && watchdog) /* without WATCHDOG_PID=, which would be wrong in there */
+                r = bundle_set_variable(b, "WATCHDOG_USEC", watchdog);
+        return r < 0 ? relay(r) : 0;
+}
+
+static int copy_bundle(Expansion *e) {
         _cleanup_(bundle_freep) Bundle *b = NULL;
         char absolute[PATH_MAX];
         const char *why = NULL;
         int r;
 
-        if (!realpath(bundle, absolute))
-                return log_error_errno(fail(-errno), "bundle %s:", bundle);
+        if (!realpath(e->bundle, absolute))
+                return log_error_errno(fail(-errno), "bundle %s:", e->bundle);
         r = bundle_open(&b, absolute, &why);
         if (r != 0) {
                 log_error("%s/config.json: %s", absolute,
                           r < 0 ? strerror(-r) : r == BUNDLE_BROKEN && why ? why : "is not there");
                 return r < 0 ? relay(r) : fail(-ENOENT);
         }
-        *ret_terminal = bundle_wants_terminal(b);
-        r = bundle_copy_to(b, absolute, dir);
-        return r < 0 ? log_error_errno(r, "%s/config.json:", dir) : 0;
+        e->terminal = bundle_wants_terminal(b);
+        r = choose_notify(e, b);
+        if (r < 0)
+                return relay(r);
+        if (e->notify_socket)
+                r = offer_notify(e, b);
+        if (r >= 0)
+                r = bundle_copy_to(b, absolute, e->dir);
+        return r < 0 ? log_error_errno(r, "%s/config.json:", e->dir) : 0;
+}
+
+static void add_pair(char **words, int *n, const char *option, const char *value) {
+        words[(*n)++] = strdup(option);
+        words[(*n)++] = strdup(value);
+}
+
+static int write_words(const Expansion *e, int argc, char *argv[], int *ret_argc, char ***ret_argv) {
+        char cid[NAME_MAX], pidfile[PATH_MAX], **words;
+        const char *word;
+        int n = 0;
+
+        (void)snprintf(cid, sizeof cid, "scopemon-%.200s", e->name);
+        (void)snprintf(pidfile, sizeof pidfile, "%s/pid", e->dir);
+        {
+                const char *const fixed[] = { argv[0], "--service", "--sync", "--api-version", "--full-attach",
+                                              "--cid", cid, "--cuuid", cid, "--name", e->name,
+                                              "--runtime", e->runtime, "--log-path", "journald",
+                                              "--container-pidfile", pidfile, "--exit-command", e->runtime };
+
+                words = calloc(ELEMENTS(fixed) + (size_t)argc * 3 + 11, sizeof *words);
+                if (!words)
+                        return fail(-ENOMEM);
+                for (size_t i = 0; i < ELEMENTS(fixed); i++)
+                        words[n++] = strdup(fixed[i]);
+        }
+        for (int at = 2; (word = next_value(argc, argv, "--runtime-arg", &at));)
+                add_pair(words, &n, "--exit-command-arg", word);
+        add_pair(words, &n, "--exit-command-arg", "delete");
+        add_pair(words, &n, "--exit-command-arg", "--force");
+        add_pair(words, &n, "--exit-command-arg", cid);
+        if (e->terminal)
+                words[n++] = strdup("--terminal");
+        for (int i = 2; i < argc; i++)
+                words[n++] = argv[i];
+        words[n++] = strdup("--bundle");
+        words[n++] = e->dir;
+        if (e->notify_socket)
+                add_pair(words, &n, "--sdnotify-socket", e->notify_socket);
+        for (int i = 0; i < n; i++)
+                if (!words[i])
+                        return fail(-ENOMEM);
+        *ret_argc = n;
+        *ret_argv = words;
+        return 0;
 }
 
 /**
@@ -104,53 +214,27 @@ static int copy_bundle(const char *bundle, const char *dir, bool *ret_terminal) 
  * Return: 0, or a negative errno with the error said.
  */
 int service_expand(int argc, char *argv[], int *ret_argc, char ***ret_argv) {
-        const char *bundle = value_of(argc, argv, "--bundle", "-b"), *name = value_of(argc, argv, "--name", "-n");
-        const char *runtime = value_of(argc, argv, "--runtime", "-r");
-        char cid[NAME_MAX], pidfile[PATH_MAX], *dir = NULL, **words;
-        bool terminal = false;
-        int r, n = 0;
+        Expansion e = { .bundle = value_of(argc, argv, "--bundle", "-b"),
+                        .name = value_of(argc, argv, "--name", "-n"),
+                        .runtime = value_of(argc, argv, "--runtime", "-r"),
+                        .notify = value_of(argc, argv, "--sdnotify", "--sdnotify") };
+        int r;
 
-        if (!bundle) {
+        if (!e.bundle) {
                 log_error("No bundle given. Use --bundle");
                 return fail(-EINVAL);
         }
-        if (!name)
-                name = *basename(bundle) ? basename(bundle) : "container";
-        if (!runtime)
-                runtime = find_runtime();
-        r = runtime_directory(name, &dir);
+        if (!e.name)
+                e.name = *basename(e.bundle) ? basename(e.bundle) : "container";
+        if (!e.runtime)
+                e.runtime = find_runtime();
+        r = runtime_directory(e.name, &e.dir);
         if (r < 0)
-                return log_error_errno(r, "No directory for the state of %s:", name);
-        r = copy_bundle(bundle, dir, &terminal);
-        if (r < 0)
-                return relay(r);
-        (void)snprintf(cid, sizeof cid, "scopemon-%.200s", name);
-        (void)snprintf(pidfile, sizeof pidfile, "%s/pid", dir);
-
-        {
-                const char *const fixed[] = { argv[0], "--service", "--sync", "--api-version", "--full-attach",
-                                              "--cid", cid, "--cuuid", cid, "--name", name,
-                                              "--runtime", runtime, "--log-path", "journald",
-                                              "--container-pidfile", pidfile, "--exit-command", runtime,
-                                              "--exit-command-arg", "delete", "--exit-command-arg", "--force",
-                                              "--exit-command-arg", cid, "--terminal" };
-
-                words = calloc(ELEMENTS(fixed) + (size_t)argc + 2, sizeof *words);
-                if (!words)
-                        return fail(-ENOMEM);
-                for (size_t i = 0; i < ELEMENTS(fixed) - !terminal; i++)
-                        words[n++] = strdup(fixed[i]);
-        }
-        for (int i = 2; i < argc; i++)
-                words[n++] = argv[i];
-        words[n++] = strdup("--bundle");
-        words[n++] = dir;
-        for (int i = 0; i < n; i++)
-                if (!words[i])
-                        return fail(-ENOMEM);
-        *ret_argc = n;
-        *ret_argv = words;
-        return 0;
+                return log_error_errno(r, "No directory for the state of %s:", e.name);
+        r = copy_bundle(&e);
+        if (r >= 0)
+                r = write_words(&e, argc, argv, ret_argc, ret_argv);
+        return r < 0 ? relay(r) : 0;
 }
 
 /**
@@ -179,18 +263,30 @@ char **service_environment(char *envp[]) {
         return copy;
 }
 
+/* What remains of the unit's own time when there is to be enough to kill, to store and to delete. */
+static uint64_t time_to_stop(uint64_t unit_usec) {
+        uint64_t most = SERVICE_STOP_MAX * 1000000ULL;
+
+        if (unit_usec == 0)
+                return SERVICE_STOP_USEC;
+        if (unit_usec > most)
+                return most;
+        return unit_usec - (unit_usec / 3 < STOP_SLACK_USEC ? unit_usec / 3 : STOP_SLACK_USEC);
+}
+
 /**
  * service_stop_of() - how a container wants to be stopped
  * @signal_text: annotation org.opencontainers.image.stopSignal: a name with or without SIG, or a number; or NULL
  * @usec_text: annotation io.scopemon.stop-timeout: seconds; or NULL
+ * @unit_usec: TimeoutStopSec= of the unit, which counts if there is no such annotation; 0 if unknown
  *
  * Return: 0, or -EINVAL with the defaults for what cannot be understood.
  */
-int service_stop_of(const char *signal_text, const char *usec_text, ServiceStop *ret) {
+int service_stop_of(const char *signal_text, const char *usec_text, uint64_t unit_usec, ServiceStop *ret) {
         uint64_t seconds;
         int r = 0;
 
-        *ret = (ServiceStop){ .signal = SIGTERM, .usec = SERVICE_STOP_USEC };
+        *ret = (ServiceStop){ .signal = SIGTERM, .usec = time_to_stop(unit_usec) };
         if (signal_text) {
                 const char *name = strncmp(signal_text, "SIG", 3) == 0 ? signal_text + 3 : signal_text;
                 uint64_t number = 0;
@@ -207,7 +303,7 @@ int service_stop_of(const char *signal_text, const char *usec_text, ServiceStop 
                         ret->signal = found;
         }
         if (usec_text) {
-                if (parse_u64(usec_text, &seconds) < 0 || seconds > 86400)
+                if (parse_u64(usec_text, &seconds) < 0 || seconds > SERVICE_STOP_MAX)
                         r = fail(-EINVAL);
                 else
                         ret->usec = seconds * 1000000U;
@@ -236,11 +332,28 @@ static void __attribute__((format(printf, 1, 2))) tell(const char *format, ...) 
 }
 
 /**
+ * service_container_notifies() - is it the container that says READY=1, and that feeds the watchdog?
+ */
+bool service_container_notifies(const Options *o) {
+        return o->service && o->sdnotify_socket;
+}
+
+/**
+ * service_tell_created() - the container is about to start
+ *
+ * Before it does: what it says itself comes after that.
+ */
+void service_tell_created(const Options *o) {
+        if (service_container_notifies(o))
+                tell("STATUS=Container %.300s is started, and will say when it is ready", o->name);
+}
+
+/**
  * service_tell_ready() - the container runs
  */
 void service_tell_ready(const Options *o, pid_t pid) {
-        tell("%sSTATUS=Container %.300s runs, its first process is %d", o->sdnotify_socket ? "" : "READY=1\n", o->name,
-             pid);
+        if (!service_container_notifies(o))
+                tell("READY=1\nSTATUS=Container %.300s runs, its first process is %d", o->name, pid);
 }
 
 /**
@@ -249,7 +362,16 @@ void service_tell_ready(const Options *o, pid_t pid) {
  */
 void service_tell_stopping(const Options *o, uint64_t usec) {
         tell("STOPPING=1\nEXTEND_TIMEOUT_USEC=%llu\nSTATUS=Container %.300s is asked to stop",
-             (unsigned long long)usec + 5000000ULL, o->name);
+             (unsigned long long)(usec + STOP_SLACK_USEC), o->name);
+}
+
+/**
+ * service_tell_stopped() - it has ended
+ * @usec: what storing the rest of its output may take
+ */
+void service_tell_stopped(const Options *o, uint64_t usec) {
+        tell("EXTEND_TIMEOUT_USEC=%llu\nSTATUS=Container %.300s has stopped, its last output is being stored",
+             (unsigned long long)(usec + STOP_SLACK_USEC), o->name);
 }
 
 /**

@@ -9,7 +9,8 @@
 
 #include "core/options.h"
 
-#define SERVICE_STOP_USEC 10000000U /* from the stop signal to the kill, unless the bundle says otherwise */
+#define SERVICE_STOP_USEC 10000000U /* from the stop signal to the kill, unless bundle or unit says otherwise */
+#define SERVICE_STOP_MAX 86400U     /* s; this is for ever */
 
 /* What the bundle says of how to stop. */
 typedef struct ServiceStop {
@@ -17,12 +18,19 @@ typedef struct ServiceStop {
         uint64_t usec;
 } ServiceStop;
 
+/* Who says READY=1. */
+#define SERVICE_NOTIFY_MONITOR "conmon"
+#define SERVICE_NOTIFY_CONTAINER "container"
+
 bool service_is_wanted(int argc, char *argv[]);
 int service_expand(int argc, char *argv[], int *ret_argc, char ***ret_argv);
 char **service_environment(char *envp[]);
-int service_stop_of(const char *signal_text, const char *usec_text, ServiceStop *ret);
+int service_stop_of(const char *signal_text, const char *usec_text, uint64_t unit_usec, ServiceStop *ret);
+bool service_container_notifies(const Options *o);
+void service_tell_created(const Options *o);
 void service_tell_ready(const Options *o, pid_t pid);
 void service_tell_stopping(const Options *o, uint64_t usec);
+void service_tell_stopped(const Options *o, uint64_t usec);
 void service_tell_failed(const char *text);
 void service_tell_alive(void);
 uint64_t service_watchdog_usec(void);

@@ -6,10 +6,9 @@
  * properties of the scope it makes. Everything else comes back as it was: the order of members, 64-bit numbers of
  * either sign, doubles digit by digit, all text.
  *
- * This is the only file that knows the JSON library. What that library would silently alter makes a file "broken" here
- * before the library sees it: whole numbers beyond 64 bits, NaN, names in apostrophes, a NUL within a string (names end
- * there). So does nesting that no bundle has. A broken file is not an error: it stays what it is, and the container
- * goes without our changes.
+ * This is the only file that knows the JSON library. What that library would silently alter makes a file "broken"
+ * before the library sees it (bundle-trap.c). So does nesting that no bundle has. A broken file is not an error: it
+ * stays what it is, and the container goes without our changes.
  *
  * The file is never written in place, and a new one is never readable for more people than the old one was: the
  * environment in it may hold passwords.
@@ -47,67 +46,6 @@ struct Bundle {
         struct json_object *config;
 };
 
-/* A whole number from @text on that does not fit into 64 bits; the library would quietly take the nearest that does. */
-static bool number_is_too_large(const char *text, size_t n) {
-        char digits[24] = { 0 };
-        size_t size = 0;
-        char *end;
-
-        while (size < n && (isalnum((unsigned char)text[size]) || strchr("+-.", text[size])))
-                size++;
-        for (size_t i = 0; i < size; i++)
-                if (text[i] == '.' || text[i] == 'e' || text[i] == 'E')
-                        return false;
-        if (size >= sizeof digits)
-                return true;
-        memcpy(digits, text, size);
-        errno = 0;
-        if (digits[0] == '-')
-                (void)strtoll(digits, &end, 10);
-        else
-                (void)strtoull(digits, &end, 10);
-        return errno == ERANGE;
-}
-
-static const char *find_trap_in_string(const char *text, size_t n, size_t *at) {
-        for (size_t i = *at + 1; i < n; i++) {
-                if (text[i] == '"') {
-                        *at = i;
-                        return NULL;
-                }
-                if (text[i] != '\\')
-                        continue;
-                if (n - i >= 6 && memcmp(text + i, "\\u0000", 6) == 0)
-                        return "NUL in a string";
-                i++;
-        }
-        *at = n;
-        return NULL;
-}
-
-/* Says what of @text would not survive being read and written; NULL if nothing. */
-static const char *find_trap(const char *text, size_t n) {
-        bool in_number = false;
-
-        if (memchr(text, 0, n))
-                return "NUL byte";
-        for (size_t i = 0; i < n; i++) {
-                bool digit = isdigit((unsigned char)text[i]) || text[i] == '-';
-
-                if (text[i] == '"') {
-                        const char *why = find_trap_in_string(text, n, &i);
-
-                        if (why)
-                                return why;
-                } else if (strchr("NI'", text[i]))
-                        return "NaN, Infinity or an apostrophe"; /* which the library takes for a quote */
-                else if (digit && !in_number && number_is_too_large(text + i, n - i))
-                        return "number too large";
-                in_number = isalnum((unsigned char)text[i]) || strchr("+-.", text[i]);
-        }
-        return NULL;
-}
-
 static bool is_object_or_absent(struct json_object *parent, const char *key) {
         struct json_object *member;
 
@@ -130,7 +68,7 @@ static struct json_object *parse_config(const char *text, size_t n, const char *
         struct json_object *config;
         struct json_tokener *t;
 
-        *ret_why = find_trap(text, n);
+        *ret_why = bundle_find_trap(text, n);
         if (*ret_why)
                 return NULL;
         t = json_tokener_new_ex(CONFIG_DEPTH);
@@ -404,6 +342,75 @@ bool bundle_wants_terminal(const Bundle *b) {
         return json_object_object_get_ex(b->config, "process", &process) &&
                json_object_object_get_ex(process, "terminal", &terminal) &&
                json_object_get_boolean(terminal);
+}
+
+/* The array called @key of object @parent, made if it is not there; NULL if it is something else, or memory ran out. */
+static struct json_object *get_array(struct json_object *parent, const char *key) {
+        struct json_object *array;
+
+        if (!json_object_object_get_ex(parent, key, &array) || !array) {
+                array = json_object_new_array();
+                if (add_member(parent, key, array) < 0)
+                        return NULL;
+        }
+        return json_object_is_type(array, json_type_array) ? array : NULL;
+}
+
+static int add_word(struct json_object *array, const char *word) {
+        struct json_object *value = json_object_new_string(word);
+
+        if (!array || !value || json_object_array_add(array, value) < 0) {
+                (void)json_object_put(value);
+                return fail(-EINVAL);
+        }
+        return 0;
+}
+
+/**
+ * bundle_add_mount() - show a directory of the host to the container
+ * @from: absolute path
+ *
+ * Return: 0 or a negative errno.
+ */
+int bundle_add_mount(Bundle *b, const char *from, const char *to) {
+        static const char *const options[] = { "bind", "rprivate", "nosuid", "nodev", "noexec" };
+        struct json_object *mounts = get_array(b->config, "mounts"), *mount = json_object_new_object(), *words;
+
+        if (!mounts || !mount || json_object_array_add(mounts, mount) < 0) {
+                (void)json_object_put(mount);
+                return fail(-EINVAL);
+        }
+        words = get_array(mount, "options");
+        if (add_member(mount, "destination", json_object_new_string(to)) < 0 ||
+            add_member(mount, "source", json_object_new_string(from)) < 0 ||
+            add_member(mount, "type", json_object_new_string("bind")) < 0)
+                return fail(-ENOMEM);
+        for (size_t i = 0; i < ELEMENTS(options); i++)
+                if (add_word(words, options[i]) < 0)
+                        return fail(-ENOMEM);
+        return 0;
+}
+
+/**
+ * bundle_set_variable() - add a variable to the environment of the container's first process
+ *
+ * Of two of the same name the last one counts, which is ours.
+ *
+ * Return: 0 or a negative errno.
+ */
+int bundle_set_variable(Bundle *b, const char *name, const char *value) {
+        struct json_object *process;
+        char word[PATH_MAX];
+        int r;
+
+        if (!json_object_object_get_ex(b->config, "process", &process) ||
+            !json_object_is_type(process, json_type_object))
+                return fail(-EINVAL);
+        r = snprintf(word, sizeof word, "%s=%s", name, value);
+        if (r < 0 || (size_t)r >= sizeof word)
+                return fail(-ENAMETOOLONG);
+        r = add_word(get_array(process, "env"), word);
+        return r < 0 ? relay(r) : 0;
 }
 
 /**

@@ -34,6 +34,12 @@ const char *bundle_text(Bundle *b, size_t *ret_n);
 int bundle_save(Bundle *b);
 int bundle_copy_to(Bundle *b, const char *from, const char *dir);
 bool bundle_wants_terminal(const Bundle *b);
+int bundle_add_mount(Bundle *b, const char *from, const char *to);
+int bundle_set_variable(Bundle *b, const char *name, const char *value);
+
+/* bundle-trap.c */
+
+const char *bundle_find_trap(const char *text, size_t n);
 
 /* bundle-quote.c */
 

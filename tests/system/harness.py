@@ -291,6 +291,13 @@ class Unit:
         _units[:] = [u for u in _units if u.name != name] + [self]
         self.systemctl("daemon-reload")
 
+    def rewrite(self, text):
+        """Have TEXT in the unit file instead."""
+        with open(self.path, "w") as f:
+            f.write(text)
+        note(f"# {self.name}\n{text}")
+        self.systemctl("daemon-reload")
+
     def systemctl(self, *argv, **options):
         """systemctl ARGV, to the unit's manager."""
         return run(*self.words, *argv, **options)

@@ -122,23 +122,83 @@ CleanTest(service, stop_signal_and_time) {
         static const struct {
                 const char *signal, *time;
                 int r, expected;
-                uint64_t usec;
+                uint64_t usec, unit_usec;
         } rows[] = {
-                { NULL, NULL, 0, SIGTERM, SERVICE_STOP_USEC },
-                { "SIGINT", NULL, 0, SIGINT, SERVICE_STOP_USEC },
-                { "QUIT", "3", 0, SIGQUIT, 3000000 },
-                { "15", "0", 0, SIGTERM, 0 },
-                { "SIGNOTHING", NULL, -EINVAL, SIGTERM, SERVICE_STOP_USEC },
-                { "0", NULL, -EINVAL, SIGTERM, SERVICE_STOP_USEC },
-                { NULL, "soon", -EINVAL, SIGTERM, SERVICE_STOP_USEC },
-                { NULL, "100000", -EINVAL, SIGTERM, SERVICE_STOP_USEC },
+                { NULL, NULL, 0, SIGTERM, 25000000, 30000000 },
+                { NULL, NULL, 0, SIGTERM, 2000000, 3000000 },
+                { NULL, NULL, 0, SIGTERM, SERVICE_STOP_MAX * 1000000ULL, UINT64_MAX },
+                { NULL, "60", 0, SIGTERM, 60000000, 30000000 },
+                { NULL, NULL, 0, SIGTERM, SERVICE_STOP_USEC, 0 },
+                { "SIGINT", NULL, 0, SIGINT, SERVICE_STOP_USEC, 0 },
+                { "QUIT", "3", 0, SIGQUIT, 3000000, 0 },
+                { "15", "0", 0, SIGTERM, 0, 0 },
+                { "SIGNOTHING", NULL, -EINVAL, SIGTERM, SERVICE_STOP_USEC, 0 },
+                { "0", NULL, -EINVAL, SIGTERM, SERVICE_STOP_USEC, 0 },
+                { NULL, "soon", -EINVAL, SIGTERM, SERVICE_STOP_USEC, 0 },
+                { NULL, "100000", -EINVAL, SIGTERM, SERVICE_STOP_USEC, 0 },
         };
 
         for (size_t i = 0; i < ELEMENTS(rows); i++) {
                 ServiceStop stop;
 
-                cr_assert_eq(service_stop_of(rows[i].signal, rows[i].time, &stop), rows[i].r, "row %zu", i);
+                cr_assert_eq(service_stop_of(rows[i].signal, rows[i].time, rows[i].unit_usec, &stop), rows[i].r, "row %zu", i);
                 cr_assert_eq(stop.signal, rows[i].expected, "row %zu", i);
                 cr_assert_eq(stop.usec, rows[i].usec, "row %zu", i);
         }
+}
+
+/* The copy of a bundle that says @annotation, made with @option; "" if that fails. */
+static char *expanded(const char *annotation, const char *option, bool *ret_relay) {
+        char *argv[] = { (char *)"scopemon", (char *)"--service", (char *)"--bundle", NULL, (char *)"--sdnotify",
+                         (char *)option, NULL };
+        char **words, path[128], config[256], *text = NULL;
+        Place p;
+        int n;
+
+        (void)snprintf(config, sizeof config, "{\"process\":{\"env\":[\"A=b\"]},\"annotations\":{\"%s\":\"%s\"}}",
+                       annotation ? "io.scopemon.sdnotify" : "x", annotation ? annotation : "y");
+        place_make(&p, config);
+        argv[3] = p.bundle;
+        if (service_expand(option ? 6 : 4, argv, &n, &words) < 0) {
+                place_remove(&p);
+                return strdup("");
+        }
+        *ret_relay = has_pair(words, "--sdnotify-socket", "/run/systemd/notify");
+        (void)snprintf(path, sizeof path, "%s/config.json", p.state);
+        cr_assert_eq(fd_read_file(AT_FDCWD, path, 4096, &text, NULL), 0);
+        (void)snprintf(path, sizeof path, "%s/notify", p.state);
+        cr_assert_eq(access(path, F_OK) == 0, *ret_relay, "a directory for the socket");
+        place_remove(&p);
+        return text;
+}
+
+Test(service, container_may_say_itself_that_it_is_ready) {
+        static const struct {
+                const char *annotation, *option;
+                bool relay, fails;
+        } rows[] = {
+                { NULL, NULL, false, false },
+                { "conmon", NULL, false, false },
+                { "container", NULL, true, false },
+                { "container", "conmon", false, false },
+                { NULL, "container", true, false },
+                { "nobody", NULL, false, true },
+                { "container", "nobody", false, true },
+        };
+
+        cr_assert_eq(setenv("NOTIFY_SOCKET", "/run/systemd/notify", 1), 0);
+        cr_assert_eq(setenv("WATCHDOG_USEC", "5000000", 1), 0);
+        for (size_t i = 0; i < ELEMENTS(rows); i++) {
+                bool relay = false;
+                char *text = expanded(rows[i].annotation, rows[i].option, &relay);
+
+                cr_assert_eq(relay, rows[i].relay, "row %zu: %s", i, text);
+                cr_assert_eq(text[0] == 0, rows[i].fails, "row %zu: %s", i, text);
+                cr_assert_eq(strstr(text, "\"A=b\",\"NOTIFY_SOCKET=/run/notify/notify.sock\",\"WATCHDOG_USEC=5000000\"")
+                             != NULL, relay, "row %zu: %s", i, text);
+                cr_assert_eq(strstr(text, "\"destination\":\"/run/notify\"") != NULL, relay, "row %zu: %s", i, text);
+                free(text);
+        }
+        (void)unsetenv("NOTIFY_SOCKET");
+        (void)unsetenv("WATCHDOG_USEC");
 }
