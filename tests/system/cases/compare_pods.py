@@ -5,7 +5,7 @@ import json
 import os
 
 from compare import IMAGE, WAITS, compared
-from harness import until
+from harness import Skip, quietly, run, until
 
 KUBE = f"""apiVersion: v1
 kind: Pod
@@ -55,7 +55,12 @@ def pods(side):
     side.podman("pod", "ps", "-q")
 
 
-@compared(rootless=True)
+def ends_pods(user):
+    if user and quietly(run, "podman", "--version").split()[-1].startswith("4.3."):
+        raise Skip("an ordinary user's \"podman kube down\" of Podman 4.3 does not end, with the stock monitor either")
+
+
+@compared(rootless=True, needs=ends_pods)
 def kube(side):
     """podman kube play, down, and a pod whose containers are started again."""
     for policy in ("Never", "OnFailure"):

@@ -166,6 +166,7 @@ def explain_without_monitor():
 def explain_rootless():
     if MONITOR == compare.STOCK:
         raise Skip("the stock monitor answers no questions")
+    compare.own_unit(compare.USER)
     compare.make_user(compare.USER)
     uid, user = pwd.getpwnam(compare.USER).pw_uid, compare.as_user(compare.USER)
     status, _, err = command(*user, "podman", "run", "-d", "--name", "mine", "--network=none", "--pid=host",

@@ -7,7 +7,7 @@ import pwd
 
 from cases.lines import LINES, PAYLOAD
 from cases.unit import PLACED
-from compare import USER, as_user, make_user
+from compare import USER, as_user, make_user, own_unit
 from harness import (MONITOR, OBEYS, Unit, check, check_equal, exe_of, expect_nothing_left, forget_containers,
                      journal, names, quietly, run, scope_of, service, tree, until, variants)
 
@@ -28,6 +28,7 @@ def wait_running():
 
 
 def user_service(payload, delegate, **options):
+    own_unit(USER)
     make_user(USER)
     user = pwd.getpwnam(USER)
     folder = f"{user.pw_dir}/.config/systemd/user"
