@@ -243,11 +243,12 @@ int worker_process_on_exit(WorkerProcess *wp, const ProcessStatus *status) {
         while (wp->channel >= 0 && worker_process_receive(wp) > 0)
                 ; /* what it said before it died */
         wp_close_channel(wp);
+        if (wp->done && status->code == 0) {
+                wp->pid = 0;
+                return wp->handler->on_done(wp->userdata);
+        }
         incident_recover(&wp->incidents, wp->pid);
         wp->pid = 0;
-
-        if (wp->done && status->code == 0)
-                return wp->handler->on_done(wp->userdata);
         incident_death(&wp->incidents, status);
         return wp_dies_too_often(wp) ? wp_pause(wp) : wp_start_again(wp);
 }
