@@ -10,18 +10,17 @@
  * Nothing here may ever block: a stuck journald must not stop a monitor.
  */
 
+#include <endian.h>
 #include <errno.h>
 #include <poll.h>
 #include <stdarg.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <syslog.h>
-
-#define SD_JOURNAL_SUPPRESS_LOCATION
-#include <systemd/sd-journal.h>
 
 #include "cleanup.h"
 #include "error.h"
@@ -30,6 +29,7 @@
 #define MESSAGE_MAX 9000
 #define JOURNAL_SOCKET "/run/systemd/journal/socket"
 #define SYSLOG_SOCKET "/dev/log"
+#define FIELD_PIECES 5
 
 static LogLevel log_level = LOG_LEVEL_WARNING;
 static bool log_to_stderr = true;
@@ -102,14 +102,10 @@ bool log_wants(LogLevel level) {
         return level <= log_level;
 }
 
-/*
- * sd_journal_sendv() and syslog() wait for ever when journald is stuck, and the former says 0 where there is no journal
- * at all. So its socket is asked before.
- */
-static int socket_has_room(const char *path) {
+/* A datagram socket to @path, or a negative errno. */
+static int open_socket(const char *path) {
         struct sockaddr_un address = { .sun_family = AF_UNIX };
         _cleanup_close_ int fd = -1;
-        struct pollfd p;
 
         (void)snprintf(address.sun_path, sizeof address.sun_path, "%s", path);
         fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -117,11 +113,15 @@ static int socket_has_room(const char *path) {
                 return -errno;
         if (connect(fd, (const struct sockaddr *)&address, sizeof address) < 0)
                 return -errno;
+        return TAKE_FD(fd);
+}
 
-        p = (struct pollfd){ .fd = fd, .events = POLLOUT };
-        if (poll(&p, 1, 0) < 0)
-                return -errno;
-        return p.revents & POLLOUT ? 0 : -EAGAIN;
+/* syslog() waits for ever when journald is stuck, so its socket is asked before. */
+static bool syslog_has_room(void) {
+        _cleanup_close_ int fd = open_socket(SYSLOG_SOCKET);
+        struct pollfd p = { .fd = fd, .events = POLLOUT };
+
+        return fd >= 0 && poll(&p, 1, 0) == 1 && p.revents & POLLOUT;
 }
 
 __attribute__((format(printf, 3, 0))) static void
@@ -140,7 +140,7 @@ log_emitv(LogLevel level, int r, const char *format, va_list ap) {
 
         if (log_to_stderr)
                 (void)dprintf(STDERR_FILENO, "[conmon:%c]: %s\n", level_texts[level].letter, text);
-        if (log_to_syslog && socket_has_room(SYSLOG_SOCKET) == 0)
+        if (log_to_syslog && syslog_has_room())
                 syslog(level == LOG_LEVEL_ERROR ? LOG_ERR : LOG_INFO, "conmon %s <%s>: %s",
                        log_container, level_texts[level].syslog, text);
 }
@@ -189,20 +189,60 @@ int log_warning_errno(int r, const char *format, ...) {
         return r;
 }
 
+static struct iovec piece(const void *data, size_t n) {
+        return (struct iovec){ .iov_base = (void *)data, .iov_len = n };
+}
+
+/* A field in the journal's protocol, as up to FIELD_PIECES pieces: KEY=VALUE, or KEY, size and VALUE if that has lines. */
+static size_t frame_field(const struct iovec *field, struct iovec *out, uint64_t *size) {
+        const char *data = field->iov_base, *value = memchr(data, '=', field->iov_len);
+        size_t n = 0, n_value;
+
+        if (!value)
+                return 0;
+        value++;
+        n_value = field->iov_len - (size_t)(value - data);
+        if (memchr(value, '\n', n_value)) {
+                *size = htole64(n_value);
+                out[n++] = piece(data, (size_t)(value - 1 - data));
+                out[n++] = piece("\n", 1);
+                out[n++] = piece(size, sizeof *size);
+                out[n++] = piece(value, n_value);
+        } else
+                out[n++] = *field;
+        out[n++] = piece("\n", 1);
+        return n;
+}
+
 /**
  * log_journal() - send one structured entry to the journal
- * @fields: KEY=VALUE each
+ * @fields: KEY=VALUE each, LOG_FIELDS_MAX at most
  *
  * Never waits: an entry the journal has no room for is not sent.
  *
  * Return: 0, or a negative errno: -EAGAIN if the journal is full, -ENOENT or -ECONNREFUSED where there is none.
  */
 int log_journal(const struct iovec *fields, size_t n_fields) {
-        int r;
+        return log_journal_to(JOURNAL_SOCKET, fields, n_fields);
+}
 
-        r = socket_has_room(JOURNAL_SOCKET);
-        if (r < 0)
-                return fail(r);
-        r = sd_journal_sendv(fields, (int)n_fields);
-        return r < 0 ? relay(r) : 0;
+/**
+ * log_journal_to() - log_journal(), with the socket at @path
+ *
+ * Return: likewise.
+ */
+int log_journal_to(const char *path, const struct iovec *fields, size_t n_fields) {
+        struct iovec pieces[LOG_FIELDS_MAX * FIELD_PIECES];
+        struct msghdr message = { .msg_iov = pieces };
+        uint64_t sizes[LOG_FIELDS_MAX];
+        _cleanup_close_ int fd = -1;
+
+        if (n_fields > LOG_FIELDS_MAX)
+                return fail(-E2BIG);
+        fd = open_socket(path);
+        if (fd < 0)
+                return fail(fd);
+        for (size_t i = 0; i < n_fields; i++)
+                message.msg_iovlen += frame_field(&fields[i], pieces + message.msg_iovlen, &sizes[i]);
+        return sendmsg(fd, &message, MSG_NOSIGNAL) < 0 ? fail(-errno) : 0;
 }

@@ -7,6 +7,8 @@
 #include <stddef.h>
 #include <sys/uio.h>
 
+#define LOG_FIELDS_MAX 24
+
 typedef enum LogLevel {
         LOG_LEVEL_ERROR,
         LOG_LEVEL_WARNING,
@@ -25,6 +27,7 @@ void log_emit(LogLevel level, const char *format, ...) __attribute__((format(pri
 int log_error_errno(int r, const char *format, ...) __attribute__((format(printf, 2, 3)));
 int log_warning_errno(int r, const char *format, ...) __attribute__((format(printf, 2, 3)));
 int log_journal(const struct iovec *fields, size_t n_fields);
+int log_journal_to(const char *path, const struct iovec *fields, size_t n_fields);
 
 #define log_error(...) log_emit(LOG_LEVEL_ERROR, __VA_ARGS__)
 #define log_warning(...) log_emit(LOG_LEVEL_WARNING, __VA_ARGS__)

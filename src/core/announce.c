@@ -15,7 +15,7 @@
 #include "core/announce.h"
 #include "scopemon/protocol.h"
 
-#define FIELDS_MAX 24
+#define FIELDS_MAX LOG_FIELDS_MAX
 #define FIELD_SIZE 640
 
 typedef struct Entry {

@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 
 #include "base/cleanup.h"
 #include "base/fd.h"
@@ -132,4 +134,54 @@ CleanTest(log, level_names_in_any_case) {
                 cr_assert_eq(r, cases[i].level < 0 ? -EINVAL : 0, "%s", cases[i].name);
                 cr_assert_eq(level, cases[i].level < 0 ? _LOG_LEVEL_MAX : (LogLevel)cases[i].level);
         }
+}
+
+/* ---- the journal's own protocol ----------------------------------------------------------------------- */
+
+static int listen_journal(char *path, size_t size) {
+        struct sockaddr_un address = { .sun_family = AF_UNIX };
+        char dir[] = "/tmp/test-log-XXXXXX";
+        int fd;
+
+        cr_assert_not_null(mkdtemp(dir));
+        (void)snprintf(path, size, "%s/s", dir);
+        (void)snprintf(address.sun_path, sizeof address.sun_path, "%s", path);
+        fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        cr_assert_eq(bind(fd, (const struct sockaddr *)&address, sizeof address), 0);
+        return fd;
+}
+
+static void forget_journal(char *path, int fd) {
+        (void)close(fd);
+        (void)unlink(path);
+        *strrchr(path, '/') = 0;
+        cr_assert_eq(rmdir(path), 0);
+}
+
+CleanTest(log, journal_entry_is_framed_as_the_protocol_wants) {
+        static const char expected[] = "MESSAGE=hello\nTWO\n\3\0\0\0\0\0\0\0a\nb\nEMPTY=\n";
+        const struct iovec fields[] = { { (void *)"MESSAGE=hello", 13 },
+                                        { (void *)"TWO=a\nb", 7 },
+                                        { (void *)"no field", 8 },
+                                        { (void *)"EMPTY=", 6 } };
+        char path[64], data[256];
+        int fd = listen_journal(path, sizeof path);
+
+        cr_assert_eq(log_journal_to(path, fields, ELEMENTS(fields)), 0);
+        cr_assert_eq(recv(fd, data, sizeof data, 0), (ssize_t)sizeof expected - 1);
+        cr_assert_eq(memcmp(data, expected, sizeof expected - 1), 0);
+        cr_assert_eq(log_journal_to(path, fields, LOG_FIELDS_MAX + 1), -E2BIG);
+        forget_journal(path, fd);
+}
+
+CleanTest(log, full_or_absent_journal_is_not_waited_for) {
+        const struct iovec field = { (void *)"MESSAGE=x", 9 };
+        char path[64];
+        int fd = listen_journal(path, sizeof path), r = 0;
+
+        for (unsigned i = 0; i < 100000 && r == 0; i++)
+                r = log_journal_to(path, &field, 1);
+        cr_assert_eq(r, -EAGAIN);
+        forget_journal(path, fd);
+        cr_assert_eq(log_journal_to("/nowhere/at/all", &field, 1), -ENOENT);
 }
