@@ -328,6 +328,24 @@ int process_reap(pid_t pid) {
 }
 
 /**
+ * process_end() - kill a child of ours and bury it
+ *
+ * Return: 0 or a negative errno.
+ */
+int process_end(pid_t pid) {
+        siginfo_t info;
+        int r;
+
+        r = process_kill_child(pid, SIGKILL);
+        if (r < 0)
+                return relay(r);
+        do
+                r = waitid(P_PID, (id_t)pid, &info, WEXITED) < 0 ? -errno : 0;
+        while (r == -EINTR);
+        return r < 0 ? fail(r) : 0;
+}
+
+/**
  * process_peek() - look whether a child has ended and leave it to be reaped
  * @pid: that child, or 0 for any
  *

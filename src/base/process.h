@@ -41,4 +41,5 @@ int process_signal(int pidfd, int signal);
 int process_kill_child(pid_t pid, int signal);
 int process_kill_group(pid_t pid, int signal);
 int process_reap(pid_t pid);
+int process_end(pid_t pid);
 int process_peek(pid_t pid, ProcessStatus *ret_status);

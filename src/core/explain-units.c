@@ -37,7 +37,7 @@ static void find_unit(const char *cgroup, ExplainUnit *u) {
         u->owner = found.owner;
 }
 
-static void ask(sd_bus *bus, int bus_error, ExplainUnit *u) {
+static void ask(Bus *bus, int bus_error, ExplainUnit *u) {
         int r = -ENOTCONN;
 
         if (!u->name[0] || u->known)
@@ -56,7 +56,7 @@ static void ask_all(Explained *e) {
         ExplainUnit *units[] = { &e->container_unit, &e->monitor_unit };
 
         for (size_t i = 0; i < ELEMENTS(units); i++) {
-                _cleanup_(bus_freep) sd_bus *bus = NULL;
+                _cleanup_(bus_freep) Bus *bus = NULL;
                 ExplainUnit *u = units[i];
                 int r;
 

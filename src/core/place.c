@@ -7,7 +7,8 @@
  * The caller may be moving us until it sends the start byte, so all of this comes after it. Whatever fails on the way
  * is a fact too, and the next plan is made with it; only a wish that cannot be met is an error for the caller.
  *
- * The bus is asked once at most and closed again: an idle monitor keeps no connection.
+ * The bus is asked once at most, and by a child (manager.c): an idle monitor keeps no connection, nor what it took to
+ * make one.
  */
 
 #include <errno.h>
@@ -20,15 +21,13 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/parse.h"
+#include "core/manager.h"
 #include "core/place.h"
 #include "core/runtime.h"
 #include "io/bundle.h"
-#include "io/bus.h"
 #include "io/cgroup.h"
-#include "io/scope.h"
 #include "scopemon/protocol.h"
 
-#define JOB_TIMEOUT_USEC 25000000ULL
 #define STOP_TIMEOUT "uint64 10000000" /* Podman's default, where it does not say */
 #define DOCUMENTATION "man:scopemon(8)"
 #define DEFAULT_TASKS_PERCENT 15
@@ -41,7 +40,6 @@ typedef struct Place {
         UnitFacts unit;
         Bundle *bundle; /* NULL with exec, or if there is none */
         char *cgroup;
-        sd_bus *bus;
 } Place;
 
 /* Who the caller is outside of its user namespace: Podman without root runs in one of its own. */
@@ -149,36 +147,33 @@ static void note_trouble(Place *p, const char *what, const char *why) {
         (void)snprintf(p->text->trouble, sizeof p->text->trouble, "%.160s: %.80s", what, why);
 }
 
-static int open_bus(Place *p) {
-        int r;
+/* The manager could not be asked, or it did not answer as it should. */
+static void note_manager(Place *p, const char *what, const ManagerTrouble *trouble) {
+        PlaceText *text = p->text;
+        int r = trouble->bus_error;
 
-        if (p->bus)
-                return 0;
-        r = bus_open(p->plan->user, p->plan->uid, &p->bus);
-        if (r >= 0)
-                return 0;
-        bus_explain(r, p->plan->user, p->plan->uid, p->text->trouble, sizeof p->text->trouble);
-        if (r != -ENOENT && r != -ECONNREFUSED)
-                return r;
-        (void)snprintf(p->text->problem, sizeof p->text->problem, "%s", p->text->trouble);
-        if (p->plan->user)
-                (void)snprintf(p->text->remedy, sizeof p->text->remedy, "loginctl enable-linger %u", p->plan->uid);
+        if (r == 0) {
+                note_trouble(p, what, trouble->text);
+                return;
+        }
+        (void)snprintf(text->trouble, sizeof text->trouble, "%s", trouble->text);
+        if (r != -ENOENT && r != -ECONNREFUSED && r != -ELIBACC && r != -ELIBBAD)
+                return;
+        (void)snprintf(text->problem, sizeof text->problem, "%s", trouble->text);
+        if (r == -ELIBACC || r == -ELIBBAD)
+                (void)snprintf(text->remedy, sizeof text->remedy, "install the libsystemd of systemd 252 or later");
+        else if (p->plan->user)
+                (void)snprintf(text->remedy, sizeof text->remedy, "loginctl enable-linger %u", p->plan->uid);
         else
-                (void)snprintf(p->text->remedy, sizeof p->text->remedy, "systemctl start dbus.socket");
-        return r;
+                (void)snprintf(text->remedy, sizeof text->remedy, "systemctl start dbus.socket");
 }
 
 static void look_at_unit(Place *p) {
-        int r;
+        ManagerTrouble trouble;
 
-        if (open_bus(p) < 0) {
+        if (manager_look_at_unit(p->plan->user, p->plan->uid, p->plan->unit, &p->unit, &trouble) < 0) {
                 p->facts.unit_failed = true;
-                return;
-        }
-        r = unit_facts(p->bus, p->plan->unit, &p->unit);
-        if (r != 0) {
-                p->facts.unit_failed = true;
-                note_trouble(p, p->plan->unit, r < 0 ? strerror(-r) : "the manager does not know it");
+                note_manager(p, p->plan->unit, &trouble);
                 return;
         }
         p->facts.unit = &p->unit;
@@ -198,33 +193,29 @@ static bool nest(Place *p) {
 }
 
 static bool make_scope(Place *p) {
-        _cleanup_(scope_freep) Scope *scope = NULL;
-        char description[256];
         ScopeSpec spec = { .name = p->plan->monitor_scope,
                            .slice = p->plan->monitor_slice[0] ? p->plan->monitor_slice : NULL,
-                           .description = description,
                            .documentation = DOCUMENTATION,
                            .pid = getpid(),
                            .pidfd = -1,
                            .delegate = true };
+        ManagerTrouble trouble;
+        char description[256];
         int r;
 
         if (p->plan->monitor != PLACEMENT_MONITOR_SCOPE)
                 return true;
-        p->facts.scope_failed = true;
-        if (open_bus(p) < 0)
-                return false;
         (void)snprintf(description, sizeof description, "Monitor of container %s",
                        p->options->name ? p->options->name : p->options->cid);
-        r = scope_begin(&scope, p->bus, &spec);
-        if (r >= 0)
-                r = scope_wait(scope, JOB_TIMEOUT_USEC);
-        if (r == 0 && cgroup_in_unit(getpid(), spec.name) == 1) {
-                p->facts.scope_failed = false;
+        spec.description = description;
+        r = manager_make_scope(p->plan->user, p->plan->uid, &spec, &trouble);
+        if (r == 0 && cgroup_in_unit(getpid(), spec.name) == 1)
                 return true;
-        }
-        note_trouble(p, "No scope for the monitor", r < 0 ? strerror(-r) : r > 0 ? scope_error(scope)
-                                                                                 : "it was made, but we are not in it");
+        p->facts.scope_failed = true;
+        if (r == 0)
+                note_trouble(p, "No scope for the monitor", "it was made, but we are not in it");
+        else
+                note_manager(p, "No scope for the monitor", &trouble);
         return false;
 }
 
@@ -385,7 +376,6 @@ int place_container(const Options *o, PlacementPlan *ret, PlaceText *ret_text) {
         if (r == 0)
                 r = decide_and_do(&p);
         ret->unit_stop_usec = p.unit.timeout_stop_usec;
-        p.bus = bus_free(p.bus);
         p.bundle = bundle_free(p.bundle);
         free(p.cgroup);
         return r < 0 ? relay(r) : r;
@@ -397,9 +387,10 @@ int place_container(const Options *o, PlacementPlan *ret, PlaceText *ret_text) {
  * Asks the bus.
  */
 bool place_unit_stops(const PlacementPlan *plan) {
-        _cleanup_(bus_freep) sd_bus *bus = NULL;
+        ManagerTrouble trouble;
         UnitFacts facts;
 
-        return plan->unit[0] && bus_open(plan->user, plan->uid, &bus) >= 0 &&
-               unit_facts(bus, plan->unit, &facts) == 0 && strcmp(facts.active_state, "deactivating") == 0;
+        return plan->unit[0] &&
+               manager_look_at_unit(plan->user, plan->uid, plan->unit, &facts, &trouble) == 0 &&
+               strcmp(facts.active_state, "deactivating") == 0;
 }

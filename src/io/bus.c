@@ -8,6 +8,8 @@
  * A connection that is handed out has been let in: authentication and, on a bus, the greeting are over. None of that
  * may take longer than OPEN_TIMEOUT_USEC, as a container waits for it. In a user namespace nothing is special: sd-bus
  * lets the kernel say who we are.
+ *
+ * Whoever opens one maps libsystemd, for the rest of its life.
  */
 
 #include <errno.h>
@@ -15,11 +17,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <systemd/sd-bus.h>
 #include <time.h>
 
 #include "base/error.h"
-#include "io/bus.h"
+#include "io/bus-connection.h"
 
 #define OPEN_TIMEOUT_USEC (5 * 1000000ULL)
 #define CALL_TIMEOUT_USEC (25 * 1000000ULL)
@@ -31,18 +32,19 @@ static uint64_t now_usec(void) {
         return (uint64_t)t.tv_sec * 1000000U + (uint64_t)t.tv_nsec / 1000U;
 }
 
-static int wait_until_ready(sd_bus *bus) {
+static int wait_until_ready(Bus *bus) {
+        const Libsystemd *sd = &bus->sd;
         uint64_t end = now_usec() + OPEN_TIMEOUT_USEC;
         int r;
 
-        while ((r = sd_bus_is_ready(bus)) == 0) {
+        while ((r = sd->bus_is_ready(bus->connection)) == 0) {
                 uint64_t now = now_usec();
 
                 if (now >= end)
                         return fail(-ETIMEDOUT);
-                r = sd_bus_process(bus, NULL);
+                r = sd->bus_process(bus->connection, NULL);
                 if (r == 0)
-                        r = sd_bus_wait(bus, end - now);
+                        r = sd->bus_wait(bus->connection, end - now);
                 if (r < 0 && r != -EINTR)
                         return fail(r);
         }
@@ -65,39 +67,56 @@ static int make_address(const char *path, char *out, size_t size) {
         return 0;
 }
 
-/* @path: of a socket; NULL for the system bus, wherever that is */
-static int open_one(const char *path, bool is_bus, sd_bus **ret) {
-        _cleanup_(bus_freep) sd_bus *bus = NULL;
+/* @address: NULL for the system bus, wherever that is */
+static int start_connection(Bus *bus, const char *address, bool is_bus) {
+        const Libsystemd *sd = &bus->sd;
+        int r;
+
+        if (!address) {
+                r = sd->bus_open_system(&bus->connection);
+                return r < 0 ? fail(r) : 0;
+        }
+        r = sd->bus_new(&bus->connection);
+        if (r >= 0)
+                r = sd->bus_set_address(bus->connection, address);
+        if (r >= 0)
+                r = sd->bus_set_bus_client(bus->connection, is_bus);
+        if (r >= 0)
+                r = sd->bus_negotiate_fds(bus->connection, true);
+        if (r >= 0)
+                r = sd->bus_start(bus->connection);
+        return r < 0 ? fail(r) : 0;
+}
+
+/* @path: of a socket; NULL for the system bus */
+static int open_one(const char *path, bool is_bus, Bus **ret) {
+        _cleanup_(bus_freep) Bus *bus = NULL;
         char address[3 * PATH_MAX + 16];
         int r;
 
-        if (!path) {
-                r = sd_bus_open_system(&bus);
-        } else {
+        bus = calloc(1, sizeof *bus);
+        if (!bus)
+                return fail(-ENOMEM);
+        r = libsystemd_load(&bus->sd);
+        if (r < 0)
+                return relay(r);
+        if (path) {
                 r = make_address(path, address, sizeof address);
                 if (r < 0)
                         return relay(r);
-                r = sd_bus_new(&bus);
-                if (r >= 0)
-                        r = sd_bus_set_address(bus, address);
-                if (r >= 0)
-                        r = sd_bus_set_bus_client(bus, is_bus);
-                if (r >= 0)
-                        r = sd_bus_negotiate_fds(bus, true);
-                if (r >= 0)
-                        r = sd_bus_start(bus);
         }
+        r = start_connection(bus, path ? address : NULL, is_bus);
         if (r < 0)
-                return fail(r);
+                return relay(r);
         r = wait_until_ready(bus);
         if (r < 0)
                 return relay(r);
-        (void)sd_bus_set_method_call_timeout(bus, CALL_TIMEOUT_USEC);
+        (void)bus->sd.bus_set_method_call_timeout(bus->connection, CALL_TIMEOUT_USEC);
         *ret = TAKE_PTR(bus);
         return 0;
 }
 
-static int open_user(uid_t uid, sd_bus **ret) {
+static int open_user(uid_t uid, Bus **ret) {
         static const char *const sockets[] = { "bus", "systemd/private" };
         const char *runtime = secure_getenv("XDG_RUNTIME_DIR");
         int error = -ENOENT;
@@ -132,7 +151,7 @@ static int open_user(uid_t uid, sd_bus **ret) {
  *
  * Return: 0, or a negative errno for bus_explain(): that of the most telling of all attempts.
  */
-int bus_open(bool user, uid_t uid, sd_bus **ret) {
+int bus_open(bool user, uid_t uid, Bus **ret) {
         int r;
 
         if (user)
@@ -146,8 +165,13 @@ int bus_open(bool user, uid_t uid, sd_bus **ret) {
 /**
  * bus_free() - close a connection; what is queued is not waited for
  */
-sd_bus *bus_free(sd_bus *bus) {
-        return sd_bus_close_unref(bus);
+Bus *bus_free(Bus *bus) {
+        if (!bus)
+                return NULL;
+        if (bus->connection)
+                (void)bus->sd.bus_close_unref(bus->connection);
+        free(bus);
+        return NULL;
 }
 
 /**
@@ -161,7 +185,10 @@ void bus_explain(int error, bool user, uid_t uid, char *ret, size_t size) {
         else
                 (void)snprintf(whose, sizeof whose, "the system's manager");
 
-        if (error == -ENOENT && user)
+        if (error == -ELIBACC || error == -ELIBBAD)
+                (void)snprintf(ret, size, "%s cannot be asked: " LIBSYSTEMD " %s", whose,
+                               error == -ELIBACC ? "is not installed" : "is too old");
+        else if (error == -ENOENT && user)
                 (void)snprintf(ret, size, "%s does not run (\"loginctl enable-linger %u\" starts it)", whose,
                                uid);
         else if (error == -ENOENT || error == -ECONNREFUSED)

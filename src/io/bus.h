@@ -9,9 +9,9 @@
 
 #include "base/cleanup.h"
 
-typedef struct sd_bus sd_bus;
+typedef struct Bus Bus;
 
-int bus_open(bool user, uid_t uid, sd_bus **ret);
-sd_bus *bus_free(sd_bus *bus);
-DEFINE_CLEANUP(sd_bus, bus_free)
+int bus_open(bool user, uid_t uid, Bus **ret);
+Bus *bus_free(Bus *bus);
+DEFINE_CLEANUP(Bus, bus_free)
 void bus_explain(int error, bool user, uid_t uid, char *ret, size_t size);

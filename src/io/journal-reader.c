@@ -12,15 +12,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <systemd/sd-journal.h>
 
 #include "base/error.h"
 #include "base/parse.h"
 #include "io/journal-reader.h"
+#include "io/libsystemd.h"
 
 #define VALUE_MAX 65536
 
 struct JournalReader {
+        Libsystemd sd;
         sd_journal *journal;
 };
 
@@ -37,11 +38,14 @@ int journal_reader_open(JournalReader **ret, const char *directory) {
         j = calloc(1, sizeof *j);
         if (!j)
                 return fail(-ENOMEM);
-        r = directory ? sd_journal_open_directory(&j->journal, directory, 0)
-                      : sd_journal_open(&j->journal, SD_JOURNAL_LOCAL_ONLY);
+        r = libsystemd_load(&j->sd);
+        if (r < 0)
+                return relay(r);
+        r = directory ? j->sd.journal_open_directory(&j->journal, directory, 0)
+                      : j->sd.journal_open(&j->journal, SD_JOURNAL_LOCAL_ONLY);
         if (r < 0)
                 return fail(r);
-        (void)sd_journal_set_data_threshold(j->journal, VALUE_MAX); /* more is cut by us anyway */
+        (void)j->sd.journal_set_data_threshold(j->journal, VALUE_MAX); /* more is cut by us anyway */
         *ret = TAKE_PTR(j);
         return 0;
 }
@@ -55,7 +59,7 @@ JournalReader *journal_reader_free(JournalReader *j) {
         if (!j)
                 return NULL;
         if (j->journal)
-                sd_journal_close(j->journal);
+                j->sd.journal_close(j->journal);
         free(j);
         return NULL;
 }
@@ -68,7 +72,7 @@ JournalReader *journal_reader_free(JournalReader *j) {
 int journal_reader_older(JournalReader *j) {
         int r;
 
-        r = sd_journal_previous(j->journal);
+        r = j->sd.journal_previous(j->journal);
         if (r < 0)
                 return fail(r);
         return r > 0 ? 0 : JOURNAL_READER_NONE;
@@ -84,13 +88,13 @@ int journal_reader_older(JournalReader *j) {
 int journal_reader_find(JournalReader *j, const char *const *matches) {
         int r;
 
-        sd_journal_flush_matches(j->journal);
+        j->sd.journal_flush_matches(j->journal);
         for (size_t i = 0; matches[i]; i++) {
-                r = sd_journal_add_match(j->journal, matches[i], 0);
+                r = j->sd.journal_add_match(j->journal, matches[i], 0);
                 if (r < 0)
                         return fail(r);
         }
-        r = sd_journal_seek_tail(j->journal);
+        r = j->sd.journal_seek_tail(j->journal);
         if (r < 0)
                 return fail(r);
         r = journal_reader_older(j);
@@ -103,7 +107,7 @@ int journal_reader_find(JournalReader *j, const char *const *matches) {
 uint64_t journal_reader_usec(JournalReader *j) {
         uint64_t usec;
 
-        return sd_journal_get_realtime_usec(j->journal, &usec) < 0 ? 0 : usec;
+        return j->sd.journal_get_realtime_usec(j->journal, &usec) < 0 ? 0 : usec;
 }
 
 /**
@@ -117,7 +121,7 @@ int journal_reader_get(JournalReader *j, const char *field, char *ret, size_t si
         const char *data;
         int r;
 
-        r = sd_journal_get_data(j->journal, field, (const void **)&data, &n);
+        r = j->sd.journal_get_data(j->journal, field, (const void **)&data, &n);
         if (r == -ENOENT)
                 return JOURNAL_READER_NONE;
         if (r < 0)

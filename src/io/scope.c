@@ -19,10 +19,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <systemd/sd-bus.h>
 #include <time.h>
 
 #include "base/error.h"
+#include "io/bus-connection.h"
 #include "io/scope.h"
 
 #define SYSTEMD "org.freedesktop.systemd1"
@@ -36,6 +36,7 @@
 static const char *const optional_properties[] = { "PIDFDs", "StopPropagatedFrom" };
 
 struct Scope {
+        const Libsystemd *sd; /* of the bus */
         sd_bus *bus;
         sd_bus_slot *match;
         sd_bus_slot *call;
@@ -78,7 +79,7 @@ static int on_job_removed(sd_bus_message *m, void *userdata, sd_bus_error *error
         const char *job, *unit, *result;
         Scope *s = userdata;
 
-        if (sd_bus_message_read(m, "uoss", NULL, &job, &unit, &result) < 0)
+        if (s->sd->bus_message_read(m, "uoss", NULL, &job, &unit, &result) < 0)
                 return 0; /* whatever it is, it is no job of ours */
         if (strcmp(unit, s->spec.name) != 0)
                 return 0;
@@ -94,8 +95,8 @@ static int on_job_removed(sd_bus_message *m, void *userdata, sd_bus_error *error
 static bool drop_property(Scope *s, const sd_bus_error *e) {
         unsigned left = s->with;
 
-        if (!sd_bus_error_has_name(e, SD_BUS_ERROR_PROPERTY_READ_ONLY) &&
-            !sd_bus_error_has_name(e, SD_BUS_ERROR_UNKNOWN_PROPERTY))
+        if (!s->sd->bus_error_has_name(e, SD_BUS_ERROR_PROPERTY_READ_ONLY) &&
+            !s->sd->bus_error_has_name(e, SD_BUS_ERROR_UNKNOWN_PROPERTY))
                 return false;
         for (size_t i = 0; i < ELEMENTS(optional_properties); i++)
                 if (e->message && strstr(e->message, optional_properties[i]))
@@ -109,22 +110,22 @@ static bool drop_property(Scope *s, const sd_bus_error *e) {
 }
 
 static int on_reply(sd_bus_message *m, void *userdata, sd_bus_error *error) {
-        const sd_bus_error *e = sd_bus_message_get_error(m);
         Scope *s = userdata;
+        const sd_bus_error *e = s->sd->bus_message_get_error(m);
         const char *job;
         int r;
 
-        s->call = sd_bus_slot_unref(s->call);
+        s->call = s->sd->bus_slot_unref(s->call);
         if (e && drop_property(s, e)) {
                 r = send_call(s);
                 return r < 0 ? scope_end(s, SCOPE_NO_ANSWER, "%s", strerror(-r)) : 0;
         }
-        if (e && (sd_bus_error_has_name(e, SD_BUS_ERROR_NO_REPLY) ||
-                  sd_bus_error_has_name(e, SD_BUS_ERROR_TIMEOUT)))
+        if (e && (s->sd->bus_error_has_name(e, SD_BUS_ERROR_NO_REPLY) ||
+                  s->sd->bus_error_has_name(e, SD_BUS_ERROR_TIMEOUT)))
                 return scope_end(s, SCOPE_NO_ANSWER, "the manager does not answer");
         if (e)
                 return scope_end(s, SCOPE_REFUSED, "%s", e->message ?: e->name);
-        r = sd_bus_message_read(m, "o", &job);
+        r = s->sd->bus_message_read(m, "o", &job);
         if (r >= 0)
                 s->job = strdup(job);
         if (!s->job)
@@ -133,33 +134,33 @@ static int on_reply(sd_bus_message *m, void *userdata, sd_bus_error *error) {
 }
 
 /* Appends one property of a string or a list of one string; nothing for NULL. */
-static int append_text(sd_bus_message *m, const char *name, const char *type, const char *text) {
+static int append_text(const Scope *s, sd_bus_message *m, const char *name, const char *type, const char *text) {
         if (!text)
                 return 0;
         if (type[0] == 'a')
-                return sd_bus_message_append(m, "(sv)", name, "as", 1, text);
-        return sd_bus_message_append(m, "(sv)", name, "s", text);
+                return s->sd->bus_message_append(m, "(sv)", name, "as", 1, text);
+        return s->sd->bus_message_append(m, "(sv)", name, "s", text);
 }
 
 static int append_properties(const Scope *s, sd_bus_message *m) {
         const ScopeSpec *p = &s->spec;
         const char *stop = s->with & WITH_STOP_PROPAGATED ? p->stop_propagated_from : NULL;
         int r[] = {
-                append_text(m, "Description", "s", p->description),
-                append_text(m, "Documentation", "as", p->documentation),
-                append_text(m, "Slice", "s", p->slice),
-                append_text(m, "CollectMode", "s", "inactive-or-failed"),
-                append_text(m, "BindsTo", "as", p->binds_to),
-                append_text(m, "Before", "as", p->before),
-                append_text(m, "StopPropagatedFrom", "as", stop),
-                sd_bus_message_append(m, "(sv)", "Delegate", "b", p->delegate),
-                sd_bus_message_append(m, "(sv)", "DefaultDependencies", "b", p->default_dependencies),
+                append_text(s, m, "Description", "s", p->description),
+                append_text(s, m, "Documentation", "as", p->documentation),
+                append_text(s, m, "Slice", "s", p->slice),
+                append_text(s, m, "CollectMode", "s", "inactive-or-failed"),
+                append_text(s, m, "BindsTo", "as", p->binds_to),
+                append_text(s, m, "Before", "as", p->before),
+                append_text(s, m, "StopPropagatedFrom", "as", stop),
+                s->sd->bus_message_append(m, "(sv)", "Delegate", "b", p->delegate),
+                s->sd->bus_message_append(m, "(sv)", "DefaultDependencies", "b", p->default_dependencies),
                 p->timeout_stop_usec == 0
                         ? 0
-                        : sd_bus_message_append(m, "(sv)", "TimeoutStopUSec", "t", p->timeout_stop_usec),
+                        : s->sd->bus_message_append(m, "(sv)", "TimeoutStopUSec", "t", p->timeout_stop_usec),
                 s->with & WITH_PIDFD
-                        ? sd_bus_message_append(m, "(sv)", "PIDFDs", "ah", 1, p->pidfd)
-                        : sd_bus_message_append(m, "(sv)", "PIDs", "au", 1, (uint32_t)p->pid),
+                        ? s->sd->bus_message_append(m, "(sv)", "PIDFDs", "ah", 1, p->pidfd)
+                        : s->sd->bus_message_append(m, "(sv)", "PIDs", "au", 1, (uint32_t)p->pid),
         };
 
         for (size_t i = 0; i < ELEMENTS(r); i++)
@@ -168,26 +169,36 @@ static int append_properties(const Scope *s, sd_bus_message *m) {
         return 0;
 }
 
-static int send_call(Scope *s) {
-        __attribute__((__cleanup__(sd_bus_message_unrefp))) sd_bus_message *m = NULL;
+static int fill_call(const Scope *s, sd_bus_message *m) {
+        const Libsystemd *sd = s->sd;
         int r;
 
-        r = sd_bus_message_new_method_call(s->bus, &m, SYSTEMD, SYSTEMD_PATH, SYSTEMD_MANAGER,
-                                           "StartTransientUnit");
+        r = sd->bus_message_append(m, "ss", s->spec.name, "fail");
         if (r >= 0)
-                r = sd_bus_message_append(m, "ss", s->spec.name, "fail");
-        if (r >= 0)
-                r = sd_bus_message_open_container(m, 'a', "(sv)");
+                r = sd->bus_message_open_container(m, 'a', "(sv)");
         if (r < 0)
                 return fail(r);
         r = append_properties(s, m);
         if (r < 0)
                 return relay(r);
-        r = sd_bus_message_close_container(m);
+        r = sd->bus_message_close_container(m);
         if (r >= 0)
-                r = sd_bus_message_append(m, "a(sa(sv))", 0);
+                r = sd->bus_message_append(m, "a(sa(sv))", 0);
+        return r < 0 ? fail(r) : 0;
+}
+
+static int send_call(Scope *s) {
+        sd_bus_message *m;
+        int r;
+
+        r = s->sd->bus_message_new_method_call(s->bus, &m, SYSTEMD, SYSTEMD_PATH, SYSTEMD_MANAGER,
+                                               "StartTransientUnit");
+        if (r < 0)
+                return fail(r);
+        r = fill_call(s, m);
         if (r >= 0)
-                r = sd_bus_call_async(s->bus, &s->call, m, on_reply, s, 0);
+                r = s->sd->bus_call_async(s->bus, &s->call, m, on_reply, s, 0);
+        (void)s->sd->bus_message_unref(m);
         return r < 0 ? fail(r) : 0;
 }
 
@@ -219,23 +230,24 @@ static int keep_strings(Scope *s, const ScopeSpec *spec) {
  *
  * Return: 0, or a negative errno if it could not even be asked.
  */
-int scope_begin(Scope **ret, sd_bus *bus, const ScopeSpec *spec) {
+int scope_begin(Scope **ret, Bus *bus, const ScopeSpec *spec) {
         _cleanup_(scope_freep) Scope *s = NULL;
         int r;
 
         s = calloc(1, sizeof *s);
         if (!s)
                 return fail(-ENOMEM);
-        s->bus = bus;
+        s->sd = &bus->sd;
+        s->bus = bus->connection;
         r = keep_strings(s, spec);
         if (r < 0)
                 return relay(r);
         if (spec->stop_propagated_from)
                 s->with |= WITH_STOP_PROPAGATED;
-        if (spec->pidfd >= 0 && sd_bus_can_send(bus, SD_BUS_TYPE_UNIX_FD) > 0)
+        if (spec->pidfd >= 0 && s->sd->bus_can_send(s->bus, SD_BUS_TYPE_UNIX_FD) > 0)
                 s->with |= WITH_PIDFD;
 
-        r = sd_bus_match_signal_async(bus, &s->match, SYSTEMD, SYSTEMD_PATH, SYSTEMD_MANAGER, "JobRemoved",
+        r = s->sd->bus_match_signal_async(s->bus, &s->match, SYSTEMD, SYSTEMD_PATH, SYSTEMD_MANAGER, "JobRemoved",
                                       on_job_removed, NULL, s);
         if (r < 0)
                 return fail(r);
@@ -268,7 +280,7 @@ int scope_wait(Scope *s, uint64_t timeout_usec) {
                 uint64_t now = now_usec();
                 int r;
 
-                r = sd_bus_process(s->bus, NULL);
+                r = s->sd->bus_process(s->bus, NULL);
                 if (r > 0)
                         continue;
                 if (r == 0 && now >= end) {
@@ -276,7 +288,7 @@ int scope_wait(Scope *s, uint64_t timeout_usec) {
                         return SCOPE_NO_ANSWER;
                 }
                 if (r == 0)
-                        r = sd_bus_wait(s->bus, end - now);
+                        r = s->sd->bus_wait(s->bus, end - now);
                 if (r < 0 && r != -EINTR)
                         (void)scope_end(s, SCOPE_NO_ANSWER, "connection to the manager: %s", strerror(-r));
         }
@@ -296,8 +308,8 @@ const char *scope_error(const Scope *s) {
 Scope *scope_free(Scope *s) {
         if (!s)
                 return NULL;
-        (void)sd_bus_slot_unref(s->call);
-        (void)sd_bus_slot_unref(s->match);
+        (void)s->sd->bus_slot_unref(s->call);
+        (void)s->sd->bus_slot_unref(s->match);
         for (size_t i = 0; i < ELEMENTS(s->strings); i++)
                 free(s->strings[i]);
         free(s->ended_job);

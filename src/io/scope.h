@@ -9,7 +9,7 @@
 
 #include "base/cleanup.h"
 
-typedef struct sd_bus sd_bus;
+typedef struct Bus Bus;
 typedef struct Scope Scope;
 
 /* Positive answers of scope_wait(); scope_error() has the words */
@@ -32,7 +32,7 @@ typedef struct ScopeSpec {
         uint64_t timeout_stop_usec; /* 0: the manager's default */
 } ScopeSpec;
 
-int scope_begin(Scope **ret, sd_bus *bus, const ScopeSpec *spec);
+int scope_begin(Scope **ret, Bus *bus, const ScopeSpec *spec);
 int scope_wait(Scope *s, uint64_t timeout_usec);
 const char *scope_error(const Scope *s);
 Scope *scope_free(Scope *s);

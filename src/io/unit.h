@@ -9,7 +9,7 @@
 
 #include "wire/unitname.h"
 
-typedef struct sd_bus sd_bus;
+typedef struct Bus Bus;
 
 typedef struct UnitFacts {
         char active_state[16];
@@ -40,5 +40,5 @@ typedef struct UnitFacts {
         char after[2048];
 } UnitFacts;
 
-int unit_facts(sd_bus *bus, const char *unit, UnitFacts *ret);
+int unit_facts(Bus *bus, const char *unit, UnitFacts *ret);
 bool unit_is_listed(const char *list, const char *unit);

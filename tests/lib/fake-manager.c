@@ -14,10 +14,10 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-#include <systemd/sd-bus.h>
 #include <unistd.h>
 
 #include "fake-manager.h"
+#include "io/bus-connection.h"
 
 #define JOB "/org/freedesktop/systemd1/job/7"
 
@@ -218,9 +218,11 @@ FakeManager *fake_manager_new(const FakeManagerScript *script, const char *path)
         return m;
 }
 
-sd_bus *fake_manager_client(FakeManager *m) {
+Bus *fake_manager_client(FakeManager *m) {
+        Bus *ret = calloc(1, sizeof *ret);
         sd_bus *bus;
 
+        must(ret ? libsystemd_load(&ret->sd) : -ENOMEM);
         must(sd_bus_new(&bus));
         must(sd_bus_set_fd(bus, m->client, m->client));
         m->client = -1;
@@ -229,7 +231,8 @@ sd_bus *fake_manager_client(FakeManager *m) {
         while (sd_bus_is_ready(bus) == 0)
                 if (sd_bus_process(bus, NULL) == 0)
                         (void)sd_bus_wait(bus, UINT64_MAX);
-        return bus;
+        ret->connection = bus;
+        return ret;
 }
 
 void fake_manager_finish(FakeManager *m, FakeManagerSeen *ret) {

@@ -8,7 +8,7 @@
 
 #include <stdbool.h>
 
-typedef struct sd_bus sd_bus;
+typedef struct Bus Bus;
 typedef struct FakeManager FakeManager;
 
 typedef struct FakeManagerScript {
@@ -38,6 +38,6 @@ typedef struct FakeManagerSeen {
 
 /* @path: listen there for one client; NULL: fake_manager_client() is it. The script must live as long. */
 FakeManager *fake_manager_new(const FakeManagerScript *script, const char *path);
-sd_bus *fake_manager_client(FakeManager *m);
+Bus *fake_manager_client(FakeManager *m);
 /* Waits for the thread, which ends with its client: free that first. */
 void fake_manager_finish(FakeManager *m, FakeManagerSeen *ret);

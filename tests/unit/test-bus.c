@@ -47,7 +47,7 @@ static void check_user(const char *socket_name) {
         FakeManager *m = fake_manager_new(&script, t.socket);
         FakeManagerSeen seen;
         UnitFacts facts;
-        sd_bus *bus = NULL;
+        Bus *bus = NULL;
 
         cr_assert_eq(bus_open(true, NOBODY, &bus), 0);
         cr_assert_eq(unit_facts(bus, "baz.service", &facts), 0);
@@ -68,7 +68,7 @@ CleanTest(bus, user_manager_without_a_bus_is_reached_by_its_own_socket) {
 
 CleanTest(bus, no_user_manager_is_explained) {
         Runtime t = runtime_new("bus");
-        sd_bus *bus = NULL;
+        Bus *bus = NULL;
         char text[256];
 
         cr_assert_eq(bus_open(true, NOBODY, &bus), -ENOENT);
@@ -80,7 +80,7 @@ CleanTest(bus, no_user_manager_is_explained) {
 }
 
 CleanTest(bus, a_runtime_directory_that_is_no_path_is_passed_over) {
-        sd_bus *bus = NULL;
+        Bus *bus = NULL;
 
         cr_assert_eq(setenv("XDG_RUNTIME_DIR", "", 1), 0);
         cr_assert_eq(bus_open(true, NOBODY, &bus), -ENOENT);

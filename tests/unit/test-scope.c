@@ -23,7 +23,7 @@ static const ScopeSpec plain = {
 
 static int start(const FakeManagerScript *script, const ScopeSpec *spec, char *error, FakeManagerSeen *seen) {
         FakeManager *m = fake_manager_new(script, NULL);
-        sd_bus *bus = fake_manager_client(m);
+        Bus *bus = fake_manager_client(m);
         Scope *s = NULL;
         int r;
 
@@ -182,7 +182,7 @@ CleanTest(scope, a_job_without_an_end_is_not_waited_out) {
 CleanTest(scope, strings_of_the_request_need_not_live_on) {
         FakeManagerScript script = { .unknown = "StopPropagatedFrom" };
         FakeManager *m = fake_manager_new(&script, NULL);
-        sd_bus *bus = fake_manager_client(m);
+        Bus *bus = fake_manager_client(m);
         char name[] = "libpod-conmon-8.scope", unit[] = "baz.service";
         ScopeSpec spec = { .name = name, .stop_propagated_from = unit, .pid = 1, .pidfd = -1 };
         FakeManagerSeen seen;

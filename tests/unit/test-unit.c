@@ -10,7 +10,7 @@
 
 static int ask(const FakeManagerScript *script, const char *unit, UnitFacts *ret, FakeManagerSeen *seen) {
         FakeManager *m = fake_manager_new(script, NULL);
-        sd_bus *bus = fake_manager_client(m);
+        Bus *bus = fake_manager_client(m);
         int r;
 
         r = unit_facts(bus, unit, ret);
