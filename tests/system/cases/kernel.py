@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Limits of a delegated unit bind the container in it. For a kernel with memory and pids controllers in cgroup v2."""
+"""What takes a kernel of its own: memory and pids controllers in cgroup v2, and the right to lower oom_score_adj."""
 
 import os
 
-from harness import (CGROUPS, MONITOR, cgroup_of, check, check_equal, expect_nothing_left, forget_containers, inspect,
-                     journal, own_kernel, podman, service, until, variants, wait_running)
+from harness import (CGROUPS, MONITOR, OBEYS, case, cgroup_of, check, check_equal, expect_nothing_left,
+                     forget_containers, inspect, journal, monitors, own_kernel, podman, service, until, variants,
+                     wait_running, worker_of)
 
 ENDED = "ae7f4f850114466f8c4d890f6616381e" # SCOPEMON_MESSAGE_ENDED of scopemon/protocol.h
 RUNTIMES = {"crun": {"runtime": "crun"}, "runc": {"runtime": "runc"}}
@@ -85,3 +86,24 @@ def tasks_max_binds(runtime):
     check("can't fork" in said and "no limit" not in said, f"fork did not fail: {said}")
     check(inspect("baz", "State.ExitCode") != "0", "ExitCode 0")
     over(unit)
+
+
+@case
+@own_kernel
+def oom_scores():
+    """The kernel spares the monitor; the container has the score of the one who started it."""
+    unit = service(OBEYS, more="OOMScoreAdjust=123")
+    unit.start()
+    wait_running(within=60)
+    monitor, = monitors()
+    both = [monitor, worker_of(monitor)] if "scopemon" in MONITOR else [monitor]
+    check_equal([score_of(p) for p in both], ["-1000"] * len(both), "oom_score_adj of the monitor")
+    check_equal(score_of(inspect("baz", "State.Pid")), "123", "oom_score_adj of the container")
+    unit.stop()
+    forget_containers()
+    expect_nothing_left()
+
+
+def score_of(pid):
+    with open(f"/proc/{pid}/oom_score_adj", encoding="ascii") as f:
+        return f.read().strip()
