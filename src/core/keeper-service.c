@@ -125,12 +125,14 @@ static int on_stop_timeout(LoopSource *source, uint64_t usec, void *userdata) {
 static int on_unit_timeout(LoopSource *source, uint64_t usec, void *userdata) {
         _cleanup_free_ char *path = NULL;
         Keeper *k = userdata;
+        bool nested = k->plan.container == PLACEMENT_CONTAINER_NESTED;
 
         k->stop_source = loop_source_free(k->stop_source);
         if (!place_unit_stops(&k->plan))
                 return 0; /* somebody has sent us a signal, no more */
         log_warning("%s stops and the container has not ended in time, it is killed", k->plan.unit);
-        if (cgroup_own(k->target_pid, &path) < 0 || cgroup_kill(path) < 0)
+        if ((!nested && cgroup_own(k->target_pid, &path) < 0) ||
+            cgroup_kill(nested ? k->plan.container_path : path) < 0)
                 (void)process_signal(k->target_pidfd, SIGKILL); /* the rest goes with its first process */
         return 0;
 }
@@ -150,6 +152,8 @@ void keeper_service_ended(Keeper *k, uint64_t usec) {
 /**
  * keeper_service_watch_stop() - SIGTERM came: if it was our unit's stop, it must not leave the container's scope behind
  *
+ * Nor, where it is nested, take us along with the container: how it ended would never be known.
+ *
  * Return: 0 or a negative errno.
  */
 int keeper_service_watch_stop(Keeper *k) {
@@ -157,11 +161,12 @@ int keeper_service_watch_stop(Keeper *k) {
         int r;
 
         if (k->stop_source || k->phase != PHASE_RUNNING || k->target_pidfd < 0 ||
-            (k->plan.row != PLACEMENT_ROW_BIND && k->plan.row != PLACEMENT_ROW_BIND_LOOSE))
+            (k->plan.row != PLACEMENT_ROW_BIND && k->plan.row != PLACEMENT_ROW_BIND_LOOSE &&
+             k->plan.row != PLACEMENT_ROW_NEST))
                 return 0;
         if (usec == 0 || usec > UNIT_STOP_USEC)
                 usec = UNIT_STOP_USEC;
-        r = loop_add_time(k->loop, &k->stop_source, usec / 3 * 2, on_unit_timeout, k);
+        r = loop_add_time(k->loop, &k->stop_source, service_time_to_stop(usec), on_unit_timeout, k);
         return r < 0 ? relay(r) : 0;
 }
 

@@ -356,7 +356,7 @@ static int plan_bind(Situation *s, const Obstacle *against) {
         outcome = bind               ? "the container's scope is bound to it"
                   : !same_manager(s) ? "the container's scope belongs to another manager and is not bound to it"
                   : !is_up(u)        ? "it is going down, so the container's scope is not bound to it"
-                                     : "it is a oneshot, which the container's scope may outlive";
+                                     : "it is a oneshot, so the container's scope is not bound to it";
         say(p, "%s %s; %s", p->unit, against->text, outcome);
         return 0;
 }

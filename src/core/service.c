@@ -263,8 +263,11 @@ char **service_environment(char *envp[]) {
         return copy;
 }
 
-/* What remains of the unit's own time when there is to be enough to kill, to store and to delete. */
-static uint64_t time_to_stop(uint64_t unit_usec) {
+/**
+ * service_time_to_stop() - what a unit's own time leaves a container, if there is to be enough to kill, store and delete
+ * @unit_usec: TimeoutStopSec=, 0 if unknown
+ */
+uint64_t service_time_to_stop(uint64_t unit_usec) {
         uint64_t most = SERVICE_STOP_MAX * 1000000ULL;
 
         if (unit_usec == 0)
@@ -286,7 +289,7 @@ int service_stop_of(const char *signal_text, const char *usec_text, uint64_t uni
         uint64_t seconds;
         int r = 0;
 
-        *ret = (ServiceStop){ .signal = SIGTERM, .usec = time_to_stop(unit_usec) };
+        *ret = (ServiceStop){ .signal = SIGTERM, .usec = service_time_to_stop(unit_usec) };
         if (signal_text) {
                 const char *name = strncmp(signal_text, "SIG", 3) == 0 ? signal_text + 3 : signal_text;
                 uint64_t number = 0;

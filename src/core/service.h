@@ -25,6 +25,7 @@ typedef struct ServiceStop {
 bool service_is_wanted(int argc, char *argv[]);
 int service_expand(int argc, char *argv[], int *ret_argc, char ***ret_argv);
 char **service_environment(char *envp[]);
+uint64_t service_time_to_stop(uint64_t unit_usec);
 int service_stop_of(const char *signal_text, const char *usec_text, uint64_t unit_usec, ServiceStop *ret);
 bool service_container_notifies(const Options *o);
 void service_tell_created(const Options *o);

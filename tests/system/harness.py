@@ -425,12 +425,13 @@ def scope_of(container):
 def journal(*match, output="json"):
     """The journal's entries of this case: dictionaries for "json", else text."""
     run("journalctl", "--sync")
-    text = quietly(run, "journalctl", "--no-pager", "--quiet", "--after-cursor", _cursor, "-o", output,
-                   "--all", *match)
+    # Not --after-cursor: with a match, that of 252 leaves out the first entry, or all.
+    text = quietly(run, "journalctl", "--no-pager", "--quiet", "--cursor", _cursor, "-o", output, "--all", *match)
     note(f"$ journalctl {shlex.join(match)}: {len(text.splitlines())} entries")
     if output != "json":
         return text
-    return [json.loads(line) for line in text.splitlines()]
+    entries = [json.loads(line) for line in text.splitlines()]
+    return [entry for entry in entries if entry["__CURSOR"] != _cursor]
 
 
 def messages(*match):
@@ -449,7 +450,9 @@ def _configure():
     os.makedirs("/etc/containers/containers.conf.d", exist_ok=True)
     with open("/etc/containers/containers.conf.d/monitor.conf", "w") as f:
         f.write(f"[engine]\nconmon_path = [{json.dumps(MONITOR)}]\n")
-    _cursor = run("journalctl", "-n", "0", "--show-cursor").rsplit("-- cursor: ", 1)[1]
+    run("logger", "-t", "case", "begin")
+    run("journalctl", "--sync")
+    _cursor = run("journalctl", "-n", "1", "-t", "case", "--show-cursor").rsplit("-- cursor: ", 1)[1].strip()
 
 
 def _clean():
