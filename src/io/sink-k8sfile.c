@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * The k8s-file. The lines of a window leave in one writev(), or a few. Long lines are written from where they lie in
- * the ring; short ones are put together with their prefixes first, since the kernel needs more time for a vector
- * element than we for copying a few hundred bytes (lines of 100 bytes, to tmpfs: 170 ns a line if nothing is copied,
- * 95 so).
+ * The k8s-file. The lines of a window leave in one writev(), or a few; records.c makes them.
  *
  * A worker may die at any moment, also inside writev(), and the next one must neither lose nor repeat a byte. So
  * before each write the *intent* goes into the ring: which bytes, which stamp, and how long the file was. A worker
@@ -27,16 +24,9 @@
 
 #include "base/error.h"
 #include "base/fd.h"
+#include "io/records.h"
 #include "io/sink-k8sfile.h"
-#include "wire/line.h"
 
-/* One batch. Another version may have to complete ours, so these may only grow. */
-#define IOV_BATCH 256
-#define STAGE_SIZE 98304U /* what a pipe holds, as records of 100-byte lines */
-#define COPY_MAX 512U     /* texts longer than this are not copied */
-
-#define IOV_RECORD 3      /* what a record needs at most: prefix, text, newline */
-#define STAGE_LAST (STAGE_SIZE - LINE_PREFIX_SIZE - COPY_MAX - 1) /* where one may begin */
 #define CHECK_BATCHES 64U /* so often we look up the file's size: it may have been truncated */
 
 struct SinkK8sFile {
@@ -59,22 +49,8 @@ struct SinkK8sFile {
         time_t second;           /* of @tm */
         struct tm tm;
         char stamp[LINE_STAMP_SIZE];
-        char prefix[2][LINE_PREFIX_SIZE]; /* of whole and of partial lines, for the batch at hand */
-
-        /* From here on not cleared: pages that a quiet container never touches cost nothing. */
-        struct iovec iov[IOV_BATCH];
-        char stage[STAGE_SIZE];
+        Records records;         /* of the batch at hand; not cleared */
 };
-
-typedef struct Batch {
-        size_t n_iov;
-        size_t n_staged;
-        uint64_t n_bytes;   /* prefixes included */
-        size_t n_taken;     /* bytes of the stream */
-        bool partial;       /* the last record is */
-        bool limited;       /* stopped before a record that does not fit into the file */
-        bool exhausted;     /* stopped since the global limit is reached */
-} Batch;
 
 /**
  * sink_k8sfile_new() - a writer for an open log file
@@ -92,7 +68,7 @@ int sink_k8sfile_new(SinkK8sFile **ret, const SinksSpec *spec, SinkState *state)
         f = malloc(sizeof *f);
         if (!f)
                 return fail(-ENOMEM);
-        memset(f, 0, offsetof(SinkK8sFile, iov));
+        memset(f, 0, offsetof(SinkK8sFile, records));
         f->state = state;
         f->fd = -1;
         f->second = -1;
@@ -185,12 +161,6 @@ bool sink_k8sfile_has_file(const SinkK8sFile *f) {
         return f->fd >= 0;
 }
 
-typedef struct Room {
-        uint64_t first; /* for the first record */
-        uint64_t file;  /* for all of them */
-        uint64_t total; /* a record may begin below this, and end above it */
-} Room;
-
 static const Room all_room = { .first = UINT64_MAX, .file = UINT64_MAX, .total = UINT64_MAX };
 
 static Room find_room(const SinkK8sFile *f) {
@@ -205,113 +175,18 @@ static Room find_room(const SinkK8sFile *f) {
         return room;
 }
 
-/* The @n bytes that were put behind those staged before become part of the batch. */
-static void add_staged(SinkK8sFile *f, Batch *b, size_t n) {
-        char *at = f->stage + b->n_staged;
-        struct iovec *last = b->n_iov > 0 ? &f->iov[b->n_iov - 1] : NULL;
-
-        if (last && (char *)last->iov_base + last->iov_len == at)
-                last->iov_len += n;
-        else
-                f->iov[b->n_iov++] = (struct iovec){ at, n };
-        b->n_staged += n;
-}
-
-static void add_record(SinkK8sFile *f, Batch *b, const Line *line) {
-        char *at = f->stage + b->n_staged;
-        size_t n = line->n_text;
-
-        memcpy(at, f->prefix[line->partial], LINE_PREFIX_SIZE);
-        if (n <= COPY_MAX) {
-                memcpy(at + LINE_PREFIX_SIZE, line->text, n);
-                at[LINE_PREFIX_SIZE + n] = '\n';
-                add_staged(f, b, LINE_PREFIX_SIZE + n + 1);
-        } else {
-                add_staged(f, b, LINE_PREFIX_SIZE);
-                f->iov[b->n_iov++] = (struct iovec){ (void *)line->text, n };
-                at[LINE_PREFIX_SIZE] = '\n';
-                add_staged(f, b, 1);
-        }
-        b->n_bytes += LINE_PREFIX_SIZE + n + 1;
-        b->n_taken += line->n_taken;
-        b->partial = line->partial;
-}
-
-/* Whole lines that are copied, which is nearly all of them; the first that is not so is left to gather(). */
-static void gather_short(SinkK8sFile *f, const char *data, size_t n, const Room *room, Batch *b) {
-        char *begin = f->stage + b->n_staged, *at = begin;
-        const char *p = data + b->n_taken, *newline;
-        uint64_t n_bytes = b->n_bytes;
-
-        while (at <= f->stage + STAGE_LAST) {
-                size_t left = (size_t)(data + n - p), size;
-
-                newline = memchr(p, '\n', left <= COPY_MAX ? left : COPY_MAX + 1);
-                size = newline ? (size_t)(newline + 1 - p) : 0;
-                if (size == 0 || n_bytes >= room->total ||
-                    n_bytes + LINE_PREFIX_SIZE + size > (n_bytes == 0 ? room->first : room->file))
-                        break;
-                memcpy(at, f->prefix[0], LINE_PREFIX_SIZE);
-                memcpy(at + LINE_PREFIX_SIZE, p, size);
-                at += LINE_PREFIX_SIZE + size;
-                n_bytes += LINE_PREFIX_SIZE + size;
-                p += size;
-        }
-        if (at == begin)
-                return;
-        add_staged(f, b, (size_t)(at - begin));
-        b->n_bytes = n_bytes;
-        b->n_taken = (size_t)(p - data);
-        b->partial = false;
-}
-
-/* The records of @data, as many as one batch takes and as there is room for. */
-static void gather(SinkK8sFile *f, const char *data, size_t n, StreamTail tail, const Room *room, Batch *b) {
-        Line line = { 0 };
-
-        *b = (Batch){ 0 };
-        for (;;) {
-                uint64_t after;
-
-                if (line.n_text <= COPY_MAX)
-                        gather_short(f, data, n, room, b);
-                if (b->n_iov > IOV_BATCH - IOV_RECORD || b->n_staged > STAGE_LAST ||
-                    !line_next(data + b->n_taken, n - b->n_taken, LINE_FILE_MAX, tail, &line))
-                        break;
-                after = b->n_bytes + LINE_PREFIX_SIZE + line.n_text + 1;
-                b->exhausted = b->n_bytes >= room->total;
-                b->limited = after > (b->n_bytes == 0 ? room->first : room->file);
-                if (b->exhausted || b->limited)
-                        break;
-                add_record(f, b, &line);
-        }
-}
-
-/* Skips what the file has. */
-static void advance(struct iovec **iov, size_t *n_iov, uint64_t n) {
-        while (*n_iov > 0 && n >= (*iov)->iov_len) {
-                n -= (*iov)->iov_len;
-                (*iov)++;
-                (*n_iov)--;
-        }
-        if (*n_iov > 0) {
-                (*iov)->iov_base = (char *)(*iov)->iov_base + n;
-                (*iov)->iov_len -= n;
-        }
-}
-
-/* Writes the batch from f->written on, which tells how far it came. Return: 0 or an errno. */
-static int put(SinkK8sFile *f, const Batch *b) {
-        struct iovec *iov = f->iov;
-        size_t n_iov = b->n_iov;
+/* Writes the records from f->written on, which tells how far it came. Return: 0 or an errno. */
+static int put(SinkK8sFile *f) {
+        Records *b = &f->records;
         uint64_t n = f->written;
+        size_t first = 0;
 
         while (f->written < b->n_bytes) {
                 ssize_t k;
 
                 if (n > 0)
-                        advance(&iov, &n_iov, n);
-                k = writev(f->fd, iov, (int)n_iov);
+                        first = records_advance(b, first, n);
+                k = writev(f->fd, b->iov + first, (int)(b->n_iov - first));
                 if (k < 0 && errno != EINTR)
                         return errno;
                 if (k == 0)
@@ -337,7 +212,7 @@ static void commit(SinkK8sFile *f, uint64_t to, uint64_t n_bytes) {
         f->written = 0;
 }
 
-static void intend(SinkK8sFile *f, StreamId id, const Batch *b) {
+static void intend(SinkK8sFile *f, StreamId id) {
         SinkIntent *intent = &f->state->intent;
         struct stat st;
 
@@ -345,9 +220,9 @@ static void intend(SinkK8sFile *f, StreamId id, const Batch *b) {
                 f->size = (uint64_t)st.st_size;
 
         intent->stream = (uint8_t)id;
-        intent->partial = b->partial;
+        intent->partial = f->records.partial;
         intent->from = f->state->position[id];
-        intent->to = intent->from + b->n_taken;
+        intent->to = intent->from + f->records.n_taken;
         intent->size = f->size;
         intent->total = f->state->total;
         memcpy(intent->stamp, f->stamp, sizeof intent->stamp);
@@ -356,11 +231,6 @@ static void intend(SinkK8sFile *f, StreamId id, const Batch *b) {
         atomic_signal_fence(memory_order_seq_cst);
         f->in_flight = true;
         f->written = 0;
-}
-
-static void make_prefixes(SinkK8sFile *f, const char stamp[LINE_STAMP_SIZE], StreamId id) {
-        line_format_prefix(f->prefix[0], stamp, id, false);
-        line_format_prefix(f->prefix[1], stamp, id, true);
 }
 
 static void make_stamp(SinkK8sFile *f, const struct timespec *now) {
@@ -373,25 +243,14 @@ static void make_stamp(SinkK8sFile *f, const struct timespec *now) {
 
 /* Which records of the intent are there to their end, after a write that failed. */
 static void find_whole(SinkK8sFile *f, const char *data) {
-        const SinkIntent *intent = &f->state->intent;
-        size_t n = (size_t)(intent->to - intent->from), taken = 0;
-        StreamTail tail = intent->partial ? TAIL_IDLE : TAIL_MORE;
-        uint64_t bytes = 0;
-        Line line;
+        SinkIntent *intent = &f->state->intent;
 
-        while (line_next(data + taken, n - taken, LINE_FILE_MAX, tail, &line)) {
-                uint64_t after = bytes + LINE_PREFIX_SIZE + line.n_text + 1;
-
-                if (after > f->written)
-                        break;
-                bytes = after;
-                taken += line.n_taken;
-        }
-        f->whole_to = intent->from + taken;
-        f->whole_bytes = bytes;
+        f->whole_to = intent->from + records_whole(data, (size_t)(intent->to - intent->from),
+                                                   intent->partial ? TAIL_IDLE : TAIL_MORE, f->written,
+                                                   &f->whole_bytes);
         f->whole_known = true;
         if (f->written == 0) {
-                f->state->intent.valid = 0; /* nothing is there, so nothing binds us */
+                intent->valid = 0; /* nothing is there, so nothing binds us */
                 f->in_flight = false;
         }
 }
@@ -399,8 +258,8 @@ static void find_whole(SinkK8sFile *f, const char *data) {
 /* Writes the rest of an intent: the same bytes, in the same records, with the same stamp. */
 static int complete(SinkK8sFile *f, StreamId id, const Window *w) {
         const SinkIntent *intent = &f->state->intent;
+        Records *b = &f->records;
         const char *data;
-        Batch b;
         int r;
 
         if (intent->stream != id)
@@ -412,17 +271,17 @@ static int complete(SinkK8sFile *f, StreamId id, const Window *w) {
         }
 
         data = w->data + (intent->from - w->from);
-        make_prefixes(f, intent->stamp, id);
-        gather(f, data, (size_t)(intent->to - intent->from),
-               intent->partial ? TAIL_IDLE : TAIL_MORE, &all_room, &b);
-        if (f->written > b.n_bytes)
-                f->written = b.n_bytes;
-        r = put(f, &b);
+        records_set_prefix(b, intent->stamp, id);
+        records_gather(b, data, (size_t)(intent->to - intent->from), intent->partial ? TAIL_IDLE : TAIL_MORE,
+                       &all_room);
+        if (f->written > b->n_bytes)
+                f->written = b->n_bytes;
+        r = put(f);
         if (r > 0) {
                 find_whole(f, data);
                 return r;
         }
-        commit(f, intent->from + b.n_taken, b.n_bytes);
+        commit(f, intent->from + b->n_taken, b->n_bytes);
         return 0;
 }
 
@@ -431,30 +290,30 @@ static int write_batch(SinkK8sFile *f, StreamId id, const Window *w, StreamTail 
         const uint64_t *position = &f->state->position[id];
         const char *data = w->data + (*position - w->from);
         const Room room = find_room(f);
-        Batch b;
+        Records *b = &f->records;
         int r;
 
         *ret_more = false;
-        gather(f, data, (size_t)(w->to - *position), tail, &room, &b);
-        if (b.n_bytes > 0) {
-                intend(f, id, &b);
-                r = put(f, &b);
+        records_gather(b, data, (size_t)(w->to - *position), tail, &room);
+        if (b->n_bytes > 0) {
+                intend(f, id);
+                r = put(f);
                 if (r > 0) {
                         find_whole(f, data);
                         return r;
                 }
-                commit(f, *position + b.n_taken, b.n_bytes);
+                commit(f, *position + b->n_taken, b->n_bytes);
                 f->over_limit = false;
         }
-        if (b.exhausted) {
+        if (b->exhausted) {
                 f->state->position[id] = w->to; /* the user's wish, not a loss */
                 return 0;
         }
-        if (b.limited) {
+        if (b->limited) {
                 f->limited = true;
                 return SINK_K8SFILE_LIMIT;
         }
-        *ret_more = b.n_bytes > 0 && *position < w->to;
+        *ret_more = b->n_bytes > 0 && *position < w->to;
         return 0;
 }
 
@@ -482,7 +341,7 @@ int sink_k8sfile_write(SinkK8sFile *f, StreamId id, const Window *w, StreamTail 
         }
 
         make_stamp(f, now);
-        make_prefixes(f, f->stamp, id);
+        records_set_prefix(&f->records, f->stamp, id);
         do
                 r = write_batch(f, id, w, tail, &more);
         while (r == 0 && more);
