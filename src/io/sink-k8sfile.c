@@ -24,8 +24,8 @@
 
 #include "base/error.h"
 #include "base/fd.h"
-#include "io/records.h"
 #include "io/sink-k8sfile.h"
+#include "wire/records.h"
 
 #define CHECK_BATCHES 64U /* so often we look up the file's size: it may have been truncated */
 

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "io/records.h"
+#include "wire/records.h"
 
 #define STAMP "2026-01-31T12:00:00.123456789+00:00"
 #define F STAMP " stdout F "

@@ -11,7 +11,7 @@
 
 #include <string.h>
 
-#include "io/records.h"
+#include "wire/records.h"
 
 #define COPY_MAX 512U /* texts longer than this are not copied */
 #define IOV_RECORD 3  /* what a record needs at most: prefix, text, newline */
