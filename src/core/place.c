@@ -331,6 +331,21 @@ static void look_at_limits(Place *p) {
                                              : "limit the container itself, with options of podman run");
 }
 
+/* An ordinary user whose manager does not run: callers fall back to cgroupfs then, and the container is in no unit. */
+static void look_at_session(Place *p) {
+        const PlacementFacts *f = &p->facts;
+        char path[64];
+
+        if (!f->rootless || f->systemd_cgroup || f->cgroups_disabled || !f->managed || p->text->problem[0])
+                return;
+        (void)snprintf(path, sizeof path, "/run/user/%u/systemd", (unsigned)f->uid);
+        if (access(path, F_OK) == 0)
+                return; /* cgroupfs is somebody's wish */
+        (void)snprintf(p->text->problem, sizeof p->text->problem,
+                       "No service manager of user %u runs, so the container is in no unit", (unsigned)f->uid);
+        (void)snprintf(p->text->remedy, sizeof p->text->remedy, "loginctl enable-linger %u", (unsigned)f->uid);
+}
+
 static int decide_and_do(Place *p) {
         for (;;) {
                 int r = placement_decide(&p->facts, p->plan);
@@ -353,6 +368,7 @@ static int decide_and_do(Place *p) {
                         if (!nest(p) || !make_scope(p))
                                 continue;
                         look_at_limits(p);
+                        look_at_session(p);
                         return write_bundle(p);
                 }
         }
