@@ -20,6 +20,7 @@
 #include "core/launch.h"
 #include "core/options.h"
 #include "core/service.h"
+#include "core/upgrade.h"
 #include "core/worker.h"
 
 /* A worker that replaces one that has died: same command line, one word more. */
@@ -59,15 +60,23 @@ static int run_keeper(const Options *options, Origin *origin) {
 int main(int argc, char *argv[], char *envp[]) {
         Options options = { 0 };
         Origin origin;
-        bool answered;
+        bool answered, resumed;
+        char **given_argv = argv;
         int r;
 
         if (argc > 1 && strncmp(argv[1], WORKER_ARGUMENT, strlen(WORKER_ARGUMENT)) == 0)
                 process_exit(run_worker(argc, argv) == 0 ? EXIT_SUCCESS : EXIT_FAILURE); /* confined: no at-exit work */
 
+        if (upgrade_is_check(argc, argv))
+                return upgrade_check(argc, argv);
         launch_set_language();
+        r = upgrade_resume(argv, envp, &resumed);
+        if (resumed)
+                return r < 0 ? EXIT_FAILURE : r;
         if (argc > 1 && explain_is_verb(argv[1]))
                 return explain_run(argc, argv);
+        if (argc > 1 && strcmp(argv[1], "upgrade") == 0)
+                return upgrade_run_verb(argc, argv);
         if (service_is_wanted(argc, argv)) {
                 if (service_expand(argc, argv, &argc, &argv) < 0)
                         return EXIT_FAILURE;
@@ -79,6 +88,7 @@ int main(int argc, char *argv[], char *envp[]) {
         r = launch_note_origin(&origin, argc, argv, envp);
         if (r < 0)
                 return EXIT_FAILURE;
+        origin.given_argv = given_argv;
         (void)umask(022);
 
         r = options_parse(argc, argv, &options);

@@ -202,3 +202,39 @@ void announce_loss(const Options *o, const PlacementPlan *plan, const char *sink
         entry_add(&e, SCOPEMON_FIELD_LINES_LOST "=%llu", (unsigned long long)lines);
         entry_send(&e);
 }
+
+/**
+ * announce_upgraded() - another binary has taken over
+ * @before: version of the one before
+ * @usec: how long output was not served
+ */
+void announce_upgraded(const Options *o, const PlacementPlan *plan, const char *before, uint64_t usec) {
+        Entry e;
+
+        if (o->exec)
+                return;
+        entry_begin(&e, o, plan, SCOPEMON_MESSAGE_UPGRADED, 6);
+        entry_add(&e, "MESSAGE=Container %s: the monitor was upgraded from %s to %s, output waited for %llu.%03llu ms",
+                  name_of(o), before, options_version(), (unsigned long long)usec / 1000,
+                  (unsigned long long)usec % 1000);
+        entry_add(&e, SCOPEMON_FIELD_VERSION "=%s", options_version());
+        entry_add(&e, SCOPEMON_FIELD_VERSION_BEFORE "=%s", before);
+        entry_add(&e, SCOPEMON_FIELD_PAUSE "=%llu", (unsigned long long)usec);
+        entry_send(&e);
+}
+
+/**
+ * announce_upgrade_refused() - another binary has not taken over, the one that runs goes on
+ * @program: its path, NULL if unknown
+ */
+void announce_upgrade_refused(const Options *o, const PlacementPlan *plan, const char *program, const char *why) {
+        Entry e;
+
+        if (o->exec)
+                return;
+        entry_begin(&e, o, plan, SCOPEMON_MESSAGE_UPGRADE_REFUSED, 4);
+        entry_add(&e, "MESSAGE=Container %s: the monitor was not upgraded: %s", name_of(o), why);
+        entry_add(&e, SCOPEMON_FIELD_PROGRAM "=%s", program ? program : "");
+        entry_add(&e, SCOPEMON_FIELD_REASON "=%s", why);
+        entry_send(&e);
+}

@@ -24,4 +24,6 @@ void announce_ended(const Options *o, const PlacementPlan *plan, const AnnounceE
 void announce_worker_replaced(const Options *o, const PlacementPlan *plan, int signal, int code);
 void announce_loss(const Options *o, const PlacementPlan *plan, const char *sink, int error, uint64_t lost,
                    uint64_t lines);
+void announce_upgraded(const Options *o, const PlacementPlan *plan, const char *before, uint64_t usec);
+void announce_upgrade_refused(const Options *o, const PlacementPlan *plan, const char *program, const char *why);
 void announce_raw(const Options *o, const PlacementPlan *plan, uint64_t n);

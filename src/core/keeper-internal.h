@@ -3,13 +3,15 @@
 
 /*
  * What the files of the keeper share: keeper.c (the life), keeper-start.c (all that is made before it), keeper-command.c
- * (the end), keeper-service.c (what a service does besides).
+ * (the end), keeper-service.c (what a service does besides), keeper-resume.c (after an upgrade).
  */
 
 #include "core/keeper.h"
 #include "core/lifecycle.h"
 #include "core/place.h"
 #include "core/report.h"
+#include "core/saved.h"
+#include "core/upgrade.h"
 #include "core/worker-process.h"
 #include "core/worker.h"
 #include "io/cgroup.h"
@@ -35,7 +37,7 @@ struct Keeper {
         WorkerProcess *worker;     /* likewise */
         Console *console;
         CgroupOom *oom_watch;
-        LoopSource *signals[4], *target_source, *timeout_source, *drain_source;
+        LoopSource *signals[5], *target_source, *timeout_source, *drain_source;
 
         int bundle_fd;             /* place of attach, ctl, winsz; -1 for none */
         char *attach_link;
@@ -55,14 +57,23 @@ struct Keeper {
         bool terminated; /* SIGTERM came, since the exit command was started if it was */
         bool oom;
         uint64_t started_usec;
+        uint64_t timeout_usec, stop_usec; /* deadlines: of the container, and of its stop; 0 for none */
         uint64_t delivered; /* to clients, when the drain timer was armed */
         char failure[1024]; /* what the caller is told if there is no target */
         int exit_status;
+        Upgrade upgrade;
 };
 
 /* keeper-start.c */
 int keeper_make(Keeper *k);
 int keeper_launch(Keeper *k);
+int keeper_make_reaper(Keeper *k);
+extern const WorkerProcessHandler keeper_worker_handler;
+
+/* keeper-resume.c */
+int keeper_save(Keeper *k, Saved *s);
+int keeper_restore_origin(Origin *ret, Saved *s, const Options *o, char *given_argv[], char *envp[]);
+int keeper_resume(Keeper **ret, const Options *options, Origin *origin, const Saved *s);
 
 /* keeper-command.c */
 void keeper_command_start(Keeper *k);
@@ -77,11 +88,15 @@ int keeper_service_stop(Keeper *k);
 int keeper_service_watch_stop(Keeper *k);
 int keeper_service_watchdog(Keeper *k);
 void keeper_service_ended(Keeper *k, uint64_t usec);
+int keeper_service_arm_stop(Keeper *k);
 
 /* keeper.c */
 int keeper_advance(Keeper *k);
 int keeper_fail(Keeper *k, int r, const char *text);
 int keeper_on_signal(Keeper *k, int signal);
+int keeper_watch_target(Keeper *k);
+int keeper_arm_timeout(Keeper *k);
+uint64_t keeper_left(uint64_t deadline);
 int keeper_on_terminal(void *userdata, int master);
 int keeper_on_bad_terminal(void *userdata);
 int keeper_on_child(void *userdata, pid_t pid, const ProcessStatus *status);
@@ -89,3 +104,4 @@ int keeper_on_buried(void *userdata);
 int keeper_on_worker_ready(void *userdata);
 int keeper_on_drained(void *userdata);
 int keeper_on_worker_done(void *userdata);
+int keeper_on_worker_stopped(void *userdata);

@@ -128,6 +128,7 @@ static int on_unit_timeout(LoopSource *source, uint64_t usec, void *userdata) {
         bool nested = k->plan.container == PLACEMENT_CONTAINER_NESTED;
 
         k->stop_source = loop_source_free(k->stop_source);
+        k->stop_usec = 0;
         if (!place_unit_stops(&k->plan))
                 return 0; /* somebody has sent us a signal, no more */
         log_warning("%s stops and the container has not ended in time, it is killed", k->plan.unit);
@@ -135,6 +136,19 @@ static int on_unit_timeout(LoopSource *source, uint64_t usec, void *userdata) {
             cgroup_kill(nested ? k->plan.container_path : path) < 0)
                 (void)process_signal(k->target_pidfd, SIGKILL); /* the rest goes with its first process */
         return 0;
+}
+
+/**
+ * keeper_service_arm_stop() - a stop is under way: at stop_usec what is left is killed
+ *
+ * Return: 0 or a negative errno.
+ */
+int keeper_service_arm_stop(Keeper *k) {
+        int r;
+
+        r = loop_add_time(k->loop, &k->stop_source, keeper_left(k->stop_usec),
+                          k->options->service ? on_stop_timeout : on_unit_timeout, k);
+        return r < 0 ? relay(r) : 0;
 }
 
 /**
@@ -158,7 +172,6 @@ void keeper_service_ended(Keeper *k, uint64_t usec) {
  */
 int keeper_service_watch_stop(Keeper *k) {
         uint64_t usec = k->plan.unit_stop_usec;
-        int r;
 
         if (k->stop_source || k->phase != PHASE_RUNNING || k->target_pidfd < 0 ||
             (k->plan.row != PLACEMENT_ROW_BIND && k->plan.row != PLACEMENT_ROW_BIND_LOOSE &&
@@ -166,8 +179,8 @@ int keeper_service_watch_stop(Keeper *k) {
                 return 0;
         if (usec == 0 || usec > UNIT_STOP_USEC)
                 usec = UNIT_STOP_USEC;
-        r = loop_add_time(k->loop, &k->stop_source, service_time_to_stop(usec), on_unit_timeout, k);
-        return r < 0 ? relay(r) : 0;
+        k->stop_usec = loop_now() + service_time_to_stop(usec);
+        return keeper_service_arm_stop(k);
 }
 
 static void read_stop(Keeper *k, ServiceStop *ret) {
@@ -192,15 +205,14 @@ static void read_stop(Keeper *k, ServiceStop *ret) {
  */
 int keeper_service_stop(Keeper *k) {
         ServiceStop stop;
-        int r;
 
         if (k->stop_source)
                 return 0;
         read_stop(k, &stop);
         service_tell_stopping(k->options, stop.usec);
         (void)process_signal(k->target_pidfd, stop.signal); /* one that has ended needs none */
-        r = loop_add_time(k->loop, &k->stop_source, stop.usec, on_stop_timeout, k);
-        return r < 0 ? relay(r) : 0;
+        k->stop_usec = loop_now() + stop.usec;
+        return keeper_service_arm_stop(k);
 }
 
 static int on_watchdog(LoopSource *source, uint64_t usec, void *userdata) {

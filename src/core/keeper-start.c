@@ -195,11 +195,13 @@ static void forget(void *userdata) {
         free(userdata);
 }
 
+const WorkerProcessHandler keeper_worker_handler = { .on_ready = keeper_on_worker_ready,
+                                                     .on_drained = keeper_on_drained,
+                                                     .on_done = keeper_on_worker_done,
+                                                     .on_stopped = keeper_on_worker_stopped,
+                                                     .on_fork = forget };
+
 static int make_worker(Keeper *k) {
-        static const WorkerProcessHandler handler = { .on_ready = keeper_on_worker_ready,
-                                                      .on_drained = keeper_on_drained,
-                                                      .on_done = keeper_on_worker_done,
-                                                      .on_fork = forget };
         WorkerProcessSpec spec = { .options = k->options,
                                    .argv = k->origin->argv,
                                    .envp = k->origin->envp,
@@ -226,7 +228,20 @@ static int make_worker(Keeper *k) {
         spec.ring = k->ring;
         for (ChannelFd i = 0; i < _CHANNEL_FD_MAX; i++)
                 spec.fds[i] = TAKE_FD(k->worker_fds[i]);
-        r = worker_process_new(&k->worker, k->loop, &spec, &handler, k);
+        r = worker_process_new(&k->worker, k->loop, &spec, &keeper_worker_handler, k);
+        return r < 0 ? relay(r) : 0;
+}
+
+/**
+ * keeper_make_reaper() - the ends of our children are ours to see from now on
+ *
+ * Return: 0 or a negative errno.
+ */
+int keeper_make_reaper(Keeper *k) {
+        static const ReaperHandler handler = { .on_exit = keeper_on_child, .on_buried = keeper_on_buried };
+        int r;
+
+        r = reaper_new(&k->reaper, k->loop, &handler, k);
         return r < 0 ? relay(r) : 0;
 }
 
@@ -236,8 +251,6 @@ static int make_worker(Keeper *k) {
  * Return: 0, or a negative errno; then keeper_fail() has been or is to be called with it.
  */
 int keeper_make(Keeper *k) {
-        static const ReaperHandler reaper_handler = { .on_exit = keeper_on_child,
-                                                        .on_buried = keeper_on_buried };
         int r;
 
         keep_inherited(k);
@@ -261,7 +274,7 @@ int keeper_make(Keeper *k) {
         if (r < 0)
                 return relay(r);
 
-        r = reaper_new(&k->reaper, k->loop, &reaper_handler, k);
+        r = keeper_make_reaper(k);
         if (r < 0)
                 return relay(r);
         r = make_streams(k);
@@ -345,12 +358,14 @@ int keeper_launch(Keeper *k) {
 }
 
 static int on_forwarded_signal(LoopSource *source, const struct signalfd_siginfo *info, void *userdata) {
+        if (info->ssi_signo == SIGUSR2)
+                upgrade_want(userdata, (pid_t)info->ssi_pid);
         return keeper_on_signal(userdata, (int)info->ssi_signo);
 }
 
-/* SIGUSR1 is there since the original has it: look for dead children. */
+/* SIGUSR1 is there since the original has it: look for dead children. SIGUSR2 wants an upgrade, and a look as well. */
 static int watch_signals(Keeper *k) {
-        static const int signals[] = { SIGTERM, SIGINT, SIGQUIT, SIGUSR1 };
+        static const int signals[] = { SIGTERM, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2 };
 
         for (size_t i = 0; i < ELEMENTS(signals); i++) {
                 int r = loop_add_signal(k->loop, &k->signals[i], signals[i], on_forwarded_signal, k);
@@ -366,7 +381,7 @@ static int watch_signals(Keeper *k) {
  * @options: borrowed, checked
  * @origin: borrowed; its descriptors are taken over one by one
  *
- * SIGCHLD, SIGTERM, SIGINT, SIGQUIT and SIGUSR1 must be blocked, with the mask before that in @origin.
+ * SIGCHLD, SIGTERM, SIGINT, SIGQUIT, SIGUSR1 and SIGUSR2 must be blocked, with the mask before that in @origin.
  *
  * Return: 0 or a negative errno.
  */
@@ -382,6 +397,7 @@ int keeper_new(Keeper **ret, const Options *options, Origin *origin) {
         k->bundle_fd = k->runtime_pidfd = k->target_pidfd = -1;
         k->start_fd = TAKE_FD(origin->start_fd);
         k->exit_status = 1;
+        k->upgrade.words_fd = -1;
         memset(k->control, -1, sizeof k->control);
         memset(k->worker_fds, -1, sizeof k->worker_fds);
         memset(k->runtime_stdio, -1, sizeof k->runtime_stdio);
@@ -413,6 +429,8 @@ Keeper *keeper_free(Keeper *k) {
         k->target_source = loop_source_free(k->target_source);
         for (size_t i = 0; i < ELEMENTS(k->signals); i++)
                 k->signals[i] = loop_source_free(k->signals[i]);
+        k->upgrade.deadline = loop_source_free(k->upgrade.deadline);
+        fd_close_many(&k->upgrade.words_fd, 1);
         k->oom_watch = cgroup_oom_free(k->oom_watch);
         k->worker = worker_process_free(k->worker);
         k->ring = ring_free(k->ring);

@@ -32,6 +32,15 @@
 #define DRAIN_USEC 30000000ULL /* a worker that has not flushed by then is not waited for */
 #define FAILURE_TEXT_MAX 8191
 
+/**
+ * keeper_left() - time until a deadline, 0 if it has passed
+ */
+uint64_t keeper_left(uint64_t deadline) {
+        uint64_t now = loop_now();
+
+        return deadline > now ? deadline - now : 0;
+}
+
 /* ---- facts -------------------------------------------------------------------------------------------- */
 
 static int on_target_readable(LoopSource *source, int fd, uint32_t revents, void *userdata) {
@@ -46,10 +55,16 @@ static int on_target_readable(LoopSource *source, int fd, uint32_t revents, void
         return keeper_advance(k);
 }
 
-static int watch_target(Keeper *k) {
+/**
+ * keeper_watch_target() - learn of the target's end, which may have been
+ *
+ * Return: 0 or a negative errno.
+ */
+int keeper_watch_target(Keeper *k) {
         int r;
 
-        k->target_pidfd = process_pidfd(k->target_pid);
+        if (k->target_pidfd < 0)
+                k->target_pidfd = process_pidfd(k->target_pid);
         r = reaper_claim(k->reaper, k->target_pid);
         if (r < 0)
                 return relay(r);
@@ -98,7 +113,7 @@ static int judge_runtime(Keeper *k) {
                 return 0;
         }
         k->facts.pid_known = true;
-        return watch_target(k);
+        return keeper_watch_target(k);
 }
 
 /**
@@ -123,6 +138,8 @@ int keeper_on_child(void *userdata, pid_t pid, const ProcessStatus *status) {
                 k->facts.container_exited = true;
         } else if (pid == k->start_pid)
                 r = keeper_service_on_start_exit(k, status);
+        else if (pid == k->upgrade.check_pid)
+                r = upgrade_on_check_exit(k, status);
         else if (pid == k->command_pid)
                 r = keeper_command_on_exit(k, status);
         if (r < 0)
@@ -136,7 +153,10 @@ int keeper_on_child(void *userdata, pid_t pid, const ProcessStatus *status) {
  * Return: 0 or a negative errno.
  */
 int keeper_on_buried(void *userdata) {
-        return keeper_advance(userdata);
+        int r;
+
+        r = keeper_advance(userdata);
+        return r < 0 ? relay(r) : upgrade_advance(userdata);
 }
 
 /**
@@ -177,7 +197,10 @@ int keeper_on_bad_terminal(void *userdata) {
 int keeper_on_worker_ready(void *userdata) {
         Keeper *k = userdata;
 
-        return report_attach_ready(k->report);
+        if (k->upgrade.step != UPGRADE_RESUMED)
+                return report_attach_ready(k->report);
+        upgrade_done(k);
+        return 0;
 }
 
 /**
@@ -202,6 +225,15 @@ int keeper_on_worker_done(void *userdata) {
 
         k->facts.streams_closed = k->facts.clients_served = true;
         return keeper_advance(k);
+}
+
+/**
+ * keeper_on_worker_stopped() - it has left as it was told
+ *
+ * Return: 0 or a negative errno.
+ */
+int keeper_on_worker_stopped(void *userdata) {
+        return upgrade_on_stopped(userdata);
 }
 
 /* Whether clients have taken something since the last time. */
@@ -259,7 +291,7 @@ int keeper_on_signal(Keeper *k, int signal) {
                 return keeper_service_stop(k);
         if (signal == SIGTERM)
                 (void)keeper_service_watch_stop(k); /* without it systemd's own time-out ends us */
-        if (signal != SIGUSR1) {
+        if (signal != SIGUSR1 && signal != SIGUSR2) {
                 if (k->target_pidfd >= 0 && process_signal(k->target_pidfd, signal) >= 0)
                         return 0;
                 if (k->runtime_pidfd >= 0 && process_signal(k->runtime_pidfd, signal) >= 0)
@@ -279,6 +311,18 @@ int keeper_fail(Keeper *k, int r, const char *text) {
         fail_text(k, text ? text : strerror(-r));
         k->facts.gave_up = true;
         return keeper_advance(k);
+}
+
+/**
+ * keeper_arm_timeout() - end the container at timeout_usec
+ *
+ * Return: 0 or a negative errno.
+ */
+int keeper_arm_timeout(Keeper *k) {
+        int r;
+
+        r = loop_add_time(k->loop, &k->timeout_source, keeper_left(k->timeout_usec), on_timeout, k);
+        return r < 0 ? relay(r) : 0;
 }
 
 /* ---- phases ------------------------------------------------------------------------------------------- */
@@ -307,7 +351,8 @@ static int enter_running(Keeper *k) {
                         return relay(r);
         }
         if (k->options->timeout > 0) {
-                r = loop_add_time(k->loop, &k->timeout_source, (uint64_t)k->options->timeout * 1000000U, on_timeout, k);
+                k->timeout_usec = loop_now() + (uint64_t)k->options->timeout * 1000000U;
+                r = keeper_arm_timeout(k);
                 if (r < 0)
                         return relay(r);
         }
@@ -360,7 +405,7 @@ static void tell_end(Keeper *k) {
                             .timed_out = k->facts.timed_out,
                             .usec = loop_now() - k->started_usec };
 
-        k->oom = k->oom_watch && cgroup_oom_check(k->oom_watch);
+        k->oom = k->oom || (k->oom_watch && cgroup_oom_check(k->oom_watch));
         if (k->oom)
                 (void)report_oom(k->report);
         end.oom = k->oom;

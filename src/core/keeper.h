@@ -14,6 +14,8 @@ typedef struct Keeper Keeper;
 typedef struct Origin {
         int argc;
         char **argv, **envp;
+        char **given_argv; /* of main(); argv may have been expanded from it */
+        char *program;     /* our path, as it was at the start; NULL if unknown */
         int *inherited; /* descriptors from 3 up that are not ours to know; kept open until the end */
         size_t n_inherited;
         int start_fd, sync_fd, attach_fd; /* the caller's pipes; -1 where there are none */

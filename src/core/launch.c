@@ -14,6 +14,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <locale.h>
 #include <poll.h>
 #include <signal.h>
@@ -72,6 +73,16 @@ static void note_oom_score(Origin *origin) {
         (void)snprintf(origin->oom_score_adj, sizeof origin->oom_score_adj, "%s", text);
 }
 
+/* Where an upgrade is to be found. Without an answer there is none. */
+static void note_program(Origin *origin) {
+        char path[PATH_MAX];
+        ssize_t n;
+
+        n = readlink("/proc/self/exe", path, sizeof path);
+        if (n > 0 && (size_t)n < sizeof path)
+                origin->program = strndup(path, (size_t)n);
+}
+
 /**
  * launch_set_language() - of error texts
  *
@@ -100,6 +111,7 @@ int launch_note_origin(Origin *ret, int argc, char *argv[], char *envp[]) {
 
         *ret = (Origin){ .argc = argc,
                          .argv = argv,
+                         .given_argv = argv,
                          .envp = envp,
                          .start_fd = -1,
                          .sync_fd = -1,
@@ -116,6 +128,7 @@ int launch_note_origin(Origin *ret, int argc, char *argv[], char *envp[]) {
         for (int fd = 0; fd < 3; fd++)
                 ret->journal_stream[fd] = is_journal_stream(fd);
         ret->caller_pidfd = process_pidfd(ret->caller); /* one that has gone will not attach */
+        note_program(ret);
         return 0;
 }
 
@@ -135,7 +148,7 @@ int launch_open_log(const Options *o, Origin *origin) {
         if (!copy)
                 return fail(-ENOMEM);
         slash = strrchr(copy, '/');
-        origin->log_name = slash ? o->log_targets.path + (slash - copy) + 1 : o->log_targets.path;
+        origin->log_name = options_log_name(o);
         if (slash)
                 slash[slash == copy] = 0;
 
@@ -270,7 +283,7 @@ int launch_fork(const Options *o) {
  * Return: 0, or a negative errno with the error said.
  */
 int launch_open_pipes(const Options *o, Origin *origin) {
-        static const int blocked[] = { SIGCHLD, SIGTERM, SIGINT, SIGQUIT, SIGUSR1 };
+        static const int blocked[] = { SIGCHLD, SIGTERM, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2 };
         sigset_t set;
         int r;
 
@@ -304,6 +317,8 @@ void launch_done(Origin *origin) {
         fd_close_many(&origin->attach_fd, 1);
         fd_close_many(&origin->log_fd, 1);
         fd_close_many(&origin->log_dir_fd, 1);
+        free(origin->program);
+        origin->program = NULL;
         free(origin->inherited);
         origin->inherited = NULL;
         origin->n_inherited = 0;

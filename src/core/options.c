@@ -328,6 +328,24 @@ int options_parse(int argc, char *argv[], Options *ret) {
 }
 
 /**
+ * options_log_name() - last component of the log file's path
+ *
+ * Return: a part of it; there must be one.
+ */
+const char *options_log_name(const Options *o) {
+        const char *slash = strrchr(o->log_targets.path, '/');
+
+        return slash ? slash + 1 : o->log_targets.path;
+}
+
+/**
+ * options_version() - of this binary, to tell it from another
+ */
+const char *options_version(void) {
+        return SCOPEMON_VERSION "-" SCOPEMON_COMMIT;
+}
+
+/**
  * options_peek() - what another process' command line says of one option
  * @argv: NULL after the last word; nothing is said about words that make no sense
  * @name: its long name

@@ -109,3 +109,5 @@ bool options_peek(char *const argv[], const char *name, const char **ret_value);
 int options_parse_log_path(const char *word, LogTargets *targets);
 int options_help(FILE *f, const char *program);
 void options_done(Options *o);
+const char *options_log_name(const Options *o);
+const char *options_version(void);

@@ -51,6 +51,8 @@ typedef enum ReportState {
         REPORT_OVER,    /* nothing more to be said on the sync pipe */
 } ReportState;
 
+_Static_assert(REPORT_OVER == REPORT_STATE_MAX, "what is saved must be known");
+
 struct Report {
         int sync_fd;
         int attach_fd;
@@ -357,4 +359,38 @@ void report_close(Report *r) {
         cleanup_close(&r->sync_fd);
         cleanup_close(&r->attach_fd);
         r->sync_fd = r->attach_fd = -1;
+}
+
+/**
+ * report_save() - what the next image goes on with
+ * @ret: its descriptors are borrowed
+ */
+void report_save(const Report *r, ReportSaved *ret) {
+        *ret = (ReportSaved){ .fds = { r->sync_fd, r->attach_fd, r->exit_dir.fd, r->persist_dir.fd, r->bundle.fd },
+                              .state = r->state,
+                              .started = r->started,
+                              .oom_told = r->oom_told };
+        for (size_t i = 0; i < REPORT_FDS; i++)
+                if (ret->fds[i] < 0)
+                        ret->fds[i] = -1; /* a directory that could not be opened has an errno there */
+}
+
+/**
+ * report_restore() - go on where another one was
+ * @r: fresh, of the same options, without pipes
+ * @saved: its descriptors are adopted
+ */
+void report_restore(Report *r, const ReportSaved *saved) {
+        int *const places[REPORT_FDS] = { &r->sync_fd, &r->attach_fd, &r->exit_dir.fd, &r->persist_dir.fd,
+                                          &r->bundle.fd };
+
+        for (size_t i = 0; i < REPORT_FDS; i++) {
+                if (i >= 2 && saved->fds[i] < 0)
+                        continue; /* the directory may be there now */
+                cleanup_close(places[i]);
+                *places[i] = saved->fds[i];
+        }
+        r->state = (ReportState)saved->state;
+        r->started = saved->started;
+        r->oom_told = saved->oom_told;
 }

@@ -22,6 +22,16 @@ typedef struct ReportSpec {
         bool exec;
 } ReportSpec;
 
+/* What a report must hand on to the one that goes on after it. */
+#define REPORT_FDS 5
+#define REPORT_STATE_MAX 2
+
+typedef struct ReportSaved {
+        int fds[REPORT_FDS]; /* sync, attach, exit, persist, bundle directory; -1 for what there is not */
+        unsigned state;
+        bool started, oom_told;
+} ReportSaved;
+
 /* A positive answer: the peer would not take the record in time. */
 enum {
         REPORT_STALLED = 1,
@@ -41,3 +51,5 @@ bool report_is_started(const Report *r);
 int report_sync_fd(const Report *r);
 int report_attach_fd(const Report *r);
 void report_close(Report *r);
+void report_save(const Report *r, ReportSaved *ret);
+void report_restore(Report *r, const ReportSaved *saved);

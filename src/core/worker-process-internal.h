@@ -21,6 +21,7 @@ struct WorkerProcess {
         bool untold[ATTACH_SLOTS];  /* clients it has not been told of yet */
         bool terminal_told;
         bool started, ready, drained, done;
+        bool stopping; /* for an upgrade; whatever its end, no other one is started */
         unsigned deaths;
         uint64_t deaths_since;
         Incidents incidents;

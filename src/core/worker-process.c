@@ -249,6 +249,10 @@ int worker_process_on_exit(WorkerProcess *wp, const ProcessStatus *status) {
         }
         incident_recover(&wp->incidents, wp->pid);
         wp->pid = 0;
+        if (wp->stopping) {
+                wp->stopping = false;
+                return wp->handler->on_stopped(wp->userdata);
+        }
         incident_death(&wp->incidents, status);
         return wp_dies_too_often(wp) ? wp_pause(wp) : wp_start_again(wp);
 }
@@ -369,4 +373,68 @@ int worker_process_drain(WorkerProcess *wp) {
 void worker_process_kill(WorkerProcess *wp) {
         if (wp->pid > 0)
                 (void)process_kill_child(wp->pid, SIGKILL);
+}
+
+/* ---- upgrades ----------------------------------------------------------------------------------------- */
+
+/**
+ * worker_process_stop() - end the worker between two batches; on_stopped() follows, unless on_done() does
+ *
+ * There must be one. One that cannot be told is killed, which costs no more than repetitions.
+ */
+void worker_process_stop(WorkerProcess *wp) {
+        wp->stopping = true;
+        if (worker_process_send(wp, CHANNEL_STOP, 0, NULL, 0) < 0)
+                worker_process_kill(wp);
+}
+
+/**
+ * worker_process_go_on() - start another one after on_stopped(), as if nothing had been
+ *
+ * Return: 0 or a negative errno.
+ */
+int worker_process_go_on(WorkerProcess *wp) {
+        int r;
+
+        r = wp_start_again(wp);
+        return r < 0 ? relay(r) : 0;
+}
+
+/**
+ * worker_process_log_dir() - the directory of the log file, borrowed; -1 for none
+ */
+int worker_process_log_dir(const WorkerProcess *wp) {
+        return wp->spec.log_dir_fd;
+}
+
+/**
+ * worker_process_save() - what the next image goes on with
+ * @fds, @clients: borrowed descriptors, -1 for what there is not
+ */
+void worker_process_save(const WorkerProcess *wp, WorkerSaved *ret, int fds[_CHANNEL_FD_MAX],
+                         int clients[ATTACH_SLOTS]) {
+        ret->crashed = wp->incidents.crashed;
+        memcpy(ret->place, wp->incidents.place, sizeof ret->place);
+        memcpy(ret->in_trouble, wp->incidents.in_trouble, sizeof ret->in_trouble);
+        memcpy(ret->lines, wp->incidents.lines, sizeof ret->lines);
+        memcpy(fds, wp->spec.fds, sizeof wp->spec.fds);
+        memcpy(clients, wp->clients, sizeof wp->clients);
+}
+
+/**
+ * worker_process_resume() - start a worker for a container that runs and has had one
+ * @clients: adopted, also on failure
+ *
+ * on_ready() follows.
+ *
+ * Return: 0 or a negative errno.
+ */
+int worker_process_resume(WorkerProcess *wp, const WorkerSaved *saved, const int clients[ATTACH_SLOTS]) {
+        wp->incidents.crashed = saved->crashed;
+        memcpy(wp->incidents.place, saved->place, sizeof saved->place);
+        memcpy(wp->incidents.in_trouble, saved->in_trouble, sizeof saved->in_trouble);
+        memcpy(wp->incidents.lines, saved->lines, sizeof saved->lines);
+        memcpy(wp->clients, clients, sizeof wp->clients);
+        wp->run = true;
+        return wp_start_again(wp);
 }

@@ -7,11 +7,14 @@
 #include <sys/types.h>
 
 #include "base/process.h"
+#include "base/stream.h"
 #include "core/options.h"
 #include "core/placement.h"
+#include "io/attach.h"
 #include "io/loop.h"
 #include "io/reaper.h"
 #include "io/ring.h"
+#include "io/sink.h"
 #include "wire/channel.h"
 
 typedef struct WorkerProcess WorkerProcess;
@@ -20,8 +23,17 @@ typedef struct WorkerProcessHandler {
         int (*on_ready)(void *userdata);   /* the first worker serves clients and fifos now */
         int (*on_drained)(void *userdata); /* the sinks have all the target wrote */
         int (*on_done)(void *userdata);    /* the clients too, and the worker has left */
+        int (*on_stopped)(void *userdata); /* as worker_process_stop() has asked; none runs now */
         void (*on_fork)(void *userdata);   /* in the first worker: give back memory it will never need; may be NULL */
 } WorkerProcessHandler;
+
+/* What a worker process must hand on besides descriptors and ring. */
+typedef struct WorkerSaved {
+        bool crashed;
+        uint64_t place[_STREAM_MAX];
+        bool in_trouble[_SINK_MAX];
+        uint64_t lines[_SINK_MAX];
+} WorkerSaved;
 
 typedef struct WorkerProcessSpec {
         const Options *options;
@@ -48,3 +60,9 @@ int worker_process_run(WorkerProcess *wp);
 int worker_process_drain(WorkerProcess *wp);
 int worker_process_on_exit(WorkerProcess *wp, const ProcessStatus *status);
 void worker_process_kill(WorkerProcess *wp);
+void worker_process_stop(WorkerProcess *wp);
+int worker_process_go_on(WorkerProcess *wp);
+int worker_process_log_dir(const WorkerProcess *wp);
+void worker_process_save(const WorkerProcess *wp, WorkerSaved *ret, int fds[_CHANNEL_FD_MAX],
+                         int clients[ATTACH_SLOTS]);
+int worker_process_resume(WorkerProcess *wp, const WorkerSaved *saved, const int clients[ATTACH_SLOTS]);

@@ -141,6 +141,7 @@ static int wp_dispatch(WorkerProcess *wp, const ChannelRecord *record, int *fds)
         case CHANNEL_RUN:
         case CHANNEL_LOGFILE:
         case CHANNEL_DRAIN:
+        case CHANNEL_STOP:
         case _CHANNEL_MAX:
                 break;
         }

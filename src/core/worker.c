@@ -151,6 +151,9 @@ static int worker_dispatch(Worker *w, const ChannelRecord *record, int *fds) {
                 if (w->notify && notify_drain(w->notify) < 0)
                         return fail(-EIO);
                 return worker_output_drain(w);
+        case CHANNEL_STOP:
+                loop_exit(w->loop, 0); /* what comes after it is the next worker's */
+                return 0;
         case CHANNEL_NONE:
         case CHANNEL_READY:
         case CHANNEL_CLIENT_NEW:

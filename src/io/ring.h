@@ -17,6 +17,8 @@
 #define RING_READ "rchar: " /* in /proc/PID/io: bytes that reads have brought, and writes have taken */
 #define RING_WRITTEN "wchar: "
 
+#define RING_LAYOUT 1U /* to be counted up with any change of what lies where, or of what a field means */
+
 typedef struct Ring Ring;
 
 /* A packet from a client on its way to the target's stdin: bytes [from, to) of data. */

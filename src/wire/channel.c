@@ -40,6 +40,7 @@ static const struct {
         [CHANNEL_RUN] = { true, false, FDS_NONE, 0 },
         [CHANNEL_LOGFILE] = { true, false, FDS_OPTIONAL, 0 },
         [CHANNEL_DRAIN] = { true, false, FDS_NONE, 0 },
+        [CHANNEL_STOP] = { true, false, FDS_NONE, 0 },
         [CHANNEL_READY] = { true, false, FDS_NONE, 0 },
         [CHANNEL_CLIENT_NEW] = { true, false, FDS_ONE, 0 },
         [CHANNEL_CLIENT_GONE] = { true, false, FDS_NONE, 0 },

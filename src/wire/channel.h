@@ -18,6 +18,7 @@ typedef enum ChannelType {
         CHANNEL_RUN,     /* the container runs: output goes to the sinks from now on */
         CHANNEL_LOGFILE, /* the new log file's descriptor; none, and number an errno, if there is no new one */
         CHANNEL_DRAIN,   /* the target has ended: read what is there, flush, say so */
+        CHANNEL_STOP,    /* leave, between two batches: another one goes on */
         /* worker to keeper */
         CHANNEL_READY,         /* set up and confined */
         CHANNEL_CLIENT_NEW,    /* number: slot; its descriptor, for the keeper to keep */

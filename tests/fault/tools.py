@@ -26,7 +26,7 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.realpath(__file__))), "contract"))
 # pylint: disable=wrong-import-position,unused-import
 import harness  # noqa: E402
-from harness import (Area, Client, Failed, Skip, check, children, equal, is_alive, is_scopemon, link, poll_until,  # noqa: E402,F401
+from harness import (Area, Client, Failed, Skip, check, children, contains, equal, is_alive, is_scopemon, link, poll_until,  # noqa: E402,F401
                      read_text, wait_fd, wait_path, wait_pid)
 
 STREAMS = ("stdout", "stderr")
@@ -171,9 +171,20 @@ def worker_of(m):
     if not is_scopemon():
         return m.pid if is_alive(m.pid) else None
     for pid in children(m.pid):
-        if pid != getattr(m, "_target", None) and link(pid, "exe") == os.path.realpath(harness.MONITOR) and is_alive(pid):
+        if pid == getattr(m, "_target", None) or not is_alive(pid):
+            continue
+        if link(pid, "exe").removesuffix(" (deleted)") == os.path.realpath(harness.MONITOR) and not is_check(pid):
             return pid
     return None
+
+
+def is_check(pid):
+    """A binary that looks whether it can take over."""
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as f:
+            return b"--check-state" in f.read()
+    except OSError:
+        return True
 
 
 class Killer(threading.Thread):

@@ -26,6 +26,7 @@ static void check_descriptors(const ChannelRecord *r) {
                 return;
         case CHANNEL_RUN:
         case CHANNEL_DRAIN:
+        case CHANNEL_STOP:
         case CHANNEL_READY:
         case CHANNEL_CLIENT_GONE:
         case CHANNEL_REOPEN:

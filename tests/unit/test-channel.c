@@ -13,7 +13,7 @@ static const ChannelType silent[] = {
         CHANNEL_SETUP,       CHANNEL_CLIENT, CHANNEL_CONSOLE,      CHANNEL_RUN,
         CHANNEL_LOGFILE,     CHANNEL_DRAIN,  CHANNEL_READY,        CHANNEL_CLIENT_NEW,
         CHANNEL_CLIENT_GONE, CHANNEL_REOPEN, CHANNEL_STDIN_CLOSED, CHANNEL_DRAINED,
-        CHANNEL_DONE,
+        CHANNEL_DONE,        CHANNEL_STOP,
 };
 
 CleanTest(channel, record_comes_back_as_it_went) {

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * A signal has no answer. Whoever wants one waits at an abstract socket whose name is made of its pid, which the signal
+ * tells; the receiver of the signal sends one datagram there, or nothing if nobody waits. It says nothing that is
+ * secret, and the kernel tells who sent it: an answer counts only with the pid that was asked.
+ *
+ * Asker and asked must be in the same network namespace, as monitors and administrators are.
+ */
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "io/answer.h"
+
+static socklen_t address_of(struct sockaddr_un *ret, pid_t pid) {
+        int n;
+
+        *ret = (struct sockaddr_un){ .sun_family = AF_UNIX };
+        n = snprintf(ret->sun_path + 1, sizeof ret->sun_path - 1, "scopemon/answer/%d", pid);
+        return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)n);
+}
+
+/**
+ * answer_listen() - be ready for answers to signals of this process
+ * @ret_fd: readable when there is one; the caller's
+ *
+ * Return: 0 or a negative errno: -EADDRINUSE if this process waits already.
+ */
+int answer_listen(int *ret_fd) {
+        _cleanup_close_ int fd = -1;
+        struct sockaddr_un address;
+        socklen_t size = address_of(&address, getpid());
+
+        fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        if (fd < 0)
+                return fail(-errno);
+        if (setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &(int){ 1 }, sizeof(int)) < 0 ||
+            bind(fd, (const struct sockaddr *)&address, size) < 0)
+                return fail(-errno);
+        *ret_fd = TAKE_FD(fd);
+        return 0;
+}
+
+/**
+ * answer_send() - tell @to how it went; never waits, and nobody need be there
+ */
+void answer_send(pid_t to, const char *text) {
+        _cleanup_close_ int fd = -1;
+        struct sockaddr_un address;
+        socklen_t size = address_of(&address, to);
+
+        fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        if (fd >= 0)
+                (void)sendto(fd, text, strnlen(text, ANSWER_MAX - 1), MSG_DONTWAIT | MSG_NOSIGNAL,
+                             (const struct sockaddr *)&address, size);
+}
+
+/**
+ * answer_receive() - take one answer
+ * @ret_from: who says so
+ *
+ * Return: 1, 0 if there is none, or a negative errno.
+ */
+int answer_receive(int fd, pid_t *ret_from, char text[ANSWER_MAX]) {
+        union {
+                struct cmsghdr head;
+                char space[CMSG_SPACE(sizeof(struct ucred))];
+        } control;
+        struct iovec iov = { .iov_base = text, .iov_len = ANSWER_MAX - 1 };
+        struct msghdr message = { .msg_iov = &iov,
+                                  .msg_iovlen = 1,
+                                  .msg_control = &control,
+                                  .msg_controllen = sizeof control };
+        struct ucred who = { 0 };
+        ssize_t n;
+
+        n = recvmsg(fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+        if (n < 0)
+                return errno == EAGAIN || errno == EINTR ? 0 : fail(-errno);
+        for (struct cmsghdr *c = CMSG_FIRSTHDR(&message); c; c = CMSG_NXTHDR(&message, c))
+                if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_CREDENTIALS)
+                        memcpy(&who, CMSG_DATA(c), sizeof who);
+        text[n] = 0;
+        *ret_from = who.pid;
+        return 1;
+}

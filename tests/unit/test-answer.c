@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* An answer reaches the process it is for, with the pid of who says so, and costs nothing where nobody waits. */
+
+#include <errno.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#include "base/process.h"
+#include "clean.h"
+#include "io/answer.h"
+
+CleanTest(answer, reaches_who_waits) {
+        char text[ANSWER_MAX], longer[2 * ANSWER_MAX];
+        pid_t from = 0;
+        int fd, other;
+
+        cr_assert_eq(answer_listen(&fd), 0);
+        cr_assert_eq(answer_listen(&other), -EADDRINUSE);
+        cr_assert_eq(answer_receive(fd, &from, text), 0);
+        answer_send(getpid(), "well done");
+        cr_assert_eq(answer_receive(fd, &from, text), 1);
+        cr_assert_str_eq(text, "well done");
+        cr_assert_eq(from, getpid());
+
+        memset(longer, 'x', sizeof longer);
+        longer[sizeof longer - 1] = 0;
+        answer_send(getpid(), longer);
+        cr_assert_eq(answer_receive(fd, &from, text), 1);
+        cr_assert_eq(strlen(text), ANSWER_MAX - 1);
+        (void)close(fd);
+}
+
+CleanTest(answer, tells_who_has_sent_it) {
+        char text[ANSWER_MAX];
+        pid_t child, from = 0, parent = getpid();
+        int fd;
+
+        cr_assert_eq(answer_listen(&fd), 0);
+        if (process_fork(&child) == 0) {
+                answer_send(parent, "from a child");
+                process_exit(0);
+        }
+        cr_assert_eq(waitpid(child, NULL, 0), child);
+        cr_assert_eq(answer_receive(fd, &from, text), 1);
+        cr_assert_eq(from, child);
+        (void)close(fd);
+}
+
+CleanTest(answer, nobody_need_be_there) {
+        answer_send(getpid(), "nobody listens");
+}
