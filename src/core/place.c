@@ -259,6 +259,11 @@ static int describe_scope(Place *p) {
                 if (r >= 0)
                         r = bundle_annotate_property(p->bundle, "TimeoutStopUSec", STOP_TIMEOUT);
         }
+        if (r >= 0 && p->plan->after[0]) {
+                r = annotate_list(p->bundle, "After", p->plan->after);
+                if (r >= 0)
+                        r = bundle_annotate_property(p->bundle, "DefaultDependencies", "true");
+        }
         for (size_t i = 0; r >= 0 && i < ELEMENTS(links); i++)
                 if (links[i].wanted)
                         r = annotate_list(p->bundle, links[i].property, p->plan->unit);

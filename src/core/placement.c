@@ -16,8 +16,8 @@
  *   8    somebody's wish stands against nesting         as 3 to 5          as given
  *   9    no manager, or none that answers               stays              as given
  *
- * What must never happen: an After=, which waits for a unit that waits for us; a BindsTo= on a unit that is not up,
- * which would cancel its stop or start it again; a question to the bus that cannot change the answer.
+ * What must never happen: an After= of a unit that waits for us (our own scope does not); a BindsTo= on a unit that is
+ * not up, which would cancel its stop or start it again; a question to the bus that cannot change the answer.
  *
  * Row 2 is also right from a control process (ExecStop= and its like run in UNIT/.control): it needs no job, so it
  * cannot wait for the stop or cancel it, and what is nested is killed with the unit. Two things stand against it.
@@ -180,6 +180,12 @@ static void plan_container(Situation *s, bool described) {
         p->container = p->describe ? PLACEMENT_CONTAINER_SCOPE : PLACEMENT_CONTAINER_AS_GIVEN;
 }
 
+/* At shutdown the container's scope is stopped, which runtimes' are not by themselves, and before that of its monitor. */
+static void plan_order(Situation *s, const char *monitor) {
+        if (s->plan->describe && (s->plan->monitor == PLACEMENT_MONITOR_SCOPE || same_manager(s)))
+                (void)snprintf(s->plan->after, sizeof s->plan->after, "%s", monitor);
+}
+
 static int plan_stay(Situation *s, PlacementRow row, const char *reason) {
         s->plan->row = row;
         plan_container(s, false);
@@ -208,6 +214,7 @@ static int plan_own_scope(Situation *s, PlacementRow row, const char *why) {
                 return 0;
         }
         p->monitor = PLACEMENT_MONITOR_SCOPE;
+        plan_order(s, p->monitor_scope);
         say(p, "%s: the monitor gets a scope of its own", why);
         return 0;
 }
@@ -422,6 +429,7 @@ static int decide_elsewhere(Situation *s) {
         if (is_moved(s)) {
                 s->plan->row = PLACEMENT_ROW_MOVED;
                 plan_container(s, true);
+                plan_order(s, s->plan->unit);
                 say(s->plan, "the caller has given the monitor its scope");
                 return 0;
         }

@@ -96,6 +96,7 @@ typedef struct PlacementPlan {
         bool binds_to;             /* BindsTo=unit */
         bool before;               /* Before=unit */
         bool stop_propagated_from; /* StopPropagatedFrom=unit */
+        char after[UNITNAME_SIZE]; /* After= and DefaultDependencies=yes, if not empty: the monitor's own scope */
 
         bool user; /* which manager to talk to: the one of @uid or the system's */
         uid_t uid;

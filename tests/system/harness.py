@@ -48,6 +48,12 @@ def own_kernel(function):
     return function
 
 
+def shuts_down(function):
+    """FUNCTION shuts the machine down, as far as it goes without its end. It runs in no unit, and is the last there."""
+    function.shuts_down = True
+    return function
+
+
 def variants(name, **sets):
     """Make cases of a function with parameters: NAME, and NAME_SUFFIX for each suffix in SETS."""
 
@@ -482,7 +488,8 @@ def perform(name):
     try:
         _configure()
         CASES[name]()
-        _clean()
+        if not hasattr(CASES[name], "shuts_down"):
+            _clean()
     except Skip as e:
         print(e)
         return 77

@@ -244,6 +244,7 @@ Test(placement, row_4_the_callers_scope_is_kept) {
                 p = plan_of(&f, "4");
                 cr_assert_eq(p.monitor, PLACEMENT_MONITOR_STAYS);
                 cr_assert_eq(p.container, PLACEMENT_CONTAINER_SCOPE);
+                cr_assert_str_eq(p.after, i < 2 ? p.unit : "", "another manager's units are not known there");
                 cr_assert_not(p.stop_propagated_from);
         }
 }
@@ -269,6 +270,7 @@ Test(placement, row_5_the_monitor_gets_a_scope) {
                 cr_assert_str_eq(p.monitor_scope, "libpod-conmon-" ID ".scope");
                 cr_assert_str_eq(p.monitor_slice, "machine.slice");
                 cr_assert_eq(p.container, PLACEMENT_CONTAINER_SCOPE);
+                cr_assert_str_eq(p.after, p.monitor_scope, "it is stopped before its monitor");
                 cr_assert_not(p.user);
         }
 }
