@@ -48,6 +48,7 @@ older than that, or any, is expected to differ; the runner then prints "differs"
 """
 
 import collections
+import contextlib
 import ctypes
 import json
 import os
@@ -755,7 +756,7 @@ class Monitor:
     def fifo(self, name):
         """Path for the word wait-file=; made here, so that release() may come first."""
         path = self.area.path(name)
-        if not os.path.exists(path):
+        with contextlib.suppress(FileExistsError): # the target makes it, too
             os.mkfifo(path)
         return path
 

@@ -53,7 +53,7 @@ def explain_running(delegate):
     unit = service(OBEYS, delegate=delegate)
     unit.start()
     container = wait_running()
-    seen = settled("baz")
+    seen = until("sh and sleep", lambda: (lambda e: e["container"]["processes"] >= 2 and e)(settled("baz")))
     monitor, pid = int(inspect("baz", "State.ConmonPid")), int(inspect("baz", "State.Pid"))
 
     check_equal((seen["id"], seen["name"], seen["running"], seen["owner"]), (container, "baz", True, 0), "who")
@@ -62,7 +62,6 @@ def explain_running(delegate):
     check_equal(seen["monitor"]["cgroup"], cgroup_of(monitor), "cgroup of the monitor")
     check_equal(seen["container"]["pid"], pid, "first process")
     check(cgroup_of(pid).startswith(seen["container"]["cgroup"]), f"cgroup of the container: {cgroup_of(pid)}")
-    check(seen["container"]["processes"] >= 2, "sh and sleep")
     check_equal(seen["placement"]["row"], "2" if delegate else "3", "row of the table")
     check_equal(seen["placement"]["caller_unit"], "baz.service", "unit of the caller")
     check_equal(seen["unit"]["name"], "baz.service" if delegate else scope_of(container), "unit of the container")

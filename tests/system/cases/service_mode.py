@@ -72,7 +72,7 @@ def unit(more=""):
 
 
 def nothing_left():
-    return not run("runc", "list", "-q") and not os.path.exists("/sys/fs/cgroup/system.slice/baz.service")
+    return "baz" not in run("runc", "list", "-q") and not os.path.exists("/sys/fs/cgroup/system.slice/baz.service")
 
 
 @case
