@@ -16,7 +16,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/timerfd.h>
 
 #include "cleanup.h"
 #include "error.h"
@@ -305,34 +304,6 @@ int fd_close_all_but(int *keep, size_t n_keep) {
 }
 
 /**
- * fd_timer_new() - a timer on the monotonic clock, not armed
- *
- * Watch it with EPOLLIN | EPOLLET and never read it: the worker's reads are counted to the byte, and those that
- * an event library makes for its own timers would be among them.
- *
- * Return: the descriptor or a negative errno.
- */
-int fd_timer_new(void) {
-        int fd;
-
-        fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-        return fd < 0 ? fail(-errno) : fd;
-}
-
-/**
- * fd_timer_arm() - let a timer expire once, @usec from now
- * @usec: 0 disarms it
- *
- * Return: 0 or a negative errno.
- */
-int fd_timer_arm(int fd, uint64_t usec) {
-        struct itimerspec when = { .it_value = { .tv_sec = (time_t)(usec / 1000000U),
-                                                 .tv_nsec = (long)(usec % 1000000U) * 1000L } };
-
-        return timerfd_settime(fd, 0, &when, NULL) < 0 ? fail(-errno) : 0;
-}
-
-/**
  * fd_bind_at() - bind a socket to @name in a directory, whatever the length of the directory's path
  *
  * An existing @name is removed first. The socket's mode is the one set on @socket_fd with fchmod() before, under
@@ -433,6 +404,16 @@ static size_t take_descriptors(struct msghdr *message, int *fds, size_t max_fds)
                 }
         }
         return taken;
+}
+
+/**
+ * fd_pending() - how long the next message is; 0 if there is none
+ */
+size_t fd_pending(int socket_fd) {
+        ssize_t n;
+
+        n = recv(socket_fd, NULL, 0, MSG_PEEK | MSG_TRUNC | MSG_DONTWAIT);
+        return n < 0 ? 0 : (size_t)n;
 }
 
 /**

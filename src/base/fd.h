@@ -28,11 +28,10 @@ int fd_list_open(int lowest, int **ret_fds, size_t *ret_n);
 void fd_close_many(int *fds, size_t n_fds);
 int fd_close_all_but(int *keep, size_t n_keep);
 
-int fd_timer_new(void);
-int fd_timer_arm(int fd, uint64_t usec);
 
 int fd_bind_at(int socket_fd, int dir_fd, const char *name);
 int fd_unix_address(const char *path, struct sockaddr_un *ret, socklen_t *ret_size);
 
 ssize_t fd_send(int socket_fd, const void *data, size_t size, const int *fds, size_t n_fds);
+size_t fd_pending(int socket_fd);
 ssize_t fd_receive(int socket_fd, void *data, size_t size, int *fds, size_t max_fds, size_t *ret_n_fds);

@@ -14,7 +14,6 @@
 #include "wire/channel.h"
 
 typedef struct WorkerTimer {
-        int fd;
         LoopSource *source;
         bool armed;
         uint64_t heads[_STREAM_MAX]; /* when it was armed */

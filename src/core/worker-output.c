@@ -31,11 +31,11 @@
 #define TRIM_USEC 2000000    /* memory of the ring is given back after that long without output */
 #define DRAIN_MAX (1U << 20) /* bytes; what a pipe can hold at most */
 
-static int timer_arm(Worker *w, WorkerTimer *timer, uint64_t usec) {
+static void timer_arm(Worker *w, WorkerTimer *timer, uint64_t usec) {
         for (StreamId id = 0; id < _STREAM_MAX; id++)
                 timer->heads[id] = ring_head(w->ring, id);
         timer->armed = true;
-        return fd_timer_arm(timer->fd, usec);
+        loop_source_set_time(timer->source, usec);
 }
 
 static uint64_t kept_from(Worker *w, StreamId id) {
@@ -56,7 +56,7 @@ static int settle(Worker *w, StreamId id) {
         if (r < 0)
                 return relay(r);
         if (!w->trim.armed && ring_is_large(w->ring))
-                return timer_arm(w, &w->trim, TRIM_USEC);
+                timer_arm(w, &w->trim, TRIM_USEC);
         return 0;
 }
 
@@ -84,7 +84,7 @@ static int pump(Worker *w, StreamId id, StreamTail tail) {
                         return relay(r);
                 if (tail == TAIL_MORE && !w->flush.armed && w->options->log_targets.file &&
                     sinks_position(w->sinks, id) < window.to)
-                        (void)timer_arm(w, &w->flush, FLUSH_USEC);
+                        timer_arm(w, &w->flush, FLUSH_USEC);
         }
         if (w->attach) {
                 w->state->pushed[id] = window.to;
@@ -116,11 +116,11 @@ static ssize_t on_full(Worker *w, StreamId id, int fd) {
                 return discard(w, id, fd);
         r = streams_hold(w->streams, id, true);
         if (r >= 0 && !w->state->has_run && !w->wait.armed)
-                r = timer_arm(w, &w->wait, WAIT_USEC);
+                timer_arm(w, &w->wait, WAIT_USEC);
         return r < 0 ? relay(r) : -ENOBUFS;
 }
 
-static int wait_over(LoopSource *source, int fd, uint32_t revents, void *userdata) {
+static int wait_over(LoopSource *source, uint64_t usec, void *userdata) {
         Worker *w = userdata;
 
         w->wait.armed = false;
@@ -168,7 +168,7 @@ static int on_end(void *userdata, StreamId id) {
         return w->draining ? worker_output_moved(w, id) : 0;
 }
 
-static int flush_on_time(LoopSource *source, int fd, uint32_t revents, void *userdata) {
+static int flush_on_time(LoopSource *source, uint64_t usec, void *userdata) {
         Worker *w = userdata;
         bool again = false;
 
@@ -186,16 +186,20 @@ static int flush_on_time(LoopSource *source, int fd, uint32_t revents, void *use
                 if (r < 0)
                         return relay(r);
         }
-        return again ? timer_arm(w, &w->flush, FLUSH_USEC) : 0;
+        if (again)
+                timer_arm(w, &w->flush, FLUSH_USEC);
+        return 0;
 }
 
-static int trim_on_time(LoopSource *source, int fd, uint32_t revents, void *userdata) {
+static int trim_on_time(LoopSource *source, uint64_t usec, void *userdata) {
         Worker *w = userdata;
 
         w->trim.armed = false;
         for (StreamId id = 0; id < _STREAM_MAX; id++)
-                if (w->trim.heads[id] != ring_head(w->ring, id))
-                        return timer_arm(w, &w->trim, TRIM_USEC);
+                if (w->trim.heads[id] != ring_head(w->ring, id)) {
+                        timer_arm(w, &w->trim, TRIM_USEC);
+                        return 0;
+                }
         ring_trim(w->ring);
         return 0;
 }
@@ -432,13 +436,10 @@ static int open_streams(Worker *w) {
         return r < 0 ? relay(r) : 0;
 }
 
-static int open_timer(Worker *w, WorkerTimer *timer, LoopIoHandler handler) {
+static int open_timer(Worker *w, WorkerTimer *timer, LoopTimeHandler handler) {
         int r;
 
-        timer->fd = fd_timer_new();
-        if (timer->fd < 0)
-                return relay(timer->fd);
-        r = loop_add_io(w->loop, &timer->source, timer->fd, EPOLLIN | EPOLLET, handler, w);
+        r = loop_add_time(w->loop, &timer->source, LOOP_NEVER, handler, w);
         return r < 0 ? relay(r) : 0;
 }
 
@@ -474,8 +475,5 @@ void worker_output_close(Worker *w) {
         w->streams = streams_free(w->streams);
         w->flush.source = loop_source_free(w->flush.source);
         w->trim.source = loop_source_free(w->trim.source);
-        fd_close_many(&w->flush.fd, 1);
         w->wait.source = loop_source_free(w->wait.source);
-        fd_close_many(&w->trim.fd, 1);
-        fd_close_many(&w->wait.fd, 1);
 }

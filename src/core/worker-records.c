@@ -61,7 +61,8 @@ static int wp_on_reopen(WorkerProcess *wp) {
         return worker_process_send(wp, CHANNEL_LOGFILE, 0, file, 1);
 }
 
-static int wp_on_notify(WorkerProcess *wp, const ChannelRecord *record) {
+/* Its frame is for itself: the keeper's stack would stay as deep as it has once been. */
+static int __attribute__((noinline)) wp_on_notify(WorkerProcess *wp, const ChannelRecord *record) {
         char text[CHANNEL_TEXT_MAX];
         size_t n;
 
@@ -148,20 +149,14 @@ static int wp_dispatch(WorkerProcess *wp, const ChannelRecord *record, int *fds)
         return fail(-EBADMSG);
 }
 
-/**
- * worker_process_receive() - take one record from the worker
- *
- * Return: 1 if there was one, 0 if not, -EBADMSG for nonsense, or another negative errno.
- */
-int worker_process_receive(WorkerProcess *wp) {
-        char data[CHANNEL_RECORD_MAX];
+static int wp_take(WorkerProcess *wp, char *data, size_t size) {
         int fds[1];
         ChannelRecord record;
         size_t n_fds = 0;
         ssize_t n;
         int r;
 
-        n = fd_receive(wp->channel, data, sizeof data, fds, ELEMENTS(fds), &n_fds);
+        n = fd_receive(wp->channel, data, size, fds, ELEMENTS(fds), &n_fds);
         if (n == -EAGAIN || n == 0 || n == -ECONNRESET)
                 return 0;
         if (n < 0)
@@ -172,4 +167,21 @@ int worker_process_receive(WorkerProcess *wp) {
         r = r < 0 ? fail(r) : wp_dispatch(wp, &record, fds);
         fd_close_many(fds, n_fds);
         return r < 0 ? relay(r) : 1;
+}
+
+static int __attribute__((noinline)) wp_take_long(WorkerProcess *wp) {
+        char data[CHANNEL_RECORD_MAX];
+
+        return wp_take(wp, data, sizeof data);
+}
+
+/**
+ * worker_process_receive() - take one record from the worker
+ *
+ * Return: 1 if there was one, 0 if not, -EBADMSG for nonsense, or another negative errno.
+ */
+int worker_process_receive(WorkerProcess *wp) {
+        char data[CHANNEL_SHORT_MAX];
+
+        return fd_pending(wp->channel) > sizeof data ? wp_take_long(wp) : wp_take(wp, data, sizeof data);
 }

@@ -8,7 +8,7 @@
  * It starts with one descriptor, the channel to the keeper, closes all others but stdio, and is given the rest in one
  * record. The keeper never waits for it; it may wait a moment for the keeper, which never blocks.
  *
- * The loop has IO and defer sources only, and all reads go through the ring (see ring.c for why).
+ * The loop has no signals, and all reads go through the ring (see ring.c for why).
  */
 
 #include <errno.h>
@@ -29,17 +29,8 @@
 
 /* ---- talking to the keeper ---------------------------------------------------------------------------- */
 
-/**
- * worker_send() - send a record to the keeper
- * @fd: goes with it, borrowed; -1 for none
- *
- * Waits a moment if the channel is full, except with a notification: those may be lost.
- *
- * Return: 0, also when there is no keeper any more, or a negative errno.
- */
-int worker_send(Worker *w, const ChannelRecord *record, int fd) {
-        char data[CHANNEL_RECORD_MAX];
-        size_t n = channel_pack(data, sizeof data, record);
+static int send_packed(Worker *w, const ChannelRecord *record, char *data, size_t size, int fd) {
+        size_t n = channel_pack(data, size, record);
         int waited = 0;
 
         for (;;) {
@@ -58,6 +49,29 @@ int worker_send(Worker *w, const ChannelRecord *record, int fd) {
                 else if (sent == -ETOOMANYREFS || poll(&p, 1, KEEPER_WAIT_MS) == 0)
                         return fail(-ETIMEDOUT);
         }
+}
+
+/* Its frame is for itself: a stack stays as deep as it has once been. */
+static int __attribute__((noinline)) send_long(Worker *w, const ChannelRecord *record, int fd) {
+        char data[CHANNEL_RECORD_MAX];
+
+        return send_packed(w, record, data, sizeof data, fd);
+}
+
+/**
+ * worker_send() - send a record to the keeper
+ * @fd: goes with it, borrowed; -1 for none
+ *
+ * Waits a moment if the channel is full, except with a notification: those may be lost.
+ *
+ * Return: 0, also when there is no keeper any more, or a negative errno.
+ */
+int worker_send(Worker *w, const ChannelRecord *record, int fd) {
+        char data[CHANNEL_SHORT_MAX];
+
+        if (record->n_text > sizeof data - (CHANNEL_RECORD_MAX - CHANNEL_TEXT_MAX))
+                return send_long(w, record, fd);
+        return send_packed(w, record, data, sizeof data, fd);
 }
 
 /**
@@ -143,7 +157,6 @@ static int worker_dispatch(Worker *w, const ChannelRecord *record, int *fds) {
         case CHANNEL_CONSOLE:
                 return worker_open_terminal(w, TAKE_FD(fds[0]));
         case CHANNEL_RUN:
-                process_trim(); /* what comes now is the rest of our life */
                 return worker_output_run(w);
         case CHANNEL_LOGFILE:
                 return w->sinks ? sinks_set_file(w->sinks, record->number == 0 ? TAKE_FD(fds[0]) : -1) : 0;
@@ -182,7 +195,7 @@ static int worker_on_keeper_gone(Worker *w) {
 
 static int worker_on_record(LoopSource *source, int fd, uint32_t revents, void *userdata) {
         Worker *w = userdata;
-        char data[CHANNEL_RECORD_MAX];
+        char data[CHANNEL_SHORT_MAX];
         int fds[_CHANNEL_FD_MAX];
         ChannelRecord record;
         size_t n_fds = 0;
@@ -202,6 +215,8 @@ static int worker_on_record(LoopSource *source, int fd, uint32_t revents, void *
         fd_close_many(fds, n_fds);
         if (r < 0)
                 loop_exit(w->loop, r); /* the keeper starts another one */
+        else if (record.type == CHANNEL_RUN)
+                process_trim(); /* what comes now is the rest of our life */
         return 0;
 }
 
@@ -260,9 +275,6 @@ int worker_run(int channel_fd, const Options *options, char *const *argv) {
         Worker w = { .options = &copy,
                      .argv = argv,
                      .channel = channel_fd,
-                     .flush = { .fd = -1 },
-                     .trim = { .fd = -1 },
-                     .wait = { .fd = -1 },
                      .io_fd = -1 };
         int r;
 

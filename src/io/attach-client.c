@@ -46,27 +46,17 @@ static_assert(SCOPEMON_ATTACH_STDOUT + STREAM_STDERR == SCOPEMON_ATTACH_STDERR,
  * Return: the time.
  */
 uint64_t attach_now(void) {
-        struct timespec t;
-
-        (void)clock_gettime(CLOCK_MONOTONIC, &t); /* cannot fail */
-        return (uint64_t)t.tv_sec * 1000000U + (uint64_t)t.tv_nsec / 1000U;
+        return loop_now();
 }
 
 /**
  * attach_arm_timer() - have the timer of all clients expire at @at, or earlier
- *
- * Return: 0 or a negative errno.
  */
-int attach_arm_timer(Attach *a, uint64_t at, uint64_t now) {
-        int r;
-
+void attach_arm_timer(Attach *a, uint64_t at, uint64_t now) {
         if (a->timer_at != 0 && a->timer_at <= at)
-                return 0;
-        r = fd_timer_arm(a->timer_fd, at > now ? at - now : 1);
-        if (r < 0)
-                return relay(r);
+                return;
+        loop_source_set_time(a->timer, at > now ? at - now : 0);
         a->timer_at = at;
-        return 0;
 }
 
 /**
@@ -163,7 +153,8 @@ static int client_judge(AttachClient *c) {
         c->stalling = true;
         c->deadline = now + a->spec.stall_usec;
         (void)ioctl(c->fd, SIOCOUTQ, &c->unread); /* works on any connected socket */
-        return attach_arm_timer(a, c->deadline, now);
+        attach_arm_timer(a, c->deadline, now);
+        return 0;
 }
 
 /**
@@ -439,7 +430,8 @@ int attach_client_check_time(AttachClient *c, uint64_t now) {
                 return 0;
         if (client_is_late(c, now))
                 return attach_client_gone(c);
-        return attach_arm_timer(c->attach, c->deadline, now);
+        attach_arm_timer(c->attach, c->deadline, now);
+        return 0;
 }
 
 /* A pid alone may have been given to somebody else by now: the process must not have ended. */

@@ -33,7 +33,6 @@ struct Attach {
         void *userdata;
         LoopSource *listener;
         LoopSource *timer;
-        int timer_fd;
         uint64_t timer_at;     /* 0: not armed */
         AttachClient *clients; /* newest first */
         uint64_t used[ATTACH_SLOTS / 64];
@@ -54,7 +53,7 @@ typedef enum AttachSent {
 } AttachSent;
 
 uint64_t attach_now(void);
-int attach_arm_timer(Attach *a, uint64_t at, uint64_t now);
+void attach_arm_timer(Attach *a, uint64_t at, uint64_t now);
 bool attach_slot_in_use(const Attach *a, uint32_t number);
 uint32_t attach_free_slot(const Attach *a);
 

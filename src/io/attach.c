@@ -154,7 +154,8 @@ static int attach_on_connect(LoopSource *source, int fd, uint32_t revents, void 
                                 return 0;
                         /* No descriptors or memory: the listener stays readable, so look away. */
                         (void)loop_source_set_enabled(source, LOOP_OFF);
-                        return attach_arm_timer(a, now + ACCEPT_RETRY_USEC, now);
+                        attach_arm_timer(a, now + ACCEPT_RETRY_USEC, now);
+                        return 0;
                 }
                 r = attach_welcome(a, client);
                 if (r < 0)
@@ -167,7 +168,7 @@ static int client_check(AttachClient *c, const void *argument) {
         return attach_client_check_time(c, *(const uint64_t *)argument);
 }
 
-static int attach_on_timer(LoopSource *source, int fd, uint32_t revents, void *userdata) {
+static int attach_on_timer(LoopSource *source, uint64_t usec, void *userdata) {
         Attach *a = userdata;
         uint64_t before[_STREAM_MAX], now = attach_now();
         int r;
@@ -185,8 +186,7 @@ static int attach_on_timer(LoopSource *source, int fd, uint32_t revents, void *u
 static int attach_open(Attach *a) {
         int r;
 
-        r = loop_add_io(a->loop, &a->timer, a->timer_fd, EPOLLIN | EPOLLET, attach_on_timer,
-                            a);
+        r = loop_add_time(a->loop, &a->timer, LOOP_NEVER, attach_on_timer, a);
         if (r < 0)
                 return relay(r);
         if (a->spec.listener < 0)
@@ -299,18 +299,13 @@ int attach_new(Attach **ret,
                const AttachHandler *handler,
                void *userdata) {
         _cleanup_(attach_freep) Attach *a = NULL;
-        _cleanup_close_ int timer_fd = -1;
         int r;
 
         assert(spec->n_slots <= ATTACH_SLOTS);
 
-        timer_fd = fd_timer_new();
-        if (timer_fd < 0)
-                return relay(timer_fd);
         a = calloc(1, sizeof *a);
         if (!a)
                 return fail(-ENOMEM);
-        a->timer_fd = TAKE_FD(timer_fd);
         a->loop = loop_ref(loop);
         a->spec = *spec;
         a->handler = handler;
@@ -338,7 +333,6 @@ Attach *attach_free(Attach *a) {
                 attach_client_free(a->clients);
         a->listener = loop_source_free(a->listener);
         a->timer = loop_source_free(a->timer);
-        fd_close_many(&a->timer_fd, 1);
         loop_unref(a->loop);
         free(a);
         return NULL;

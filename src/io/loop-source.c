@@ -63,38 +63,6 @@ static LoopSource *make_source(Loop *l, SourceType type, LoopEnabled enabled, vo
         return source;
 }
 
-/* ---- signals ------------------------------------------------------------------------------------------ */
-
-static int watch_signals(Loop *l) {
-        struct epoll_event e = { .events = EPOLLIN }; /* no source: this one is ours */
-        int fd;
-
-        fd = signalfd(l->signal_fd, &l->signals, SFD_NONBLOCK | SFD_CLOEXEC);
-        if (fd < 0)
-                return fail(-errno);
-        if (fd == l->signal_fd)
-                return 0;
-        if (epoll_ctl(l->epoll_fd, EPOLL_CTL_ADD, fd, &e) < 0) {
-                int r = -errno;
-
-                (void)close(fd);
-                return fail(r);
-        }
-        l->signal_fd = fd;
-        return 0;
-}
-
-static void unwatch_signal(Loop *l, int signal) {
-        (void)sigdelset(&l->signals, signal);
-        if (!sigisemptyset(&l->signals)) {
-                (void)signalfd(l->signal_fd, &l->signals, 0); /* changing a mask cannot fail */
-                return;
-        }
-        (void)epoll_ctl(l->epoll_fd, EPOLL_CTL_DEL, l->signal_fd, NULL);
-        cleanup_close(&l->signal_fd);
-        l->signal_fd = -1;
-}
-
 /* ---- sources ------------------------------------------------------------------------------------------ */
 
 static int control(LoopSource *source, int operation) {
@@ -159,7 +127,6 @@ int loop_add_time(Loop *l, LoopSource **ret, uint64_t usec, LoopTimeHandler hand
 int loop_add_signal(Loop *l, LoopSource **ret, int signal, LoopSignalHandler handler, void *userdata) {
         LoopSource *source;
         sigset_t blocked;
-        int r;
 
         if (sigprocmask(SIG_SETMASK, NULL, &blocked) < 0)
                 return fail(-errno);
@@ -171,11 +138,7 @@ int loop_add_signal(Loop *l, LoopSource **ret, int signal, LoopSignalHandler han
         source->on_signal = handler;
         source->signal = signal;
         (void)sigaddset(&l->signals, signal);
-        r = watch_signals(l);
-        if (r < 0) {
-                (void)loop_source_free(source);
-                return relay(r);
-        }
+        l->signals_changed = true;
         *ret = source;
         return 0;
 }
@@ -280,8 +243,10 @@ LoopSource *loop_source_free(LoopSource *source) {
         l = source->loop;
         if (source->type == SOURCE_IO && source->enabled != LOOP_OFF)
                 (void)control(source, EPOLL_CTL_DEL); /* closed already, perhaps */
-        if (source->type == SOURCE_SIGNAL)
-                unwatch_signal(l, source->signal);
+        if (source->type == SOURCE_SIGNAL) {
+                (void)sigdelset(&l->signals, source->signal);
+                l->signals_changed = true;
+        }
         if (l->current == source)
                 l->current = NULL;
         take_out(source);

@@ -43,7 +43,8 @@ struct Loop {
         unsigned n_references; /* the owner's, and one for each source */
         int epoll_fd;
         int signal_fd; /* -1 without signals */
-        sigset_t signals;
+        sigset_t signals;     /* that have sources */
+        bool signals_changed; /* signal_fd does not know yet */
         struct signalfd_siginfo info; /* of the one signal that is ready */
         LoopSource *first;
         LoopSource *next;    /* the one to look at after the one that is called */

@@ -90,6 +90,21 @@ Loop *loop_unref(Loop *l) {
 
 /* ---- turning ------------------------------------------------------------------------------------------ */
 
+/* Once for all the sources that have been made or freed since the last turn. */
+static int watch_signals(Loop *l) {
+        struct epoll_event e = { .events = EPOLLIN }; /* no source: this one is ours */
+        int fd;
+
+        l->signals_changed = false;
+        fd = signalfd(l->signal_fd, &l->signals, SFD_NONBLOCK | SFD_CLOEXEC);
+        if (fd < 0)
+                return fail(-errno);
+        if (fd == l->signal_fd)
+                return 0;
+        l->signal_fd = fd;
+        return epoll_ctl(l->epoll_fd, EPOLL_CTL_ADD, fd, &e) < 0 ? fail(-errno) : 0;
+}
+
 /* One a turn; the next one wakes us again. */
 static int take_signal(Loop *l) {
         ssize_t n;
@@ -208,6 +223,11 @@ int loop_turn(Loop *l, uint64_t timeout_usec) {
         int n = 0, r;
 
         assert(!l->current);
+        if (l->signals_changed) {
+                r = watch_signals(l);
+                if (r < 0)
+                        return relay(r);
+        }
         r = note_events(l, waiting_time(l, timeout_usec));
         if (r < 0)
                 return relay(r);

@@ -25,7 +25,7 @@
 static const int allowed[] = {
         SCMP_SYS(read),          SCMP_SYS(epoll_wait),    SCMP_SYS(writev),        SCMP_SYS(sendmmsg),
         SCMP_SYS(sendmsg),       SCMP_SYS(sendto),        SCMP_SYS(write),         SCMP_SYS(recvmsg),
-        SCMP_SYS(timerfd_settime), SCMP_SYS(epoll_ctl),   SCMP_SYS(recvfrom),      SCMP_SYS(epoll_pwait),
+        SCMP_SYS(epoll_ctl),     SCMP_SYS(recvfrom),      SCMP_SYS(epoll_pwait),
         SCMP_SYS(epoll_pwait2),  SCMP_SYS(clock_gettime), SCMP_SYS(madvise),       SCMP_SYS(poll),
         SCMP_SYS(ppoll),         SCMP_SYS(ioctl),         SCMP_SYS(fcntl),         SCMP_SYS(fstat),
         SCMP_SYS(newfstatat),    SCMP_SYS(statx),         SCMP_SYS(close),         SCMP_SYS(accept4),

@@ -12,9 +12,8 @@
  * the other sink for ever. Trouble is told once when it begins and once when it ends, with what it
  * cost. A full journal is only back-pressure, and told when something was lost.
  *
- * The drivers know nothing of all this: they write, or answer why not. The loop is used for timers
- * (never read, see fd_timer_new()), for a writable journal, and for a word to the worker that it
- * may call again. on_ready() is never called from within sinks_write().
+ * The drivers know nothing of all this: they write, or answer why not. The loop is used for timers,
+ * for a writable journal, and for a word to the worker that it may call again. on_ready() is never called from within sinks_write().
  */
 
 #include <assert.h>
@@ -39,7 +38,6 @@ typedef struct Sink {
         Sinks *sinks;
         SinkId id;
         SinkState *state;
-        int timer_fd;
         LoopSource *timer;
         bool blocked;      /* nothing is tried before the timer or the socket says so */
         bool owes;         /* held back the other stream, which may be written now */
@@ -79,7 +77,7 @@ static bool sink_exists(const Sinks *s, SinkId id) {
         return id == SINK_FILE ? s->file != NULL : s->journal != NULL;
 }
 
-static int on_timer(LoopSource *source, int fd, uint32_t revents, void *userdata) {
+static int on_timer(LoopSource *source, uint64_t usec, void *userdata) {
         Sink *sink = userdata;
 
         sink->blocked = false;
@@ -89,7 +87,7 @@ static int on_timer(LoopSource *source, int fd, uint32_t revents, void *userdata
 static int on_writable(LoopSource *source, int fd, uint32_t revents, void *userdata) {
         Sink *sink = userdata;
 
-        (void)fd_timer_arm(sink->timer_fd, 0);
+        loop_source_set_time(sink->timer, LOOP_NEVER);
         sink->blocked = false;
         return sink->sinks->handler->on_ready(sink->sinks->userdata);
 }
@@ -104,13 +102,10 @@ static int sink_init(Sinks *s, SinkId id, Loop *loop, SinkState *state) {
         Sink *sink = &s->sinks[id];
         int r;
 
-        *sink = (Sink){ .sinks = s, .id = id, .state = state, .timer_fd = -1 };
+        *sink = (Sink){ .sinks = s, .id = id, .state = state };
         if (!sink_exists(s, id))
                 return 0;
-        sink->timer_fd = fd_timer_new();
-        if (sink->timer_fd < 0)
-                return relay(sink->timer_fd);
-        r = loop_add_io(loop, &sink->timer, sink->timer_fd, EPOLLIN | EPOLLET, on_timer, sink);
+        r = loop_add_time(loop, &sink->timer, LOOP_NEVER, on_timer, sink);
         if (r < 0)
                 return relay(r);
         if (id != SINK_JOURNAL)
@@ -159,8 +154,6 @@ int sinks_new(Sinks **ret, Loop *loop, const SinksSpec *spec, SinkState state[_S
                         (void)close(spec->file_fd);
                 return fail(-ENOMEM);
         }
-        for (SinkId id = 0; id < _SINK_MAX; id++)
-                s->sinks[id].timer_fd = -1;
         s->fsync = spec->fsync;
         s->patience = spec->patience_usec > 0 ? spec->patience_usec : PATIENCE_USEC;
         s->handler = handler;
@@ -191,10 +184,8 @@ Sinks *sinks_free(Sinks *s) {
                 return NULL;
         loop_source_free(s->ready);
         loop_source_free(s->writable);
-        for (SinkId id = 0; id < _SINK_MAX; id++) {
+        for (SinkId id = 0; id < _SINK_MAX; id++)
                 loop_source_free(s->sinks[id].timer);
-                cleanup_close(&s->sinks[id].timer_fd);
-        }
         sink_journald_free(s->journal);
         sink_k8sfile_free(s->file);
         free(s);
@@ -273,13 +264,11 @@ static int block(Sink *sink, uint64_t now) {
 
         sink->blocked = true;
         if (sink->id == SINK_JOURNAL && sink->error == EAGAIN) {
-                delay = sink->gave_up ? 0 : sink->since + s->patience - now;
+                delay = sink->gave_up ? LOOP_NEVER : sink->since + s->patience - now;
                 r = loop_source_set_enabled(s->writable, LOOP_ONESHOT);
         } else
                 sink->delay = delay * 2 < max ? delay * 2 : max;
-        if (r < 0)
-                return relay(r);
-        r = fd_timer_arm(sink->timer_fd, delay);
+        loop_source_set_time(sink->timer, delay);
         return r < 0 ? relay(r) : 0;
 }
 
@@ -442,9 +431,8 @@ int sinks_set_file(Sinks *s, int fd) {
                 return relay(r);
         s->replacing = !sink_k8sfile_has_file(s->file);
         sink->blocked = false;
-        r = fd_timer_arm(sink->timer_fd, 0);
-        if (r >= 0)
-                r = call_again(s);
+        loop_source_set_time(sink->timer, LOOP_NEVER);
+        r = call_again(s);
         if (r >= 0 && s->want_reopen)
                 r = sinks_reopen(s);
         return r < 0 ? relay(r) : 0;
@@ -486,6 +474,6 @@ int sinks_flush(Sinks *s) {
                 s->flush_since = now_usec();
         if (now_usec() - s->flush_since >= (s->patience < UNREAD_MAX_USEC ? s->patience : UNREAD_MAX_USEC))
                 return 0;
-        r = fd_timer_arm(s->sinks[SINK_JOURNAL].timer_fd, UNREAD_USEC);
-        return r < 0 ? relay(r) : SINKS_NOT_YET;
+        loop_source_set_time(s->sinks[SINK_JOURNAL].timer, UNREAD_USEC);
+        return SINKS_NOT_YET;
 }

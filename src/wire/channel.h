@@ -8,6 +8,7 @@
 
 #define CHANNEL_TEXT_MAX 32768U
 #define CHANNEL_RECORD_MAX (32U + CHANNEL_TEXT_MAX)
+#define CHANNEL_SHORT_MAX 512U /* nearly all; from the keeper, all */
 
 typedef enum ChannelType {
         CHANNEL_NONE,

@@ -47,15 +47,14 @@ static bool is_open(int fd) {
 }
 
 CleanTest(fd, everything_made_is_cloexec) {
-        _cleanup_close_ int r = -1, w = -1, copy = -1, null = -1, directory = -1, timer = -1;
+        _cleanup_close_ int r = -1, w = -1, copy = -1, null = -1, directory = -1;
 
         cr_assert_eq(fd_pipe(&r, &w), 0);
         copy = fd_dup(r);
         null = fd_open_null(O_RDWR);
         directory = fd_open_directory("/");
-        timer = fd_timer_new();
         cr_assert(is_cloexec(r) && is_cloexec(w) && is_cloexec(copy) && is_cloexec(null));
-        cr_assert(is_cloexec(directory) && is_cloexec(timer));
+        cr_assert(is_cloexec(directory));
         cr_assert_gt(copy, STDERR_FILENO);
 
         cr_assert_eq(fd_set_cloexec(r, false), 0);
@@ -221,20 +220,6 @@ Test(fd, all_but_the_kept_are_closed, .timeout = 60) {
                 cr_assert_gt(wait(&status), 0);
                 cr_assert_eq(status, 0);
         }
-}
-
-CleanTest(fd, timer_expires_once_and_can_be_disarmed) {
-        _cleanup_close_ int timer = fd_timer_new();
-        struct pollfd p = { .fd = timer, .events = POLLIN };
-
-        cr_assert_eq(poll(&p, 1, 0), 0, "not armed yet");
-        cr_assert_eq(fd_timer_arm(timer, 1), 0);
-        cr_assert_eq(poll(&p, 1, 10000), 1);
-        cr_assert_eq(fd_timer_arm(timer, 3600 * 1000000ULL), 0);
-        cr_assert_eq(poll(&p, 1, 0), 0, "arming again takes the former expiry back");
-        cr_assert_eq(fd_timer_arm(timer, 0), 0);
-        cr_assert_eq(poll(&p, 1, 0), 0);
-        cr_assert_eq(fd_timer_arm(-1, 1), -EBADF);
 }
 
 CleanTest(fd, socket_binds_below_a_path_of_any_length) {

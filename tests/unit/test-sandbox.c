@@ -35,7 +35,7 @@
 
 /* Made before the sandbox is entered. */
 typedef struct Tools {
-        int pair[2], pipe[2], listener, epoll, timer, file;
+        int pair[2], pipe[2], listener, epoll, file;
 } Tools;
 
 typedef long (*Attempt)(const Tools *t);
@@ -49,7 +49,6 @@ static void tools_make(Tools *t) {
         cr_assert_eq(bind(t->listener, (const struct sockaddr *)&address, sizeof(sa_family_t)), 0);
         cr_assert_eq(listen(t->listener, 5), 0);
         t->epoll = epoll_create1(EPOLL_CLOEXEC);
-        t->timer = fd_timer_new();
         t->file = memfd_create("file", MFD_CLOEXEC);
 }
 
@@ -58,7 +57,6 @@ static void tools_done(Tools *t) {
         fd_close_many(t->pipe, 2);
         fd_close_many(&t->listener, 1);
         fd_close_many(&t->epoll, 1);
-        fd_close_many(&t->timer, 1);
         fd_close_many(&t->file, 1);
 }
 
@@ -161,10 +159,10 @@ static long try_connect(const Tools *t) {
 
 static long try_loop(const Tools *t) {
         struct epoll_event e = { .events = EPOLLIN };
-        struct pollfd p = { .fd = t->timer, .events = POLLIN };
+        struct pollfd p = { .fd = t->pair[0], .events = POLLIN };
         struct timespec now;
 
-        if (epoll_ctl(t->epoll, EPOLL_CTL_ADD, t->timer, &e) < 0 || fd_timer_arm(t->timer, 1) < 0)
+        if (epoll_ctl(t->epoll, EPOLL_CTL_ADD, t->pair[0], &e) < 0 || send(t->pair[1], "x", 1, 0) != 1)
                 return -1;
         return epoll_wait(t->epoll, &e, 1, 30000) == 1 && poll(&p, 1, 0) == 1 &&
                                clock_gettime(CLOCK_REALTIME, &now) == 0
@@ -216,7 +214,7 @@ CleanTest(sandbox, what_a_worker_needs_works) {
                 { "messages", try_messages },
                 { "AF_UNIX sockets, accept4", try_unix_socket },
                 { "connect", try_connect },
-                { "epoll, timers", try_loop },
+                { "epoll", try_loop },
                 { "memory, memfd", try_memory },
                 { "ioctl", try_terminal_size },
                 { "capget is not there", try_capabilities },
