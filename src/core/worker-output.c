@@ -156,6 +156,31 @@ static bool all_ended(const Worker *w) {
         return !streams_is_open(w->streams, STREAM_STDOUT) && !streams_is_open(w->streams, STREAM_STDERR);
 }
 
+static int tell_drained(Worker *w) {
+        int r;
+
+        if (w->drained_told)
+                return 0;
+        w->drained_told = true;
+        r = worker_tell(w, CHANNEL_DRAINED, 0);
+        return r < 0 ? relay(r) : 0;
+}
+
+/*
+ * Both streams have ended: most likely the target is just exiting. What the keeper will ask for is done and told at
+ * once, as each question costs the exit two changes of process.
+ */
+static int say_ended(Worker *w) {
+        if (!w->running || w->draining || !all_ended(w))
+                return 0;
+        for (StreamId id = 0; w->sinks && id < _STREAM_MAX; id++)
+                if (sinks_position(w->sinks, id) < ring_head(w->ring, id))
+                        return 0;
+        if (w->sinks && sinks_flush(w->sinks) == SINKS_NOT_YET)
+                return 0;
+        return tell_drained(w);
+}
+
 static int on_end(void *userdata, StreamId id) {
         Worker *w = userdata;
         int r;
@@ -165,7 +190,7 @@ static int on_end(void *userdata, StreamId id) {
                 return relay(r);
         if (w->keeper_gone)
                 return worker_output_orphaned(w);
-        return w->draining ? worker_output_moved(w, id) : 0;
+        return w->draining ? worker_output_moved(w, id) : say_ended(w);
 }
 
 static int flush_on_time(LoopSource *source, uint64_t usec, void *userdata) {
@@ -236,16 +261,6 @@ static int drain_stream(Worker *w, StreamId id) {
         }
         r = pump(w, id, TAIL_END);
         return r < 0 ? relay(r) : 1;
-}
-
-static int tell_drained(Worker *w) {
-        int r;
-
-        if (w->drained_told)
-                return 0;
-        w->drained_told = true;
-        r = worker_tell(w, CHANNEL_DRAINED, 0);
-        return r < 0 ? relay(r) : 0;
 }
 
 static int drain(Worker *w) {
@@ -351,7 +366,9 @@ static int on_sink_ready(void *userdata) {
         r = worker_output_run(w);
         if (r < 0)
                 return relay(r);
-        return w->draining && !w->drained ? drain(w) : 0;
+        if (w->draining)
+                return w->drained ? 0 : drain(w);
+        return say_ended(w);
 }
 
 static int on_reopen(void *userdata) {

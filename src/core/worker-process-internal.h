@@ -20,6 +20,7 @@ struct WorkerProcess {
         bool told;                  /* ... and this one has been, behind all clients */
         bool untold[ATTACH_SLOTS];  /* clients it has not been told of yet */
         bool terminal_told;
+        bool ended; /* it has drained all there was before it was asked to */
         bool started, ready, drained, done;
         bool stopping; /* for an upgrade; whatever its end, no other one is started */
         unsigned deaths;

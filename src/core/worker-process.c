@@ -247,6 +247,7 @@ int worker_process_on_exit(WorkerProcess *wp, const ProcessStatus *status) {
                 wp->pid = 0;
                 return wp->handler->on_done(wp->userdata);
         }
+        wp->ended = false; /* the next one will say so itself */
         incident_recover(&wp->incidents, wp->pid);
         wp->pid = 0;
         if (wp->stopping) {
@@ -358,13 +359,19 @@ int worker_process_run(WorkerProcess *wp) {
 }
 
 /**
- * worker_process_drain() - the target has ended; on_drained() follows
+ * worker_process_drain() - the target has ended; on_drained() follows, or is called from here
  *
  * Return: 0 or a negative errno.
  */
 int worker_process_drain(WorkerProcess *wp) {
+        int r;
+
         wp->drain = true;
-        return wp->told ? worker_process_send(wp, CHANNEL_DRAIN, 0, NULL, 0) : 0;
+        r = wp->told ? worker_process_send(wp, CHANNEL_DRAIN, 0, NULL, 0) : 0;
+        if (r < 0 || !wp->ended || wp->drained)
+                return r < 0 ? relay(r) : 0;
+        wp->drained = true;
+        return wp->handler->on_drained(wp->userdata);
 }
 
 /**

@@ -100,6 +100,7 @@ static int wp_on_trouble(WorkerProcess *wp, const ChannelRecord *record) {
 }
 
 static int wp_on_drained(WorkerProcess *wp) {
+        wp->ended = true;
         if (!wp->drain || wp->drained)
                 return 0;
         wp->drained = true;

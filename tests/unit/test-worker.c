@@ -294,6 +294,25 @@ CleanTest(worker, output_is_in_the_file_before_it_is_said_to_be) {
         bench_done(&b);
 }
 
+CleanTest(worker, end_of_both_streams_is_told_unasked_and_once) {
+        Bench b;
+
+        bench_init(&b, false);
+        bench_start(&b);
+        bench_wait(&b, CHANNEL_READY, 1);
+        bench_run(&b);
+        say(&b, STREAM_STDERR, "one\n");
+        fd_close_many(&b.pipes.write[STREAM_STDERR], 1);
+        say(&b, STREAM_STDOUT, "last");
+        streams_close_theirs(&b.pipes);
+        bench_wait(&b, CHANNEL_DRAINED, 1);
+        check_log(b.log, "stdout", "last");
+        check_log(b.log, "stderr", "one\n");
+        bench_finish(&b);
+        cr_assert_eq(b.seen[CHANNEL_DRAINED], 1);
+        bench_done(&b);
+}
+
 CleanTest(worker, nothing_goes_out_before_the_container_runs) {
         Window words;
         struct stat st;
