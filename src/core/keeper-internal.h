@@ -75,6 +75,9 @@ int keeper_save(Keeper *k, Saved *s);
 int keeper_restore_origin(Origin *ret, Saved *s, const Options *o, char *given_argv[], char *envp[]);
 int keeper_resume(Keeper **ret, const Options *options, Origin *origin, const Saved *s);
 
+/* keeper-end.c */
+void keeper_report(Keeper *k);
+
 /* keeper-command.c */
 void keeper_command_start(Keeper *k);
 int keeper_command_on_exit(Keeper *k, const ProcessStatus *status);

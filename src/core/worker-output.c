@@ -319,6 +319,8 @@ int worker_output_moved(Worker *w, StreamId id) {
  */
 int worker_output_drain(Worker *w) {
         w->draining = true;
+        if (w->sinks)
+                sinks_hurry(w->sinks);
         for (StreamId id = 0; id < _STREAM_MAX; id++)
                 w->drain_left[id] = DRAIN_MAX;
         return drain(w);

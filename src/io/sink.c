@@ -1,19 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * The sinks of a container's output. The bytes stay in the ring until every sink has them: each
- * sink has a position per stream, sinks_write() lets each take what it can from there on, and what
- * is below sinks_position() may be forgotten.
+ * The sinks of a container's output. The bytes stay in the ring until every sink has them: each sink has a position
+ * per stream, sinks_write() lets each take what it can from there on, and what is below sinks_position() may be
+ * forgotten.
  *
- * A sink that cannot write (disk full, journal stuck or gone) keeps its position. The ring fills,
- * the container is not read any more, and feels what it would feel from any full pipe. That is
- * bounded: after spec->patience_usec without a single record taken the sink gives up what there
- * is, counts it, and goes on trying, so that one broken sink can stop neither the container nor
- * the other sink for ever. Trouble is told once when it begins and once when it ends, with what it
- * cost. A full journal is only back-pressure, and told when something was lost.
+ * A sink that cannot write (disk full, journal stuck or gone) keeps its position. The ring fills, the container is not
+ * read any more, and feels what it would feel from any full pipe. That is bounded: after spec->patience_usec without a
+ * single record taken the sink gives up what there is, counts it, and goes on trying, so that one broken sink can stop
+ * neither the container nor the other sink for ever. Trouble is told once when it begins and once when it ends, with
+ * what it cost. A full journal is only back-pressure, and told when something was lost.
  *
- * The drivers know nothing of all this: they write, or answer why not. The loop is used for timers,
- * for a writable journal, and for a word to the worker that it may call again. on_ready() is never called from within sinks_write().
+ * The drivers know nothing of all this: they write, or answer why not. The loop is used for timers, for a writable
+ * journal, and for a word to the worker that it may call again. on_ready() is never called from within sinks_write().
  */
 
 #include <assert.h>
@@ -29,6 +28,7 @@
 #include "io/sink.h"
 
 #define PATIENCE_USEC 10000000U
+#define HURRY_USEC 3000000U /* that is left of it when the container has ended: callers wait for the exit file */
 #define RETRY_USEC 100000U
 #define RETRY_MAX_USEC 1000000U /* of the journal; a file is tried every RETRY_USEC */
 #define UNREAD_USEC 10000U
@@ -54,14 +54,12 @@ struct Sinks {
         Sink sinks[_SINK_MAX];
         SinkK8sFile *file;
         SinkJournald *journal;
-        bool fsync;
-        bool synced;
+        bool fsync, synced;
         bool replacing;        /* on_reopen() was called, sinks_set_file() is awaited */
         bool want_reopen;      /* on_reopen() waits until the write in flight is complete */
         uint64_t patience;
         uint64_t flush_since;  /* of waiting for the journal in sinks_flush(); 0: not yet */
-        LoopSource *ready;
-        LoopSource *writable;
+        LoopSource *ready, *writable;
         const SinksHandler *handler;
         void *userdata;
 };
@@ -193,9 +191,8 @@ Sinks *sinks_free(Sinks *s) {
 }
 
 static int call_again(Sinks *s) {
-        int r;
+        int r = loop_source_set_enabled(s->ready, LOOP_ONESHOT);
 
-        r = loop_source_set_enabled(s->ready, LOOP_ONESHOT);
         return r < 0 ? relay(r) : 0;
 }
 
@@ -203,8 +200,7 @@ static int tell(Sink *sink, int error) {
         const Sinks *s = sink->sinks;
 
         sink->told = error != 0;
-        return s->handler->on_trouble(s->userdata, sink->id, error,
-                                      sink->state->lost_bytes - sink->lost);
+        return s->handler->on_trouble(s->userdata, sink->id, error, sink->state->lost_bytes - sink->lost);
 }
 
 static int end_trouble(Sink *sink) {
@@ -218,8 +214,8 @@ static int end_trouble(Sink *sink) {
 }
 
 /*
- * Gives up the bytes from the position on, to the end of the last whole line; a line that has no
- * end yet goes only if it is long or will never have one.
+ * Gives up the bytes from the position on, to the end of the last whole line; a line that has no end yet goes only if
+ * it is long or will never have one.
  */
 static void drop(Sink *sink, StreamId id, const Window *w, StreamTail tail) {
         SinkState *state = sink->state;
@@ -308,8 +304,7 @@ static int ask_for_file(Sinks *s) {
         return r < 0 ? relay(r) : 0;
 }
 
-static int try_write(Sink *sink, StreamId id, const Window *w, StreamTail tail,
-                     const struct timespec *now) {
+static int try_write(Sink *sink, StreamId id, const Window *w, StreamTail tail, const struct timespec *now) {
         Sinks *s = sink->sinks;
         uint64_t before = sink->state->position[id];
         bool progress;
@@ -339,8 +334,7 @@ static int try_write(Sink *sink, StreamId id, const Window *w, StreamTail tail,
         return r < 0 ? relay(r) : 0;
 }
 
-static int sink_write(Sink *sink, StreamId id, const Window *w, StreamTail tail,
-                      const struct timespec *now) {
+static int sink_write(Sink *sink, StreamId id, const Window *w, StreamTail tail, const struct timespec *now) {
         Sinks *s = sink->sinks;
         SinkState *state = sink->state;
         int r = 0;
@@ -370,8 +364,7 @@ static int sink_write(Sink *sink, StreamId id, const Window *w, StreamTail tail,
  *
  * Return: 0 or a negative errno; what a sink could not take is no error.
  */
-int sinks_write(Sinks *s, StreamId id, const Window *w, StreamTail tail,
-                const struct timespec *now) {
+int sinks_write(Sinks *s, StreamId id, const Window *w, StreamTail tail, const struct timespec *now) {
         assert(id < _STREAM_MAX);
         assert(w->from <= w->to);
 
@@ -451,11 +444,25 @@ bool sinks_waiting(const Sinks *s) {
 }
 
 /**
+ * sinks_hurry() - the container has ended: what does not go soon is given up
+ */
+void sinks_hurry(Sinks *s) {
+        uint64_t now = now_usec(), spared = s->patience > HURRY_USEC ? s->patience - HURRY_USEC : 0;
+        Sink *journal = &s->sinks[SINK_JOURNAL];
+
+        s->patience -= spared;
+        for (SinkId i = 0; i < _SINK_MAX; i++)
+                s->sinks[i].since = s->sinks[i].since + spared < now ? s->sinks[i].since + spared : now;
+        if (journal->blocked && !journal->gave_up && journal->error == EAGAIN) /* all else is tried all the time */
+                loop_source_set_time(journal->timer, journal->since + s->patience - now);
+}
+
+/**
  * sinks_flush() - after the last write: fsync the file, see whether journald has taken all
  *
- * journald looks at the sender when it takes a datagram: a worker that leaves earlier costs
- * entries their unit. It has them all the same, so one that stands still is not waited for as long
- * as where bytes are at stake. The fsync may take as long as the disk likes.
+ * journald looks at the sender when it takes a datagram: a worker that leaves earlier costs entries their unit. It has
+ * them all the same, so one that stands still is not waited for as long as where bytes are at stake. The fsync may take
+ * as long as the disk likes.
  *
  * Return: 0, SINKS_NOT_YET if on_ready() will say when to call again, or a negative errno.
  */

@@ -79,6 +79,7 @@ uint64_t sinks_position(const Sinks *s, StreamId id);
 int sinks_reopen(Sinks *s);
 int sinks_set_file(Sinks *s, int fd);
 bool sinks_waiting(const Sinks *s);
+void sinks_hurry(Sinks *s);
 int sinks_flush(Sinks *s);
 
 #define SINKS_NOT_YET 1 /* sinks_flush(): not all taken, on_ready() says when to ask again */

@@ -6,8 +6,8 @@ import subprocess
 import threading
 import time
 
-from tools import (Case, Failed, Journal, Skip, check, equal, expected, finish, harness, is_scopemon, kill_worker, logged, mount,
-                   own_mounts, poll_until, same, scenario, worker_of)
+from tools import (Case, Failed, Journal, Skip, check, equal, expected, finish, harness, is_alive, is_scopemon, kill_worker, logged,
+                   mount, own_mounts, poll_until, same, scenario, worker_of)
 
 
 def told_at_end(journal):
@@ -70,6 +70,30 @@ def journal_stuck_for_good(c: Case):
     missing = sum(whole_lines(b"".join(t + b"\n" for t, _ in found[s]), wanted[s], s) for s in wanted)
     check(missing > 0, "nothing was lost: the stand-in was not stuck")
     return {"untold": missing, "seconds": round(took, 1)}  # whom could it be told, with the journal stuck to the end
+
+
+@scenario()
+def journal_stuck_at_the_end(c: Case):
+    """A container that ends while the journal stands still: the exit file is there before callers stop looking for it."""
+    journal = Journal()
+    word = c.numbered(1500, 100, 0, 1)
+    m = c.monitor(f"wait-file={c.area.path('gate')} {word} exit=1", log=["journald", f"k8s-file:{c.area.path('ctr.log')}"])
+    m.fifo("gate")
+    m.start()
+    target = m.target()
+    journal.stick()
+    m.release("gate")
+    poll_until(lambda: not is_alive(target), 30, "the target's end")
+    begun = time.monotonic()
+    equal(m.exit_file(60 if is_scopemon() else 20), "1", "exit file")
+    took = time.monotonic() - begun
+    check(took < 4.5, f"the exit file was there after {took:.1f} s")
+    finish(m, 1)
+    same_file(m, expected(word))
+    journal.settle()
+    found = journal.lines()["stdout"]
+    check(len(found) < 1500, "nothing was lost: the stand-in was not stuck")
+    return {"untold": 1500 - len(found), "seconds": round(took, 1)}
 
 
 @scenario()

@@ -561,6 +561,28 @@ CleanTest(sink, stuck_journal_costs_what_does_not_fit_and_says_so) {
         free(got);
 }
 
+/* Callers look for the exit file for four or five seconds. */
+CleanTest(sink, stuck_journal_is_given_up_sooner_when_the_container_has_ended) {
+        const size_t n = 200000;
+        char *data = make_lines(n);
+        Fixture x;
+
+        begin(&x, data);
+        listen_as_journal(&x);
+        x.spec.journald = true;
+        start(&x);
+        x.n[STREAM_STDOUT] = n;
+        cr_assert_eq(write_stream(&x, STREAM_STDOUT), 0);
+        cr_assert(sinks_waiting(x.sinks));
+        sinks_hurry(x.sinks);
+        cr_assert(event_run_until(x.loop, 5, sinks_position(x.sinks, STREAM_STDOUT) == n));
+        cr_assert_eq(x.n_trouble[SINK_JOURNAL], 1);
+        cr_assert_gt(x.lost[SINK_JOURNAL], 0);
+        cr_assert_eq(sinks_flush(x.sinks), 0, "no second wait");
+        end(&x);
+        free(data);
+}
+
 CleanTest(sink, next_worker_goes_on_where_the_last_one_stood) {
         const size_t n = 100000;
         char *data = make_lines(n), *got = malloc(n);
