@@ -113,28 +113,32 @@ int keeper_service_on_start_exit(Keeper *k, const ProcessStatus *status) {
         return 0;
 }
 
+static void kill_container(Keeper *k) {
+        bool nested = k->plan.container == PLACEMENT_CONTAINER_NESTED;
+        _cleanup_free_ char *path = NULL;
+
+        if ((!nested && cgroup_own(k->target_pid, &path) < 0) ||
+            cgroup_kill(nested ? k->plan.container_path : path) < 0)
+                (void)process_signal(k->target_pidfd, SIGKILL); /* the rest goes with its first process */
+}
+
 static int on_stop_timeout(LoopSource *source, uint64_t usec, void *userdata) {
         Keeper *k = userdata;
 
         log_warning("Container %s has not ended in time, it is killed", k->options->name);
-        if (cgroup_kill(k->plan.container_path) < 0)
-                (void)process_signal(k->target_pidfd, SIGKILL); /* the rest goes with its first process */
+        kill_container(k);
         return 0;
 }
 
 static int on_unit_timeout(LoopSource *source, uint64_t usec, void *userdata) {
-        _cleanup_free_ char *path = NULL;
         Keeper *k = userdata;
-        bool nested = k->plan.container == PLACEMENT_CONTAINER_NESTED;
 
         k->stop_source = loop_source_free(k->stop_source);
         k->stop_usec = 0;
         if (!place_unit_stops(&k->plan))
                 return 0; /* somebody has sent us a signal, no more */
         log_warning("%s stops and the container has not ended in time, it is killed", k->plan.unit);
-        if ((!nested && cgroup_own(k->target_pid, &path) < 0) ||
-            cgroup_kill(nested ? k->plan.container_path : path) < 0)
-                (void)process_signal(k->target_pidfd, SIGKILL); /* the rest goes with its first process */
+        kill_container(k);
         return 0;
 }
 

@@ -72,6 +72,7 @@ static int check_mode(const Options *o) {
                   "Container UUID not provided. Use --cuuid" },
                 { !o->runtime, "Runtime path not provided. Use --runtime" },
                 { o->sdnotify && !o->service, "--sdnotify is for --service only" },
+                { o->placement && !o->service, "--placement is for --service only" },
         };
 
         for (size_t i = 0; i < ELEMENTS(rules); i++)

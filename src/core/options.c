@@ -83,6 +83,7 @@ static const OptionSpec option_specs[] = {
         OPT(OPT_FLAG,   no_pivot, "no-pivot", 0, NULL, "Tell the runtime not to use pivot_root"),
         OPT(OPT_FLAG,   no_sync_log, "no-sync-log", 0, NULL, "Do not sync the log file at the end"),
         OPT(OPT_STRING, persist_dir, "persist-dir", '0', "DIR", "Directory of the files that outlast the container"),
+        OPT(OPT_STRING, placement, "placement", 0, "WHERE", "Where a service's container is to be: unit, scope, auto or caller"),
         OPT(OPT_FLAG,   replace_listen_pid, "replace-listen-pid", 0, NULL, "Set LISTEN_PID for the runtime"),
         OPT(OPT_STRING, restore, "restore", 0, "DIR", "Restore the container from a checkpoint"),
         OPT(OPT_LIST,   runtime_opt, "restore-arg", 0, "ARG", NULL),

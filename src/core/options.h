@@ -76,6 +76,7 @@ typedef struct Options {
         bool replace_listen_pid;
         const char *restore;
         const char *runtime;
+        const char *placement; /* service mode; as SCOPEMON_PLACEMENT, and before it */
         StrList runtime_arg;
         StrList runtime_opt; /* --restore-arg too */
         const char *sdnotify; /* service mode: "conmon" or "container" */

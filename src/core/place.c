@@ -39,6 +39,7 @@ typedef struct Place {
         PlaceText *text;
         UnitFacts unit;
         Bundle *bundle; /* NULL with exec, or if there is none */
+        char service_path[UNITNAME_SIZE + 32]; /* cgroupsPath of service mode */
         char *cgroup;
 } Place;
 
@@ -106,6 +107,20 @@ static int open_bundle(Place *p) {
         return 0; /* without one the runtime will say so better than we can */
 }
 
+/* The unit is the container, whatever the bundle's author had in mind; or there is oci-NAME.scope, if that is wanted. */
+static void gather_service(Place *p) {
+        PlacementFacts *f = &p->facts;
+
+        (void)snprintf(p->service_path, sizeof p->service_path, "%s:oci:%s",
+                       f->rootless ? "user.slice" : "machine.slice", p->options->name);
+        f->systemd_cgroup = true;
+        f->cgroups_path = p->service_path;
+        if (p->options->placement)
+                f->wish_environment = p->options->placement;
+        if (!f->wish_environment)
+                f->wish_environment = SCOPEMON_PLACEMENT_UNIT;
+}
+
 static int gather(Place *p) {
         const Options *o = p->options;
         PlacementFacts *f = &p->facts;
@@ -129,13 +144,9 @@ static int gather(Place *p) {
                 f->cgroups_path = bundle_cgroups_path(p->bundle);
                 f->wish_annotation = bundle_annotation(p->bundle, SCOPEMON_ANNOTATION_PLACEMENT);
         }
-        if (o->service) { /* the unit is the container, whatever the bundle's author had in mind */
-                f->systemd_cgroup = true;
-                f->cgroups_path = NULL;
-                if (!f->wish_environment)
-                        f->wish_environment = SCOPEMON_PLACEMENT_UNIT;
-        }
         find_user(f);
+        if (o->service)
+                gather_service(p);
         f->unified = cgroup_unified(NULL);
         f->managed = stat("/run/systemd/system", &st) >= 0 && S_ISDIR(st.st_mode);
         if (cgroup_own(getpid(), &p->cgroup) == 0)
@@ -278,9 +289,12 @@ static int write_bundle(Place *p) {
                 return 0;
         if (p->plan->container == PLACEMENT_CONTAINER_NESTED)
                 r = bundle_set_cgroups_path(p->bundle, p->plan->container_path);
-        else if (p->plan->container == PLACEMENT_CONTAINER_SCOPE)
-                r = describe_scope(p);
-        else
+        else if (p->plan->container == PLACEMENT_CONTAINER_SCOPE) {
+                if (p->options->service)
+                        r = bundle_set_cgroups_path(p->bundle, p->service_path);
+                if (r >= 0)
+                        r = describe_scope(p);
+        } else
                 return 0;
         if (r >= 0)
                 r = bundle_save(p->bundle);

@@ -492,14 +492,7 @@ int placement_decide(const PlacementFacts *facts, PlacementPlan *ret) {
  * placement_row_name() - the row as the table has it
  */
 const char *placement_row_name(PlacementRow row) {
-        static const char *const names[_PLACEMENT_ROW_MAX] = {
-                [PLACEMENT_ROW_NONE] = "none",     [PLACEMENT_ROW_SPLIT] = "1",
-                [PLACEMENT_ROW_NEST] = "2",        [PLACEMENT_ROW_BIND] = "3",
-                [PLACEMENT_ROW_BIND_LOOSE] = "3a", [PLACEMENT_ROW_MOVED] = "4",
-                [PLACEMENT_ROW_SCOPE] = "5",       [PLACEMENT_ROW_STRANDED] = "6",
-                [PLACEMENT_ROW_EXEC] = "7",        [PLACEMENT_ROW_AS_GIVEN] = "8",
-                [PLACEMENT_ROW_NO_MANAGER] = "9",
-        };
+        static const char *const names[_PLACEMENT_ROW_MAX] = { "none", "1", "2", "3", "3a", "4", "5", "6", "7", "8", "9" };
 
         return names[row];
 }

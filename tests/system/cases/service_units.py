@@ -169,3 +169,33 @@ def service_by_systemd_run(user):
     ask("stop", "adhoc.service")
     expect_gone(group)
     check_equal(ask("show", "-P", "LoadState", "adhoc.service"), "not-found", "what is left of the unit")
+
+
+@variants("service_in_scope", **BOTH)
+def service_in_scope(user):
+    """--placement=scope: beside the unit, stopped with it by its own signal, and again after all was killed."""
+    here = Here(user)
+    here.bundle()
+    here.runtime += " --placement=scope"
+    unit = here.unit("Delegate=no\nSuccessExitStatus=3")
+    here.started(unit)
+    ask = functools.partial(run, *here.words, "show", "-P")
+    group = ask("ControlGroup", "oci-baz.scope")
+    check(group.endswith("/user.slice/oci-baz.scope" if user else "/machine.slice/oci-baz.scope"), group)
+    check_equal(len(tree(group)), 1, "groups of the scope with processes")
+    check_equal(ask("BindsTo", "oci-baz.scope"), "oci@baz.service", "BindsTo of the scope")
+    check_equal(messages(f"OBJECT{here.field}=oci-baz.scope").count("hello"), 1, "its lines under its scope")
+    unit.stop()
+    check_equal(unit.show("Result"), "success", "result")
+    check_equal(here.lines().count("got-term"), 1, "stop signals")
+    expect_gone(group)
+    unit.start()
+    until("another start", lambda: here.lines().count("hello") == 2)
+    unit.kill()
+    unit.wait_for("failed")
+    expect_gone(group)
+    check_equal(ask("LoadState", "oci-baz.scope"), "not-found", "what is left of the scope")
+    unit.start()
+    until("a third start", lambda: here.lines().count("hello") == 3)
+    unit.stop()
+    expect_gone(group)
