@@ -19,6 +19,8 @@ typedef struct WorkerTimer {
         uint64_t heads[_STREAM_MAX]; /* when it was armed */
 } WorkerTimer;
 
+#define WORKER_CHANNEL 3 /* all others have been closed before it is put there */
+
 typedef struct Worker {
         const Options *options; /* strings that are needed are our own copies */
         char *const *argv;
@@ -47,6 +49,7 @@ typedef struct Worker {
 } Worker;
 
 /* worker.c */
+int worker_confine(void);
 int worker_send(Worker *w, const ChannelRecord *record, int fd);
 int worker_tell(Worker *w, ChannelType type, uint32_t number);
 

@@ -114,7 +114,7 @@ static int worker_set_up(Worker *w) {
         r = ring_begin(w->ring);
         if (r < 0)
                 return relay(r);
-        r = sandbox_enter();
+        r = worker_confine();
         if (r < 0)
                 return relay(r);
 
@@ -220,6 +220,39 @@ static int worker_on_record(LoopSource *source, int fd, uint32_t revents, void *
         return 0;
 }
 
+/*
+ * Somebody has made us try what a worker never does. The keeper is told the name of it, then the signal does its work.
+ * Nothing of ours can be believed here any more but the number of the channel, which is the same in every worker.
+ */
+static void worker_on_forbidden(int signal_number, siginfo_t *info, void *context) {
+        const char *name = sandbox_call_name(info->si_syscall);
+        ChannelRecord record = { .type = CHANNEL_TROUBLE,
+                                 .number = CHANNEL_TROUBLE_SANDBOX,
+                                 .value = info->si_syscall,
+                                 .text = name,
+                                 .n_text = strlen(name) };
+        char data[128];
+
+        (void)fd_send(WORKER_CHANNEL, data, channel_pack(data, sizeof data, &record), NULL, 0);
+        (void)signal(SIGSYS, SIG_DFL);
+        (void)raise(SIGSYS); /* held back until we return */
+}
+
+/**
+ * worker_confine() - from here on nothing but what a worker does
+ *
+ * The channel is WORKER_CHANNEL.
+ *
+ * Return: 0 or a negative errno; then it is not to go on.
+ */
+int worker_confine(void) {
+        const struct sigaction forbidden = { .sa_sigaction = worker_on_forbidden, .sa_flags = SA_SIGINFO };
+
+        if (sigaction(SIGSYS, &forbidden, NULL) < 0)
+                return fail(-errno);
+        return sandbox_enter();
+}
+
 static void worker_ignore_signals(void) {
         static const int signals[] = { SIGTERM, SIGINT,  SIGQUIT, SIGHUP,
                                        SIGPIPE, SIGUSR1, SIGUSR2, SIGXFSZ };
@@ -242,6 +275,21 @@ static void worker_done(Worker *w) {
         w->loop = loop_unref(w->loop);
 }
 
+/* Where the handler of SIGSYS finds it. */
+static int worker_take_channel(int fd) {
+        int r;
+
+        r = fd_close_all_but(&(int){ fd }, 1);
+        if (r < 0)
+                return relay(r);
+        if (fd == WORKER_CHANNEL)
+                return 0;
+        if (dup3(fd, WORKER_CHANNEL, O_CLOEXEC) < 0)
+                return fail(-errno);
+        (void)close(fd);
+        return 0;
+}
+
 /* Our title is written over the command line that the options point into. */
 static int worker_copy_options(Options *copy, char ***ret_labels) {
         const char **words[] = { &copy->cid, &copy->name, &copy->log_tag };
@@ -262,7 +310,7 @@ static int worker_copy_options(Options *copy, char ***ret_labels) {
 
 /**
  * worker_run() - be a worker until the container's output has ended
- * @channel_fd: borrowed; all other descriptors from 3 up are closed
+ * @channel_fd: becomes WORKER_CHANNEL; all other descriptors from 3 up are closed
  * @argv: of main(); overwritten with a title
  *
  * Memory is left to the end of the process, which is near.
@@ -274,7 +322,7 @@ int worker_run(int channel_fd, const Options *options, char *const *argv) {
         char **labels;
         Worker w = { .options = &copy,
                      .argv = argv,
-                     .channel = channel_fd,
+                     .channel = WORKER_CHANNEL,
                      .io_fd = -1 };
         int r;
 
@@ -283,13 +331,13 @@ int worker_run(int channel_fd, const Options *options, char *const *argv) {
         r = worker_copy_options(&copy, &labels);
         if (r < 0)
                 return relay(r);
-        r = fd_close_all_but(&(int){ channel_fd }, 1);
+        r = worker_take_channel(channel_fd);
         if (r < 0)
                 return relay(r);
         r = loop_new(&w.loop);
         if (r < 0)
                 return relay(r);
-        r = loop_add_io(w.loop, &w.channel_source, channel_fd, EPOLLIN, worker_on_record, &w);
+        r = loop_add_io(w.loop, &w.channel_source, WORKER_CHANNEL, EPOLLIN, worker_on_record, &w);
         if (r >= 0) /* clients are accepted before, output is read after */
                 loop_source_set_priority(w.channel_source, LOOP_PRIORITY_EARLY);
         process_trim(); /* once more when the container runs, but here the stack is shallow */

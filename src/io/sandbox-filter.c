@@ -8,7 +8,8 @@
  * The policy is the two tables below. What is in neither does not exist (ENOSYS), so that a newer C library falls back
  * to what it did before; what is forbidden ends the worker with SIGSYS, since nothing of ours would ever try it.
  *
- *     sandbox-filter ARCH     as libseccomp calls it; system calls that it has not are left out
+ *     sandbox-filter ARCH        as libseccomp calls it; system calls that it has not are left out
+ *     sandbox-filter ARCH names  the numbers and names of what is forbidden, for the one that tells of it
  */
 
 #include <errno.h>
@@ -93,10 +94,27 @@ static int print_filter(scmp_filter_ctx filter) {
         return r < 0 || fflush(stdout) == 0 ? r : -errno;
 }
 
+static int print_names(const char *architecture) {
+        uint32_t token = seccomp_arch_resolve_name(architecture);
+
+        for (size_t i = 0; i <= ELEMENTS(forbidden); i++) {
+                int call = i < ELEMENTS(forbidden) ? forbidden[i] : SCMP_SYS(socket), number;
+                char *name = seccomp_syscall_resolve_num_arch(seccomp_arch_native(), call);
+
+                number = name ? seccomp_syscall_resolve_name_arch(token, name) : -1;
+                if (number >= 0)
+                        (void)printf("{ %d, \"%s\" },\n", number, name);
+                free(name);
+        }
+        return fflush(stdout) == 0 ? 0 : -errno;
+}
+
 int main(int argc, char *argv[]) {
         scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ERRNO(ENOSYS));
         int r;
 
+        if (argc == 3)
+                return print_names(argv[1]) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
         if (argc != 2 || !filter)
                 return EXIT_FAILURE;
         r = choose_architecture(filter, argv[1]);

@@ -27,6 +27,13 @@ static const struct sock_filter filter[] = {
 #include "sandbox-filter.inc"
 };
 
+static const struct {
+        int number;
+        const char *name;
+} names[] = {
+#include "sandbox-names.inc"
+};
+
 static int drop_capabilities(void) {
         struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
         struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = { 0 };
@@ -69,4 +76,16 @@ int sandbox_enter(void) {
         if (r < 0)
                 return relay(r);
         return load_filter();
+}
+
+/**
+ * sandbox_call_name() - the name of a system call that ends who tries it: what the handler of SIGSYS may say
+ *
+ * Return: the name, "?" for any other call.
+ */
+const char *sandbox_call_name(int number) {
+        for (size_t i = 0; i < ELEMENTS(names); i++)
+                if (names[i].number == number)
+                        return names[i].name;
+        return "?";
 }

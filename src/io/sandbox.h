@@ -4,3 +4,4 @@
 /* Our own system call filter. */
 
 int sandbox_enter(void);
+const char *sandbox_call_name(int number);

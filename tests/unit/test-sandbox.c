@@ -92,6 +92,14 @@ static ProcessStatus outcome(Attempt attempt) {
 
 /* ---- what a worker needs --------------------------------------------------------------------- */
 
+CleanTest(sandbox, forbidden_calls_have_names) {
+        cr_assert_str_eq(sandbox_call_name(SYS_execve), "execve");
+        cr_assert_str_eq(sandbox_call_name(SYS_socket), "socket");
+        cr_assert_str_eq(sandbox_call_name(SYS_setuid), "setuid");
+        cr_assert_str_eq(sandbox_call_name(SYS_read), "?");
+        cr_assert_str_eq(sandbox_call_name(-1), "?");
+}
+
 static long try_pipe(const Tools *t) {
         char c;
 

@@ -15,12 +15,14 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <termios.h>
 
 #include "base/fd.h"
 #include "base/process.h"
 #include "clean.h"
-#include "core/worker.h"
+#include "core/worker-internal.h"
 #include "io/control.h"
 #include "io/logfile.h"
 #include "io/notify.h"
@@ -698,4 +700,31 @@ CleanTest(worker, signals_to_the_group_do_not_end_it) {
         bench_finish(&b);
         check_log(b.log, "stdout", "alive\n");
         bench_done(&b);
+}
+
+/* A worker that was taken over tries what none does: it dies of it, and the keeper knows of what. */
+CleanTest(worker, forbidden_call_is_named_before_it_kills) {
+        char data[CHANNEL_RECORD_MAX];
+        ChannelRecord record;
+        int ends[2], status;
+        pid_t pid;
+        ssize_t n;
+
+        cr_assert_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0);
+        if (process_fork(&pid) == 0) {
+                if ((ends[1] != WORKER_CHANNEL && dup2(ends[1], WORKER_CHANNEL) < 0) || worker_confine() < 0)
+                        process_exit(99);
+                (void)syscall(SYS_setuid, 0);
+                process_exit(98);
+        }
+        (void)close(ends[1]);
+        cr_assert_eq(waitpid(pid, &status, 0), pid);
+        cr_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS, "status %x", (unsigned)status);
+        n = recv(ends[0], data, sizeof data, MSG_DONTWAIT);
+        cr_assert_gt(n, 0);
+        cr_assert_eq(channel_unpack(data, (size_t)n, &record), 0);
+        cr_assert(record.type == CHANNEL_TROUBLE && record.number == CHANNEL_TROUBLE_SANDBOX);
+        cr_assert_eq(record.value, SYS_setuid);
+        cr_assert(record.n_text == strlen("setuid") && memcmp(record.text, "setuid", record.n_text) == 0);
+        (void)close(ends[0]);
 }
