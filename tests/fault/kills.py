@@ -6,8 +6,8 @@ import signal
 import threading
 import time
 
-from tools import (Case, Journal, Killer, Reader, check, check_log, equal, expected, finish, is_alive, is_scopemon,
-                   kill_worker, logged, poll_until, same, scenario, worker_of)
+from tools import (Case, Journal, Killer, Reader, Skip, check, check_log, equal, expected, finish, is_alive, is_scopemon,
+                   kill_worker, logged, poll_until, same, scenario, wait_pid, worker_of)
 
 RATE = 400000  # bytes a second: slow enough to outlive the kills, each of which fills the pipes
 
@@ -252,3 +252,26 @@ def two_deaths_at_one_place(c: Case):
           "journal")
     reader.join(5)
     return {"kills": 2, "lost": 0}
+
+
+@scenario()
+def keeper_killed(c: Case):
+    """The half that callers know is killed: container and output go on without it, whole; its end nobody reports."""
+    if not is_scopemon():
+        raise Skip("has one half only: see killed_with_log_file")
+    word = c.numbered(20000, 100, 1000000)
+    wanted = expected(word)
+    m = c.monitor(f"wait-file={c.area.path('gate')} {word} exit=7").start()
+    m.fifo("gate")
+    target = m.target()
+    reader = Reader(m.client())
+    m.release("gate")
+    worker = poll_until(lambda: worker_of(m), what="a worker")
+    poll_until(lambda: len(m.log_text()) > 100000, what="half of the output")
+    os.kill(m.pid, signal.SIGKILL)
+    equal(wait_pid(target, 60), 7, "status of the container, which falls to the next subreaper")
+    poll_until(lambda: not is_alive(worker), 30, "the worker's end")
+    check_log(m, wanted)
+    equal(reader.check(wanted), (0, 0), "repetitions to the client")
+    check(not os.path.exists(f"{c.area.exits}/{m.cid}"), "who could know the status?")
+    return {"lost": 0, "bytes": sum(map(len, wanted.values()))}
