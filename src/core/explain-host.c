@@ -181,6 +181,18 @@ static bool is_in_unit(const ExplainHost *h, const ExplainProcess *p, const char
                (!unit || (u.n_name == strlen(unit) && memcmp(u.name, unit, u.n_name) == 0));
 }
 
+/* Somewhere below a slice, as the containers of a pod are below theirs. */
+static bool is_in_slice(const ExplainHost *h, const ExplainProcess *p, const char *slice) {
+        size_t n = strlen(slice);
+
+        if (p->argv || !is_in_unit(h, p, NULL))
+                return false;
+        for (const char *at = p->cgroup; (at = strchr(at, '/')); at++)
+                if (strncmp(at + 1, slice, n) == 0 && at[1 + n] == '/')
+                        return true;
+        return false;
+}
+
 /* With --user: own monitors, and containers in units of the own manager. */
 static bool is_visible(const ExplainHost *h, const ExplainProcess *p) {
         if (!p->id[0])
@@ -249,7 +261,8 @@ int explain_find_all(const ExplainHost *h, ExplainIds *ids) {
  * Return: 0 or a negative errno.
  */
 int explain_find(const ExplainHost *h, const char *word, ExplainIds *ids) {
-        bool is_unit = unitname_is_valid(word, ".service") || unitname_is_valid(word, ".scope");
+        bool is_slice = unitname_is_valid(word, ".slice");
+        bool is_unit = is_slice || unitname_is_valid(word, ".service") || unitname_is_valid(word, ".scope");
         int r;
 
         r = find_by_pid(h, word, ids);
@@ -257,7 +270,7 @@ int explain_find(const ExplainHost *h, const char *word, ExplainIds *ids) {
                 for (size_t i = 0; r >= 0 && i < h->n; i++) {
                         const ExplainProcess *p = &h->processes[i];
 
-                        if (is_visible(h, p) && (way == 0   ? is_unit && is_in_unit(h, p, word)
+                        if (is_visible(h, p) && (way == 0   ? is_unit && (is_slice ? is_in_slice(h, p, word) : is_in_unit(h, p, word))
                                                  : way == 1 ? is_named(p, word)
                                                             : has_id(p, word)))
                                 r = explain_ids_add(ids, p->id);
@@ -281,6 +294,8 @@ static pid_t read_pid_file(const ExplainProcess *p, const char *option) {
 }
 
 static void find_keeper(const ExplainHost *h, Explained *e) {
+        bool sure = false;
+
         for (size_t i = 0; i < h->n; i++) {
                 const ExplainProcess *p = &h->processes[i], *parent;
 
@@ -290,12 +305,13 @@ static void find_keeper(const ExplainHost *h, Explained *e) {
                         e->n_execs++;
                         continue;
                 }
+                if (sure)
+                        continue; /* for the sessions that may come */
+                sure = read_pid_file(p, "conmon-pidfile") == p->pid;
                 parent = process_of(h, p->stat.parent);
-                if (!e->keeper || read_pid_file(p, "conmon-pidfile") == p->pid ||
+                if (!e->keeper || sure ||
                     !(parent && parent->argv && strcmp(parent->id, e->id) == 0))
                         e->keeper = p;
-                if (read_pid_file(p, "conmon-pidfile") == p->pid)
-                        break;
         }
 }
 

@@ -128,7 +128,7 @@ static int wp_fork(WorkerProcess *wp, int theirs) {
         if (r > 0)
                 return 0;
         options = wp->spec.options;
-        argv = wp->spec.argv;
+        argv = wp->spec.title_argv ? wp->spec.title_argv : wp->spec.argv;
         if (wp->handler->on_fork)
                 wp->handler->on_fork(wp->userdata);
         free(wp);

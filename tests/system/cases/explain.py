@@ -9,8 +9,9 @@ import shutil
 import time
 
 import compare
+from cases import service_mode
 from harness import (MONITOR, OBEYS, Skip, case, cgroup_of, check, check_equal, command, exe_of, expect_nothing_left,
-                     inspect, podman, run, scope_of, service, session, until, variants, wait_running,
+                     inspect, messages, pids, podman, run, scope_of, service, session, until, variants, wait_running,
                      worker_of)
 
 CATALOG = "/opt/scopemon-units/scopemon.catalog"
@@ -119,6 +120,54 @@ def explain_ended():
     check(container != first, "the same container")
     end = explain("baz")["end"]
     check(end["other_id"] and end["status"] == 42, f"the last run of a running container: {end}")
+
+
+@case
+def explain_service_mode():
+    """The unit is the container; also when it has ended, by the name of either."""
+    service_mode.make_bundle()
+    unit = service_mode.unit()
+    unit.start()
+    until("its first lines", lambda: "tick-1" in messages("-u", "baz.service"))
+    seen = settled("baz")
+    main = int(unit.show("MainPID"))
+    check_equal((seen["id"], seen["name"], seen["monitor"]["pid"]), ("scopemon-baz", "baz", main), "who")
+    check_equal(seen["worker"]["pid"], worker_of(main), "worker")
+    check_equal(seen["unit"]["name"], "baz.service", "unit of the container")
+    check_equal((seen["placement"]["row"], seen["stop"]["shutdown"]), ("2", ["baz.service"]), "row, and what stops it")
+    for word in "baz.service", "scopemon-baz", str(main), str(seen["container"]["pid"]), str(seen["worker"]["pid"]):
+        check_equal(explain(word)["id"], "scopemon-baz", f"container that {word} means")
+    unit.stop()
+    for word in "baz", "baz.service":
+        seen = until("the end", lambda: (lambda e: "end" in e and e)(explain(word, status=3)))
+        check_equal((seen["running"], seen["end"]["status"]), (False, 3), f"{word}, which has ended")
+
+
+@case
+def explain_pod_and_exec():
+    """A pod's slice means all containers of it, a process of an exec session its container."""
+    podman("pod", "create", "--name=pod", "--network=none")
+    for name in "baz", "qux":
+        podman("run", "-d", "--pod=pod", f"--name={name}", "localhost/alpine", "sh", "-c", OBEYS)
+        wait_running(name)
+    podman("exec", "-d", "baz", "sleep", "12345")
+    seen = until("the session", lambda: (lambda e: e["execs"] == 1 and e)(settled("baz")))
+    check_equal(seen["placement"]["row"], "4", "row of the table") # Podman has made a scope for the monitor
+    slices = [part for part in seen["container"]["cgroup"].split("/") if "libpod_pod" in part]
+    status, out, _ = scopemon("explain", "--json=short", slices[-1])
+    check_equal(status, 0, "status")
+    check({"baz", "qux"} <= {e["name"] for e in json.loads(out)}, f"containers of {slices[-1]}: {out}")
+    session_pid = next(p for p in pids() if cmdline(p) == ["sleep", "12345"])
+    check_equal(explain(str(session_pid))["name"], "baz", "container of the session's process")
+    podman("pod", "rm", "--force", "--time=0", "pod")
+
+
+def cmdline(pid):
+    try:
+        with open(f"/proc/{pid}/cmdline", encoding="utf-8") as f:
+            return f.read().split("\0")[:-1]
+    except OSError:
+        return []
 
 
 @case
