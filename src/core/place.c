@@ -365,6 +365,17 @@ static void look_at_session(Place *p) {
         (void)snprintf(p->text->remedy, sizeof p->text->remedy, "loginctl enable-linger %u", (unsigned)f->uid);
 }
 
+/* A service's container is to get its own stop signal, and no other. */
+static void look_at_kill_mode(Place *p) {
+        if (!p->options->service || !p->facts.unit || p->plan->container != PLACEMENT_CONTAINER_NESTED ||
+            strcmp(p->unit.kill_mode, "control-group") != 0 || p->text->problem[0])
+                return;
+        (void)snprintf(p->text->problem, sizeof p->text->problem,
+                       "KillMode=control-group of %.200s: all processes of the container get SIGTERM when it stops",
+                       p->plan->unit);
+        (void)snprintf(p->text->remedy, sizeof p->text->remedy, "KillMode=mixed in the unit");
+}
+
 static int decide_and_do(Place *p) {
         for (;;) {
                 int r = placement_decide(&p->facts, p->plan);
@@ -388,6 +399,7 @@ static int decide_and_do(Place *p) {
                                 continue;
                         look_at_limits(p);
                         look_at_session(p);
+                        look_at_kill_mode(p);
                         return write_bundle(p);
                 }
         }

@@ -9,9 +9,11 @@ import shutil
 
 from cases import service_mode
 from compare import as_user
-from harness import (CGROUPS, UNITS, Unit, case, check, check_equal, command, messages, run, tree, until, variants)
+from harness import (CGROUPS, UNITS, Unit, check, check_equal, command, journal, messages, run, tree, until,
+                     variants)
 
 WHO = "oci-user"
+MISCONFIGURED = "d4778fe9538641568ca7c9e539e1fdfe" # SCOPEMON_MESSAGE_MISCONFIGURED
 BOTH = {"system": {"user": False}, "user": {"user": True}}
 PAYLOAD = "trap 'echo got-usr1' USR1; trap 'echo got-term; exit 3' TERM; echo hello; i=0; " \
           "while true; do i=$((i+1)); echo tick-$i; sleep 0.5 & wait $!; done"
@@ -197,5 +199,18 @@ def service_in_scope(user):
     check_equal(ask("LoadState", "oci-baz.scope"), "not-found", "what is left of the scope")
     unit.start()
     until("a third start", lambda: here.lines().count("hello") == 3)
+    unit.stop()
+    expect_gone(group)
+
+
+@variants("service_kill_mode_is_told", **BOTH)
+def service_kill_mode_is_told(user):
+    """systemd's default signals the container behind its monitor's back: one entry says so, and what helps."""
+    here = Here(user)
+    here.bundle()
+    unit = here.unit("KillMode=control-group")
+    group = here.started(unit)
+    told = [e for e in journal(f"{here.field}={unit.name}") if e.get("MESSAGE_ID") == MISCONFIGURED]
+    check_equal([e.get("SCOPEMON_REMEDY") for e in told], ["KillMode=mixed in the unit"], "remedies")
     unit.stop()
     expect_gone(group)
