@@ -197,6 +197,39 @@ static int apply_size(Worker *w) {
         return 0; /* a size the kernel does not like changes nothing */
 }
 
+static ssize_t on_control_read(void *userdata, size_t index, int fd, const char **ret_data) {
+        Worker *w = userdata;
+
+        w->state->ctl_before[index] = w->state->ctl[index];
+        *ret_data = ring_control(w->ring, (uint32_t)index)->data;
+        return ring_read_control(w->ring, (uint32_t)index, fd);
+}
+
+static void on_control_done(void *userdata, size_t index) {
+        Worker *w = userdata;
+
+        ring_control(w->ring, (uint32_t)index)->done = 1;
+}
+
+/*
+ * What the worker before us has read and perhaps not acted on: twice is better than never, a size is a size and a new
+ * log file is new. But if somebody has died of it already, it is let go.
+ */
+static int feed_control(Worker *w) {
+        for (uint32_t i = 0; i < RING_CONTROLS; i++) {
+                RingControl *c = ring_control(w->ring, i);
+                int r;
+
+                if (c->done || c->n == 0 || c->n > RING_CONTROL_SIZE || c->tries++ > 0)
+                        continue;
+                w->state->ctl[i] = w->state->ctl_before[i];
+                r = control_feed(w->control, i, c->data, c->n);
+                if (r < 0)
+                        return relay(r);
+        }
+        return 0;
+}
+
 static int on_resize(void *userdata, unsigned rows, unsigned columns) {
         Worker *w = userdata;
 
@@ -234,7 +267,8 @@ static int on_notify(void *userdata, const char *text, size_t n) {
  * Return: 0 or a negative errno; worker_input_close() cleans up after both.
  */
 int worker_input_open(Worker *w) {
-        static const ControlHandler control_handler = { .read = on_read,
+        static const ControlHandler control_handler = { .read = on_control_read,
+                                                        .done = on_control_done,
                                                         .on_resize = on_resize,
                                                         .on_reopen = on_reopen,
                                                         .on_bad = on_bad_line };
@@ -250,6 +284,8 @@ int worker_input_open(Worker *w) {
                 r = control_new(&w->control, w->loop,
                                 (int[]){ w->fds[CHANNEL_FD_CTL], w->fds[CHANNEL_FD_WINSZ] }, w->state->ctl,
                                 &control_handler, w);
+                if (r >= 0)
+                        r = feed_control(w);
                 if (r < 0)
                         return relay(r);
         }

@@ -36,6 +36,7 @@ typedef struct WorkerState {
         uint64_t pushed[_STREAM_MAX];  /* what clients have been shown */
         uint64_t dropped[_STREAM_MAX]; /* output of a runtime that printed more than the ring holds */
         CtlBuffer ctl[2];
+        CtlBuffer ctl_before[2]; /* as it was before the last read of the fifo */
         SinkState sinks[_SINK_MAX];
         AttachSlot slots[ATTACH_SLOTS];
 } WorkerState;

@@ -28,8 +28,6 @@
 #include "io/control.h"
 #include "scopemon/protocol.h"
 
-#define CONTROL_READ_MAX 4096
-
 typedef struct ControlFifo {
         Control *control;
         LoopSource *source;
@@ -105,16 +103,35 @@ static int handle_line(ControlFifo *fifo, const char *line, size_t n) {
         return 0;
 }
 
+/**
+ * control_feed() - act on what was read from a fifo
+ *
+ * Return: 0 or a negative errno.
+ */
+int control_feed(Control *c, size_t index, const char *data, size_t n) {
+        ControlFifo *fifo = &c->fifos[index];
+        const char *line;
+        size_t n_line;
+        int r;
+
+        while (ctlmsg_next_line(fifo->buffer, &data, &n, &line, &n_line)) {
+                r = handle_line(fifo, line, n_line);
+                if (r < 0)
+                        return relay(r);
+        }
+        c->handler->done(c->userdata, index);
+        return 0;
+}
+
 static int control_on_readable(LoopSource *source, int fd, uint32_t revents, void *userdata) {
         ControlFifo *fifo = userdata;
         Control *c = fifo->control;
-        char buf[CONTROL_READ_MAX];
-        const char *data = buf, *line;
-        size_t left, n_line;
+        size_t index = (size_t)(fifo - c->fifos);
+        const char *data;
         ssize_t n;
         int r;
 
-        n = c->handler->read(c->userdata, fd, buf, sizeof buf);
+        n = c->handler->read(c->userdata, index, fd, &data);
         if (n < 0)
                 return n == -EAGAIN || n == -EINTR ? 0 : relay((int)n);
         if (n == 0) { /* only if the keeper has given up its writing end */
@@ -122,13 +139,8 @@ static int control_on_readable(LoopSource *source, int fd, uint32_t revents, voi
                 return 0;
         }
 
-        left = (size_t)n;
-        while (ctlmsg_next_line(fifo->buffer, &data, &left, &line, &n_line)) {
-                r = handle_line(fifo, line, n_line);
-                if (r < 0)
-                        return relay(r);
-        }
-        return 0;
+        r = control_feed(c, index, data, (size_t)n);
+        return r < 0 ? relay(r) : 0;
 }
 
 static int fifo_watch(ControlFifo *fifo, Loop *loop, int fd) {

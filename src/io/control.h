@@ -22,7 +22,9 @@ enum {
 typedef struct Control Control;
 
 typedef struct ControlHandler {
-        ssize_t (*read)(void *userdata, int fd, void *buf, size_t n); /* bytes or negative errno */
+        /* Bytes of fifo @index, kept in a place of yours until done(); or a negative errno. */
+        ssize_t (*read)(void *userdata, size_t index, int fd, const char **ret_data);
+        void (*done)(void *userdata, size_t index); /* they have been acted on, all whole lines */
         int (*on_resize)(void *userdata, unsigned rows, unsigned columns);
         int (*on_reopen)(void *userdata);
         int (*on_bad)(void *userdata, const char *line, size_t n, int why); /* a CtlMsgAnswer */
@@ -36,5 +38,6 @@ int control_new(Control **ret,
                 CtlBuffer state[2],
                 const ControlHandler *handler,
                 void *userdata);
+int control_feed(Control *c, size_t index, const char *data, size_t n);
 Control *control_free(Control *c);
 DEFINE_CLEANUP(Control, control_free)

@@ -3,7 +3,7 @@
 /*
  * The ring: one memfd, mapped by keeper and worker, that holds what must outlive a worker.
  *
- *     | header | state of the modules | input | stdout, RING_STREAM_SIZE | stderr, RING_STREAM_SIZE |
+ *     | header | state of the modules | input | control | stdout, RING_STREAM_SIZE | stderr, RING_STREAM_SIZE |
  *
  * Positions count the bytes of a stream from its beginning and never go back; the memory of each stream is mapped
  * twice in a row, so any window of it is contiguous. When all of a stream has been taken, writing starts again at the
@@ -38,6 +38,7 @@ typedef enum NoteKind {
         NOTE_NONE,
         NOTE_STREAM, /* index is the stream */
         NOTE_INPUT,
+        NOTE_CONTROL,
         NOTE_OTHER,
         _NOTE_MAX,
 } NoteKind;
@@ -123,7 +124,7 @@ static int ring_allocate(Ring **ret, size_t n_state) {
                 return fail(-ENOMEM);
         ring->fd = -1;
         ring->n_state = page_align(sizeof(Header) + n_state);
-        ring->n_front = ring->n_state + page_align(sizeof(RingInput));
+        ring->n_front = ring->n_state + page_align(sizeof(RingInput)) + page_align(RING_CONTROLS * sizeof(RingControl));
         *ret = ring;
         return 0;
 }
@@ -142,9 +143,7 @@ int ring_new(Ring **ret, size_t n_state) {
         if (r < 0)
                 return relay(r);
         ring->fd = memfd_create("scopemon-ring", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-        if (ring->fd < 0)
-                return fail(-errno);
-        if (ftruncate(ring->fd, (off_t)ring_size(ring)) < 0 ||
+        if (ring->fd < 0 || ftruncate(ring->fd, (off_t)ring_size(ring)) < 0 ||
             fcntl(ring->fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
                 return fail(-errno);
         r = map_all(ring);
@@ -304,6 +303,13 @@ static char *place(const Ring *ring, StreamId id, const StreamState *s, uint64_t
 }
 
 /**
+ * ring_control() - what was last read from a control fifo; @index is below RING_CONTROLS
+ */
+RingControl *ring_control(Ring *ring, uint32_t index) {
+        return (RingControl *)(void *)(ring->front + ring->n_state + page_align(sizeof(RingInput))) + index;
+}
+
+/**
  * ring_head() - bytes of a stream read so far
  */
 uint64_t ring_head(const Ring *ring, StreamId id) {
@@ -364,9 +370,7 @@ ssize_t ring_read_stream(Ring *ring, StreamId id, int fd, bool *ret_full) {
 }
 
 /**
- * ring_read_input() - one packet from a client, into ring_input()
- *
- * The former packet must have been written out.
+ * ring_read_input() - one packet from a client, into ring_input(), where the former one has been written out
  *
  * Return: bytes read, 0 at end of file or for an empty packet, or a negative errno.
  */
@@ -383,6 +387,26 @@ ssize_t ring_read_input(Ring *ring, uint32_t slot, int fd) {
         n = counted_read(ring, fd, input->data, RING_INPUT_SIZE);
         if (n > 0)
                 input->to = (uint32_t)n;
+        return n;
+}
+
+/**
+ * ring_read_control() - one read of a control fifo, into ring_control(), in the order of ring_read_input()
+ *
+ * Return: bytes read, 0 at end of file, or a negative errno.
+ */
+ssize_t ring_read_control(Ring *ring, uint32_t index, int fd) {
+        RingControl *control = ring_control(ring, index);
+        ssize_t n;
+
+        note(ring, NOTE_CONTROL, index, 0, RING_CONTROL_SIZE);
+        control->n = 0;
+        atomic_signal_fence(memory_order_seq_cst);
+        control->done = control->tries = 0;
+        atomic_signal_fence(memory_order_seq_cst);
+        n = counted_read(ring, fd, control->data, RING_CONTROL_SIZE);
+        if (n > 0)
+                control->n = (uint32_t)n;
         return n;
 }
 
@@ -417,13 +441,16 @@ int ring_recover(Ring *ring, uint64_t n_read) {
                 return fail(-EBADMSG);
         brought = n_read - n.total;
 
-        if (n.kind == NOTE_INPUT) {
-                if (brought > RING_INPUT_SIZE)
-                        return fail(-EBADMSG);
+        if (n.kind == NOTE_INPUT && brought <= RING_INPUT_SIZE) {
                 if (input->to == 0) {
                         input->from = 0;
                         input->to = (uint32_t)brought;
                 }
+                return 0;
+        }
+        if (n.kind == NOTE_CONTROL && n.index < RING_CONTROLS && brought <= RING_CONTROL_SIZE) {
+                if (ring_control(ring, n.index)->n == 0)
+                        ring_control(ring, n.index)->n = (uint32_t)brought;
                 return 0;
         }
         if (n.kind != NOTE_STREAM || n.index >= _STREAM_MAX)

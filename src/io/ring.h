@@ -13,11 +13,13 @@
 #define RING_STREAM_SIZE (256U * 1024U) /* bytes kept of each stream at most */
 #define RING_READ_SIZE (64U * 1024U)    /* bytes asked for in one read: what a pipe holds */
 #define RING_INPUT_SIZE (32U * 1024U)   /* one packet of input */
+#define RING_CONTROL_SIZE 4096U         /* one read of a control fifo */
+#define RING_CONTROLS 2U
 
 #define RING_READ "rchar: " /* in /proc/PID/io: bytes that reads have brought, and writes have taken */
 #define RING_WRITTEN "wchar: "
 
-#define RING_LAYOUT 1U /* to be counted up with any change of what lies where, or of what a field means */
+#define RING_LAYOUT 2U /* to be counted up with any change of what lies where, or of what a field means */
 
 typedef struct Ring Ring;
 
@@ -30,6 +32,14 @@ typedef struct RingInput {
         uint64_t written;      /* ... when the process had written so many bytes in all */
         char data[RING_INPUT_SIZE];
 } RingInput;
+
+/* What was read from a control fifo and may not have been acted on yet. */
+typedef struct RingControl {
+        uint32_t n;
+        uint32_t done;  /* it has been */
+        uint32_t tries; /* workers that have begun to, after the one that read it */
+        char data[RING_CONTROL_SIZE];
+} RingControl;
 
 int ring_new(Ring **ret, size_t n_state);
 int ring_map(Ring **ret, int fd, size_t n_state);
@@ -44,10 +54,12 @@ void *ring_state(Ring *ring);
 int ring_begin(Ring *ring);
 ssize_t ring_read_stream(Ring *ring, StreamId id, int fd, bool *ret_full);
 ssize_t ring_read_input(Ring *ring, uint32_t slot, int fd);
+ssize_t ring_read_control(Ring *ring, uint32_t index, int fd);
 ssize_t ring_read_other(Ring *ring, int fd, void *buf, size_t n);
 int ring_recover(Ring *ring, uint64_t n_read);
 
 RingInput *ring_input(Ring *ring);
+RingControl *ring_control(Ring *ring, uint32_t index);
 uint64_t ring_head(const Ring *ring, StreamId id);
 size_t ring_space(const Ring *ring, StreamId id);
 Window ring_window(const Ring *ring, StreamId id, uint64_t from);

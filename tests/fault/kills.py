@@ -275,3 +275,23 @@ def keeper_killed(c: Case):
     equal(reader.check(wanted), (0, 0), "repetitions to the client")
     check(not os.path.exists(f"{c.area.exits}/{m.cid}"), "who could know the status?")
     return {"lost": 0, "bytes": sum(map(len, wanted.values()))}
+
+
+@scenario(weight=1)
+def killed_with_control_line_on_its_way(c: Case):
+    """A wish for a new log file is read, and its worker dies: the next one carries it out."""
+    m = c.monitor("hang").start()
+    m.target()
+    kills = 0
+    for _ in range(max(20, c.kills)):
+        worker = poll_until(lambda: worker_of(m), what="a worker")
+        os.rename(m.log_path, m.log_path + ".old")
+        m.ctl(b"2 0 0\n")
+        time.sleep(c.random.uniform(0, 0.0015))
+        os.kill(worker, signal.SIGKILL)
+        kills += 1
+        poll_until(lambda: os.path.exists(m.log_path), 10, "a new log file")
+        poll_until(lambda w=worker: worker_of(m) not in (w, None), 10, "another worker")
+    os.kill(m.target(), signal.SIGKILL)
+    equal(m.end(30), 137, "status of the monitor")
+    return {"kills": kills, "lost": 0}

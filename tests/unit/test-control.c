@@ -17,7 +17,8 @@ typedef struct Fixture {
         char dir[64];
         int dir_fd, fds[_CONTROL_FD_MAX];
         char said[4096]; /* what came of the lines, in order */
-        unsigned n_resizes;
+        unsigned n_resizes, n_reads, n_done;
+        char data[4096];
 } Fixture;
 
 static void say(Fixture *f, const char *text) {
@@ -26,10 +27,19 @@ static void say(Fixture *f, const char *text) {
         (void)snprintf(f->said + n, sizeof f->said - n, "%s;", text);
 }
 
-static ssize_t on_read(void *userdata, int fd, void *buf, size_t n) {
-        ssize_t size = read(fd, buf, n);
+static ssize_t on_read(void *userdata, size_t index, int fd, const char **ret_data) {
+        Fixture *f = userdata;
+        ssize_t size = read(fd, f->data, sizeof f->data);
 
+        *ret_data = f->data;
+        f->n_reads += size > 0;
         return size < 0 ? -errno : size;
+}
+
+static void on_done(void *userdata, size_t index) {
+        Fixture *f = userdata;
+
+        f->n_done++;
 }
 
 static int on_resize(void *userdata, unsigned rows, unsigned columns) {
@@ -54,7 +64,7 @@ static int on_bad(void *userdata, const char *line, size_t n, int why) {
         return 0;
 }
 
-static const ControlHandler handler = { on_read, on_resize, on_reopen, on_bad };
+static const ControlHandler handler = { on_read, on_done, on_resize, on_reopen, on_bad };
 
 static void fixture_listen(Fixture *f) {
         int fds[2] = { f->fds[CONTROL_CTL_READ], f->fds[CONTROL_WINSZ_READ] };
@@ -73,6 +83,8 @@ static void fixture_init(Fixture *f) {
 }
 
 static void fixture_done(Fixture *f) {
+        cr_assert_eq(f->n_done, f->n_reads, "all that was read is said to be done");
+
         f->control = control_free(f->control);
         loop_unref(f->loop);
         fd_close_many(f->fds, _CONTROL_FD_MAX);

@@ -452,6 +452,32 @@ CleanTest(ring, input_that_was_read_and_not_noted_is_recovered_once) {
         fd_close_many(pair, 2);
 }
 
+CleanTest(ring, control_line_that_was_read_and_not_noted_is_recovered_once) {
+        _cleanup_(ring_freep) Ring *ring = NULL;
+        RingControl *control;
+        int in, out;
+
+        cr_assert_eq(ring_new(&ring, 0), 0);
+        cr_assert_eq(fd_pipe(&in, &out), 0);
+        control = ring_control(ring, 1);
+        cr_assert_eq(ring_begin(ring), 0);
+        cr_assert_eq(write(out, "2 0 0\n", 6), 6);
+        cr_assert_eq(ring_read_control(ring, 1, in), 6);
+        cr_assert(control->n == 6 && !control->done);
+
+        control->n = 0; /* as if it had died on the way back from read() */
+        cr_assert_eq(ring_recover(ring, bytes_read_by(getpid())), 0);
+        cr_assert_eq(control->n, 6);
+        cr_assert_eq(memcmp(control->data, "2 0 0\n", 6), 0);
+        cr_assert_eq(ring_control(ring, 0)->n, 0);
+
+        control->done = 1;
+        cr_assert_eq(ring_recover(ring, bytes_read_by(getpid())), 0);
+        cr_assert(control->n == 6 && control->done, "what has been acted on stays so");
+        (void)close(in);
+        (void)close(out);
+}
+
 CleanTest(ring, packet_on_its_way_is_left_alone) {
         _cleanup_(ring_freep) Ring *ring = NULL;
         RingInput *input;
