@@ -30,6 +30,8 @@ typedef struct ProcessStatus {
         bool dumped;
 } ProcessStatus;
 
+#define PROCESS_SETTLE_USEC 200000U /* after that long a start is over: process_trim() */
+
 int process_spawn(const ProcessSpec *spec, pid_t *ret_pid, int *ret_pidfd);
 int process_fork(pid_t *ret_pid);
 void process_exit(int status) __attribute__((noreturn));

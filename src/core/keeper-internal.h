@@ -37,7 +37,7 @@ struct Keeper {
         WorkerProcess *worker;     /* likewise */
         Console *console;
         CgroupOom *oom_watch;
-        LoopSource *signals[5], *target_source, *timeout_source, *drain_source;
+        LoopSource *signals[5], *target_source, *timeout_source, *drain_source, *settle_source;
 
         int bundle_fd;             /* place of attach, ctl, winsz; -1 for none */
         char *attach_link;

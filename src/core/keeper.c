@@ -325,6 +325,12 @@ int keeper_arm_timeout(Keeper *k) {
 
 /* ---- phases ------------------------------------------------------------------------------------------- */
 
+/* What comes now is the rest of our life; a short one needs no tidying. */
+static int on_settled(LoopSource *source, uint64_t usec, void *userdata) {
+        process_trim();
+        return 0;
+}
+
 static int enter_running(Keeper *k) {
         int r;
 
@@ -354,8 +360,8 @@ static int enter_running(Keeper *k) {
                 if (r < 0)
                         return relay(r);
         }
-        process_trim();
-        return 0;
+        r = loop_add_time(k->loop, &k->settle_source, PROCESS_SETTLE_USEC, on_settled, NULL);
+        return r < 0 ? relay(r) : 0;
 }
 
 static int enter_draining(Keeper *k) {

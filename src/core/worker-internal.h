@@ -26,7 +26,7 @@ typedef struct Worker {
         char *const *argv;
         Loop *loop;
         int channel; /* borrowed */
-        LoopSource *channel_source;
+        LoopSource *channel_source, *settle_source;
         Ring *ring;
         WorkerState *state; /* in the ring */
         int fds[_CHANNEL_FD_MAX];

@@ -157,6 +157,7 @@ static int worker_dispatch(Worker *w, const ChannelRecord *record, int *fds) {
         case CHANNEL_CONSOLE:
                 return worker_open_terminal(w, TAKE_FD(fds[0]));
         case CHANNEL_RUN:
+                loop_source_set_time(w->settle_source, PROCESS_SETTLE_USEC);
                 return worker_output_run(w);
         case CHANNEL_LOGFILE:
                 return w->sinks ? sinks_set_file(w->sinks, record->number == 0 ? TAKE_FD(fds[0]) : -1) : 0;
@@ -215,8 +216,6 @@ static int worker_on_record(LoopSource *source, int fd, uint32_t revents, void *
         fd_close_many(fds, n_fds);
         if (r < 0)
                 loop_exit(w->loop, r); /* the keeper starts another one */
-        else if (record.type == CHANNEL_RUN)
-                process_trim(); /* what comes now is the rest of our life */
         return 0;
 }
 
@@ -253,6 +252,12 @@ int worker_confine(void) {
         return sandbox_enter();
 }
 
+/* What comes now is the rest of our life; a short one needs no tidying. */
+static int worker_on_settled(LoopSource *source, uint64_t usec, void *userdata) {
+        process_trim();
+        return 0;
+}
+
 static void worker_ignore_signals(void) {
         static const int signals[] = { SIGTERM, SIGINT,  SIGQUIT, SIGHUP,
                                        SIGPIPE, SIGUSR1, SIGUSR2, SIGXFSZ };
@@ -272,6 +277,7 @@ static void worker_done(Worker *w) {
         fd_close_many(&w->io_fd, 1);
         w->ring = ring_free(w->ring);
         w->channel_source = loop_source_free(w->channel_source);
+        w->settle_source = loop_source_free(w->settle_source);
         w->loop = loop_unref(w->loop);
 }
 
@@ -340,7 +346,8 @@ int worker_run(int channel_fd, const Options *options, char *const *argv) {
         r = loop_add_io(w.loop, &w.channel_source, WORKER_CHANNEL, EPOLLIN, worker_on_record, &w);
         if (r >= 0) /* clients are accepted before, output is read after */
                 loop_source_set_priority(w.channel_source, LOOP_PRIORITY_EARLY);
-        process_trim(); /* once more when the container runs, but here the stack is shallow */
+        if (r >= 0)
+                r = loop_add_time(w.loop, &w.settle_source, PROCESS_SETTLE_USEC, worker_on_settled, NULL);
         if (r >= 0)
                 r = loop_run(w.loop);
         worker_done(&w);

@@ -187,7 +187,7 @@ void bus_explain(int error, bool user, uid_t uid, char *ret, size_t size) {
 
         if (error == -ELIBACC || error == -ELIBBAD)
                 (void)snprintf(ret, size, "%s cannot be asked: " LIBSYSTEMD " %s", whose,
-                               error == -ELIBACC ? "is not installed" : "is too old");
+                               error == -ELIBACC ? "cannot be loaded" : "is too old");
         else if (error == -ENOENT && user)
                 (void)snprintf(ret, size, "%s does not run (\"loginctl enable-linger %u\" starts it)", whose,
                                uid);
