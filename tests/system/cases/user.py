@@ -8,8 +8,8 @@ import pwd
 from cases.lines import LINES, PAYLOAD
 from cases.unit import PLACED
 from compare import USER, as_user, make_user, own_unit
-from harness import (MONITOR, OBEYS, Unit, check, check_equal, exe_of, expect_nothing_left, forget_containers,
-                     journal, names, quietly, run, scope_of, service, tree, until, variants)
+from harness import (CASES, MONITOR, OBEYS, Unit, check, check_equal, exe_of, expect_nothing_left, forget_containers,
+                     journal, names, own_kernel, quietly, run, scope_of, service, tree, until, variants)
 
 BOTH = {"delegate": {"delegate": True}, "nodelegate": {"delegate": False}}
 
@@ -102,3 +102,8 @@ def user_journal_every_line_once(delegate):
     check_equal(numbered, [f"numbered {i + 1}" for i in range(LINES)], "numbered lines")
     for text in ("on standard error", "without an end"):
         check_equal(said.count(text), 1, f"number of times that {text!r} is there")
+
+
+# With Podman 4.3 that takes a kernel that has cgroup v2 only.
+for _name in [n for n in CASES if n.startswith("user_")]:
+    CASES[f"{_name}_vm"] = own_kernel(lambda promise=CASES[_name]: promise())
