@@ -68,9 +68,14 @@ class Play:
     def expect_one(self):
         container = self.podman("ps", "--quiet", "--no-trunc", "--filter=name=baz")
         until("one monitor", lambda: len(monitors()) == 1) # that of podman exec may take a moment
+        until("nothing left of other containers", lambda: self.is_alone(container))
+
+    @staticmethod
+    def is_alone(container):
         others = [text for text in left_over() if ("libpod" in text or text.startswith("unit")) and
                   container not in text and "baz.service" not in text]
         check_equal(others, [], "left of other containers")
+        return True
 
     # What may be done, each if it makes sense now. Returns whether the unit should be active then.
 
