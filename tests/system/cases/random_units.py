@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Random sequences over units of four styles, of root's manager and a user's: whatever is done in whatever order, the
 unit's state is what was asked for, nothing of a container that has ended is left, and each line it wrote is in the
-journal once. SEED=N repeats a sequence, STEPS=N makes longer ones (default 24 for each of the two cases)."""
+journal once. SEED=N repeats all of them; there are SEQUENCES=N (default 25) of STEPS=N (default 3) and what ends them,
+for each of the two managers."""
 
 import functools
 import os
@@ -14,7 +15,10 @@ from compare import USER, as_user, own_unit
 from harness import (Failed, Unit, check, check_equal, expect_nothing_left, forget_containers, journal,
                      left_over, monitors, note, quietly, quote, run, until, variants, worker_of)
 
-STEPS = 24
+SEQUENCES, STEPS = 25, 3
+FILES = ["find", "/run", "/var/lib/containers", "/home", "-xdev", "-regextype", "egrep",
+         "(", "-path", "*/storage/overlay/*", "-o", "-path", "*/storage/vfs/*", ")", "-prune", "-o",
+         "(", "-type", "p", "-o", "-type", "s", "-o", "-type", "l", ")", "-regex", ".*[0-9a-f]{64}.*", "-print"]
 PAYLOAD = "trap 'exit 0' TERM; h=$(cat /proc/sys/kernel/hostname); i=0; : >/tmp/ready; " \
           "while true; do i=$((i+1)); echo \"$h $i\"; sleep 0.2 & wait $!; done"
 LINE = re.compile(r"^([0-9a-f]{12}) (\d+)$")
@@ -75,6 +79,13 @@ class Play:
         others = [text for text in left_over() if ("libpod" in text or text.startswith("unit")) and
                   container not in text and "baz.service" not in text]
         check_equal(others, [], "left of other containers")
+        return Play.has_no_files(container)
+
+    @staticmethod
+    def has_no_files(container):
+        """No fifo, socket or link that is named after another container than CONTAINER, or lies in its folders."""
+        found = [path for path in run(*FILES).splitlines() if not container or container not in path]
+        check_equal(found, [], "fifos, sockets and links of containers that have ended")
         return True
 
     # What may be done, each if it makes sense now. Returns whether the unit should be active then.
@@ -127,6 +138,7 @@ class Play:
         if self.killed:
             forget_containers(*self.prefix)
         if not self.active:
+            until("no fifo, socket or link", lambda: self.has_no_files(None))
             run(*self.unit.words, "reset-failed")
         return what.__name__
 
@@ -170,7 +182,7 @@ def expect_lines(worker_killed):
 @variants("random_units", system={"user": False}, user={"user": True})
 def random_units(user):
     seed = int(os.environ.get("SEED", 0)) or random.SystemRandom().randrange(1, 1 << 31)
-    steps = int(os.environ.get("STEPS", STEPS))
+    sequences, steps = int(os.environ.get("SEQUENCES", SEQUENCES)), int(os.environ.get("STEPS", STEPS))
     chance = random.Random(seed)
     note(f"# SEED={seed}")
     make, prefix = Unit, []
@@ -183,10 +195,8 @@ def random_units(user):
     play = Play(make, prefix)
     done = []
     try:
-        styles = list(STYLES)
-        chance.shuffle(styles)
-        for style in styles:
-            done += play.play(style, steps // len(styles), chance)
+        for number in range(sequences):
+            done += play.play(list(STYLES)[number % len(STYLES)], steps, chance)
         expect_lines(play.worker_killed)
     except Failed as e:
         raise Failed(f"SEED={seed}: {e}") from None
