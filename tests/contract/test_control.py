@@ -134,16 +134,18 @@ def overlong_line_is_ignored(a):
         await_size(terminal, (3, 3))
 
 
-@line(90, quirk="applied in a later turn of its loop: a fast target may be first")
+@line(90)
 def resize_before_there_is_a_terminal(a):
-    m = a.monitor("winsize", mode="exec", attach="seqpacket", terminal=True).start()
+    """It waits for the terminal. A target that looks at once may be first: no runtime waits for the monitor."""
+    m = a.monitor("wait-resize winsize", mode="exec", attach="seqpacket", terminal=True).start()
     equal(m.attach_record(), {"data": 0})
     c = m.client()
     m.ctl(b"1 40 50\n")
     m.begin_again()
     equal(c.drain(), b"40 50\r\n")
     os.unlink(m.pid_file)
-    m = a.monitor(f"record={a.path('runtime-record')} runtime-wait-file={a.path('gate')} winsize", terminal=True)
+    m = a.monitor(f"record={a.path('runtime-record')} runtime-wait-file={a.path('gate')} wait-resize winsize",
+                  terminal=True)
     m.fifo("gate")
     m.start()
     wait_path(m.runtime_record) # the runtime runs, and waits
