@@ -68,6 +68,7 @@ struct Keeper {
 int keeper_make(Keeper *k);
 int keeper_launch(Keeper *k);
 int keeper_make_reaper(Keeper *k);
+int keeper_make_report(Keeper *k);
 extern const WorkerProcessHandler keeper_worker_handler;
 
 /* keeper-resume.c */

@@ -122,19 +122,10 @@ int keeper_restore_origin(Origin *ret, Saved *s, const Options *o, char *given_a
 }
 
 static int resume_report(Keeper *k, const Saved *s) {
-        const Options *o = k->options;
-        ReportSpec spec = { .sync_fd = -1,
-                            .attach_fd = -1,
-                            .exit_dir = o->exit_dir,
-                            .persist_dir = o->persist_dir,
-                            .bundle = o->exec ? NULL : o->bundle,
-                            .cid = o->cid,
-                            .api_v1 = o->api_version,
-                            .exec = o->exec };
         ReportSaved report = { .state = s->report_state, .started = s->report_started, .oom_told = s->oom_told };
         int r;
 
-        r = report_new(&k->report, &spec);
+        r = keeper_make_report(k);
         if (r < 0)
                 return relay(r);
         memcpy(report.fds, &s->fds[SAVED_FD_REPORT], sizeof report.fds);

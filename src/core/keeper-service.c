@@ -192,7 +192,7 @@ static void read_stop(Keeper *k, ServiceStop *ret) {
         const char *why;
 
         if (bundle_open(&b, k->options->bundle, &why) != 0) {
-                (void)service_stop_of(NULL, NULL, k->plan.unit_stop_usec, ret); /* the defaults, which are always understood */
+                (void)service_stop_of(NULL, NULL, k->plan.unit_stop_usec, ret); /* defaults are always understood */
                 return;
         }
         if (service_stop_of(bundle_annotation(b, ANNOTATION_SIGNAL), bundle_annotation(b, ANNOTATION_TIMEOUT),

@@ -65,7 +65,12 @@ static void keep_inherited(Keeper *k) {
                 (void)fd_set_cloexec(k->origin->inherited[i], k->origin->inherited[i] >= end);
 }
 
-static int make_report(Keeper *k) {
+/**
+ * keeper_make_report() - where the end will be told; the pipes are those of the origin, if it has any
+ *
+ * Return: 0 or a negative errno.
+ */
+int keeper_make_report(Keeper *k) {
         const Options *o = k->options;
         ReportSpec spec = { .sync_fd = TAKE_FD(k->origin->sync_fd),
                             .attach_fd = TAKE_FD(k->origin->attach_fd),
@@ -255,7 +260,7 @@ int keeper_make(Keeper *k) {
         int r;
 
         keep_inherited(k);
-        r = make_report(k);
+        r = keeper_make_report(k);
         if (r < 0)
                 return relay(r);
         if (!k->options->log_targets.passthrough && !k->options->service) {

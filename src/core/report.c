@@ -29,11 +29,11 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <time.h>
 
 #include "base/error.h"
 #include "base/fd.h"
 #include "core/report.h"
+#include "io/loop.h"
 #include "wire/syncmsg.h"
 
 #define RECORD_WAIT_MS 1000
@@ -154,10 +154,7 @@ Report *report_free(Report *r) {
 }
 
 static int64_t now_ms(void) {
-        struct timespec t;
-
-        (void)clock_gettime(CLOCK_MONOTONIC, &t); /* cannot fail with this clock */
-        return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+        return (int64_t)(loop_now() / 1000);
 }
 
 /* Bytes written, 0 if there is no room now. A descriptor that nobody will ever read from is closed. */

@@ -114,7 +114,8 @@ typedef struct Seen {
 static uint64_t layout_of_ring(void) {
         const uint64_t parts[] = { RING_LAYOUT, sizeof(WorkerState), sizeof(WorkerFacts), sizeof(SinkState),
                                    sizeof(AttachSlot), sizeof(CtlBuffer), offsetof(WorkerState, ctl),
-                                   offsetof(WorkerState, sinks), offsetof(WorkerState, slots), sizeof(RingInput) };
+                                   offsetof(WorkerState, sinks), offsetof(WorkerState, slots), sizeof(RingInput),
+                                   sizeof(RingControl) };
         uint64_t sum = 0;
 
         for (size_t i = 0; i < ELEMENTS(parts); i++)

@@ -13,7 +13,6 @@
 
 #include <errno.h>
 #include <limits.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -26,8 +25,7 @@
 #include "io/bundle.h"
 #include "io/notify.h"
 
-#define TELL_TRIES 100
-#define TELL_PAUSE_MS 10
+#define TELL_MS 1000
 #define ANNOTATION_NOTIFY "io.scopemon.sdnotify"
 #define NOTIFY_INSIDE "/run/notify" /* where the container has its socket, as it has with Podman */
 #define STOP_SLACK_USEC 5000000ULL  /* for what comes after the container's end */
@@ -330,8 +328,7 @@ static void __attribute__((format(printf, 1, 2))) tell(const char *format, ...) 
                 return;
         if ((size_t)n >= sizeof text)
                 n = sizeof text - 1;
-        for (int i = 0; notify_send(path, text, (size_t)n) == -EAGAIN && i < TELL_TRIES; i++)
-                (void)poll(NULL, 0, TELL_PAUSE_MS);
+        (void)notify_send(path, text, (size_t)n, TELL_MS);
 }
 
 /**

@@ -18,7 +18,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/error.h"
 #include "base/fd.h"
@@ -28,8 +27,9 @@
 #include "core/options.h"
 #include "core/upgrade.h"
 #include "io/answer.h"
+#include "io/loop.h"
 
-#define WAIT_MS 60000 /* for one monitor: a slow binary, and a runtime that must exit first */
+#define WAIT_USEC 60000000U /* for one monitor: a slow binary, and a runtime that must exit first */
 
 typedef struct Verb {
         ExplainHost *host;
@@ -83,13 +83,6 @@ static int parse(Verb *v, char **words) {
         return 0;
 }
 
-static uint64_t now_ms(void) {
-        struct timespec t;
-
-        (void)clock_gettime(CLOCK_MONOTONIC, &t);
-        return (uint64_t)t.tv_sec * 1000U + (uint64_t)t.tv_nsec / 1000000U;
-}
-
 /* Does it wait for the signal? Its mask says so, unless it is just being started. */
 static bool can_be_asked(pid_t pid) {
         _cleanup_free_ char *text = NULL;
@@ -105,11 +98,11 @@ static bool can_be_asked(pid_t pid) {
 
 /* Return: 1 with an answer in @text, 0 if there is none and @text says why. */
 static int wait_for_answer(Verb *v, pid_t pid, int pidfd, char text[ANSWER_MAX]) {
-        uint64_t end = now_ms() + WAIT_MS;
+        uint64_t end = loop_now() + WAIT_USEC;
 
         for (;;) {
                 struct pollfd p[2] = { { .fd = v->answers, .events = POLLIN }, { .fd = pidfd, .events = POLLIN } };
-                uint64_t now = now_ms();
+                uint64_t now = loop_now();
                 pid_t from;
 
                 while (answer_receive(v->answers, &from, text) > 0)
@@ -117,12 +110,12 @@ static int wait_for_answer(Verb *v, pid_t pid, int pidfd, char text[ANSWER_MAX])
                                 return 1;
                 if (p[1].revents & POLLIN || now >= end)
                         break;
-                if (poll(p, 2, (int)(end - now)) > 0 && p[1].revents & POLLIN && !(p[0].revents & POLLIN)) {
+                if (poll(p, 2, (int)((end - now + 999) / 1000)) > 0 && p[1].revents & POLLIN && !(p[0].revents & POLLIN)) {
                         (void)snprintf(text, ANSWER_MAX, "it has ended");
                         return 0;
                 }
         }
-        (void)snprintf(text, ANSWER_MAX, "no answer within %d s", WAIT_MS / 1000);
+        (void)snprintf(text, ANSWER_MAX, "no answer within %u s", WAIT_USEC / 1000000U);
         return 0;
 }
 

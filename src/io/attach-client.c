@@ -25,12 +25,12 @@
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
-#include <time.h>
 
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/process.h"
 #include "io/attach-client.h"
+#include "io/loop.h"
 #include "scopemon/protocol.h"
 
 #define PACKETS_MAX 64   /* in one call */
@@ -39,15 +39,6 @@
 static_assert(ATTACH_NO_STDOUT << STREAM_STDERR == ATTACH_NO_STDERR, "one flag per stream");
 static_assert(SCOPEMON_ATTACH_STDOUT + STREAM_STDERR == SCOPEMON_ATTACH_STDERR,
               "one number per stream");
-
-/**
- * attach_now() - the monotonic clock, in microseconds
- *
- * Return: the time.
- */
-uint64_t attach_now(void) {
-        return loop_now();
-}
 
 /**
  * attach_arm_timer() - have the timer of all clients expire at @at, or earlier
@@ -149,7 +140,7 @@ static int client_judge(AttachClient *c) {
         if (c->stalling)
                 return 0;
 
-        now = attach_now();
+        now = loop_now();
         c->stalling = true;
         c->deadline = now + a->spec.stall_usec;
         (void)ioctl(c->fd, SIOCOUTQ, &c->unread); /* works on any connected socket */

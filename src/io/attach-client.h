@@ -52,7 +52,6 @@ typedef enum AttachSent {
         SENT_NEVER, /* it takes nothing any more */
 } AttachSent;
 
-uint64_t attach_now(void);
 void attach_arm_timer(Attach *a, uint64_t at, uint64_t now);
 bool attach_slot_in_use(const Attach *a, uint32_t number);
 uint32_t attach_free_slot(const Attach *a);

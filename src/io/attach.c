@@ -148,7 +148,7 @@ static int attach_on_connect(LoopSource *source, int fd, uint32_t revents, void 
 
                 client = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
                 if (client < 0) {
-                        uint64_t now = attach_now();
+                        uint64_t now = loop_now();
 
                         if (errno == EAGAIN || errno == EINTR || errno == ECONNABORTED)
                                 return 0;
@@ -170,7 +170,7 @@ static int client_check(AttachClient *c, const void *argument) {
 
 static int attach_on_timer(LoopSource *source, uint64_t usec, void *userdata) {
         Attach *a = userdata;
-        uint64_t before[_STREAM_MAX], now = attach_now();
+        uint64_t before[_STREAM_MAX], now = loop_now();
         int r;
 
         a->timer_at = 0;

@@ -17,28 +17,21 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/error.h"
 #include "io/bus-connection.h"
+#include "io/loop.h"
 
 #define OPEN_TIMEOUT_USEC (5 * 1000000ULL)
 #define CALL_TIMEOUT_USEC (25 * 1000000ULL)
 
-static uint64_t now_usec(void) {
-        struct timespec t;
-
-        (void)clock_gettime(CLOCK_MONOTONIC, &t);
-        return (uint64_t)t.tv_sec * 1000000U + (uint64_t)t.tv_nsec / 1000U;
-}
-
 static int wait_until_ready(Bus *bus) {
         const Libsystemd *sd = &bus->sd;
-        uint64_t end = now_usec() + OPEN_TIMEOUT_USEC;
+        uint64_t end = loop_now() + OPEN_TIMEOUT_USEC;
         int r;
 
         while ((r = sd->bus_is_ready(bus->connection)) == 0) {
-                uint64_t now = now_usec();
+                uint64_t now = loop_now();
 
                 if (now >= end)
                         return fail(-ETIMEDOUT);

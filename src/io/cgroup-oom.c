@@ -24,26 +24,19 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/inotify.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/fd.h"
 #include "io/cgroup.h"
+#include "io/loop.h"
 #include "wire/cgtext.h"
 
 #define ROOT "/sys/fs/cgroup"
 #define PROC_MAX (1024 * 1024)
 #define LEVELS 3
 #define RECENT_USEC 1000000ULL
-
-static uint64_t now_usec(void) {
-        struct timespec t;
-
-        (void)clock_gettime(CLOCK_MONOTONIC, &t);
-        return (uint64_t)t.tv_sec * 1000000U + (uint64_t)t.tv_nsec / 1000U;
-}
 
 typedef struct OomLevel {
         int fd;
@@ -85,7 +78,7 @@ static bool oom_witnessed(const CgroupOom *o, bool unread) {
         if (!witness || oom_read(&o->levels[0], &now))
                 return false;
         /* The kernel merges events that are close together, and drops the later one with the cgroup. */
-        unread = unread || (o->last_event_usec > 0 && now_usec() - o->last_event_usec < RECENT_USEC);
+        unread = unread || (o->last_event_usec > 0 && loop_now() - o->last_event_usec < RECENT_USEC);
         return unread && oom_read(witness, &now) && now.oom_kill > witness->base.oom_kill;
 }
 
@@ -97,7 +90,7 @@ static void oom_look(CgroupOom *o, bool unread) {
                 o->seen = o->seen || oom_grew(&o->levels[i]);
         o->seen = o->seen || oom_witnessed(o, unread);
         if (unread)
-                o->last_event_usec = now_usec();
+                o->last_event_usec = loop_now();
         if (witness && oom_read(&o->levels[0], &now))
                 (void)oom_read(witness, &witness->base);
 }

@@ -17,6 +17,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <poll.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
@@ -72,17 +73,18 @@ int notify_listen(int bundle_fd, int *ret_fd) {
 }
 
 /**
- * notify_send() - pass a message on to the service manager, without waiting
+ * notify_send() - pass a message on to the service manager
  * @path: its socket; a leading '@' stands for the abstract name space
+ * @wait_ms: how long to wait for room in the manager's queue; 0 for not at all
  *
  * Return: 0, or a negative errno: -EAGAIN if the manager's queue is full, -ENAMETOOLONG for a path
  * of more than 107 bytes.
  */
-int notify_send(const char *path, const char *data, size_t n) {
+int notify_send(const char *path, const char *data, size_t n, int wait_ms) {
         _cleanup_close_ int fd = -1;
         struct sockaddr_un address;
+        struct pollfd room;
         socklen_t size;
-        ssize_t sent;
         int r;
 
         r = fd_unix_address(path, &address, &size);
@@ -91,11 +93,12 @@ int notify_send(const char *path, const char *data, size_t n) {
         fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
         if (fd < 0)
                 return fail(-errno);
-        do
-                sent = sendto(fd, data, n, MSG_DONTWAIT | MSG_NOSIGNAL,
-                              (const struct sockaddr *)&address, size);
-        while (sent < 0 && errno == EINTR);
-        return sent < 0 ? fail(-errno) : 0;
+        if (connect(fd, (const struct sockaddr *)&address, size) < 0)
+                return fail(-errno);
+        room = (struct pollfd){ .fd = fd, .events = POLLOUT };
+        if (wait_ms > 0)
+                (void)poll(&room, 1, wait_ms); /* whatever it says, send() knows better */
+        return send(fd, data, n, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? fail(-errno) : 0;
 }
 
 /* Closes the descriptors a message carries. */

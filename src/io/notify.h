@@ -18,7 +18,7 @@ typedef struct NotifyHandler {
 } NotifyHandler;
 
 int notify_listen(int bundle_fd, int *ret_fd);
-int notify_send(const char *path, const char *data, size_t n);
+int notify_send(const char *path, const char *data, size_t n, int wait_ms);
 
 int notify_new(Notify **ret, Loop *loop, int fd, const NotifyHandler *handler, void *userdata);
 int notify_drain(Notify *n);

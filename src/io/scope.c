@@ -19,10 +19,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/error.h"
 #include "io/bus-connection.h"
+#include "io/loop.h"
 #include "io/scope.h"
 
 #define SYSTEMD "org.freedesktop.systemd1"
@@ -258,13 +258,6 @@ int scope_begin(Scope **ret, Bus *bus, const ScopeSpec *spec) {
         return 0;
 }
 
-static uint64_t now_usec(void) {
-        struct timespec t;
-
-        (void)clock_gettime(CLOCK_MONOTONIC, &t);
-        return (uint64_t)t.tv_sec * 1000000U + (uint64_t)t.tv_nsec / 1000U;
-}
-
 /**
  * scope_wait() - wait for the job's end
  * @timeout_usec: from now on
@@ -274,10 +267,10 @@ static uint64_t now_usec(void) {
  * Return: 0 when the scope is there; SCOPE_REFUSED, SCOPE_NOT_DONE, SCOPE_NO_ANSWER, with scope_error() saying why.
  */
 int scope_wait(Scope *s, uint64_t timeout_usec) {
-        uint64_t end = now_usec() + timeout_usec;
+        uint64_t end = loop_now() + timeout_usec;
 
         while (!s->over) {
-                uint64_t now = now_usec();
+                uint64_t now = loop_now();
                 int r;
 
                 r = s->sd->bus_process(s->bus, NULL);

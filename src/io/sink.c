@@ -64,13 +64,6 @@ struct Sinks {
         void *userdata;
 };
 
-static uint64_t now_usec(void) {
-        struct timespec t;
-
-        (void)clock_gettime(CLOCK_MONOTONIC, &t); /* cannot fail */
-        return (uint64_t)t.tv_sec * 1000000U + (uint64_t)t.tv_nsec / 1000U;
-}
-
 static bool sink_exists(const Sinks *s, SinkId id) {
         return id == SINK_FILE ? s->file != NULL : s->journal != NULL;
 }
@@ -270,7 +263,7 @@ static int block(Sink *sink, uint64_t now) {
 
 /* A write failed with the positive errno @error. */
 static int begin_trouble(Sink *sink, int error, bool progress) {
-        uint64_t now = now_usec();
+        uint64_t now = loop_now();
         int r;
 
         if (progress) {
@@ -447,7 +440,7 @@ bool sinks_waiting(const Sinks *s) {
  * sinks_hurry() - the container has ended: what does not go soon is given up
  */
 void sinks_hurry(Sinks *s) {
-        uint64_t now = now_usec(), spared = s->patience > HURRY_USEC ? s->patience - HURRY_USEC : 0;
+        uint64_t now = loop_now(), spared = s->patience > HURRY_USEC ? s->patience - HURRY_USEC : 0;
         Sink *journal = &s->sinks[SINK_JOURNAL];
 
         s->patience -= spared;
@@ -478,8 +471,8 @@ int sinks_flush(Sinks *s) {
         if (!s->journal || s->sinks[SINK_JOURNAL].gave_up || sink_journald_unread(s->journal) == 0)
                 return 0;
         if (s->flush_since == 0)
-                s->flush_since = now_usec();
-        if (now_usec() - s->flush_since >= (s->patience < UNREAD_MAX_USEC ? s->patience : UNREAD_MAX_USEC))
+                s->flush_since = loop_now();
+        if (loop_now() - s->flush_since >= (s->patience < UNREAD_MAX_USEC ? s->patience : UNREAD_MAX_USEC))
                 return 0;
         loop_source_set_time(s->sinks[SINK_JOURNAL].timer, UNREAD_USEC);
         return SINKS_NOT_YET;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
+#include <errno.h>
 #include <fcntl.h>
 #include <locale.h>
 #include <stdio.h>
@@ -302,6 +303,33 @@ CleanTest(bundle, annotations_are_made_added_kept_and_replaced) {
         cr_assert_eq(bundle_set_cgroups_path(b, "/x"), 0);
         expect_text(b, "{\"annotations\":{\"k\":\"w\",\"l\":\"\"},\"z\":1,\"linux\":{"
                        "\"cgroupsPath\":\"/x\"}}");
+        b = bundle_free(b);
+}
+
+CleanTest(bundle, mounts_and_variables_come_last_and_lists_are_made) {
+        Bundle *b = parse("{\"process\":{\"env\":[\"A=1\"]}}");
+
+        cr_assert_eq(bundle_set_variable(b, "A", "2"), 0);
+        cr_assert_eq(bundle_add_mount(b, "/run/x", "/y"), 0);
+        expect_text(b, "{\"process\":{\"env\":[\"A=1\",\"A=2\"]},\"mounts\":[{\"options\":[\"bind\",\"rprivate\","
+                       "\"nosuid\",\"nodev\",\"noexec\"],\"destination\":\"/y\",\"source\":\"/run/x\","
+                       "\"type\":\"bind\"}]}");
+        b = bundle_free(b);
+
+        b = parse("{\"process\":{}}");
+        cr_assert_eq(bundle_set_variable(b, "A", ""), 0);
+        expect_text(b, "{\"process\":{\"env\":[\"A=\"]}}");
+        b = bundle_free(b);
+}
+
+CleanTest(bundle, mounts_and_variables_need_a_place) {
+        Bundle *b = parse("{\"process\":[],\"mounts\":{}}");
+
+        cr_assert_eq(bundle_set_variable(b, "A", "1"), -EINVAL);
+        cr_assert_eq(bundle_add_mount(b, "/run/x", "/y"), -EINVAL);
+        b = bundle_free(b);
+        b = parse("{\"process\":{\"env\":7}}");
+        cr_assert_eq(bundle_set_variable(b, "A", "1"), -EINVAL);
         b = bundle_free(b);
 }
 

@@ -6,9 +6,11 @@
  */
 
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/inotify.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -132,6 +134,7 @@ CleanTest(explain, what_nobody_knows_is_4) {
 typedef struct Waiting {
         pid_t pid;
         int start;
+        int made; /* inotify: something is made in the directory */
         char dir[64];
         char id[128], name[64]; /* of this very test: others run beside it */
 } Waiting;
@@ -147,6 +150,8 @@ static void start_waiting(Waiting *w) {
         (void)strcpy(w->dir, "/tmp/test-explain-XXXXXX");
         cr_assert_not_null(mkdtemp(w->dir));
         (void)snprintf(log, sizeof log, "%s/log", w->dir);
+        w->made = inotify_init1(IN_CLOEXEC);
+        cr_assert_geq(inotify_add_watch(w->made, w->dir, IN_CREATE), 0);
         cr_assert_eq(pipe(pipe_fds), 0);
         w->pid = fork();
         if (w->pid == 0) {
@@ -162,16 +167,11 @@ static void start_waiting(Waiting *w) {
         w->start = pipe_fds[1];
 }
 
-/* Until its command line is its own; it is this process' for a moment. */
+/* Until it has made its log file: then its command line is its own. */
 static void wait_for_argv(const Waiting *w) {
-        for (int i = 0; i < 1000; i++) {
-                _cleanup_free_ char **argv = NULL;
+        struct pollfd p = { .fd = w->made, .events = POLLIN };
 
-                if (proc_argv(w->pid, &argv) >= 0 && strcmp(argv[0], "any-name") == 0)
-                        return;
-                (void)usleep(10000);
-        }
-        cr_assert_fail("the monitor does not start");
+        cr_assert_eq(poll(&p, 1, 60000), 1, "the monitor does not start");
 }
 
 static void end_waiting(Waiting *w) {
@@ -180,6 +180,7 @@ static void end_waiting(Waiting *w) {
         cr_assert_eq(kill(w->pid, SIGKILL), 0);
         cr_assert_eq(waitpid(w->pid, NULL, 0), w->pid);
         (void)close(w->start);
+        (void)close(w->made);
         (void)snprintf(log, sizeof log, "%s/log", w->dir);
         (void)unlink(log);
         cr_assert_eq(rmdir(w->dir), 0);
