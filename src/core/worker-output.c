@@ -136,14 +136,13 @@ static int wait_over(LoopSource *source, uint64_t usec, void *userdata) {
 
 static ssize_t on_readable(void *userdata, StreamId id, int fd) {
         Worker *w = userdata;
-        bool full;
         ssize_t n;
         int r;
 
         if (ring_space(w->ring, id) == 0)
                 return on_full(w, id, fd);
 
-        n = ring_read_stream(w->ring, id, fd, &full);
+        n = ring_read_stream(w->ring, id, fd);
         if (n <= 0)
                 return n;
         if (w->draining)

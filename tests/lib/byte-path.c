@@ -37,9 +37,8 @@ __attribute__((noinline)) ssize_t byte_path_push(Ring *ring, Sinks *sinks, int f
         struct timespec now;
         Window window;
         ssize_t n;
-        bool full;
 
-        n = ring_read_stream(ring, STREAM_STDOUT, fd, &full);
+        n = ring_read_stream(ring, STREAM_STDOUT, fd);
         if (n <= 0)
                 return n;
         (void)clock_gettime(CLOCK_REALTIME, &now);
