@@ -135,6 +135,8 @@ static void __attribute__((noreturn)) child_run(const ProcessSpec *spec, pid_t p
         }
         if (spec->oom_score_adj)
                 child_write_oom_score(spec->oom_score_adj);
+        if (spec->cgroup_fd > 0)
+                (void)!write(spec->cgroup_fd, "0", 1); /* if it may not, it runs where it is */
         if (child_listen_pid(spec->envp) != 0)
                 _exit(1);
         if (spec->own_listen_pid)

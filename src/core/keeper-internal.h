@@ -31,6 +31,7 @@ struct Keeper {
 
         PlacementPlan plan;
         PlaceText place_text;
+        PlaceHold hold; /* until the runtime has exited */
         Report *report;
         Reaper *reaper;
         Ring *ring;                /* NULL if there is nothing for a worker to do */

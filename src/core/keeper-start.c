@@ -272,7 +272,7 @@ int keeper_make(Keeper *k) {
         if (prctl(PR_SET_CHILD_SUBREAPER, 1) < 0)
                 return fail(-errno);
 
-        r = place_container(k->options, &k->plan, &k->place_text);
+        r = place_container(k->options, &k->plan, &k->place_text, &k->hold);
         if (r == PLACE_REFUSED) {
                 (void)snprintf(k->failure, sizeof k->failure, "%s", k->place_text.refusal);
                 return fail(-EINVAL);
@@ -314,6 +314,7 @@ static int spawn_runtime(Keeper *k) {
                              .death_signal = SIGKILL,
                              .oom_score_adj = k->origin->oom_score_adj[0] ? k->origin->oom_score_adj : NULL,
                              .wait_fd = k->start_fd,
+                             .cgroup_fd = k->hold.procs_fd,
                              .own_listen_pid = o->replace_listen_pid };
         int r;
 
@@ -404,6 +405,7 @@ int keeper_new(Keeper **ret, const Options *options, Origin *origin) {
         k->start_fd = TAKE_FD(origin->start_fd);
         k->exit_status = 1;
         k->upgrade.words_fd = -1;
+        k->hold = PLACE_HOLD_NONE;
         memset(k->control, -1, sizeof k->control);
         memset(k->worker_fds, -1, sizeof k->worker_fds);
         memset(k->runtime_stdio, -1, sizeof k->runtime_stdio);
@@ -444,6 +446,7 @@ Keeper *keeper_free(Keeper *k) {
         k->console = console_free(k->console);
         k->reaper = reaper_free(k->reaper);
         k->report = report_free(k->report);
+        place_let_go(&k->hold);
         fd_close_many(&k->bundle_fd, 1);
         fd_close_many(&k->start_fd, 1);
         fd_close_many(&k->runtime_pidfd, 1);

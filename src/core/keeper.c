@@ -88,6 +88,7 @@ static int judge_runtime(Keeper *k) {
         int r;
 
         k->facts.runtime_exited = true;
+        place_let_go(&k->hold);
         if (k->console && !k->terminal_received && console_look(k->console) < 0)
                 log_warning("Failed to receive console file descriptor");
         if (k->runtime_status.code != 0 && !o->exec) {

@@ -2,7 +2,7 @@
 
 /*
  * Placement, carried out. placement_decide() is pure; here are its eyes and hands: where we are, what the bundle asks
- * for, what the manager knows, and then the moves, the scope call and the new members of config.json.
+ * for, what the manager knows, and then the moves, the scope calls and the new members of config.json.
  *
  * The caller may be moving us until it sends the start byte, so all of this comes after it. Whatever fails on the way
  * is a fact too, and the next plan is made with it; only a wish that cannot be met is an error for the caller.
@@ -21,27 +21,13 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/parse.h"
-#include "core/manager.h"
-#include "core/place.h"
+#include "core/features.h"
+#include "core/place-internal.h"
 #include "core/runtime.h"
-#include "io/bundle.h"
 #include "io/cgroup.h"
 #include "scopemon/protocol.h"
 
-#define STOP_TIMEOUT "uint64 10000000" /* Podman's default, where it does not say */
-#define DOCUMENTATION "man:scopemon(8)"
 #define DEFAULT_TASKS_PERCENT 15
-
-typedef struct Place {
-        const Options *options;
-        PlacementFacts facts;
-        PlacementPlan *plan;
-        PlaceText *text;
-        UnitFacts unit;
-        Bundle *bundle; /* NULL with exec, or if there is none */
-        char service_path[UNITNAME_SIZE + 32]; /* cgroupsPath of service mode */
-        char *cgroup;
-} Place;
 
 /* Who the caller is outside of its user namespace: Podman without root runs in one of its own. */
 static uid_t outer_uid(bool *ret_in_namespace) {
@@ -136,6 +122,8 @@ static int gather(Place *p) {
                                .service = o->service };
         if (o->exec)
                 return 0; /* an exec is decided by nothing else */
+        if (!features_by_name(o->runtime))
+                f->runtime = PLACEMENT_RUNTIME_UNKNOWN;
 
         r = open_bundle(p);
         if (r != 0)
@@ -154,17 +142,22 @@ static int gather(Place *p) {
         return 0;
 }
 
-static void note_trouble(Place *p, const char *what, const char *why) {
+/**
+ * place_note_trouble() - something could not be had on the way
+ */
+void place_note_trouble(Place *p, const char *what, const char *why) {
         (void)snprintf(p->text->trouble, sizeof p->text->trouble, "%.160s: %.80s", what, why);
 }
 
-/* The manager could not be asked, or it did not answer as it should. */
-static void note_manager(Place *p, const char *what, const ManagerTrouble *trouble) {
+/**
+ * place_note_manager() - the manager could not be asked, or it did not answer as it should
+ */
+void place_note_manager(Place *p, const char *what, const ManagerTrouble *trouble) {
         PlaceText *text = p->text;
         int r = trouble->bus_error;
 
         if (r == 0) {
-                note_trouble(p, what, trouble->text);
+                place_note_trouble(p, what, trouble->text);
                 return;
         }
         (void)snprintf(text->trouble, sizeof text->trouble, "%s", trouble->text);
@@ -184,7 +177,7 @@ static void look_at_unit(Place *p) {
 
         if (manager_look_at_unit(p->plan->user, p->plan->uid, p->plan->unit, &p->unit, &trouble) < 0) {
                 p->facts.unit_failed = true;
-                note_manager(p, p->plan->unit, &trouble);
+                place_note_manager(p, p->plan->unit, &trouble);
                 return;
         }
         p->facts.unit = &p->unit;
@@ -198,87 +191,9 @@ static bool nest(Place *p) {
         r = cgroup_nest(p->plan->unit_path, PLACEMENT_LEAF, p->plan->move_self ? getpid() : 0);
         if (r == 0)
                 return true;
-        note_trouble(p, "Cannot nest the container in its unit", r < 0 ? strerror(-r) : "the unit stays busy");
+        place_note_trouble(p, "Cannot nest the container in its unit", r < 0 ? strerror(-r) : "the unit stays busy");
         p->facts.nest_failed = true;
         return false;
-}
-
-static bool make_scope(Place *p) {
-        ScopeSpec spec = { .name = p->plan->monitor_scope,
-                           .slice = p->plan->monitor_slice[0] ? p->plan->monitor_slice : NULL,
-                           .documentation = DOCUMENTATION,
-                           .pid = getpid(),
-                           .pidfd = -1,
-                           .delegate = true };
-        ManagerTrouble trouble;
-        char description[256];
-        int r;
-
-        if (p->plan->monitor != PLACEMENT_MONITOR_SCOPE)
-                return true;
-        (void)snprintf(description, sizeof description, "Monitor of container %s",
-                       p->options->name ? p->options->name : p->options->cid);
-        spec.description = description;
-        r = manager_make_scope(p->plan->user, p->plan->uid, &spec, &trouble);
-        if (r == 0 && cgroup_in_unit(getpid(), spec.name) == 1)
-                return true;
-        p->facts.scope_failed = true;
-        if (r == 0)
-                note_trouble(p, "No scope for the monitor", "it was made, but we are not in it");
-        else
-                note_manager(p, "No scope for the monitor", &trouble);
-        return false;
-}
-
-static int annotate_list(Bundle *b, const char *property, const char *word) {
-        _cleanup_free_ char *value = NULL;
-        const char *words[] = { word, NULL };
-
-        value = bundle_quote_list(words);
-        if (!value)
-                return fail(-ENOMEM);
-        return bundle_annotate_property(b, property, value);
-}
-
-static int annotate_text(Bundle *b, const char *property, const char *text) {
-        _cleanup_free_ char *value = NULL;
-
-        value = bundle_quote(text);
-        if (!value)
-                return fail(-ENOMEM);
-        return bundle_annotate_property(b, property, value);
-}
-
-static int describe_scope(Place *p) {
-        const struct {
-                bool wanted;
-                const char *property;
-        } links[] = { { p->plan->binds_to, "BindsTo" },
-                      { p->plan->before, "Before" },
-                      { p->plan->stop_propagated_from, "StopPropagatedFrom" } };
-        char description[256];
-        int r = 0;
-
-        (void)snprintf(description, sizeof description, "Container %s",
-                       p->options->name ? p->options->name : p->options->cid);
-        if (p->plan->describe) {
-                r = annotate_text(p->bundle, "Description", description);
-                if (r >= 0)
-                        r = annotate_text(p->bundle, "CollectMode", "inactive-or-failed");
-                if (r >= 0)
-                        r = annotate_list(p->bundle, "Documentation", DOCUMENTATION);
-                if (r >= 0)
-                        r = bundle_annotate_property(p->bundle, "TimeoutStopUSec", STOP_TIMEOUT);
-        }
-        if (r >= 0 && p->plan->after[0]) {
-                r = annotate_list(p->bundle, "After", p->plan->after);
-                if (r >= 0)
-                        r = bundle_annotate_property(p->bundle, "DefaultDependencies", "true");
-        }
-        for (size_t i = 0; r >= 0 && i < ELEMENTS(links); i++)
-                if (links[i].wanted)
-                        r = annotate_list(p->bundle, links[i].property, p->plan->unit);
-        return r < 0 ? relay(r) : 0;
 }
 
 /* What the runtime has to know goes into config.json, all of it in one rewrite, or none at all. */
@@ -290,10 +205,14 @@ static int write_bundle(Place *p) {
         if (p->plan->container == PLACEMENT_CONTAINER_NESTED)
                 r = bundle_set_cgroups_path(p->bundle, p->plan->container_path);
         else if (p->plan->container == PLACEMENT_CONTAINER_SCOPE) {
-                if (p->options->service)
-                        r = bundle_set_cgroups_path(p->bundle, p->service_path);
-                if (r >= 0)
-                        r = describe_scope(p);
+                const char *path = p->plan->make_scope   ? p->plan->container_path
+                                   : p->options->service ? p->service_path
+                                                         : NULL;
+
+                if (path)
+                        r = bundle_set_cgroups_path(p->bundle, path);
+                if (r >= 0 && !p->plan->make_scope)
+                        r = place_describe_scope(p);
         } else
                 return 0;
         if (r >= 0)
@@ -389,13 +308,17 @@ static int decide_and_do(Place *p) {
                 case PLACEMENT_NEED_UNIT:
                         look_at_unit(p);
                         continue;
+                case PLACEMENT_NEED_RUNTIME:
+                        p->facts.runtime = features_ask(p->options->runtime) ? PLACEMENT_RUNTIME_KNOWS
+                                                                             : PLACEMENT_RUNTIME_PLAIN;
+                        continue;
                 case PLACEMENT_IMPOSSIBLE:
                         (void)snprintf(p->text->refusal, sizeof p->text->refusal, "%s", p->plan->reason);
                         return PLACE_REFUSED;
                 default:
                         if (r < 0)
                                 return relay(r);
-                        if (!nest(p) || !make_scope(p))
+                        if (!nest(p) || !place_make_monitor_scope(p) || !place_make_container_scope(p))
                                 continue;
                         look_at_limits(p);
                         look_at_session(p);
@@ -409,23 +332,35 @@ static int decide_and_do(Place *p) {
  * place_container() - put the monitor where it belongs, and tell the runtime where the container does
  * @ret: what was carried out in the end
  * @ret_text: words for people
+ * @ret_hold: what keeps a scope that was made for the container, until place_let_go()
  *
  * Blocks for as long as the manager takes for a job, 25 s at most.
  *
  * Return: 0, PLACE_REFUSED, or a negative errno.
  */
-int place_container(const Options *o, PlacementPlan *ret, PlaceText *ret_text) {
-        Place p = { .options = o, .plan = ret, .text = ret_text };
+int place_container(const Options *o, PlacementPlan *ret, PlaceText *ret_text, PlaceHold *ret_hold) {
+        Place p = { .options = o, .plan = ret, .text = ret_text, .hold = ret_hold };
         int r;
 
         *ret_text = (PlaceText){ 0 };
+        *ret_hold = PLACE_HOLD_NONE;
         r = gather(&p);
         if (r == 0)
                 r = decide_and_do(&p);
         ret->unit_stop_usec = p.unit.timeout_stop_usec;
         p.bundle = bundle_free(p.bundle);
         free(p.cgroup);
+        if (r != 0)
+                place_let_go(ret_hold);
         return r < 0 ? relay(r) : r;
+}
+
+/**
+ * place_let_go() - the container is in its scope, or will never be: nobody has to wait there any more
+ */
+void place_let_go(PlaceHold *hold) {
+        fd_close_many(&hold->procs_fd, 1);
+        fd_close_many(&hold->end_fd, 1);
 }
 
 /**

@@ -18,5 +18,14 @@ typedef struct PlaceText {
         char remedy[320];  /* and what to do about it */
 } PlaceText;
 
-int place_container(const Options *o, PlacementPlan *ret, PlaceText *ret_text);
+/* Of a scope that we have made for the container; -1 each if there is none. */
+typedef struct PlaceHold {
+        int end_fd;   /* the process that is in it meanwhile ends when this is closed */
+        int procs_fd; /* where the runtime joins it */
+} PlaceHold;
+
+#define PLACE_HOLD_NONE ((PlaceHold){ .end_fd = -1, .procs_fd = -1 })
+
+int place_container(const Options *o, PlacementPlan *ret, PlaceText *ret_text, PlaceHold *ret_hold);
+void place_let_go(PlaceHold *hold);
 bool place_unit_stops(const PlacementPlan *plan);

@@ -16,6 +16,10 @@
  *   8    somebody's wish stands against nesting         as 3 to 5          as given
  *   9    no manager, or none that answers               stays              as given
  *
+ * "Its scope" is made by the runtime, and given properties by annotations. A runtime that knows none gets a scope that
+ * we have made, as the path of a cgroup below it. Such a runtime has to be able to move the container there, so we
+ * and the scope must be of the same manager.
+ *
  * What must never happen: an After= of a unit that waits for us (our own scope does not); a BindsTo= on a unit that is
  * not up, which would cancel its stop or start it again; a question to the bus that cannot change the answer.
  *
@@ -31,26 +35,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
-#include "core/placement.h"
-#include "wire/cgtext.h"
-
-typedef enum Wish {
-        WISH_AUTO,
-        WISH_UNIT,
-        WISH_SCOPE,
-        WISH_CALLER,
-        _WISH_MAX,
-} Wish;
-
-typedef struct Situation {
-        const PlacementFacts *facts;
-        PlacementPlan *plan;
-        Wish wish;
-        CgUnit unit;
-        char slice[UNITNAME_SIZE];  /* the three parts of a cgroupsPath for systemd, else empty */
-        char prefix[UNITNAME_SIZE];
-        char name[UNITNAME_SIZE];
-} Situation;
+#include "core/placement-internal.h"
 
 /* What stands against nesting; @wish: it is somebody's wish, which makes it row 8. */
 typedef struct Obstacle {
@@ -88,83 +73,6 @@ static int refuse(Situation *s, const char *why) {
         return PLACEMENT_IMPOSSIBLE;
 }
 
-static bool copy_part(char out[UNITNAME_SIZE], const char *from, size_t n) {
-        if (n >= UNITNAME_SIZE)
-                return false;
-        memcpy(out, from, n);
-        out[n] = 0;
-        return true;
-}
-
-/* "SLICE:PREFIX:NAME" is how callers tell a runtime with the systemd cgroup manager what to make. */
-static void split_cgroups_path(Situation *s) {
-        const char *path = s->facts->cgroups_path ?: "", *a = strchr(path, ':'), *b;
-
-        b = a ? strchr(a + 1, ':') : NULL;
-        if (!b || !copy_part(s->slice, path, (size_t)(a - path)) ||
-            !copy_part(s->prefix, a + 1, (size_t)(b - a - 1)) || !copy_part(s->name, b + 1, strlen(b + 1)))
-                s->slice[0] = s->prefix[0] = s->name[0] = 0;
-}
-
-static const char *default_slice(const PlacementFacts *f) {
-        return f->rootless ? "user.slice" : "machine.slice";
-}
-
-/* Does the runtime make a scope? Then it is known by name and can be given properties. */
-static bool find_container_scope(const Situation *s) {
-        char *out = s->plan->container_scope;
-        int n;
-
-        s->plan->user_scope = s->facts->rootless;
-        out[0] = 0;
-        if (!s->facts->systemd_cgroup || s->facts->cgroups_disabled || s->name[0] == 0 ||
-            unitname_is_valid(s->name, ".slice")) /* of which runtimes make a slice */
-                return false;
-        n = snprintf(out, UNITNAME_SIZE, "%s%s%s.scope", s->prefix, s->prefix[0] ? "-" : "", s->name);
-        if (n < UNITNAME_SIZE && unitname_is_valid(out, ".scope"))
-                return true;
-        out[0] = 0;
-        return false;
-}
-
-/* Names of the scope we would make for ourselves: those that the caller would have used. */
-static bool find_monitor_scope(Situation *s) {
-        const PlacementFacts *f = s->facts;
-        bool crio = strcmp(s->prefix, "crio") == 0;
-
-        if (!f->id || unitname_scope(s->plan->monitor_scope, UNITNAME_SIZE,
-                                     crio ? "crio-conmon" : "libpod-conmon", f->id) != 0)
-                return false;
-        (void)snprintf(s->plan->monitor_slice, UNITNAME_SIZE, "%s",
-                       crio                                     ? "system.slice"
-                       : unitname_is_valid(s->slice, ".slice") ? s->slice
-                                                                : default_slice(f));
-        return true;
-}
-
-static void find_unit(Situation *s) {
-        const PlacementFacts *f = s->facts;
-        PlacementPlan *p = s->plan;
-
-        if (cgtext_unit(f->cgroup, &s->unit) != 0 || s->unit.n_name >= sizeof p->unit ||
-            s->unit.n_path >= sizeof p->unit_path) {
-                s->unit = (CgUnit){ .kind = CG_UNIT_NONE };
-                return;
-        }
-        memcpy(p->unit, s->unit.name, s->unit.n_name);
-        memcpy(p->unit_path, f->cgroup, s->unit.n_path);
-}
-
-static bool in_control_group(const Situation *s) {
-        return s->unit.n_leaf >= strlen("/.control") &&
-               strncmp(s->unit.leaf, "/.control", strlen("/.control")) == 0;
-}
-
-/* Is the unit's manager the one that makes the container's scope? Units know nothing of another manager's. */
-static bool same_manager(const Situation *s) {
-        return s->unit.user == s->facts->rootless && (!s->unit.user || s->unit.owner == s->facts->uid);
-}
-
 static int need_unit(Situation *s) {
         s->plan->user = s->unit.user;
         s->plan->uid = s->unit.owner;
@@ -176,13 +84,13 @@ static void plan_container(Situation *s, bool described) {
         PlacementPlan *p = s->plan;
 
         p->systemd_cgroup = s->facts->systemd_cgroup;
-        p->describe = find_container_scope(s) && described;
+        p->describe = situation_find_scope(s) && described;
         p->container = p->describe ? PLACEMENT_CONTAINER_SCOPE : PLACEMENT_CONTAINER_AS_GIVEN;
 }
 
 /* At shutdown the container's scope is stopped, which runtimes' are not by themselves, and before that of its monitor. */
 static void plan_order(Situation *s, const char *monitor) {
-        if (s->plan->describe && (s->plan->monitor == PLACEMENT_MONITOR_SCOPE || same_manager(s)))
+        if (s->plan->describe && (s->plan->monitor == PLACEMENT_MONITOR_SCOPE || situation_same_manager(s)))
                 (void)snprintf(s->plan->after, sizeof s->plan->after, "%s", monitor);
 }
 
@@ -208,7 +116,7 @@ static int plan_own_scope(Situation *s, PlacementRow row, const char *why) {
         p->user = f->rootless;
         p->uid = f->uid;
         plan_container(s, row == PLACEMENT_ROW_SCOPE);
-        if (f->scope_failed || !find_monitor_scope(s)) {
+        if (f->scope_failed || !situation_find_monitor_scope(s)) {
                 p->row = PLACEMENT_ROW_NO_MANAGER;
                 say(p, "%s, but no scope could be made for the monitor: it stays", why);
                 return 0;
@@ -236,7 +144,7 @@ static Obstacle find_obstacle(const Situation *s) {
         if (!f->id || f->id[0] == 0 || strchr(f->id, '/') ||
             s->unit.n_path + strlen(f->id) + strlen("/libpod-payload-") >= PATH_MAX)
                 return (Obstacle){ .text = "has no room for a cgroup of this name" };
-        if (s->unit.user && !same_manager(s))
+        if (s->unit.user && !situation_same_manager(s))
                 return (Obstacle){ .text = "belongs to another user" };
         if (f->cgroups_disabled)
                 return (Obstacle){ .text = "shall have no cgroup for the container", .wish = true };
@@ -251,7 +159,7 @@ static Obstacle find_obstacle(const Situation *s) {
                                    .wish = true };
         if (is_slice_of_pod(s->slice))
                 return (Obstacle){ .text = "is left alone: the container belongs to a pod", .wish = true };
-        if (strcmp(s->slice, default_slice(f)) != 0 || !find_container_scope(s))
+        if (strcmp(s->slice, situation_default_slice(f)) != 0 || !situation_find_scope(s))
                 return (Obstacle){ .text = "is left alone: a cgroup parent is asked for", .wish = true };
         return (Obstacle){ 0 };
 }
@@ -275,7 +183,7 @@ static const char *find_unit_obstacle(const Situation *s) {
                 return "is not delegated";
         if (!u)
                 return s->unit.user ? "may be delegated or not: its manager gives no answer" : NULL;
-        if (starts_more(u) && !u->subgroup && (s->unit.n_leaf == 0 || in_control_group(s)))
+        if (starts_more(u) && !u->subgroup && (s->unit.n_leaf == 0 || situation_in_control_group(s)))
                 return "starts another main process in its top cgroup (see DelegateSubgroup=)";
         if (is_killed_alone(u) && s->wish == WISH_AUTO)
                 return "would leave the container behind when it stops (see KillMode=)";
@@ -296,7 +204,7 @@ static int ask_for_nesting(Situation *s) {
                 return PLACEMENT_NEED_DELEGATION;
         if (f->delegation == PLACEMENT_DELEGATION_NO || have_unit)
                 return 0;
-        return f->service || s->unit.n_leaf == 0 || in_control_group(s) ? need_unit(s) : 0;
+        return f->service || s->unit.n_leaf == 0 || situation_in_control_group(s) ? need_unit(s) : 0;
 }
 
 static int plan_nest(Situation *s) {
@@ -305,7 +213,7 @@ static int plan_nest(Situation *s) {
 
         p->row = PLACEMENT_ROW_NEST;
         p->monitor = PLACEMENT_MONITOR_NESTED;
-        p->move_self = in_control_group(s);
+        p->move_self = situation_in_control_group(s);
         p->container = PLACEMENT_CONTAINER_NESTED;
         p->container_scope[0] = 0;
         p->user = s->unit.user;
@@ -348,20 +256,20 @@ static int plan_bind(Situation *s, const Obstacle *against) {
                 return 0;
         }
 
-        if (same_manager(s) && !u) {
+        if (situation_same_manager(s) && !u) {
                 if (!s->facts->unit_failed)
                         return need_unit(s);
                 return plan_stay(s, PLACEMENT_ROW_NO_MANAGER,
                                  "the unit's manager gives no answer: nothing is changed");
         }
-        bind = same_manager(s) && is_up(u) && !is_passing(u);
+        bind = situation_same_manager(s) && is_up(u) && !is_passing(u);
         p->binds_to = p->before = bind;
-        p->stop_propagated_from = same_manager(s);
+        p->stop_propagated_from = situation_same_manager(s);
         p->row = against->wish ? PLACEMENT_ROW_AS_GIVEN
                  : bind        ? PLACEMENT_ROW_BIND
                                : PLACEMENT_ROW_BIND_LOOSE;
         outcome = bind               ? "the container's scope is bound to it"
-                  : !same_manager(s) ? "the container's scope belongs to another manager and is not bound to it"
+                  : !situation_same_manager(s) ? "the container's scope belongs to another manager and is not bound to it"
                   : !is_up(u)        ? "it is going down, so the container's scope is not bound to it"
                                      : "it is a oneshot, so the container's scope is not bound to it";
         say(p, "%s %s; %s", p->unit, against->text, outcome);
@@ -424,7 +332,7 @@ static int decide_elsewhere(Situation *s) {
         if (s->wish == WISH_UNIT)
                 return refuse(s, is_stranded(s) ? "the monitor is in the caller's own service"
                                                 : "the monitor is in no service's cgroup");
-        if (s->wish == WISH_SCOPE && !find_container_scope(s))
+        if (s->wish == WISH_SCOPE && !situation_find_scope(s))
                 return refuse(s, "the runtime is not told to make one");
         if (is_moved(s)) {
                 s->plan->row = PLACEMENT_ROW_MOVED;
@@ -443,6 +351,30 @@ static int decide_elsewhere(Situation *s) {
         return plan_own_scope(s, PLACEMENT_ROW_SCOPE, "the monitor is in no unit that it belongs to");
 }
 
+/* Who makes the container's scope? The runtime is asked only if there is one to be described. */
+static int decide_maker(Situation *s) {
+        const PlacementFacts *f = s->facts;
+        PlacementPlan *p = s->plan;
+        size_t n = strlen(p->reason);
+
+        if (p->container != PLACEMENT_CONTAINER_SCOPE || f->made_failed ||
+            (p->monitor != PLACEMENT_MONITOR_SCOPE && !situation_same_manager(s)))
+                return 0;
+        if (f->runtime == PLACEMENT_RUNTIME_UNKNOWN)
+                return PLACEMENT_NEED_RUNTIME;
+        if (f->runtime == PLACEMENT_RUNTIME_KNOWS)
+                return 0;
+        p->make_scope = true;
+        p->systemd_cgroup = false;
+        (void)snprintf(p->container_slice, UNITNAME_SIZE, "%s",
+                       unitname_is_valid(s->slice, ".slice") ? s->slice
+                       : f->rootless                         ? "user.slice"
+                                                             : "system.slice"); /* as runtimes have it */
+        (void)snprintf(p->reason + n, sizeof p->reason - n,
+                       "; the monitor has made it, as the runtime takes no properties for it");
+        return 0;
+}
+
 static int decide(Situation *s) {
         const PlacementFacts *f = s->facts;
 
@@ -457,7 +389,7 @@ static int decide(Situation *s) {
         if (!f->cgroup)
                 return plan_no_manager(s, "the monitor's own cgroup is not known");
 
-        find_unit(s);
+        situation_find_unit(s);
         if (is_split(s)) {
                 if (s->wish == WISH_SCOPE)
                         return refuse(s, "the caller has nested the container in its own cgroup");
@@ -472,7 +404,7 @@ static int decide(Situation *s) {
  * placement_decide() - where monitor and container belong
  * @ret: written with a plan, a text, or what a PLACEMENT_NEED_* names
  *
- * Return: 0 with a plan, PLACEMENT_NEED_DELEGATION, PLACEMENT_NEED_UNIT, PLACEMENT_IMPOSSIBLE.
+ * Return: 0 with a plan, PLACEMENT_NEED_DELEGATION, PLACEMENT_NEED_UNIT, PLACEMENT_NEED_RUNTIME, PLACEMENT_IMPOSSIBLE.
  */
 int placement_decide(const PlacementFacts *facts, PlacementPlan *ret) {
         Situation s = { .facts = facts, .plan = ret, .unit = { .kind = CG_UNIT_NONE } };
@@ -484,8 +416,9 @@ int placement_decide(const PlacementFacts *facts, PlacementPlan *ret) {
                 if (r != 0)
                         return r;
         }
-        split_cgroups_path(&s);
-        return decide(&s);
+        situation_split_path(&s);
+        r = decide(&s);
+        return r == 0 ? decide_maker(&s) : r;
 }
 
 /**

@@ -3,8 +3,8 @@
 
 /*
  * Where monitor and container belong: facts in, plan out, nothing else. The caller asks again with more facts for as
- * long as the answer is a PLACEMENT_NEED_*, and once more with nest_failed or scope_failed set when a plan could not
- * be carried out.
+ * long as the answer is a PLACEMENT_NEED_*, and once more with nest_failed, scope_failed or made_failed set when a plan
+ * could not be carried out.
  */
 
 #include <limits.h>
@@ -18,6 +18,7 @@
 #define PLACEMENT_NEED_DELEGATION 1 /* look at the xattr of plan->unit_path and set facts.delegation */
 #define PLACEMENT_NEED_UNIT 2       /* ask plan->user, plan->uid for plan->unit: facts.unit or unit_failed */
 #define PLACEMENT_IMPOSSIBLE 3      /* a wish that cannot be met: plan->reason is the text for the caller */
+#define PLACEMENT_NEED_RUNTIME 4    /* ask the runtime what it knows and set facts.runtime */
 
 /* The rows of the table in placement.c */
 typedef enum PlacementRow {
@@ -44,7 +45,7 @@ typedef enum PlacementMonitor {
 typedef enum PlacementContainer {
         PLACEMENT_CONTAINER_AS_GIVEN,
         PLACEMENT_CONTAINER_NESTED, /* cgroupsPath becomes container_path */
-        PLACEMENT_CONTAINER_SCOPE,  /* the runtime makes container_scope */
+        PLACEMENT_CONTAINER_SCOPE,  /* container_scope is made: by the runtime, or with make_scope by us */
 } PlacementContainer;
 
 typedef enum PlacementDelegation {
@@ -52,6 +53,13 @@ typedef enum PlacementDelegation {
         PLACEMENT_DELEGATION_NO,
         PLACEMENT_DELEGATION_YES,
 } PlacementDelegation;
+
+/* Does the runtime turn annotations org.systemd.property.* into properties of the scope that it makes? */
+typedef enum PlacementRuntime {
+        PLACEMENT_RUNTIME_KNOWS,
+        PLACEMENT_RUNTIME_UNKNOWN,
+        PLACEMENT_RUNTIME_PLAIN, /* it does not, or nobody can tell */
+} PlacementRuntime;
 
 #define PLACEMENT_LEAF "supervisor"
 
@@ -76,12 +84,14 @@ typedef struct PlacementFacts {
 
         /* set when asked for */
         PlacementDelegation delegation;
+        PlacementRuntime runtime;
         const UnitFacts *unit;
         bool unit_failed; /* the bus gave no answer */
 
         /* set after a plan has failed */
         bool nest_failed;
         bool scope_failed;
+        bool made_failed; /* the container's scope, by us */
 } PlacementFacts;
 
 typedef struct PlacementPlan {
@@ -91,22 +101,24 @@ typedef struct PlacementPlan {
         bool systemd_cgroup; /* pass -s on */
         bool move_self;      /* nested: we are in no leaf of our own */
 
-        /* properties of the container's scope, by annotation; with CONTAINER_SCOPE only */
+        /* properties of the container's scope, by annotation or ours to set; with CONTAINER_SCOPE only */
         bool describe;             /* Description=, Documentation=, CollectMode=, ... */
         bool binds_to;             /* BindsTo=unit */
         bool before;               /* Before=unit */
         bool stop_propagated_from; /* StopPropagatedFrom=unit */
         char after[UNITNAME_SIZE]; /* After= and DefaultDependencies=yes, if not empty: the monitor's own scope */
 
+        bool make_scope; /* we make it, and give the runtime a path below it, without -s */
         bool user; /* which manager to talk to: the one of @uid or the system's */
         uid_t uid;
 
         uint64_t unit_stop_usec; /* the caller's to set: TimeoutStopSec= of unit, 0 if unknown */
         char unit[UNITNAME_SIZE];            /* unit we are in, empty if none */
         char unit_path[PATH_MAX];                 /* its cgroup */
-        char container_path[PATH_MAX];            /* new cgroupsPath when nested */
+        char container_path[PATH_MAX]; /* new cgroupsPath when nested; with make_scope the caller's to set */
         char container_scope[UNITNAME_SIZE]; /* name of the runtime's scope; empty if it makes none */
         bool user_scope;                     /* it is a user manager's, whoever's unit we are in */
+        char container_slice[UNITNAME_SIZE]; /* with make_scope */
         char monitor_scope[UNITNAME_SIZE];
         char monitor_slice[UNITNAME_SIZE];
         char reason[512]; /* one line for people */

@@ -105,6 +105,22 @@ static int open_group(const char *path) {
 }
 
 /**
+ * cgroup_open_procs() - where processes are written to that shall move to a cgroup
+ *
+ * Return: a descriptor, CLOEXEC, the caller's, or a negative errno.
+ */
+int cgroup_open_procs(const char *path) {
+        _cleanup_close_ int group = -1;
+        int fd;
+
+        group = open_group(path);
+        if (group < 0)
+                return relay(group);
+        fd = openat(group, "cgroup.procs", O_WRONLY | O_CLOEXEC);
+        return fd < 0 ? fail(-errno) : fd;
+}
+
+/**
  * cgroup_kill() - SIGKILL to everything in a cgroup and below it, at once
  *
  * Return: 0, or a negative errno: -ENOENT if it has gone, or the kernel is older than 5.14.

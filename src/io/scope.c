@@ -41,7 +41,7 @@ struct Scope {
         sd_bus_slot *match;
         sd_bus_slot *call;
         ScopeSpec spec;   /* its strings are in @strings */
-        char *strings[7];
+        char *strings[8];
         unsigned with;
         char *job;        /* known from the reply */
         char *ended_job;  /* the last one that ended for our unit */
@@ -152,12 +152,15 @@ static int append_properties(const Scope *s, sd_bus_message *m) {
                 append_text(s, m, "CollectMode", "s", "inactive-or-failed"),
                 append_text(s, m, "BindsTo", "as", p->binds_to),
                 append_text(s, m, "Before", "as", p->before),
+                append_text(s, m, "After", "as", p->after),
                 append_text(s, m, "StopPropagatedFrom", "as", stop),
                 s->sd->bus_message_append(m, "(sv)", "Delegate", "b", p->delegate),
                 s->sd->bus_message_append(m, "(sv)", "DefaultDependencies", "b", p->default_dependencies),
                 p->timeout_stop_usec == 0
                         ? 0
                         : s->sd->bus_message_append(m, "(sv)", "TimeoutStopUSec", "t", p->timeout_stop_usec),
+                p->kill_signal == 0 ? 0
+                                    : s->sd->bus_message_append(m, "(sv)", "KillSignal", "i", p->kill_signal),
                 s->with & WITH_PIDFD
                         ? s->sd->bus_message_append(m, "(sv)", "PIDFDs", "ah", 1, p->pidfd)
                         : s->sd->bus_message_append(m, "(sv)", "PIDs", "au", 1, (uint32_t)p->pid),
@@ -206,7 +209,7 @@ static int keep_strings(Scope *s, const ScopeSpec *spec) {
         const char **fields[ELEMENTS(s->strings)] = {
                 &s->spec.name,          &s->spec.slice,    &s->spec.description,
                 &s->spec.documentation, &s->spec.binds_to, &s->spec.before,
-                &s->spec.stop_propagated_from,
+                &s->spec.stop_propagated_from, &s->spec.after,
         };
 
         s->spec = *spec;

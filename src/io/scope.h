@@ -24,12 +24,14 @@ typedef struct ScopeSpec {
         const char *documentation; /* one URI */
         const char *binds_to;
         const char *before;
+        const char *after;
         const char *stop_propagated_from;
         pid_t pid;
         int pidfd; /* of @pid, or -1; borrowed until scope_free() */
         bool delegate;
         bool default_dependencies;
         uint64_t timeout_stop_usec; /* 0: the manager's default */
+        int kill_signal;            /* likewise */
 } ScopeSpec;
 
 int scope_begin(Scope **ret, Bus *bus, const ScopeSpec *spec);

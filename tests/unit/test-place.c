@@ -33,6 +33,7 @@ typedef struct Site {
         Options options;
         PlacementPlan plan;
         PlaceText text;
+        PlaceHold hold;
 } Site;
 
 static void write_text(const char *path, const char *text) {
@@ -50,12 +51,12 @@ static void site_init(Site *s, const char *config) {
         if (config)
                 write_text(s->config, config);
         s->options =
-                (Options){ .cid = CID, .name = "baz", .bundle = s->dir, .systemd_cgroup = true };
+                (Options){ .cid = CID, .name = "baz", .bundle = s->dir, .systemd_cgroup = true, .runtime = "/usr/bin/runc" };
         cr_assert_eq(unsetenv(SCOPEMON_ENV_PLACEMENT), 0);
 }
 
 static int place(Site *s) {
-        return place_container(&s->options, &s->plan, &s->text);
+        return place_container(&s->options, &s->plan, &s->text, &s->hold);
 }
 
 static bool config_has(const Site *s, const char *text) {
@@ -251,6 +252,34 @@ CleanTest(place, scope_that_does_not_hold_us_is_no_scope) {
         cr_assert_str_eq(seen.unit, "libpod-conmon-" CID ".scope");
         cr_assert_eq(s.plan.monitor, PLACEMENT_MONITOR_STAYS);
         cr_assert_not_null(strstr(s.text.trouble, "we are not in it"), "%s", s.text.trouble);
+        site_done(&s);
+}
+
+/* The one who stays in that scope is not in what /proc is made to say here, so all is as if it had not been made. */
+CleanTest(place, scope_of_ours_that_cannot_be_had_is_left_to_the_runtime) {
+        FakeManagerScript script = { 0 };
+        FakeManagerSeen seen;
+        FakeManager *m;
+        Site s;
+
+        if (!host_make("0::/machine.slice/libpod-conmon-" CID ".scope\n"))
+                return;
+        site_init(&s, CONFIG);
+        s.options.runtime = "/bin/true"; /* which knows no annotations */
+        m = fake_manager_new(&script, MANAGER_SOCKET);
+        cr_assert_eq(place(&s), 0);
+        fake_manager_finish(m, &seen);
+        cr_assert_eq(seen.n_starts, 1);
+        cr_assert_str_eq(seen.unit, SCOPE);
+        cr_assert_not_null(strstr(seen.properties, " After "), "%s", seen.properties);
+        cr_assert_eq(s.plan.row, PLACEMENT_ROW_MOVED);
+        cr_assert(s.plan.systemd_cgroup);
+        cr_assert_not(s.plan.make_scope);
+        cr_assert_not_null(strstr(s.text.trouble, "No scope by us"), "%s", s.text.trouble);
+        cr_assert(config_has(&s, "machine.slice:libpod:" CID));
+        cr_assert(config_has(&s, "Container baz"));
+        cr_assert_eq(s.hold.end_fd, -1);
+        cr_assert_eq(s.hold.procs_fd, -1);
         site_done(&s);
 }
 

@@ -188,6 +188,73 @@ Test(placement, row_3_holds_for_user_units) {
         cr_assert(plan_of(&f, "3").binds_to);
 }
 
+static PlacementFacts with_runtime(PlacementFacts f, PlacementRuntime runtime) {
+        f.runtime = runtime;
+        return f;
+}
+
+Test(placement, a_scope_that_the_runtime_could_not_bind_is_made_by_us) {
+        PlacementFacts f = with_runtime(podman_in(SERVICE), PLACEMENT_RUNTIME_PLAIN);
+        PlacementPlan p;
+
+        cr_assert_eq(placement_decide(&f, &p), 0);
+        cr_assert_eq(p.row, PLACEMENT_ROW_BIND);
+        cr_assert(p.make_scope);
+        cr_assert(p.binds_to && p.before && p.stop_propagated_from && p.describe);
+        cr_assert_not(p.systemd_cgroup, "the runtime gets a path");
+        cr_assert_str_eq(p.container_scope, "libpod-" ID ".scope");
+        cr_assert_str_eq(p.container_slice, "machine.slice");
+        cr_assert_not_null(strstr(p.reason, "the monitor has made it"), "%s", p.reason);
+
+        f.made_failed = true;
+        cr_assert_not(plan_of(&f, "3").make_scope, "as if the runtime had known");
+}
+
+Test(placement, the_runtime_is_asked_only_where_its_answer_counts) {
+        PlacementFacts ask[] = { podman_in(SERVICE), podman_in(SESSION), rootless_in(USER_SERVICE),
+                                 podman_in("/machine.slice/libpod-conmon-" ID ".scope") };
+        PlacementFacts silent[] = { podman_delegated(SERVICE), podman_in("/system.slice/crio.service"),
+                                    rootless_in(SERVICE), podman_in(SERVICE), podman_in(SERVICE) };
+        PlacementPlan p;
+
+        for (size_t i = 0; i < ELEMENTS(ask); i++) {
+                ask[i].runtime = PLACEMENT_RUNTIME_UNKNOWN;
+                cr_assert_eq(placement_decide(&ask[i], &p), PLACEMENT_NEED_RUNTIME, "case %zu", i);
+                ask[i].runtime = PLACEMENT_RUNTIME_KNOWS;
+                cr_assert_eq(placement_decide(&ask[i], &p), 0, "case %zu", i);
+                cr_assert_not(p.make_scope);
+        }
+        silent[3].exec = true;
+        silent[4].systemd_cgroup = false;
+        for (size_t i = 0; i < ELEMENTS(silent); i++) {
+                silent[i].runtime = PLACEMENT_RUNTIME_UNKNOWN;
+                cr_assert_neq(placement_decide(&silent[i], &p), PLACEMENT_NEED_RUNTIME, "case %zu", i);
+                cr_assert_not(p.make_scope);
+        }
+}
+
+Test(placement, a_scope_of_ours_is_where_the_runtime_would_have_made_it) {
+        static const struct {
+                const char *path, *slice, *rootless_slice;
+        } cases[] = {
+                { "machine-libpod_pod_7.slice:libpod:" ID, "machine-libpod_pod_7.slice", "machine-libpod_pod_7.slice" },
+                { ":libpod:" ID, "system.slice", "user.slice" },
+        };
+
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                PlacementFacts f = with_runtime(podman_in(SERVICE), PLACEMENT_RUNTIME_PLAIN);
+                PlacementPlan p;
+
+                f.cgroups_path = cases[i].path;
+                cr_assert_eq(placement_decide(&f, &p), 0);
+                cr_assert_str_eq(p.container_slice, cases[i].slice);
+                f = with_runtime(rootless_in(USER_SERVICE), PLACEMENT_RUNTIME_PLAIN);
+                f.cgroups_path = cases[i].path;
+                cr_assert_eq(placement_decide(&f, &p), 0);
+                cr_assert_str_eq(p.container_slice, cases[i].rootless_slice);
+        }
+}
+
 Test(placement, row_3_cannot_bind_to_another_managers_unit) {
         PlacementFacts f = rootless_in(SERVICE); /* User= */
         PlacementPlan p;

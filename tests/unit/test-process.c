@@ -98,6 +98,23 @@ CleanTest(process, status_is_told_as_shells_do) {
         }
 }
 
+CleanTest(process, program_joins_its_cgroup_before_it_runs) {
+        char text[256], joined[8] = "";
+        int join_r, join_w;
+        Setup s;
+
+        cr_assert_eq(fd_pipe(&join_r, &join_w), 0);
+        setup(&s, "echo runs", environ);
+        s.spec.cgroup_fd = join_w;
+        (void)run(&s.spec, s.out_r, text, sizeof text);
+        (void)close(s.null);
+        (void)close(join_w);
+        cr_assert_eq(read(join_r, joined, sizeof joined), 1, "it moves once");
+        cr_assert_str_eq(joined, "0", "a process moves itself by that number");
+        cr_assert_str_eq(text, "runs\n");
+        (void)close(join_r);
+}
+
 CleanTest(process, program_gets_the_environment_given) {
         char *envp[] = { (char *)"A=b c", (char *)"LISTEN_PID=1", NULL };
         char text[256], expected[64];

@@ -87,6 +87,8 @@ static ScopeSpec full(int pidfd) {
         spec.pid = getpid();
         spec.pidfd = pidfd;
         spec.timeout_stop_usec = 10000000;
+        spec.after = "libpod-conmon-7.scope";
+        spec.kill_signal = 2;
         return spec;
 }
 
@@ -98,9 +100,9 @@ CleanTest(scope, all_properties_are_sent) {
 
         cr_assert_eq(start(&script, &spec, NULL, &seen), 0);
         cr_assert_eq(seen.n_starts, 1);
-        cr_assert_str_eq(seen.properties, " Description Documentation Slice CollectMode BindsTo Before "
+        cr_assert_str_eq(seen.properties, " Description Documentation Slice CollectMode BindsTo Before After "
                                           "StopPropagatedFrom Delegate DefaultDependencies TimeoutStopUSec "
-                                          "PIDFDs ");
+                                          "KillSignal PIDFDs ");
         (void)close(pidfd);
 }
 
