@@ -306,7 +306,10 @@ int keeper_on_signal(Keeper *k, int signal) {
  * Return: 0 or a negative errno.
  */
 int keeper_fail(Keeper *k, int r, const char *text) {
-        (void)log_error_errno(r, "%s", text ? text : k->failure[0] ? k->failure : "Failed to start the container");
+        if (text || k->failure[0])
+                log_error("%s", text ? text : k->failure); /* a whole sentence, which has said why */
+        else
+                (void)log_error_errno(r, "Failed to start the container:");
         fail_text(k, text ? text : strerror(-r));
         k->facts.gave_up = true;
         return keeper_advance(k);

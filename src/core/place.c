@@ -101,10 +101,9 @@ static void gather_service(Place *p) {
                        f->rootless ? "user.slice" : "machine.slice", p->options->name);
         f->systemd_cgroup = true;
         f->cgroups_path = p->service_path;
-        if (p->options->placement)
-                f->wish_environment = p->options->placement;
-        if (!f->wish_environment)
-                f->wish_environment = SCOPEMON_PLACEMENT_UNIT;
+        f->wish_option = p->options->placement;
+        if (!f->wish_option && !f->wish_environment)
+                f->wish_option = SCOPEMON_PLACEMENT_UNIT;
 }
 
 static int gather(Place *p) {

@@ -53,7 +53,7 @@ static void __attribute__((format(printf, 2, 3))) say(PlacementPlan *p, const ch
 
 static int parse_wish(const PlacementFacts *f, PlacementPlan *p, Wish *ret) {
         static const char *const words[_WISH_MAX] = { "auto", "unit", "scope", "caller" };
-        const char *wish = f->wish_annotation ?: f->wish_environment;
+        const char *wish = f->wish_annotation ?: f->wish_option ?: f->wish_environment;
 
         *ret = WISH_AUTO;
         if (!wish)
@@ -64,7 +64,10 @@ static int parse_wish(const PlacementFacts *f, PlacementPlan *p, Wish *ret) {
                         return 0;
                 }
         say(p, "%s=%.64s: must be auto, unit, scope or caller",
-            f->wish_annotation ? "io.scopemon.placement" : "SCOPEMON_PLACEMENT", wish);
+            f->wish_annotation ? "io.scopemon.placement"
+            : f->wish_option   ? "--placement"
+                               : "SCOPEMON_PLACEMENT",
+            wish);
         return PLACEMENT_IMPOSSIBLE;
 }
 

@@ -68,6 +68,7 @@ typedef struct PlacementFacts {
         const char *id;               /* container ID */
         const char *cgroups_path;     /* linux.cgroupsPath */
         const char *wish_annotation;  /* io.scopemon.placement */
+        const char *wish_option;      /* --placement, of service mode */
         const char *wish_environment; /* SCOPEMON_PLACEMENT */
         bool exec;
         bool systemd_cgroup;   /* --systemd-cgroup */

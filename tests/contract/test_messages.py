@@ -5,7 +5,7 @@ import os
 import re
 
 import host
-from harness import CID, MONITOR, RUNTIME, check, contains, equal, is_older, lacks, line
+from harness import CID, MONITOR, RUNTIME, Skip, check, contains, equal, is_older, is_scopemon, lacks, line, scenario
 
 NAME = os.path.basename(MONITOR)
 
@@ -57,3 +57,20 @@ def trace_shows_the_command_line_of_the_runtime(a):
     wanted = f"{RUNTIME} --root=/r create --bundle {a.bundle} --pid-file"
     check(any(wanted in entry for entry in traces), f"not in {traces or found}")
     lacks("\n".join(failing(a, "--log-level", "info")), "--pid-file")
+
+
+@scenario()
+def refusal_is_one_sentence(a):
+    """Nothing follows a message that says why: not the text of an errno either."""
+    if not is_scopemon():
+        raise Skip("service mode, and wishes of placement")
+    with open(f"{a.bundle}/config.json", "w", encoding="utf-8") as f:
+        f.write("{}")
+    run = {"RUNTIME_DIRECTORY": a.path("run")}
+    for words, env, said in ((["--placement=nonsense"], {}, b"--placement=nonsense: must be auto, unit, scope or caller"),
+                             ([], {"SCOPEMON_PLACEMENT": "nonsense"}, b"SCOPEMON_PLACEMENT=nonsense: must be")):
+        done = a.launch("--service", "--bundle", a.bundle, "--runtime", RUNTIME, *words, env={**run, **env})
+        equal(done.status, 1, f"status, with {done.err}")
+        contains(done.err, said)
+        lacks(done.err, b"Invalid argument")
+        check(b"caller\n" in done.err, done.err)
