@@ -136,7 +136,8 @@ void announce_ended(const Options *o, const PlacementPlan *plan, const AnnounceE
         Entry e;
 
         describe_end(how, sizeof how, end);
-        entry_begin(&e, o, plan, SCOPEMON_MESSAGE_ENDED, 6);
+        /* journald counts by priority: what has suppressed the container's output would suppress this as well */
+        entry_begin(&e, o, plan, SCOPEMON_MESSAGE_ENDED, end->suppressed > 0 ? 4 : 6);
         entry_add(&e, "MESSAGE=Container %s %s", name_of(o), how);
         if (end->status->known)
                 entry_add(&e, SCOPEMON_FIELD_EXIT_STATUS "=%d", end->status->code);
@@ -147,6 +148,7 @@ void announce_ended(const Options *o, const PlacementPlan *plan, const AnnounceE
         entry_add(&e, SCOPEMON_FIELD_DURATION "=%llu", (unsigned long long)end->usec);
         entry_add(&e, SCOPEMON_FIELD_BYTES "=%llu", (unsigned long long)end->bytes);
         entry_add(&e, SCOPEMON_FIELD_BYTES_LOST "=%llu", (unsigned long long)end->lost);
+        entry_add(&e, SCOPEMON_FIELD_SUPPRESSED "=%llu", (unsigned long long)end->suppressed);
         entry_send(&e);
 }
 
@@ -200,6 +202,49 @@ void announce_loss(const Options *o, const PlacementPlan *plan, const char *sink
                           (unsigned long long)lost, (unsigned long long)lines);
         entry_add(&e, SCOPEMON_FIELD_BYTES_LOST "=%llu", (unsigned long long)lost);
         entry_add(&e, SCOPEMON_FIELD_LINES_LOST "=%llu", (unsigned long long)lines);
+        entry_send(&e);
+}
+
+/* Whose rate limit it is that our entries meet, as journald sees it: a user's units all are the one of their manager. */
+static void find_sender(const PlacementPlan *plan, char *ret, size_t size) {
+        if (plan->user)
+                (void)snprintf(ret, size, "user@%u.service", plan->uid);
+        else if (plan->monitor == PLACEMENT_MONITOR_SCOPE)
+                (void)snprintf(ret, size, "%s", plan->monitor_scope);
+        else
+                (void)snprintf(ret, size, "%s", plan->unit[0] ? plan->unit : "its unit");
+}
+
+/**
+ * announce_suppressed() - journald has taken output and thrown it away, as there was too much
+ * @suppressed: entries that are not in the journal; 0 if we cannot see there
+ * @entries: that were sent
+ */
+void announce_suppressed(const Options *o, const PlacementPlan *plan, uint64_t suppressed, uint64_t entries) {
+        char sender[UNITNAME_SIZE], remedy[FIELD_SIZE / 2];
+        size_t n;
+        Entry e;
+
+        find_sender(plan, sender, sizeof sender);
+        n = strlen(sender);
+        if (n > 8 && strcmp(sender + n - 8, ".service") == 0)
+                (void)snprintf(remedy, sizeof remedy, "LogRateLimitIntervalSec=1s and a large LogRateLimitBurst= for %s",
+                               sender);
+        else
+                (void)snprintf(remedy, sizeof remedy, "RateLimitBurst= in journald.conf(5), as a scope has no such setting");
+
+        entry_begin(&e, o, plan, SCOPEMON_MESSAGE_SUPPRESSED, 4);
+        if (suppressed > 0)
+                entry_add(&e, "MESSAGE=Container %s: the journal has not kept %llu of %llu lines: %s has sent more than "
+                          "journald's rate limit lets it; what helps: %s", name_of(o), (unsigned long long)suppressed,
+                          (unsigned long long)entries, sender, remedy);
+        else
+                entry_add(&e, "MESSAGE=Container %s: the journal was sent %llu lines, which may be more than journald's "
+                          "rate limit lets %s, and whether it has kept them cannot be seen; what helps: %s", name_of(o),
+                          (unsigned long long)entries, sender, remedy);
+        entry_add(&e, SCOPEMON_FIELD_SUPPRESSED "=%llu", (unsigned long long)suppressed);
+        entry_add(&e, SCOPEMON_FIELD_ENTRIES "=%llu", (unsigned long long)entries);
+        entry_add(&e, SCOPEMON_FIELD_REMEDY "=%s", remedy);
         entry_send(&e);
 }
 

@@ -64,7 +64,7 @@ typedef struct ExplainEnd {
         bool by_podman; /* its event: status and time are all that is known */
         uint64_t usec;
         bool has_status;
-        uint64_t status, signal, duration, bytes, lost;
+        uint64_t status, signal, duration, bytes, lost, suppressed;
         bool oom, timed_out;
 } ExplainEnd;
 

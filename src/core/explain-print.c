@@ -211,20 +211,23 @@ static void format_end(const ExplainEnd *end, char *out, size_t size) {
 }
 
 static void say_end(const Explained *e) {
-        char how[128], span[64], when[160];
+        char how[128], span[64], when[160], suppressed[64] = "";
         const ExplainEnd *end = &e->end;
 
         if (!end->known)
                 return;
         format_end(end, how, sizeof how);
         (void)format_time(end->usec, when, sizeof when);
+        if (end->suppressed > 0)
+                (void)snprintf(suppressed, sizeof suppressed, ", %llu lines not kept by the journal",
+                               (unsigned long long)end->suppressed);
         if (end->by_podman)
                 say("Last run", "%s%s, %s", end->other ? "(another ID) " : "", how, when);
         else
-                say("Last run", "%s%s after %s, %s; %llu bytes of output, %llu lost",
+                say("Last run", "%s%s after %s, %s; %llu bytes of output, %llu lost%s",
                     end->other ? "(another ID) " : "", how,
                     format_span(end->duration, span, sizeof span), when,
-                    (unsigned long long)end->bytes, (unsigned long long)end->lost);
+                    (unsigned long long)end->bytes, (unsigned long long)end->lost, suppressed);
 }
 
 /**
@@ -376,6 +379,7 @@ static void put_end(Out *o, const ExplainEnd *end) {
         put_number(o, "end.duration_usec", end->duration);
         put_number(o, "end.bytes", end->bytes);
         put_number(o, "end.bytes_lost", end->lost);
+        put_number(o, "end.entries_suppressed", end->suppressed);
 }
 
 /**

@@ -67,6 +67,8 @@ static void tell_end(Keeper *k) {
         }
         for (StreamId id = 0; state && id < _STREAM_MAX; id++)
                 end.lost += state->dropped[id];
+        if (k->worker)
+                end.suppressed = suppressed_end(worker_process_suppressed(k->worker));
         announce_ended(o, &k->plan, &end);
 }
 

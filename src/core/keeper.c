@@ -124,6 +124,8 @@ int keeper_on_child(void *userdata, pid_t pid, const ProcessStatus *status) {
         Keeper *k = userdata;
         int r = 0;
 
+        if (k->worker && suppressed_on_exit(worker_process_suppressed(k->worker), pid))
+                return 0;
         if (pid == k->runtime_pid) {
                 k->runtime_pid = 0;
                 fd_close_many(&k->runtime_pidfd, 1);

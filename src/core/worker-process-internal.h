@@ -3,6 +3,7 @@
 
 /* What worker-process.c (start, end, replacement) and worker-records.c (what a worker says) share. */
 
+#include "core/suppressed.h"
 #include "core/worker-incident.h"
 #include "core/worker-process.h"
 #include "core/worker.h"
@@ -26,6 +27,7 @@ struct WorkerProcess {
         unsigned deaths;
         uint64_t deaths_since;
         Incidents incidents;
+        Suppressed suppressed;
 };
 
 /* worker-process.c */

@@ -282,6 +282,7 @@ int worker_process_new(WorkerProcess **ret, Loop *loop, const WorkerProcessSpec 
         wp->loop = loop_ref(loop);
         wp->spec = *spec;
         wp->incidents = (Incidents){ .options = spec->options, .plan = spec->plan, .ring = spec->ring };
+        suppressed_init(&wp->suppressed, loop, spec->reaper, spec->options, spec->plan, spec->ring);
         wp->handler = handler;
         wp->userdata = userdata;
         wp->channel = -1;
@@ -299,6 +300,7 @@ WorkerProcess *worker_process_free(WorkerProcess *wp) {
         if (!wp)
                 return NULL;
         wp_close_channel(wp);
+        suppressed_done(&wp->suppressed);
         wp->pause_source = loop_source_free(wp->pause_source);
         fd_close_many(wp->clients, ATTACH_SLOTS);
         fd_close_many(wp->spec.fds, _CHANNEL_FD_MAX);
@@ -412,6 +414,13 @@ int worker_process_go_on(WorkerProcess *wp) {
  */
 int worker_process_log_dir(const WorkerProcess *wp) {
         return wp->spec.log_dir_fd;
+}
+
+/**
+ * worker_process_suppressed() - what is known of output that the journal has not kept; the worker process's own
+ */
+Suppressed *worker_process_suppressed(WorkerProcess *wp) {
+        return &wp->suppressed;
 }
 
 /**

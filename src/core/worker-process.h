@@ -10,6 +10,7 @@
 #include "base/stream.h"
 #include "core/options.h"
 #include "core/placement.h"
+#include "core/suppressed.h"
 #include "io/attach.h"
 #include "io/loop.h"
 #include "io/reaper.h"
@@ -64,6 +65,7 @@ void worker_process_kill(WorkerProcess *wp);
 void worker_process_stop(WorkerProcess *wp);
 int worker_process_go_on(WorkerProcess *wp);
 int worker_process_log_dir(const WorkerProcess *wp);
+Suppressed *worker_process_suppressed(WorkerProcess *wp);
 void worker_process_save(const WorkerProcess *wp, WorkerSaved *ret, int fds[_CHANNEL_FD_MAX],
                          int clients[ATTACH_SLOTS]);
 int worker_process_resume(WorkerProcess *wp, const WorkerSaved *saved, const int clients[ATTACH_SLOTS]);

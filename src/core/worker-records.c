@@ -84,6 +84,8 @@ static int wp_on_trouble(WorkerProcess *wp, const ChannelRecord *record) {
         switch ((ChannelTrouble)record->number) {
         case CHANNEL_TROUBLE_FILE:
         case CHANNEL_TROUBLE_JOURNAL:
+                if (record->number == CHANNEL_TROUBLE_JOURNAL && error == SINKS_FLOOD)
+                        return suppressed_on_flood(&wp->suppressed);
                 incident_sink(&wp->incidents, record->number == CHANNEL_TROUBLE_FILE ? SINK_FILE : SINK_JOURNAL,
                               error, record->count);
                 return 0;

@@ -9,6 +9,7 @@
 
 #include "base/stream.h"
 #include "core/options.h"
+#include "core/suppressed.h"
 #include "io/attach.h"
 #include "io/sink.h"
 #include "wire/ctlmsg.h"
@@ -38,6 +39,7 @@ typedef struct WorkerState {
         CtlBuffer ctl[2];
         CtlBuffer ctl_before[2]; /* as it was before the last read of the fifo */
         SinkState sinks[_SINK_MAX];
+        SuppressedState suppressed; /* the keeper's */
         AttachSlot slots[ATTACH_SLOTS];
 } WorkerState;
 

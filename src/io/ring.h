@@ -19,7 +19,7 @@
 #define RING_READ "rchar: " /* in /proc/PID/io: bytes that reads have brought, and writes have taken */
 #define RING_WRITTEN "wchar: "
 
-#define RING_LAYOUT 2U /* to be counted up with any change of what lies where, or of what a field means */
+#define RING_LAYOUT 3U /* to be counted up with any change of what lies where, or of what a field means */
 
 typedef struct Ring Ring;
 

@@ -292,6 +292,7 @@ static void commit(SinkJournald *j, StreamId id, unsigned n) {
         if (n == 0)
                 return;
         state->bytes += j->after[n - 1].to - state->position[id];
+        state->flood.sent += n;
         state->continues[id] = j->after[n - 1].continues;
         state->position[id] = j->after[n - 1].to;
 }
@@ -388,4 +389,26 @@ size_t sink_journald_unread(const SinkJournald *j) {
         if (ioctl(j->fd, SIOCOUTQ, &n) < 0 || n < 0)
                 return 0;
         return (size_t)n;
+}
+
+/**
+ * sink_journald_floods() - whether so much was sent that journald's rate limit may have met it
+ * @usec: now, on the wall clock, as the journal is read by that later
+ *
+ * To be called after each write. Spans of time follow one another without a gap while entries are sent, as journald's
+ * do.
+ *
+ * Return: true once in each span that has SINK_FLOOD_ENTRIES.
+ */
+bool sink_journald_floods(SinkFlood *flood, uint64_t usec) {
+        if (usec < flood->begin_usec || usec - flood->begin_usec >= SINK_FLOOD_USEC) {
+                flood->begin_usec = usec;
+                flood->before = flood->seen;
+                flood->told = false;
+        }
+        flood->seen = flood->sent;
+        if (flood->told || flood->sent - flood->before < SINK_FLOOD_ENTRIES)
+                return false;
+        flood->told = true;
+        return true;
 }

@@ -17,3 +17,4 @@ DEFINE_CLEANUP(SinkJournald, sink_journald_free)
 int sink_journald_write(SinkJournald *j, StreamId id, const Window *w, StreamTail tail);
 int sink_journald_fd(const SinkJournald *j);
 size_t sink_journald_unread(const SinkJournald *j);
+bool sink_journald_floods(SinkFlood *flood, uint64_t usec);

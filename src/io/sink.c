@@ -297,6 +297,10 @@ static int ask_for_file(Sinks *s) {
         return r < 0 ? relay(r) : 0;
 }
 
+static uint64_t wall_usec(const struct timespec *now) {
+        return (uint64_t)now->tv_sec * 1000000U + (uint64_t)now->tv_nsec / 1000U;
+}
+
 static int try_write(Sink *sink, StreamId id, const Window *w, StreamTail tail, const struct timespec *now) {
         Sinks *s = sink->sinks;
         uint64_t before = sink->state->position[id];
@@ -309,6 +313,11 @@ static int try_write(Sink *sink, StreamId id, const Window *w, StreamTail tail, 
                 answer = sink_journald_write(s->journal, id, w, tail);
         if (answer < 0)
                 return relay(answer);
+        if (sink->id == SINK_JOURNAL && sink_journald_floods(&sink->state->flood, wall_usec(now))) {
+                r = s->handler->on_trouble(s->userdata, SINK_JOURNAL, SINKS_FLOOD, 0);
+                if (r < 0)
+                        return relay(r);
+        }
         if (answer == SINK_K8SFILE_OTHER) {
                 sink->owes = true;
                 return 0;
@@ -468,7 +477,12 @@ int sinks_flush(Sinks *s) {
                 if (r < 0)
                         return relay(r);
         }
-        if (!s->journal || s->sinks[SINK_JOURNAL].gave_up || sink_journald_unread(s->journal) == 0)
+        if (!s->journal)
+                return 0;
+        s->sinks[SINK_JOURNAL].state->flood.left = sink_journald_unread(s->journal) > 0;
+        if (!s->sinks[SINK_JOURNAL].state->flood.left)
+                return 0;
+        if (s->sinks[SINK_JOURNAL].gave_up)
                 return 0;
         if (s->flush_since == 0)
                 s->flush_since = loop_now();

@@ -3,6 +3,7 @@
 
 /* Where the container's output goes: a k8s-file, the journal, or both. */
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -30,6 +31,19 @@ typedef struct SinkIntent {
         uint8_t valid;       /* stored last; counts only if @from is the stream's position */
 } SinkIntent;
 
+/* How much goes to the journal, which may keep less and tells no sender (its rate limit). */
+typedef struct SinkFlood {
+        uint64_t sent;       /* entries ever */
+        uint64_t begin_usec; /* wall clock: of the span under way, */
+        uint64_t before;     /* ... entries sent before it, */
+        uint64_t seen;       /* ... and when that was looked at last */
+        uint8_t told;        /* SINKS_FLOOD was, of this span */
+        uint8_t left;        /* at the end journald had not taken all */
+} SinkFlood;
+
+#define SINK_FLOOD_USEC 30000000U /* a span: what journald's own limits count by default */
+#define SINK_FLOOD_ENTRIES 1000U  /* in one span: less is never worth a look */
+
 /* What must outlive the worker; all zero is a fresh sink. */
 typedef struct SinkState {
         uint64_t position[_STREAM_MAX]; /* first byte of each stream this sink has not taken */
@@ -39,6 +53,7 @@ typedef struct SinkState {
         uint64_t lost_bytes, lost_lines; /* given up */
         uint64_t total;                 /* file: bytes ever written, for the global limit */
         SinkIntent intent;              /* file */
+        SinkFlood flood;                /* journal */
 } SinkState;
 
 /* Needed while sinks_new() runs only. */
@@ -59,6 +74,9 @@ typedef struct SinksSpec {
 
         uint64_t patience_usec;         /* how long output waits for a sink in trouble; 0: 10 s */
 } SinksSpec;
+
+/* In place of an error: no trouble, but so much was sent to the journal that it may not have kept all. */
+#define SINKS_FLOOD EDQUOT
 
 typedef struct SinksHandler {
         int (*on_ready)(void *userdata);  /* from the loop: call sinks_write() for both streams */

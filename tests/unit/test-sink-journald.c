@@ -466,3 +466,51 @@ CleanTest(sink_journald, garbage_in_the_state_does_no_harm) {
         expect(&x, "MESSAGE", "a");
         end(&x);
 }
+
+CleanTest(sink_journald, a_flood_is_told_once_in_each_span) {
+        SinkFlood flood = { 0 };
+        uint64_t t = 1700000000000000U;
+
+        flood.sent = SINK_FLOOD_ENTRIES - 1;
+        cr_assert_not(sink_journald_floods(&flood, t));
+        cr_assert_not(sink_journald_floods(&flood, t + SINK_FLOOD_USEC - 1));
+        flood.sent++;
+        cr_assert(sink_journald_floods(&flood, t + SINK_FLOOD_USEC - 1));
+        flood.sent += 100000;
+        cr_assert_not(sink_journald_floods(&flood, t + SINK_FLOOD_USEC - 1));
+
+        flood.sent += SINK_FLOOD_ENTRIES; /* of the next span already: they were sent before this look at the clock */
+        cr_assert(sink_journald_floods(&flood, t + SINK_FLOOD_USEC));
+        cr_assert_eq(flood.begin_usec, t + SINK_FLOOD_USEC);
+        cr_assert_eq(flood.sent - flood.before, SINK_FLOOD_ENTRIES);
+}
+
+CleanTest(sink_journald, little_is_no_flood_however_long_it_goes_on) {
+        SinkFlood flood = { 0 };
+
+        for (uint64_t i = 1; i < 100000; i++) {
+                flood.sent++;
+                cr_assert_not(sink_journald_floods(&flood, i * (SINK_FLOOD_USEC / SINK_FLOOD_ENTRIES + 40)));
+        }
+}
+
+CleanTest(sink_journald, a_clock_that_is_set_back_begins_a_new_span) {
+        SinkFlood flood = { 0 };
+
+        flood.sent = SINK_FLOOD_ENTRIES;
+        cr_assert(sink_journald_floods(&flood, 5000000000U));
+        flood.sent += 2;
+        cr_assert_not(sink_journald_floods(&flood, 1000000000U));
+        cr_assert_eq(flood.sent - flood.before, 2);
+}
+
+CleanTest(sink_journald, entries_are_counted_as_they_are_sent) {
+        Fixture x;
+
+        begin_listening(&x);
+        cr_assert_eq(put(&x, STREAM_STDOUT, "one\ntwo\nthr", TAIL_MORE), 0);
+        cr_assert_eq(x.state.flood.sent, 2);
+        cr_assert_eq(put(&x, STREAM_STDERR, "four\n", TAIL_MORE), 0);
+        cr_assert_eq(x.state.flood.sent, 3);
+        end(&x);
+}

@@ -34,7 +34,7 @@ typedef struct Fixture {
         Sinks *sinks;
         bool keep_waiting;     /* the keeper does not answer on_reopen() */
         bool refuse;           /* the keeper has no new file */
-        unsigned n_ready, n_reopen, n_trouble[_SINK_MAX], n_files;
+        unsigned n_ready, n_reopen, n_trouble[_SINK_MAX], n_floods, n_files;
         int error[_SINK_MAX];
         uint64_t lost[_SINK_MAX];
 } Fixture;
@@ -78,6 +78,10 @@ static int on_reopen(void *userdata) {
 static int on_trouble(void *userdata, SinkId sink, int error, uint64_t lost) {
         Fixture *x = userdata;
 
+        if (sink == SINK_JOURNAL && error == SINKS_FLOOD) {
+                x->n_floods++;
+                return 0;
+        }
         x->n_trouble[sink]++;
         x->error[sink] = error;
         x->lost[sink] = lost;
@@ -226,6 +230,7 @@ CleanTest(sink, both_sinks_get_everything_each_at_its_pace) {
         cr_assert_eq(sinks_position(x.sinks, STREAM_STDOUT), n);
         cr_assert_not(sinks_waiting(x.sinks));
         cr_assert_eq(x.n_trouble[SINK_JOURNAL], 0, "back-pressure is no trouble");
+        cr_assert_eq(x.n_floods, 1, "so many entries may meet the rate limit");
         end(&x);
         free(data);
         free(got);
