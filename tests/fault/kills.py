@@ -28,6 +28,10 @@ def load(c, streams=3, flood=2000000):
     return c.numbered(max(500, c.kills * 150000 // size // 2), size, RATE, streams), 0.15
 
 
+def n_lines(wanted):
+    return sum(data.count(b"\n") for data in wanted.values())
+
+
 @scenario(weight=3)
 def killed_with_log_file(c: Case):
     """Both streams into a k8s-file: each byte once."""
@@ -38,7 +42,7 @@ def killed_with_log_file(c: Case):
     finish(m, 7, 60 + 3 * c.kills)
     kills = killer.stop()
     check_log(m, wanted)
-    return {"kills": kills, "bytes": sum(map(len, wanted.values())), "lost": 0, "repeated": 0}
+    return {"kills": kills, "lines": n_lines(wanted), "bytes": sum(map(len, wanted.values())), "lost": 0, "repeated": 0}
 
 
 @scenario(weight=3)
@@ -56,7 +60,7 @@ def killed_with_log_file_and_client(c: Case):
     check_log(m, wanted)
     times, n = reader.check(wanted)
     check(times <= 2 * kills, f"{times} repetitions to the client, {kills} kills")
-    return {"kills": kills, "lost": 0, "client repeats": times, "client repeated bytes": n}
+    return {"kills": kills, "lines": n_lines(wanted), "lost": 0, "client repeats": times, "client repeated bytes": n}
 
 
 @scenario(weight=2)
@@ -73,23 +77,51 @@ def killed_with_terminal(c: Case):
     kills = killer.stop()
     check_log(m, wanted)
     times, n = reader.check(wanted)
-    return {"kills": kills, "lost": 0, "client repeats": times, "client repeated bytes": n}
+    check(times <= kills, f"{times} repetitions to the client, {kills} kills")
+    return {"kills": kills, "lines": n_lines(wanted), "lost": 0, "client repeats": times, "client repeated bytes": n}
 
 
-@scenario(weight=3)
-def killed_with_journal(c: Case):
-    """The journal and a file: a batch may come twice in the journal, at kills only."""
-    journal = Journal()
-    word, slow = load(c, 3, 300000)
-    wanted = expected(word)
-    m = c.monitor(f"{word} exit=5", log=[f"k8s-file:{c.area.path('ctr.log')}", "journald"]).start()
+def killed_with_both_sinks(c, journal, terminal, client):
+    """File and journal at once. A batch may come twice in the journal and to a client, at kills only."""
+    streams = 1 if terminal else 2
+    word, slow = load(c, 1 if terminal else 3, 300000)
+    printed = expected(word)
+    wanted = {s: data.replace(b"\n", b"\r\n") for s, data in printed.items()} if terminal else printed
+    m = c.monitor(f"wait-file={c.area.path('gate')} {word} exit=5", terminal=terminal,
+                  log=[f"k8s-file:{c.area.path('ctr.log')}", "journald"]).start()
+    m.fifo("gate")
+    reader = Reader(m.client()) if client else None
+    m.release("gate")
     killer = Killer(c, m, c.kills, slow=slow)
     finish(m, 5, 60 + 3 * c.kills)
     kills = killer.stop()
     check_log(m, wanted)
-    times, n = journal.check(wanted)
-    check(times <= 2 * kills, f"{times} repetitions in the journal, {kills} kills")
-    return {"kills": kills, "lost": 0, "journal repeats": times, "journal repeated bytes": n}
+    times, n = journal.check(printed)
+    check(times <= streams * kills, f"{times} repetitions in the journal, {kills} kills")
+    counts = {"kills": kills, "lines": n_lines(printed), "lost": 0, "journal repeats": times, "journal repeated bytes": n}
+    if reader:
+        times, n = reader.check(wanted)
+        check(times <= streams * kills, f"{times} repetitions to the client, {kills} kills")
+        counts |= {"client repeats": times, "client repeated bytes": n}
+    return counts
+
+
+@scenario(weight=3)
+def killed_with_journal(c: Case):
+    """The journal and a file, both streams."""
+    return killed_with_both_sinks(c, Journal(), False, False)
+
+
+@scenario(weight=2)
+def killed_with_journal_and_client(c: Case):
+    """The same with somebody attached."""
+    return killed_with_both_sinks(c, Journal(), False, True)
+
+
+@scenario(weight=2)
+def killed_with_terminal_and_journal(c: Case):
+    """The journal, a file, a terminal, and somebody attached."""
+    return killed_with_both_sinks(c, Journal(), True, True)
 
 
 @scenario(weight=1)
@@ -112,7 +144,9 @@ def killed_while_exec_streams(c: Case):
     times, n = reader.check(wanted, 60)
     equal(status["data"], 9, "exit status on the sync pipe")
     equal(m.end(60), 9, "status of the monitor")
-    return {"kills": kills, "bytes": len(wanted["stdout"]), "lost": 0, "client repeats": times, "client repeated bytes": n}
+    check(times <= kills, f"{times} repetitions to the client, {kills} kills")
+    return {"kills": kills, "lines": n_lines(wanted), "bytes": len(wanted["stdout"]), "lost": 0, "client repeats": times,
+            "client repeated bytes": n}
 
 
 def send_all(client, data, piece, random):

@@ -142,12 +142,16 @@ class Reader(threading.Thread):
         self.client = client
         self.pieces = {"stdout": [], "stderr": []}
         self.error = None
+        self.gap = 0  # longest time between two packets
         self.start()
 
     def run(self):
-        sock = self.client.socket
+        sock, last = self.client.socket, None
         try:
             while data := sock.recv(65536):
+                now = time.monotonic()
+                self.gap = max(self.gap, now - (last or now))
+                last = now
                 self.pieces[STREAMS[data[0] - 2]].append(data[1:])
         except OSError as e:
             self.error = e
