@@ -7,6 +7,7 @@
 
 #include "core/worker.h"
 #include "io/control.h"
+#include "io/gather.h"
 #include "io/loop.h"
 #include "io/notify.h"
 #include "io/ring.h"
@@ -46,6 +47,7 @@ typedef struct Worker {
         bool keeper_gone;
         bool stream_drained[_STREAM_MAX];
         size_t drain_left[_STREAM_MAX];
+        Gather gathers[_STREAM_MAX];
 } Worker;
 
 /* worker.c */

@@ -147,6 +147,8 @@ static ssize_t on_readable(void *userdata, StreamId id, int fd) {
                 return n;
         if (w->draining)
                 w->drain_left[id] -= (size_t)n < w->drain_left[id] ? (size_t)n : w->drain_left[id];
+        else if (!w->attach || attach_is_done(w->attach)) /* a client may be waiting for it */
+                loop_rest(w->loop, gather_usec(&w->gathers[id], fd, loop_now(), (size_t)n));
         r = pump(w, id, TAIL_MORE);
         return r < 0 ? relay(r) : n;
 }

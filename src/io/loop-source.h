@@ -49,6 +49,7 @@ struct Loop {
         LoopSource *first;
         LoopSource *next;    /* the one to look at after the one that is called */
         LoopSource *current; /* the one that is called, unless it was freed */
+        uint64_t rest; /* microseconds until the next turn; LOOP_NEVER: nobody has asked for a rest */
         bool exiting;
         int exit_code;
 };

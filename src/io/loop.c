@@ -53,6 +53,7 @@ int loop_new(Loop **ret) {
                 return fail(-ENOMEM);
         l->n_references = 1;
         l->signal_fd = -1;
+        l->rest = LOOP_NEVER;
         (void)sigemptyset(&l->signals);
         l->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
         if (l->epoll_fd < 0) {
@@ -211,6 +212,16 @@ static bool dispatch(Loop *l, LoopSource *source) {
         return true;
 }
 
+static void take_rest(Loop *l) {
+        struct timespec t = { .tv_nsec = (long)l->rest * 1000 };
+
+        if (l->rest == LOOP_NEVER)
+                return;
+        l->rest = LOOP_NEVER;
+        if (t.tv_nsec > 0)
+                (void)clock_nanosleep(CLOCK_MONOTONIC, 0, &t, NULL); /* cut short is as well */
+}
+
 /**
  * loop_turn() - wait, and call what is ready
  * @timeout_usec: at most; LOOP_FOREVER
@@ -228,6 +239,7 @@ int loop_turn(Loop *l, uint64_t timeout_usec) {
                 if (r < 0)
                         return relay(r);
         }
+        take_rest(l);
         r = note_events(l, waiting_time(l, timeout_usec));
         if (r < 0)
                 return relay(r);
@@ -254,6 +266,15 @@ int loop_run(Loop *l) {
                         return relay(r);
         }
         return l->exit_code;
+}
+
+/**
+ * loop_rest() - let the next turn begin later, so that more is ready then
+ * @usec: far less than a second; of several wishes in a turn the shortest counts
+ */
+void loop_rest(Loop *l, uint64_t usec) {
+        if (usec < l->rest)
+                l->rest = usec;
 }
 
 /**

@@ -52,5 +52,6 @@ LoopSource *loop_source_free(LoopSource *source);
 
 int loop_turn(Loop *l, uint64_t timeout_usec);
 int loop_run(Loop *l);
+void loop_rest(Loop *l, uint64_t usec);
 void loop_exit(Loop *l, int code);
 uint64_t loop_now(void);

@@ -329,6 +329,25 @@ CleanTest(loop, timer_expires_once_and_not_early) {
         fixture_done(&f);
 }
 
+CleanTest(loop, rest_comes_before_the_next_turn_once_and_the_shortest_counts) {
+        uint64_t begin = loop_now();
+        Fixture f;
+
+        fixture_init(&f);
+        loop_rest(f.loop, 999999);
+        loop_rest(f.loop, 20000);
+        loop_rest(f.loop, 999999);
+        cr_assert_eq(loop_turn(f.loop, 0), 0);
+        cr_assert_geq(loop_now() - begin, 20000);
+        begin = loop_now();
+        cr_assert_eq(loop_turn(f.loop, 0), 0);
+        loop_rest(f.loop, 999999);
+        loop_rest(f.loop, 0);
+        cr_assert_eq(loop_turn(f.loop, 0), 0);
+        cr_assert_lt(loop_now() - begin, 900000);
+        fixture_done(&f);
+}
+
 CleanTest(loop, timer_that_is_stopped_or_never_set_does_not_expire) {
         LoopSource *never, *stopped, *later;
         Fixture f;
