@@ -11,7 +11,8 @@
  *
  * A write that fails half way (disk full) is the same thing without the death: the intent stays, and nothing else may
  * be written to the file before it is complete, or before sink_k8sfile_settle() has cut the file back to whole
- * records because the rest will go elsewhere. A file must never hold half a record with another one behind it.
+ * records because the rest will go elsewhere. A file must never hold half a record with another one behind it. Some
+ * file systems need room to cut a file (btrfs with a quota): then nothing is written before that has succeeded.
  */
 
 #include <errno.h>
@@ -88,6 +89,24 @@ int sink_k8sfile_new(SinkK8sFile **ret, const SinksSpec *spec, SinkState *state)
         return 0;
 }
 
+/* Cuts off the half record that could not be when it was given up. Return: 0 or an errno. */
+static int cut(SinkK8sFile *f) {
+        SinkState *state = f->state;
+        struct stat st;
+
+        if (!state->uncut || f->fd < 0)
+                return 0;
+        if (fstat(f->fd, &st) < 0)
+                return errno;
+        if ((uint64_t)st.st_size > state->cut_to) { /* else somebody was faster */
+                if (ftruncate(f->fd, (off_t)state->cut_to) < 0)
+                        return errno;
+                f->size = state->cut_to;
+        }
+        state->uncut = false;
+        return 0;
+}
+
 /**
  * sink_k8sfile_free() - let go of the file; a write that is not complete stays in the state
  *
@@ -96,6 +115,7 @@ int sink_k8sfile_new(SinkK8sFile **ret, const SinksSpec *spec, SinkState *state)
 SinkK8sFile *sink_k8sfile_free(SinkK8sFile *f) {
         if (!f)
                 return NULL;
+        (void)cut(f); /* perhaps there is room by now */
         if (f->fd >= 0)
                 (void)close(f->fd);
         free(f);
@@ -136,6 +156,8 @@ int sink_k8sfile_set_file(SinkK8sFile *f, int fd) {
                 }
                 if (f->fd >= 0) {
                         (void)sink_k8sfile_settle(f);
+                        (void)cut(f);
+                        f->state->uncut = false; /* the next file has no half record */
                         (void)close(f->fd);
                 }
                 f->fd = TAKE_FD(new_fd);
@@ -294,6 +316,9 @@ static int write_batch(SinkK8sFile *f, StreamId id, const Window *w, StreamTail 
         int r;
 
         *ret_more = false;
+        r = cut(f);
+        if (r > 0)
+                return r;
         records_gather(b, data, (size_t)(w->to - *position), tail, &room);
         if (b->n_bytes > 0) {
                 intend(f, id);
@@ -358,9 +383,10 @@ bool sink_k8sfile_settle(SinkK8sFile *f) {
                 return true;
         if (!f->whole_known)
                 return false;
-        if (f->regular && f->written > f->whole_bytes) /* if it fails, half a line stays */
-                (void)ftruncate(f->fd, (off_t)(f->state->intent.size + f->whole_bytes));
+        f->state->cut_to = f->state->intent.size + f->whole_bytes;
+        f->state->uncut = f->regular && f->written > f->whole_bytes;
         commit(f, f->whole_to, f->whole_bytes);
+        (void)cut(f); /* or before the next record */
         return true;
 }
 

@@ -52,6 +52,8 @@ typedef struct SinkState {
         uint64_t bytes;                 /* taken and kept */
         uint64_t lost_bytes, lost_lines; /* given up */
         uint64_t total;                 /* file: bytes ever written, for the global limit */
+        uint64_t cut_to;                /* file: size without the half record at its end, ... */
+        uint8_t uncut;                  /* ... if that could not be cut off yet */
         SinkIntent intent;              /* file */
         SinkFlood flood;                /* journal */
 } SinkState;

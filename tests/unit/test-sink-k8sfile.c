@@ -47,7 +47,7 @@ static void start(Fixture *x) {
 static void begin(Fixture *x) {
         (void)setenv("TZ", "UTC", 1);
         tzset();
-        *x = (Fixture){ .fd = memfd_create("log", MFD_CLOEXEC) };
+        *x = (Fixture){ .fd = memfd_create("log", MFD_CLOEXEC | MFD_ALLOW_SEALING) };
         cr_assert_geq(x->fd, 0);
 }
 
@@ -450,6 +450,64 @@ CleanTest(sink_k8sfile, settled_file_ends_with_a_whole_record) {
                 expect(&x, OUT "F one\n" OUT "F two\n");
                 end(&x);
         }
+}
+
+/* The same bytes in a file that may be cut. */
+static void unseal(Fixture *x) {
+        char buf[4096];
+        size_t n = content(x, buf, sizeof buf);
+
+        (void)close(x->fd);
+        x->fd = memfd_create("log", MFD_CLOEXEC);
+        cr_assert_eq(write(x->fd, buf, n), (ssize_t)n);
+}
+
+CleanTest(sink_k8sfile, nothing_is_written_behind_a_half_record_that_cannot_be_cut_off) {
+        static const char text[] = "one\ntwo\n";
+        Window w = window(text, sizeof text - 1);
+        Fixture x;
+
+        begin(&x);
+        start(&x);
+        cr_assert_eq(fcntl(x.fd, F_ADD_SEALS, F_SEAL_SHRINK), 0);
+        limit_files(LINE_PREFIX_SIZE + 4 + 7);
+        cr_assert_eq(sink_k8sfile_write(x.sink, STREAM_STDOUT, &w, TAIL_MORE, &now), EFBIG);
+        cr_assert(sink_k8sfile_settle(x.sink));
+        cr_assert_eq(x.state.position[STREAM_STDOUT], 4);
+        limit_files(RLIM_INFINITY);
+        cr_assert_eq(sink_k8sfile_write(x.sink, STREAM_STDOUT, &w, TAIL_MORE, &now), EPERM);
+        cr_assert_eq(put(&x, STREAM_STDERR, "x\n", TAIL_MORE), EPERM);
+        cr_assert_eq(x.state.position[STREAM_STDOUT], 4);
+        x.sink = sink_k8sfile_free(x.sink);
+
+        unseal(&x);
+        start(&x); /* another worker */
+        cr_assert_eq(sink_k8sfile_write(x.sink, STREAM_STDOUT, &w, TAIL_MORE, &now), 0);
+        expect(&x, OUT "F one\n" OUT "F two\n");
+        cr_assert_eq(x.state.uncut, 0);
+        end(&x);
+}
+
+CleanTest(sink_k8sfile, a_file_that_somebody_has_cut_shorter_does_not_grow) {
+        Fixture x;
+
+        begin(&x);
+        x.state = (SinkState){ .cut_to = 500, .uncut = true };
+        start(&x);
+        cr_assert_eq(put(&x, STREAM_STDOUT, "one\n", TAIL_MORE), 0);
+        expect(&x, OUT "F one\n");
+        end(&x);
+}
+
+CleanTest(sink_k8sfile, the_next_file_has_no_half_record) {
+        Fixture x;
+
+        begin(&x);
+        x.state = (SinkState){ .cut_to = 0, .uncut = true };
+        start(&x);
+        (void)sink_k8sfile_set_file(x.sink, reopen_for_append(x.fd));
+        cr_assert_eq(x.state.uncut, 0);
+        end(&x);
 }
 
 CleanTest(sink_k8sfile, unknown_write_of_the_worker_before_cannot_be_settled) {
