@@ -6,8 +6,8 @@ import subprocess
 import threading
 import time
 
-from tools import (Case, Failed, Journal, Skip, check, equal, expected, finish, harness, is_alive, is_scopemon, kill_worker, logged,
-                   mount, own_mounts, poll_until, same, scenario, worker_of)
+from tools import (Case, Failed, Journal, Skip, check, equal, expected, finish, harness, is_alive, is_scopemon, kill_worker,
+                   logged, mount, own_mounts, poll_until, same, scenario, worker_of)
 
 
 def told_at_end(journal):
@@ -252,20 +252,34 @@ def killed_while_disk_is_full(c: Case):
     return {"kills": 3, "lost": 0}
 
 
+def image_disk(c, megabytes, *format_words):
+    """A file system of its own, for this process and its children."""
+    own_mounts()
+    image, disk = c.area.path("image"), c.area.make("disk")
+    with open(image, "wb") as f:
+        f.truncate(megabytes << 20)
+    tool(*format_words, image)
+    tool("mount", "-o", "loop", image, disk)
+    return disk
+
+
+def tool(*words):
+    """A command that the host or its kernel may lack."""
+    try:
+        done = subprocess.run(words, capture_output=True, check=False)
+    except FileNotFoundError:
+        raise Skip(f"no {words[0]}") from None
+    if done.returncode != 0:
+        raise Skip(f"{words[0]}: {done.stderr.decode().strip()}")
+
+
 @scenario()
 def disk_turns_read_only(c: Case):
     """ext4 shuts down under the log: EROFS or EIO for ever. Counted, and the container ends."""
     journal = Journal()
-    image, disk = c.area.path("image"), c.area.make("disk")
-    with open(image, "wb") as f:
-        f.truncate(8 << 20)
-    done = subprocess.run(["mkfs.ext4", "-q", "-F", image], capture_output=True, check=False)
-    if done.returncode != 0:
-        raise Skip("no mkfs.ext4")
-    done = subprocess.run(["mount", "-o", "loop", image, disk], capture_output=True, check=False)
-    if done.returncode != 0:
-        raise Skip(f"no loop mount: {done.stderr.decode().strip()}")
+    disk = image_disk(c, 8, "mkfs.ext4", "-q", "-F")
     word = c.numbered(2000, 100)
+    wanted = expected(word)
     m = c.monitor(f"stdout=first\\n wait-file={c.area.path('gate')} {word} exit=1", log=[f"k8s-file:{disk}/ctr.log"]).start()
     m.fifo("gate")
     m.log_path = f"{disk}/ctr.log"
@@ -275,9 +289,73 @@ def disk_turns_read_only(c: Case):
     m.release("gate")
     finish(m, 1, 60)
     took = round(time.monotonic() - begun, 1)
-    lost = told_at_end(journal) if is_scopemon() else 0
+    if is_scopemon():
+        equal(told_at_end(journal), sum(map(len, wanted.values())), "bytes lost, as counted")
     subprocess.run(["umount", disk], capture_output=True, check=False)
-    return {"seconds": took, "lost counted": lost}
+    return {"seconds": took, "lost counted": sum(map(len, wanted.values()))}
+
+
+def quota_disk(c, limit):
+    """There is room, but not for us."""
+    disk = image_disk(c, 256, "mkfs.btrfs", "-q")
+    tool("btrfs", "quota", "enable", disk)
+    set_quota(disk, limit)
+    return disk
+
+
+def set_quota(disk, limit):
+    tool("btrfs", "qgroup", "limit", limit, disk)
+
+
+@scenario()
+def quota_reached_and_raised(c: Case):
+    """The container waits while the quota is used up; when it is raised in time nothing is lost."""
+    journal = Journal()
+    disk = quota_disk(c, "1M")
+    word = c.numbered(10000, 100)
+    wanted = expected(word)
+    m = c.monitor(f"{word} exit=1", log=[f"k8s-file:{disk}/ctr.log"]).start()
+    m.log_path = f"{disk}/ctr.log"
+    time.sleep(2)
+    check(not os.path.exists(f"{c.area.exits}/{m.cid}"), "the quota was not reached")
+    set_quota(disk, "100M")
+    finish(m, 1)
+    same_file(m, wanted)
+    if is_scopemon():
+        equal(told_at_end(journal), 0, "bytes lost, as counted")
+    subprocess.run(["umount", disk], capture_output=True, check=False)
+    return {"lost": 0}
+
+
+@scenario()
+def quota_reached_too_long(c: Case):
+    """After the bound the rest is counted; what comes when there is room again follows a whole line.
+
+    btrfs cuts no file while the quota is used up, so half a record stays there as long as that lasts.
+    """
+    journal = Journal()
+    disk = quota_disk(c, "1M")
+    word = c.numbered(10000, 100)
+    wanted = expected(word)
+    m = c.monitor(f"{word} wait-file={c.area.path('gate')} stdout=last\\n exit=1", log=[f"k8s-file:{disk}/ctr.log"]).start()
+    m.log_path = f"{disk}/ctr.log"
+    m.fifo("gate")
+    if is_scopemon():
+        poll_until(lambda: journal.announced(b"takes no output"), what="word of it")
+    time.sleep(12)
+    set_quota(disk, "100M")
+    m.release("gate")
+    finish(m, 1, 60)
+    got = logged(m.log_text())
+    wanted["stdout"] += b"last\n"
+    missing = sum(whole_lines(got[s], wanted[s], s) for s in wanted)
+    check(missing > 0, "the quota was not reached")
+    check(got["stdout"].endswith(b"\nlast\n"), "the last line")
+    if is_scopemon():
+        equal(told_at_end(journal), missing, "bytes lost, as counted")
+        check(any(b"quota" in e[b"MESSAGE"] for e in journal.announced(b"takes no output")), "the reason is not told")
+    subprocess.run(["umount", disk], capture_output=True, check=False)
+    return {"lost counted": missing}
 
 
 @scenario()
