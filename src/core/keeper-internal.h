@@ -38,7 +38,7 @@ struct Keeper {
         WorkerProcess *worker;     /* likewise */
         Console *console;
         CgroupOom *oom_watch;
-        LoopSource *signals[5], *target_source, *timeout_source, *drain_source, *settle_source;
+        LoopSource *signals[65], *target_source, *timeout_source, *drain_source, *settle_source;
 
         int bundle_fd;             /* place of attach, ctl, winsz; -1 for none */
         char *attach_link;
@@ -94,6 +94,8 @@ int keeper_service_watch_stop(Keeper *k);
 int keeper_service_watchdog(Keeper *k);
 void keeper_service_ended(Keeper *k, uint64_t usec);
 int keeper_service_arm_stop(Keeper *k);
+int keeper_service_pass_on(Keeper *k, int signal);
+int keeper_watch_signals(Keeper *k);
 
 /* keeper.c */
 int keeper_advance(Keeper *k);

@@ -12,6 +12,8 @@
  * its own stop signal, once, and time; what is left then is killed with its cgroup.
  *
  * Deleting it from the runtime's records is the exit command (service.c).
+ *
+ * All other signals, but the one that wants an upgrade, are the container's.
  */
 
 #include <fcntl.h>
@@ -31,6 +33,43 @@
 #define ANNOTATION_TIMEOUT "io.scopemon.stop-timeout"
 #define FORGET_MS 10000
 #define UNIT_STOP_USEC 90000000U /* systemd's own default of TimeoutStopSec= */
+
+static int on_forwarded_signal(LoopSource *source, const struct signalfd_siginfo *info, void *userdata) {
+        if (info->ssi_signo == SIGUSR2)
+                upgrade_want(userdata, (pid_t)info->ssi_pid);
+        return keeper_on_signal(userdata, (int)info->ssi_signo);
+}
+
+/**
+ * keeper_watch_signals() - take the signals that are ours, or the container's
+ *
+ * SIGUSR1 is there since the original has it: look for dead children. SIGUSR2 wants an upgrade, and a look as well. In
+ * service mode whoever signals the unit's main process means the container.
+ *
+ * Return: 0 or a negative errno.
+ */
+int keeper_watch_signals(Keeper *k) {
+        static const int signals[] = { SIGTERM, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2 };
+        sigset_t set;
+
+        if (k->options->service)
+                service_signals(&set);
+        else
+                (void)sigemptyset(&set);
+        if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
+                return fail(-errno);
+        for (size_t i = 0; i < ELEMENTS(signals); i++)
+                (void)sigaddset(&set, signals[i]);
+        for (int i = 1; i < (int)ELEMENTS(k->signals); i++) {
+                int r = 0;
+
+                if (sigismember(&set, i) == 1)
+                        r = loop_add_signal(k->loop, &k->signals[i], i, on_forwarded_signal, k);
+                if (r < 0)
+                        return relay(r);
+        }
+        return 0;
+}
 
 static int spawn_verb(Keeper *k, const char *verb, int out, pid_t *ret_pid, int *ret_pidfd) {
         _cleanup_free_ char **argv = NULL;
@@ -198,6 +237,26 @@ static void read_stop(Keeper *k, ServiceStop *ret) {
         if (service_stop_of(bundle_annotation(b, ANNOTATION_SIGNAL), bundle_annotation(b, ANNOTATION_TIMEOUT),
                             k->plan.unit_stop_usec, ret) < 0)
                 log_warning("%s or %s of the bundle is not understood", ANNOTATION_SIGNAL, ANNOTATION_TIMEOUT);
+}
+
+/**
+ * keeper_service_pass_on() - a signal for the container
+ *
+ * Before its first process is the container's own program, and after its end, there is nobody to reach.
+ * SIGHUP is how systemd reloads a service that says when it has.
+ *
+ * Return: 0 or a negative errno.
+ */
+int keeper_service_pass_on(Keeper *k, int signal) {
+        if (k->phase == PHASE_RUNNING && k->start_pid == 0 && !k->facts.container_exited) {
+                if (signal == SIGHUP)
+                        service_tell_reloading(k->options);
+                (void)process_signal(k->target_pidfd, signal); /* it may have just ended */
+                if (signal == SIGHUP)
+                        service_tell_ready(k->options, k->target_pid);
+        } else if (k->runtime_pidfd >= 0 && (signal == SIGINT || signal == SIGQUIT))
+                (void)process_signal(k->runtime_pidfd, signal); /* somebody at a terminal has had enough */
+        return k->reaper ? reaper_look(k->reaper) : 0;
 }
 
 /**

@@ -364,25 +364,6 @@ int keeper_launch(Keeper *k) {
         return keeper_on_worker_ready(k);
 }
 
-static int on_forwarded_signal(LoopSource *source, const struct signalfd_siginfo *info, void *userdata) {
-        if (info->ssi_signo == SIGUSR2)
-                upgrade_want(userdata, (pid_t)info->ssi_pid);
-        return keeper_on_signal(userdata, (int)info->ssi_signo);
-}
-
-/* SIGUSR1 is there since the original has it: look for dead children. SIGUSR2 wants an upgrade, and a look as well. */
-static int watch_signals(Keeper *k) {
-        static const int signals[] = { SIGTERM, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2 };
-
-        for (size_t i = 0; i < ELEMENTS(signals); i++) {
-                int r = loop_add_signal(k->loop, &k->signals[i], signals[i], on_forwarded_signal, k);
-
-                if (r < 0)
-                        return relay(r);
-        }
-        return 0;
-}
-
 /**
  * keeper_new() - a keeper that has not done anything yet
  * @options: borrowed, checked
@@ -412,7 +393,7 @@ int keeper_new(Keeper **ret, const Options *options, Origin *origin) {
         r = loop_new(&k->loop);
         if (r < 0)
                 return relay(r);
-        r = watch_signals(k);
+        r = keeper_watch_signals(k);
         if (r < 0)
                 return relay(r);
         if (options->service && !service_container_notifies(options))

@@ -290,6 +290,8 @@ int keeper_on_signal(Keeper *k, int signal) {
         k->terminated = k->terminated || signal == SIGTERM;
         if (k->options->service && signal == SIGTERM && k->phase == PHASE_RUNNING)
                 return keeper_service_stop(k);
+        if (k->options->service && signal != SIGTERM && signal != SIGUSR2)
+                return keeper_service_pass_on(k, signal);
         if (signal == SIGTERM)
                 (void)keeper_service_watch_stop(k); /* without it systemd's own time-out ends us */
         if (signal != SIGUSR1 && signal != SIGUSR2) {

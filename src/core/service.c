@@ -23,6 +23,7 @@
 #include "base/parse.h"
 #include "core/service.h"
 #include "io/bundle.h"
+#include "io/loop.h"
 #include "io/notify.h"
 
 #define TELL_MS 1000
@@ -354,6 +355,30 @@ void service_tell_created(const Options *o) {
 void service_tell_ready(const Options *o, pid_t pid) {
         if (!service_container_notifies(o))
                 tell("READY=1\nSTATUS=Container %.300s runs, its first process is %d", o->name, pid);
+}
+
+/**
+ * service_signals() - signals to the monitor that are meant for the container
+ *
+ * All that can be sent to a process and mean nothing to the kernel or to us.
+ */
+void service_signals(sigset_t *ret) {
+        static const int not[] = { SIGKILL, SIGSTOP, SIGTTIN, SIGTTOU, SIGCHLD, SIGPIPE, SIGTERM, SIGUSR2, SIGABRT,
+                                   SIGBUS,  SIGFPE,  SIGILL,  SIGSEGV, SIGSYS,  SIGTRAP, SIGXCPU, SIGXFSZ };
+
+        (void)sigfillset(ret); /* without those of the C library */
+        for (size_t i = 0; i < ELEMENTS(not); i++)
+                (void)sigdelset(ret, not[i]);
+}
+
+/**
+ * service_tell_reloading() - the container is asked to reload
+ *
+ * With Type=notify-reload systemd waits for that, and for service_tell_ready() after it.
+ */
+void service_tell_reloading(const Options *o) {
+        if (!service_container_notifies(o))
+                tell("RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long)loop_now());
 }
 
 /**

@@ -3,6 +3,7 @@
 
 /* Service mode: a systemd unit that is a container, with no container manager in between. */
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -32,6 +33,8 @@ void service_tell_created(const Options *o);
 void service_tell_ready(const Options *o, pid_t pid);
 void service_tell_stopping(const Options *o, uint64_t usec);
 void service_tell_stopped(const Options *o, uint64_t usec);
+void service_signals(sigset_t *ret);
+void service_tell_reloading(const Options *o);
 void service_tell_failed(const char *text);
 void service_tell_alive(void);
 uint64_t service_watchdog_usec(void);
