@@ -119,6 +119,8 @@ int main(int argc, char *argv[]) {
                 return EXIT_FAILURE;
         r = choose_architecture(filter, argv[1]);
         if (r >= 0)
+                r = seccomp_attr_set(filter, SCMP_FLTATR_CTL_OPTIMIZE, 2); /* the kernel tries every number at once */
+        if (r >= 0)
                 r = fill_filter(filter);
         if (r >= 0)
                 r = print_filter(filter);
