@@ -19,7 +19,9 @@
 #include "core/keeper.h"
 #include "core/launch.h"
 #include "core/options.h"
+#include "core/service-end.h"
 #include "core/service.h"
+#include "core/store.h"
 #include "core/upgrade.h"
 #include "core/worker.h"
 
@@ -77,10 +79,15 @@ int main(int argc, char *argv[], char *envp[]) {
                 return explain_run(argc, argv);
         if (argc > 1 && strcmp(argv[1], "upgrade") == 0)
                 return upgrade_run_verb(argc, argv);
+        if (argc > 1 && strcmp(argv[1], "end") == 0)
+                return service_end_run_verb(argc, argv, envp);
         if (service_is_wanted(argc, argv)) {
+                r = store_resume(argc, argv, envp, &resumed);
+                if (resumed || r < 0)
+                        return r < 0 ? EXIT_FAILURE : r;
                 if (service_expand(argc, argv, &argc, &argv) < 0)
                         return EXIT_FAILURE;
-                envp = service_environment(envp);
+                envp = service_environment(environ); /* from which our own descriptors have been taken */
                 if (!envp)
                         return EXIT_FAILURE;
         }

@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -31,6 +32,16 @@
 
 #define EXIT_EXEC 127
 #define STACK_USED (256U * 1024U) /* deeper than anything of ours goes */
+
+/* linux/pidfd.h of Linux 6.15; the C library of older systems has none of it */
+typedef struct PidfdInfo {
+        uint64_t mask, cgroup;
+        uint32_t pid, tgid, ppid, ids[8];
+        int32_t exit_code; /* as of wait() */
+} PidfdInfo;
+
+#define PIDFD_GET_INFO_CALL _IOWR(0xFF, 11, PidfdInfo)
+#define PIDFD_INFO_EXITED (1U << 3)
 
 static void child_complain(const char *what, const char *path, int error) {
         char text[PATH_MAX + 256];
@@ -362,4 +373,28 @@ int process_peek(pid_t pid, ProcessStatus *ret_status) {
                 return 0;
         *ret_status = status_of(&info);
         return info.si_pid;
+}
+
+/**
+ * process_status_of() - how a process has ended that need not be a child of ours
+ *
+ * From Linux 6.15 on the kernel keeps that for as long as there is a pidfd, once somebody has reaped the process: which
+ * poll() tells by POLLHUP.
+ *
+ * Return: 0, PROCESS_UNREAPED, or a negative errno: -EOPNOTSUPP if the kernel does not tell.
+ */
+int process_status_of(int pidfd, ProcessStatus *ret_status) {
+        PidfdInfo info = { .mask = PIDFD_INFO_EXITED };
+        int signal;
+
+        if (ioctl(pidfd, PIDFD_GET_INFO_CALL, &info) < 0) /* ESRCH: it knows the call, but keeps no status */
+                return errno == ENOTTY || errno == EINVAL || errno == ESRCH ? -EOPNOTSUPP : fail(-errno);
+        if (!(info.mask & PIDFD_INFO_EXITED))
+                return PROCESS_UNREAPED;
+        signal = WIFSIGNALED(info.exit_code) ? WTERMSIG(info.exit_code) : 0;
+        *ret_status = (ProcessStatus){ .known = true,
+                                       .code = signal != 0 ? 128 + signal : WEXITSTATUS(info.exit_code),
+                                       .signal = signal,
+                                       .dumped = signal != 0 && WCOREDUMP(info.exit_code) };
+        return 0;
 }

@@ -31,6 +31,11 @@ typedef struct ProcessStatus {
         bool dumped;
 } ProcessStatus;
 
+/* Positive answer of process_status_of(): it runs, or is a zombie that nobody has reaped. */
+enum {
+        PROCESS_UNREAPED = 1,
+};
+
 #define PROCESS_SETTLE_USEC 200000U /* after that long a start is over: process_trim() */
 
 int process_spawn(const ProcessSpec *spec, pid_t *ret_pid, int *ret_pidfd);
@@ -46,3 +51,4 @@ int process_kill_group(pid_t pid, int signal);
 int process_reap(pid_t pid);
 int process_end(pid_t pid);
 int process_peek(pid_t pid, ProcessStatus *ret_status);
+int process_status_of(int pidfd, ProcessStatus *ret_status);

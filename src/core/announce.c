@@ -170,6 +170,17 @@ void announce_worker_replaced(const Options *o, const PlacementPlan *plan, int s
 }
 
 /**
+ * announce_keeper_replaced() - the monitor itself has died, and this is the next one
+ */
+void announce_keeper_replaced(const Options *o, const PlacementPlan *plan) {
+        Entry e;
+
+        entry_begin(&e, o, plan, SCOPEMON_MESSAGE_KEEPER_REPLACED, 4);
+        entry_add(&e, "MESSAGE=Container %s: its monitor had died, another one has taken over", name_of(o));
+        entry_send(&e);
+}
+
+/**
  * announce_raw() - two workers have died of the same output
  * @n: bytes that the next one does not parse
  */

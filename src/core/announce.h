@@ -28,4 +28,5 @@ void announce_loss(const Options *o, const PlacementPlan *plan, const char *sink
 void announce_suppressed(const Options *o, const PlacementPlan *plan, uint64_t suppressed, uint64_t entries);
 void announce_upgraded(const Options *o, const PlacementPlan *plan, const char *before, uint64_t usec);
 void announce_upgrade_refused(const Options *o, const PlacementPlan *plan, const char *program, const char *why);
+void announce_keeper_replaced(const Options *o, const PlacementPlan *plan);
 void announce_raw(const Options *o, const PlacementPlan *plan, uint64_t n);

@@ -76,6 +76,8 @@ static void tell_end(Keeper *k) {
  * keeper_report() - the end is told, to all who were promised to hear of it
  */
 void keeper_report(Keeper *k) {
+        if (k->facts.reported)
+                return; /* by a keeper that has died since */
         if (k->facts.container_exited || k->facts.timed_out)
                 tell_end(k);
         else
@@ -83,4 +85,5 @@ void keeper_report(Keeper *k) {
         if (k->bundle_fd >= 0 && !k->options->log_targets.passthrough && k->facts.pid_known)
                 (void)unlinkat(k->bundle_fd, SCOPEMON_ATTACH_SOCKET, 0); /* the caller may have been faster */
         k->facts.reported = true;
+        keeper_store_state(k);
 }

@@ -3,7 +3,8 @@
 
 /*
  * What the files of the keeper share: keeper.c (the life), keeper-start.c (all that is made before it), keeper-command.c
- * (the end), keeper-service.c (what a service does besides), keeper-resume.c (after an upgrade).
+ * (the end), keeper-service.c (what a service does besides), keeper-store.c (what it leaves to the next process of its
+ * unit), keeper-resume.c (after an upgrade, or after that).
  */
 
 #include "core/keeper.h"
@@ -50,7 +51,7 @@ struct Keeper {
 
         pid_t runtime_pid, target_pid, command_pid;
         pid_t start_pid; /* service mode: the runtime's "start" */
-        LoopSource *stop_source, *command_source, *watchdog_source;
+        LoopSource *stop_source, *command_source, *watchdog_source, *reap_source;
         int runtime_pidfd, target_pidfd;
         ProcessStatus runtime_status, target_status, command_status;
         bool command_running;
@@ -60,6 +61,9 @@ struct Keeper {
         uint64_t started_usec;
         uint64_t timeout_usec, stop_usec; /* deadlines: of the container, and of its stop; 0 for none */
         uint64_t delivered; /* to clients, when the drain timer was armed */
+        bool stored;           /* systemd keeps what the next process of our unit would need */
+        bool ready_told;       /* ... which has to say READY=1 if we had */
+        uint64_t store_serial; /* of the state that is there */
         char failure[1024]; /* what the caller is told if there is no target */
         int exit_status;
         Upgrade upgrade;
@@ -96,6 +100,15 @@ void keeper_service_ended(Keeper *k, uint64_t usec);
 int keeper_service_arm_stop(Keeper *k);
 int keeper_service_pass_on(Keeper *k, int signal);
 int keeper_watch_signals(Keeper *k);
+
+/* keeper-store.c */
+void keeper_store_begin(Keeper *k);
+void keeper_store_again(Keeper *k);
+void keeper_store_state(Keeper *k);
+void keeper_store_kept(void *userdata, WorkerKept what, uint32_t index, int fd);
+void keeper_store_notified(void *userdata, const char *text, size_t n);
+void keeper_store_taken(Keeper *k);
+void keeper_store_end(Keeper *k);
 
 /* keeper.c */
 int keeper_advance(Keeper *k);

@@ -66,11 +66,15 @@ int keeper_save(Keeper *k, Saved *s) {
 
         s->keeper = getpid();
         s->facts = k->facts;
-        s->phase = k->phase;
+        s->phase = PHASE_RUNNING; /* what comes after it is entered again, and the facts say how far it had come */
         s->terminal_received = k->terminal_received;
         s->terminated = k->terminated;
         s->oom = k->oom || (k->oom_watch && cgroup_oom_check(k->oom_watch));
         s->target = k->target_pid;
+        s->target_status = k->target_status;
+        s->exit_status = k->exit_status;
+        s->serial = k->store_serial;
+        s->ready_told = k->ready_told;
         s->started_usec = k->started_usec;
         s->timeout_usec = k->timeout_usec;
         s->stop_usec = k->stop_usec;
@@ -133,6 +137,11 @@ static int resume_report(Keeper *k, const Saved *s) {
         return 0;
 }
 
+/* Are we another process than the one whose state this is? */
+static bool is_successor(const Saved *s) {
+        return s->keeper != getpid();
+}
+
 static int resume_worker(Keeper *k, const Saved *s) {
         WorkerProcessSpec spec = { .options = k->options,
                                    .argv = k->origin->argv,
@@ -154,9 +163,12 @@ static int resume_worker(Keeper *k, const Saved *s) {
                 return relay(r);
         spec.ring = k->ring;
         r = worker_process_new(&k->worker, k->loop, &spec, &keeper_worker_handler, k);
-        if (r >= 0)
-                r = worker_process_resume(k->worker, &s->worker, s->clients);
-        return r < 0 ? relay(r) : 0;
+        if (r < 0)
+                return relay(r);
+        if (is_successor(s))
+                return worker_process_adopt(k->worker, &s->worker, s->clients, s->fds[SAVED_FD_CHANNEL],
+                                            s->fds[SAVED_FD_WORKER_PROCESS]);
+        return worker_process_resume(k->worker, &s->worker, s->clients);
 }
 
 static void resume_plain(Keeper *k, const Saved *s) {
@@ -166,6 +178,11 @@ static void resume_plain(Keeper *k, const Saved *s) {
         k->terminated = s->terminated;
         k->oom = s->oom;
         k->target_pid = s->target;
+        k->target_status = s->target_status;
+        k->exit_status = s->exit_status;
+        k->store_serial = s->serial;
+        k->ready_told = s->ready_told;
+        k->stored = s->plan.survives;
         k->started_usec = s->started_usec;
         k->timeout_usec = s->timeout_usec;
         k->stop_usec = s->stop_usec;
@@ -173,7 +190,7 @@ static void resume_plain(Keeper *k, const Saved *s) {
         k->bundle_fd = s->fds[SAVED_FD_BUNDLE];
         k->target_pidfd = s->fds[SAVED_FD_TARGET];
         memcpy(k->control, &s->fds[SAVED_FD_CONTROL], sizeof k->control);
-        k->upgrade.step = s->has_worker ? UPGRADE_RESUMED : UPGRADE_IDLE;
+        k->upgrade.step = !s->has_worker ? UPGRADE_IDLE : is_successor(s) ? UPGRADE_ADOPTING : UPGRADE_RESUMED;
         k->upgrade.requester = s->requester;
         k->upgrade.begun_usec = s->begun_usec;
         (void)snprintf(k->upgrade.version, sizeof k->upgrade.version, "%s", s->version);
@@ -189,7 +206,7 @@ static int resume_deadlines(Keeper *k) {
 }
 
 /**
- * keeper_resume() - a keeper that goes on where another image of this process was
+ * keeper_resume() - a keeper that goes on where another image of this process was, or a process that has died
  * @options: borrowed, checked
  * @origin: borrowed
  * @s: its descriptors are taken over
@@ -224,8 +241,12 @@ int keeper_resume(Keeper **ret, const Options *options, Origin *origin, const Sa
         r = keeper_watch_target(k);
         if (r >= 0)
                 r = resume_deadlines(k);
-        if (r >= 0 && !k->worker)
-                upgrade_done(k);
+        if (r >= 0 && !k->worker) {
+                if (is_successor(s))
+                        keeper_store_taken(k);
+                else
+                        upgrade_done(k);
+        }
         if (r >= 0)
                 r = reaper_look(k->reaper);
         if (r < 0)

@@ -29,8 +29,6 @@
 #include "core/service.h"
 #include "io/bundle.h"
 
-#define ANNOTATION_SIGNAL "org.opencontainers.image.stopSignal"
-#define ANNOTATION_TIMEOUT "io.scopemon.stop-timeout"
 #define FORGET_MS 10000
 #define UNIT_STOP_USEC 90000000U /* systemd's own default of TimeoutStopSec= */
 
@@ -143,6 +141,7 @@ int keeper_service_on_start_exit(Keeper *k, const ProcessStatus *status) {
         k->start_pid = 0;
         if (status->code == 0) {
                 service_tell_ready(k->options, k->target_pid);
+                keeper_store_begin(k);
                 return 0;
         }
         if (k->facts.container_exited)
@@ -230,13 +229,9 @@ static void read_stop(Keeper *k, ServiceStop *ret) {
         _cleanup_(bundle_freep) Bundle *b = NULL;
         const char *why;
 
-        if (bundle_open(&b, k->options->bundle, &why) != 0) {
-                (void)service_stop_of(NULL, NULL, k->plan.unit_stop_usec, ret); /* defaults are always understood */
-                return;
-        }
-        if (service_stop_of(bundle_annotation(b, ANNOTATION_SIGNAL), bundle_annotation(b, ANNOTATION_TIMEOUT),
-                            k->plan.unit_stop_usec, ret) < 0)
-                log_warning("%s or %s of the bundle is not understood", ANNOTATION_SIGNAL, ANNOTATION_TIMEOUT);
+        if (bundle_open(&b, k->options->bundle, &why) != 0)
+                b = NULL;
+        service_stop_of_bundle(b, k->plan.unit_stop_usec, ret);
 }
 
 /**
@@ -275,6 +270,7 @@ int keeper_service_stop(Keeper *k) {
         service_tell_stopping(k->options, stop.usec);
         (void)process_signal(k->target_pidfd, stop.signal); /* one that has ended needs none */
         k->stop_usec = loop_now() + stop.usec;
+        keeper_store_state(k);
         return keeper_service_arm_stop(k);
 }
 

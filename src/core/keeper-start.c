@@ -204,7 +204,9 @@ const WorkerProcessHandler keeper_worker_handler = { .on_ready = keeper_on_worke
                                                      .on_drained = keeper_on_drained,
                                                      .on_done = keeper_on_worker_done,
                                                      .on_stopped = keeper_on_worker_stopped,
-                                                     .on_fork = forget };
+                                                     .on_fork = forget,
+                                                     .on_kept = keeper_store_kept,
+                                                     .on_notified = keeper_store_notified };
 
 static int make_worker(Keeper *k) {
         WorkerProcessSpec spec = { .options = k->options,
@@ -417,6 +419,7 @@ Keeper *keeper_free(Keeper *k) {
         k->watchdog_source = loop_source_free(k->watchdog_source);
         k->command_source = loop_source_free(k->command_source);
         k->target_source = loop_source_free(k->target_source);
+        k->reap_source = loop_source_free(k->reap_source);
         for (size_t i = 0; i < ELEMENTS(k->signals); i++)
                 k->signals[i] = loop_source_free(k->signals[i]);
         k->upgrade.deadline = loop_source_free(k->upgrade.deadline);

@@ -28,6 +28,7 @@
 #include "io/attach.h"
 #include "scopemon/protocol.h"
 
+#define REAP_USEC 2000000ULL  /* for whoever is the target's parent to take its status */
 #define DRAIN_USEC 30000000ULL /* a worker that has not flushed by then is not waited for */
 
 /**
@@ -41,16 +42,36 @@ uint64_t keeper_left(uint64_t deadline) {
 
 /* ---- facts -------------------------------------------------------------------------------------------- */
 
+/* Of somebody else's child: as far as it can be known. */
+static int target_has_ended(Keeper *k, const ProcessStatus *status) {
+        k->target_source = loop_source_free(k->target_source);
+        k->reap_source = loop_source_free(k->reap_source);
+        if (status)
+                k->target_status = *status;
+        k->facts.container_exited = true;
+        return keeper_advance(k);
+}
+
+static int on_never_reaped(LoopSource *source, uint64_t usec, void *userdata) {
+        return target_has_ended(userdata, NULL);
+}
+
 static int on_target_readable(LoopSource *source, int fd, uint32_t revents, void *userdata) {
         Keeper *k = userdata;
+        ProcessStatus status;
         int r;
 
-        k->target_source = loop_source_free(k->target_source);
         r = reaper_look(k->reaper);
-        if (r < 0)
-                return relay(r);
-        k->facts.container_exited = true; /* somebody else's child: how it ended nobody can tell */
-        return keeper_advance(k);
+        if (r < 0 || k->facts.container_exited)
+                return r < 0 ? relay(r) : 0;
+        r = process_status_of(fd, &status);
+        if (r != PROCESS_UNREAPED)
+                return target_has_ended(k, r == 0 ? &status : NULL);
+        if (k->reap_source)
+                return 0;
+        (void)loop_source_set_io_events(source, 0); /* EPOLLHUP comes when its parent has taken the status */
+        r = loop_add_time(k->loop, &k->reap_source, REAP_USEC, on_never_reaped, k);
+        return r < 0 ? relay(r) : 0;
 }
 
 /**
@@ -198,9 +219,12 @@ int keeper_on_bad_terminal(void *userdata) {
 int keeper_on_worker_ready(void *userdata) {
         Keeper *k = userdata;
 
-        if (k->upgrade.step != UPGRADE_RESUMED)
+        if (k->upgrade.step == UPGRADE_RESUMED)
+                upgrade_done(k);
+        else if (k->upgrade.step == UPGRADE_ADOPTING)
+                keeper_store_taken(k);
+        else
                 return report_attach_ready(k->report);
-        upgrade_done(k);
         return 0;
 }
 
@@ -378,6 +402,7 @@ static int enter_draining(Keeper *k) {
         k->timeout_source = loop_source_free(k->timeout_source);
         if (k->options->service)
                 keeper_service_ended(k, DRAIN_USEC);
+        keeper_store_state(k);
         k->stop_source = loop_source_free(k->stop_source);
         if (!k->worker || !worker_process_is_started(k->worker)) {
                 k->facts.streams_closed = k->facts.clients_served = true;
@@ -395,6 +420,7 @@ static void enter_done(Keeper *k) {
                 k->exit_status = k->command_status.code;
         if (k->attach_link)
                 (void)attach_link_remove(k->attach_link); /* nobody is left to tell */
+        keeper_store_end(k);
         loop_exit(k->loop, 0);
 }
 

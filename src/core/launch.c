@@ -220,6 +220,21 @@ static int wait_for_start(int fd) {
 }
 
 /**
+ * launch_protect() - from the OOM killer, if we may, and from SIGPIPE
+ */
+void launch_protect(void) {
+        int fd;
+
+        fd = open(OOM_SCORE_FILE, O_WRONLY | O_CLOEXEC);
+        if (fd >= 0) {
+                if (fd_write_full(fd, OOM_SCORE_OURS, strlen(OOM_SCORE_OURS)) < 0)
+                        log_debug("failed to write to " OOM_SCORE_FILE);
+                (void)close(fd);
+        }
+        (void)signal(SIGPIPE, SIG_IGN); /* and for good: runtime and exit command inherit it */
+}
+
+/**
  * launch_wait() - wait until the caller says start
  *
  * Return: 0, or a negative errno with the error said.
@@ -228,13 +243,7 @@ int launch_wait(const Options *o, Origin *origin) {
         int r;
 
         note_oom_score(origin);
-        r = open(OOM_SCORE_FILE, O_WRONLY | O_CLOEXEC);
-        if (r >= 0) {
-                if (fd_write_full(r, OOM_SCORE_OURS, strlen(OOM_SCORE_OURS)) < 0)
-                        log_debug("failed to write to " OOM_SCORE_FILE);
-                (void)close(r);
-        }
-        (void)signal(SIGPIPE, SIG_IGN); /* and for good: runtime and exit command inherit it */
+        launch_protect();
         (void)signal(SIGTERM, on_early_sigterm);
 
         r = take_pipe(SCOPEMON_ENV_STARTPIPE, origin, &origin->start_fd);
@@ -278,20 +287,32 @@ int launch_fork(const Options *o) {
 }
 
 /**
+ * launch_block_signals() - those that the keeper's loop takes
+ * @ret_before: the mask as it was; may be NULL
+ *
+ * Return: 0 or a negative errno.
+ */
+int launch_block_signals(sigset_t *ret_before) {
+        static const int blocked[] = { SIGCHLD, SIGTERM, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2 };
+        sigset_t set;
+
+        (void)sigemptyset(&set);
+        for (size_t i = 0; i < ELEMENTS(blocked); i++)
+                (void)sigaddset(&set, blocked[i]);
+        return sigprocmask(SIG_BLOCK, &set, ret_before) < 0 ? fail(-errno) : 0;
+}
+
+/**
  * launch_open_pipes() - the keeper's first steps: signals blocked, sync and attach pipe taken over
  *
  * Return: 0, or a negative errno with the error said.
  */
 int launch_open_pipes(const Options *o, Origin *origin) {
-        static const int blocked[] = { SIGCHLD, SIGTERM, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2 };
-        sigset_t set;
         int r;
 
-        (void)sigemptyset(&set);
-        for (size_t i = 0; i < ELEMENTS(blocked); i++)
-                (void)sigaddset(&set, blocked[i]);
-        if (sigprocmask(SIG_BLOCK, &set, &origin->mask) < 0)
-                return fail(-errno);
+        r = launch_block_signals(&origin->mask);
+        if (r < 0)
+                return relay(r);
         (void)signal(SIGTERM, SIG_DFL);
 
         r = take_pipe(SCOPEMON_ENV_SYNCPIPE, origin, &origin->sync_fd);

@@ -15,6 +15,8 @@ void launch_set_language(void);
 int launch_note_origin(Origin *ret, int argc, char *argv[], char *envp[]);
 int launch_open_log(const Options *o, Origin *origin);
 void launch_linger(void);
+void launch_protect(void);
+int launch_block_signals(sigset_t *ret_before);
 int launch_wait(const Options *o, Origin *origin);
 int launch_fork(const Options *o);
 int launch_open_pipes(const Options *o, Origin *origin);

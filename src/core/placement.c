@@ -210,6 +210,13 @@ static int ask_for_nesting(Situation *s) {
         return f->service || s->unit.n_leaf == 0 || situation_in_control_group(s) ? need_unit(s) : 0;
 }
 
+/* The unit is set up for a monitor that dies and comes back: its file descriptors are kept, and its container is too. */
+static bool survives(const Situation *s, bool nested) {
+        const UnitFacts *u = s->facts->unit;
+
+        return s->facts->service && u && u->fd_store_max > 0 && (!nested || strcmp(u->kill_mode, "process") == 0);
+}
+
 static int plan_nest(Situation *s) {
         PlacementPlan *p = s->plan;
         size_t n = s->unit.n_path;
@@ -217,6 +224,7 @@ static int plan_nest(Situation *s) {
         p->row = PLACEMENT_ROW_NEST;
         p->monitor = PLACEMENT_MONITOR_NESTED;
         p->move_self = situation_in_control_group(s);
+        p->survives = survives(s, true);
         p->container = PLACEMENT_CONTAINER_NESTED;
         p->container_scope[0] = 0;
         p->user = s->unit.user;
@@ -266,8 +274,10 @@ static int plan_bind(Situation *s, const Obstacle *against) {
                                  "the unit's manager gives no answer: nothing is changed");
         }
         bind = situation_same_manager(s) && is_up(u) && !is_passing(u);
-        p->binds_to = p->before = bind;
-        p->stop_propagated_from = situation_same_manager(s);
+        p->survives = situation_same_manager(s) && survives(s, false);
+        p->before = bind;
+        p->binds_to = bind && !p->survives; /* either link would end it with its monitor */
+        p->stop_propagated_from = situation_same_manager(s) && !p->survives;
         p->row = against->wish ? PLACEMENT_ROW_AS_GIVEN
                  : bind        ? PLACEMENT_ROW_BIND
                                : PLACEMENT_ROW_BIND_LOOSE;

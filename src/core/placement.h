@@ -110,6 +110,8 @@ typedef struct PlacementPlan {
         char after[UNITNAME_SIZE]; /* After= and DefaultDependencies=yes, if not empty: the monitor's own scope */
 
         bool make_scope; /* we make it, and give the runtime a path below it, without -s */
+        bool survives; /* service mode: the container outlives its monitor, and the unit's next process takes it back */
+
         bool user; /* which manager to talk to: the one of @uid or the system's */
         uid_t uid;
 

@@ -59,6 +59,13 @@ static const Number numbers[] = {
         NUMBER(report_started, 1),
         NUMBER(report_state, REPORT_STATE_MAX),
         NUMBER(target, INT_MAX),
+        NUMBER(target_status.known, 1),
+        NUMBER(target_status.code, 255),
+        NUMBER(target_status.signal, 127),
+        NUMBER(target_status.dumped, 1),
+        NUMBER(exit_status, 255),
+        NUMBER(serial, UINT64_MAX),
+        NUMBER(ready_told, 1),
         NUMBER(started_usec, UINT64_MAX),
         NUMBER(timeout_usec, UINT64_MAX),
         NUMBER(stop_usec, UINT64_MAX),
@@ -80,6 +87,7 @@ static const Number numbers[] = {
         NUMBER(plan.binds_to, 1),
         NUMBER(plan.before, 1),
         NUMBER(plan.stop_propagated_from, 1),
+        NUMBER(plan.survives, 1),
         NUMBER(plan.user, 1),
         NUMBER(plan.uid, UINT32_MAX),
         NUMBER(plan.unit_stop_usec, UINT64_MAX),
@@ -342,15 +350,14 @@ static bool take(Saved *s, Seen *seen, const StateRecord *record) {
         return false;
 }
 
-static bool is_whole(const Saved *s, const Seen *seen) {
+static bool is_all_there(const Saved *s, const Seen *seen) {
         for (size_t i = 0; i < ELEMENTS(numbers); i++)
                 if (!seen->numbers[i])
                         return false;
         for (size_t i = 0; i < ELEMENTS(texts); i++)
                 if (!seen->texts[i])
                         return false;
-        return s->argc > 0 && s->keeper > 1 && s->target > 0 && s->phase == PHASE_RUNNING &&
-               s->has_worker == (s->fds[SAVED_FD_WORKER + CHANNEL_FD_RING] >= 0);
+        return s->argc > 0 && s->keeper > 1 && s->target > 0 && s->phase == PHASE_RUNNING;
 }
 
 /**
@@ -377,7 +384,7 @@ int saved_decode(const char *data, size_t n, Saved **ret) {
         while ((r = state_next(&reader, &record)) > 0)
                 if (!take(s, seen, &record))
                         return SAVED_BROKEN;
-        if (r < 0 || !is_whole(s, seen))
+        if (r < 0 || !is_all_there(s, seen))
                 return SAVED_BROKEN;
         if (s->layout != layout_of_ring())
                 return SAVED_FOREIGN;
@@ -407,6 +414,13 @@ int saved_open(int fd, Saved **ret) {
                 return fail(-EIO);
         r = saved_decode(data, (size_t)st.st_size, ret);
         return r < 0 ? relay(r) : r;
+}
+
+/**
+ * saved_is_whole() - is there every descriptor without which it is of no use?
+ */
+bool saved_is_whole(const Saved *s) {
+        return s->has_worker == (s->fds[SAVED_FD_WORKER + CHANNEL_FD_RING] >= 0);
 }
 
 /**

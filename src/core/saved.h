@@ -24,7 +24,10 @@ typedef enum SavedFd {
         SAVED_FD_CONTROL = SAVED_FD_REPORT + REPORT_FDS,
         SAVED_FD_LOG_DIR = SAVED_FD_CONTROL + _CONTROL_FD_MAX,
         SAVED_FD_WORKER,
-        _SAVED_FD_MAX = SAVED_FD_WORKER + _CHANNEL_FD_MAX,
+        /* of a worker that runs on without its keeper; never in an upgrade */
+        SAVED_FD_CHANNEL = SAVED_FD_WORKER + _CHANNEL_FD_MAX,
+        SAVED_FD_WORKER_PROCESS, /* pidfd */
+        _SAVED_FD_MAX,
 } SavedFd;
 
 typedef struct Saved {
@@ -37,6 +40,10 @@ typedef struct Saved {
         bool terminal_received, terminated, oom, oom_told, report_started;
         unsigned report_state;
         pid_t target;
+        ProcessStatus target_status;
+        int exit_status; /* ours, once the end has been told */
+        uint64_t serial; /* of two states of the same keeper the later one counts */
+        bool ready_told; /* systemd knows that the service is ready */
         uint64_t started_usec, timeout_usec, stop_usec; /* CLOCK_MONOTONIC; the latter two are deadlines, or 0 */
         uint64_t mask;      /* signal N of the caller's mask is bit N - 1 */
         WorkerSaved worker;
@@ -70,4 +77,5 @@ int saved_add_word(Saved *s, const char *word, size_t n);
 int saved_seal(Saved *s, int *ret_fd);
 int saved_open(int fd, Saved **ret);
 int saved_decode(const char *data, size_t n, Saved **ret);
+bool saved_is_whole(const Saved *s);
 int saved_set_cloexec(const Saved *s, bool on);

@@ -28,11 +28,17 @@
 
 #define TELL_MS 1000
 #define ANNOTATION_NOTIFY "io.scopemon.sdnotify"
+#define ANNOTATION_SIGNAL "org.opencontainers.image.stopSignal"
+#define ANNOTATION_TIMEOUT "io.scopemon.stop-timeout"
 #define NOTIFY_INSIDE "/run/notify" /* where the container has its socket, as it has with Podman */
 #define STOP_SLACK_USEC 5000000ULL  /* for what comes after the container's end */
 
-/* The value of option @name from word @at on, which is left behind it. */
-static const char *next_value(int argc, char *argv[], const char *name, int *at) {
+/**
+ * service_next_value() - the value of option @name from word @at on, which is left behind it
+ *
+ * Return: borrowed from @argv, NULL if there is none.
+ */
+const char *service_next_value(int argc, char *argv[], const char *name, int *at) {
         size_t n = strlen(name);
 
         for (int i = *at; i < argc; i++) {
@@ -51,9 +57,9 @@ static const char *value_of(int argc, char *argv[], const char *name, const char
         const char *value;
         int at = 1;
 
-        value = next_value(argc, argv, name, &at);
+        value = service_next_value(argc, argv, name, &at);
         at = 1;
-        return value ? value : next_value(argc, argv, letter, &at);
+        return value ? value : service_next_value(argc, argv, letter, &at);
 }
 
 /**
@@ -93,7 +99,8 @@ static int runtime_directory(const char *name, char **ret) {
 
 /* What comes of the bundle and the options, before it is a command line. */
 typedef struct Expansion {
-        const char *bundle, *name, *runtime, *notify; /* @notify: who says READY=1 */
+        ServiceWords words;
+        const char *notify;                           /* who says READY=1 */
         const char *notify_socket;                    /* of systemd, if the container is to write to it */
         char *dir;                                    /* ours while the unit runs */
         bool terminal;
@@ -140,8 +147,8 @@ static int copy_bundle(Expansion *e) {
         const char *why = NULL;
         int r;
 
-        if (!realpath(e->bundle, absolute))
-                return log_error_errno(fail(-errno), "bundle %s:", e->bundle);
+        if (!realpath(e->words.bundle, absolute))
+                return log_error_errno(fail(-errno), "bundle %s:", e->words.bundle);
         r = bundle_open(&b, absolute, &why);
         if (r != 0) {
                 log_error("%s/config.json: %s", absolute,
@@ -165,17 +172,17 @@ static void add_pair(char **words, int *n, const char *option, const char *value
 }
 
 static int write_words(const Expansion *e, int argc, char *argv[], int *ret_argc, char ***ret_argv) {
-        char cid[NAME_MAX], pidfile[PATH_MAX], **words;
+        const char *cid = e->words.cid, *runtime = e->words.runtime;
+        char pidfile[PATH_MAX], **words;
         const char *word;
         int n = 0;
 
-        (void)snprintf(cid, sizeof cid, "scopemon-%.200s", e->name);
         (void)snprintf(pidfile, sizeof pidfile, "%s/pid", e->dir);
         {
                 const char *const fixed[] = { argv[0], "--service", "--sync", "--api-version", "--full-attach",
-                                              "--cid", cid, "--cuuid", cid, "--name", e->name,
-                                              "--runtime", e->runtime, "--log-path", "journald",
-                                              "--container-pidfile", pidfile, "--exit-command", e->runtime };
+                                              "--cid", cid, "--cuuid", cid, "--name", e->words.name,
+                                              "--runtime", runtime, "--log-path", "journald",
+                                              "--container-pidfile", pidfile, "--exit-command", runtime };
 
                 words = calloc(ELEMENTS(fixed) + (size_t)argc * 3 + 11, sizeof *words);
                 if (!words)
@@ -183,7 +190,7 @@ static int write_words(const Expansion *e, int argc, char *argv[], int *ret_argc
                 for (size_t i = 0; i < ELEMENTS(fixed); i++)
                         words[n++] = strdup(fixed[i]);
         }
-        for (int at = 2; (word = next_value(argc, argv, "--runtime-arg", &at));)
+        for (int at = 2; (word = service_next_value(argc, argv, "--runtime-arg", &at));)
                 add_pair(words, &n, "--exit-command-arg", word);
         add_pair(words, &n, "--exit-command-arg", "delete");
         add_pair(words, &n, "--exit-command-arg", "--force");
@@ -205,6 +212,28 @@ static int write_words(const Expansion *e, int argc, char *argv[], int *ret_argc
 }
 
 /**
+ * service_words() - which bundle, under which name, with which runtime
+ * @ret: borrows from @argv
+ *
+ * Return: 0, or a negative errno with the error said.
+ */
+int service_words(int argc, char *argv[], ServiceWords *ret) {
+        *ret = (ServiceWords){ .bundle = value_of(argc, argv, "--bundle", "-b"),
+                               .name = value_of(argc, argv, "--name", "-n"),
+                               .runtime = value_of(argc, argv, "--runtime", "-r") };
+        if (!ret->bundle) {
+                log_error("No bundle given. Use --bundle");
+                return fail(-EINVAL);
+        }
+        if (!ret->name)
+                ret->name = *basename(ret->bundle) ? basename(ret->bundle) : "container";
+        if (!ret->runtime)
+                ret->runtime = find_runtime();
+        (void)snprintf(ret->cid, sizeof ret->cid, "scopemon-%.200s", ret->name);
+        return 0;
+}
+
+/**
  * service_expand() - from "--service --bundle DIR [OPTION...]" to a monitor's command line
  * @ret_argv: lives as long as the process
  *
@@ -213,23 +242,15 @@ static int write_words(const Expansion *e, int argc, char *argv[], int *ret_argc
  * Return: 0, or a negative errno with the error said.
  */
 int service_expand(int argc, char *argv[], int *ret_argc, char ***ret_argv) {
-        Expansion e = { .bundle = value_of(argc, argv, "--bundle", "-b"),
-                        .name = value_of(argc, argv, "--name", "-n"),
-                        .runtime = value_of(argc, argv, "--runtime", "-r"),
-                        .notify = value_of(argc, argv, "--sdnotify", "--sdnotify") };
+        Expansion e = { .notify = value_of(argc, argv, "--sdnotify", "--sdnotify") };
         int r;
 
-        if (!e.bundle) {
-                log_error("No bundle given. Use --bundle");
-                return fail(-EINVAL);
-        }
-        if (!e.name)
-                e.name = *basename(e.bundle) ? basename(e.bundle) : "container";
-        if (!e.runtime)
-                e.runtime = find_runtime();
-        r = runtime_directory(e.name, &e.dir);
+        r = service_words(argc, argv, &e.words);
         if (r < 0)
-                return log_error_errno(r, "No directory for the state of %s:", e.name);
+                return relay(r);
+        r = runtime_directory(e.words.name, &e.dir);
+        if (r < 0)
+                return log_error_errno(r, "No directory for the state of %s:", e.words.name);
         r = copy_bundle(&e);
         if (r >= 0)
                 r = write_words(&e, argc, argv, ret_argc, ret_argv);
@@ -313,6 +334,17 @@ int service_stop_of(const char *signal_text, const char *usec_text, uint64_t uni
         return r;
 }
 
+/**
+ * service_stop_of_bundle() - how the bundle wants its container to be stopped
+ * @b: NULL for the defaults
+ * @unit_usec: as service_stop_of()
+ */
+void service_stop_of_bundle(const Bundle *b, uint64_t unit_usec, ServiceStop *ret) {
+        if (service_stop_of(b ? bundle_annotation(b, ANNOTATION_SIGNAL) : NULL,
+                            b ? bundle_annotation(b, ANNOTATION_TIMEOUT) : NULL, unit_usec, ret) < 0)
+                log_warning("%s or %s of the bundle is not understood", ANNOTATION_SIGNAL, ANNOTATION_TIMEOUT);
+}
+
 /* Without waiting for ever: a manager whose queue stays full for that long will miss more than this. */
 static void __attribute__((format(printf, 1, 2))) tell(const char *format, ...) {
         const char *path = getenv("NOTIFY_SOCKET");
@@ -379,6 +411,15 @@ void service_signals(sigset_t *ret) {
 void service_tell_reloading(const Options *o) {
         if (!service_container_notifies(o))
                 tell("RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long)loop_now());
+}
+
+/**
+ * service_tell_taken() - the container runs, and is ours from now on: another process's before
+ * @ready: that one, or the container, had said READY=1
+ */
+void service_tell_taken(const Options *o, pid_t pid, bool ready) {
+        tell("%sSTATUS=Container %.300s runs, its first process is %d; its monitor had died and was replaced",
+             ready ? "READY=1\n" : "", o->name, pid);
 }
 
 /**

@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/error.h"
@@ -23,6 +24,7 @@
 #include "core/launch.h"
 #include "core/service.h"
 #include "core/upgrade.h"
+#include "io/cgroup.h"
 
 static int options_of(const Saved *s, Options *ret) {
         int r;
@@ -75,7 +77,7 @@ int upgrade_check(int argc, char *argv[]) {
         r = saved_open(fd, &s);
         if (r == SAVED_FOREIGN)
                 return complain("the state is of another version");
-        if (r != 0)
+        if (r != 0 || !saved_is_whole(s))
                 return complain("the state is not understood");
         r = options_of(s, &options);
         options_done(&options);
@@ -98,7 +100,7 @@ static Saved *find_state(char *envp[]) {
                         word = *envp + strlen(UPGRADE_VARIABLE "=");
         if (!word || parse_fd(word, &fd) < 0 || saved_open(fd, &s) != 0)
                 return NULL;
-        if (s->keeper != getpid())
+        if (s->keeper != getpid() || !saved_is_whole(s))
                 return saved_free(s);
         (void)close(fd);
         return s;
@@ -113,7 +115,34 @@ static void drop_variable(char *envp[]) {
         *out = NULL;
 }
 
-static int go_on(Saved *s, char *argv[], char *envp[]) {
+/* What a process of our own has inherited by exec, another one has to make anew. */
+static int be_successor(const Saved *s) {
+        _cleanup_free_ char *cgroup = NULL;
+        int r;
+
+        (void)umask(022);
+        launch_protect();
+        r = launch_block_signals(NULL);
+        if (r < 0)
+                return relay(r);
+        if (prctl(PR_SET_CHILD_SUBREAPER, 1) < 0)
+                return fail(-errno);
+        if (s->plan.monitor != PLACEMENT_MONITOR_NESTED || cgroup_own(getpid(), &cgroup) != 0 ||
+            strcmp(cgroup, s->plan.unit_path) != 0)
+                return 0;
+        r = cgroup_nest(s->plan.unit_path, PLACEMENT_LEAF, getpid());
+        if (r != 0)
+                log_warning("Cannot move to " PLACEMENT_LEAF " of %s", s->plan.unit);
+        return 0;
+}
+
+/**
+ * upgrade_go_on() - be a keeper that was another image, or another process
+ * @s: its descriptors are taken over
+ *
+ * Return: as keeper_run().
+ */
+int upgrade_go_on(Saved *s, char *argv[], char *envp[]) {
         _cleanup_(keeper_freep) Keeper *k = NULL;
         Options options = { 0 };
         Origin origin = { 0 };
@@ -122,6 +151,8 @@ static int go_on(Saved *s, char *argv[], char *envp[]) {
         log_set_stderr(s->argc > 1 && strcmp(s->argv[1], "--service") == 0);
         (void)prctl(PR_SET_NAME, s->comm);
         r = options_of(s, &options);
+        if (r >= 0 && s->keeper != getpid())
+                r = be_successor(s);
         if (r < 0)
                 return relay(r);
         if (options.service)
@@ -153,6 +184,6 @@ int upgrade_resume(char *argv[], char *envp[], bool *ret_resumed) {
         *ret_resumed = s != NULL;
         if (!s)
                 return 0;
-        r = go_on(s, argv, envp);
+        r = upgrade_go_on(s, argv, envp);
         return r < 0 ? log_error_errno(r, "The container has lost its monitor in an upgrade:") : r;
 }

@@ -333,6 +333,7 @@ int upgrade_advance(Keeper *k) {
         case UPGRADE_CHECKING:
         case UPGRADE_STOPPING:
         case UPGRADE_RESUMED:
+        case UPGRADE_ADOPTING:
                 break;
         }
         return 0;
@@ -348,6 +349,7 @@ void upgrade_done(Keeper *k) {
         (void)snprintf(text, sizeof text, "output waited for %llu.%03llu ms", (unsigned long long)usec / 1000,
                        (unsigned long long)usec % 1000);
         announce_upgraded(k->options, &k->plan, k->upgrade.version, usec);
+        keeper_store_again(k); /* in our own words */
         answer(k, UPGRADE_DONE, text);
         forget(k);
 }

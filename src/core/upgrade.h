@@ -17,6 +17,7 @@
 #define UPGRADE_REFUSED "refused"
 
 typedef struct Keeper Keeper;
+typedef struct Saved Saved;
 
 typedef enum UpgradeStep {
         UPGRADE_IDLE,
@@ -25,6 +26,7 @@ typedef enum UpgradeStep {
         UPGRADE_STOPPING, /* it will do; the worker comes to an end */
         UPGRADE_STOPPED,  /* there is none: now */
         UPGRADE_RESUMED,  /* this is the new image, its worker is starting */
+        UPGRADE_ADOPTING, /* this is another process, after one that has died: likewise */
 } UpgradeStep;
 
 typedef struct Upgrade {
@@ -49,6 +51,7 @@ void upgrade_done(Keeper *k);
 /* The image that takes over: upgrade-resume.c. */
 bool upgrade_is_check(int argc, char *argv[]);
 int upgrade_check(int argc, char *argv[]);
+int upgrade_go_on(Saved *s, char *argv[], char *envp[]);
 int upgrade_resume(char *argv[], char *envp[], bool *ret_resumed);
 
 /* scopemon upgrade: upgrade-verb.c. */

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* What worker-process.c (start, end, replacement) and worker-records.c (what a worker says) share. */
+/*
+ * What worker-process.c (start, end, replacement), worker-process-resume.c (of a container that has had one) and
+ * worker-records.c (what a worker says) share.
+ */
 
 #include "core/suppressed.h"
 #include "core/worker-incident.h"
@@ -24,6 +27,8 @@ struct WorkerProcess {
         bool ended; /* it has drained all there was before it was asked to */
         bool started, ready, drained, done;
         bool stopping; /* for an upgrade; whatever its end, no other one is started */
+        bool orphaned;    /* the worker is another keeper's, who has died; it is asked to leave */
+        int orphan_pidfd; /* likewise, -1 if unknown */
         unsigned deaths;
         uint64_t deaths_since;
         Incidents incidents;
@@ -31,6 +36,9 @@ struct WorkerProcess {
 };
 
 /* worker-process.c */
+int worker_process_start_again(WorkerProcess *wp);
+void worker_process_close_channel(WorkerProcess *wp);
+void worker_process_kept(WorkerProcess *wp, WorkerKept what, uint32_t index, int fd);
 int worker_process_send(WorkerProcess *wp, ChannelType type, uint32_t number, const int *fds, size_t n_fds);
 
 /* worker-records.c */

@@ -15,6 +15,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -27,8 +28,6 @@
 #define DEATHS_MAX 5
 #define DEATHS_USEC 10000000ULL
 #define PAUSE_USEC 1000000ULL
-
-static int wp_start_again(WorkerProcess *wp);
 
 /**
  * worker_process_send() - send a record to the worker, if there is one
@@ -93,6 +92,14 @@ static int wp_on_ready(LoopSource *source, int fd, uint32_t revents, void *userd
         if (r <= 0 && revents & EPOLLHUP) /* its end comes through the reaper */
                 wp->channel_source = loop_source_free(wp->channel_source);
         return 0;
+}
+
+/**
+ * worker_process_kept() - tell the keeper of what would be needed after its death
+ */
+void worker_process_kept(WorkerProcess *wp, WorkerKept what, uint32_t index, int fd) {
+        if (wp->handler->on_kept)
+                wp->handler->on_kept(wp->userdata, what, index, fd);
 }
 
 /* ---- starting ----------------------------------------------------------------------------------------- */
@@ -179,6 +186,7 @@ static int wp_start(WorkerProcess *wp, int (*make)(WorkerProcess *wp, int theirs
         if (r < 0)
                 return relay(r);
         wp->started = true;
+        worker_process_kept(wp, WORKER_KEPT_CHANNEL, 0, wp->channel);
         r = reaper_claim(wp->spec.reaper, wp->pid);
         if (r < 0)
                 return relay(r);
@@ -190,7 +198,10 @@ static int wp_start(WorkerProcess *wp, int (*make)(WorkerProcess *wp, int theirs
 
 /* ---- its end ------------------------------------------------------------------------------------------ */
 
-static void wp_close_channel(WorkerProcess *wp) {
+/**
+ * worker_process_close_channel() - no worker is spoken to any more
+ */
+void worker_process_close_channel(WorkerProcess *wp) {
         wp->channel_source = loop_source_free(wp->channel_source);
         fd_close_many(&wp->channel, 1);
 }
@@ -199,7 +210,7 @@ static int wp_on_pause_over(LoopSource *source, uint64_t usec, void *userdata) {
         WorkerProcess *wp = userdata;
 
         wp->pause_source = loop_source_free(wp->pause_source);
-        return wp_start_again(wp);
+        return worker_process_start_again(wp);
 }
 
 static int wp_pause(WorkerProcess *wp) {
@@ -209,7 +220,12 @@ static int wp_pause(WorkerProcess *wp) {
         return r < 0 ? relay(r) : 0;
 }
 
-static int wp_start_again(WorkerProcess *wp) {
+/**
+ * worker_process_start_again() - start another worker, now or in a moment
+ *
+ * Return: 0 or a negative errno.
+ */
+int worker_process_start_again(WorkerProcess *wp) {
         int r;
 
         r = wp_start(wp, wp_exec);
@@ -220,7 +236,7 @@ static int wp_start_again(WorkerProcess *wp) {
                 worker_process_kill(wp);
                 return 0;
         }
-        wp_close_channel(wp);
+        worker_process_close_channel(wp);
         return wp_pause(wp);
 }
 
@@ -242,7 +258,7 @@ static bool wp_dies_too_often(WorkerProcess *wp) {
 int worker_process_on_exit(WorkerProcess *wp, const ProcessStatus *status) {
         while (wp->channel >= 0 && worker_process_receive(wp) > 0)
                 ; /* what it said before it died */
-        wp_close_channel(wp);
+        worker_process_close_channel(wp);
         if (wp->done && status->code == 0) {
                 wp->pid = 0;
                 return wp->handler->on_done(wp->userdata);
@@ -255,7 +271,7 @@ int worker_process_on_exit(WorkerProcess *wp, const ProcessStatus *status) {
                 return wp->handler->on_stopped(wp->userdata);
         }
         incident_death(&wp->incidents, status);
-        return wp_dies_too_often(wp) ? wp_pause(wp) : wp_start_again(wp);
+        return wp_dies_too_often(wp) ? wp_pause(wp) : worker_process_start_again(wp);
 }
 
 /* ---- what the keeper asks for ------------------------------------------------------------------------- */
@@ -285,7 +301,7 @@ int worker_process_new(WorkerProcess **ret, Loop *loop, const WorkerProcessSpec 
         suppressed_init(&wp->suppressed, loop, spec->reaper, spec->options, spec->plan, spec->ring);
         wp->handler = handler;
         wp->userdata = userdata;
-        wp->channel = -1;
+        wp->channel = wp->orphan_pidfd = -1;
         memset(wp->clients, -1, sizeof wp->clients);
         *ret = wp;
         return 0;
@@ -299,9 +315,10 @@ int worker_process_new(WorkerProcess **ret, Loop *loop, const WorkerProcessSpec 
 WorkerProcess *worker_process_free(WorkerProcess *wp) {
         if (!wp)
                 return NULL;
-        wp_close_channel(wp);
+        worker_process_close_channel(wp);
         suppressed_done(&wp->suppressed);
         wp->pause_source = loop_source_free(wp->pause_source);
+        fd_close_many(&wp->orphan_pidfd, 1);
         fd_close_many(wp->clients, ATTACH_SLOTS);
         fd_close_many(wp->spec.fds, _CHANNEL_FD_MAX);
         fd_close_many(&wp->spec.log_dir_fd, 1);
@@ -382,75 +399,4 @@ int worker_process_drain(WorkerProcess *wp) {
 void worker_process_kill(WorkerProcess *wp) {
         if (wp->pid > 0)
                 (void)process_kill_child(wp->pid, SIGKILL);
-}
-
-/* ---- upgrades ----------------------------------------------------------------------------------------- */
-
-/**
- * worker_process_stop() - end the worker between two batches; on_stopped() follows, unless on_done() does
- *
- * There must be one. One that cannot be told is killed, which costs no more than repetitions.
- */
-void worker_process_stop(WorkerProcess *wp) {
-        wp->stopping = true;
-        if (worker_process_send(wp, CHANNEL_STOP, 0, NULL, 0) < 0)
-                worker_process_kill(wp);
-}
-
-/**
- * worker_process_go_on() - start another one after on_stopped(), as if nothing had been
- *
- * Return: 0 or a negative errno.
- */
-int worker_process_go_on(WorkerProcess *wp) {
-        int r;
-
-        r = wp_start_again(wp);
-        return r < 0 ? relay(r) : 0;
-}
-
-/**
- * worker_process_log_dir() - the directory of the log file, borrowed; -1 for none
- */
-int worker_process_log_dir(const WorkerProcess *wp) {
-        return wp->spec.log_dir_fd;
-}
-
-/**
- * worker_process_suppressed() - what is known of output that the journal has not kept; the worker process's own
- */
-Suppressed *worker_process_suppressed(WorkerProcess *wp) {
-        return &wp->suppressed;
-}
-
-/**
- * worker_process_save() - what the next image goes on with
- * @fds, @clients: borrowed descriptors, -1 for what there is not
- */
-void worker_process_save(const WorkerProcess *wp, WorkerSaved *ret, int fds[_CHANNEL_FD_MAX],
-                         int clients[ATTACH_SLOTS]) {
-        ret->crashed = wp->incidents.crashed;
-        memcpy(ret->place, wp->incidents.place, sizeof ret->place);
-        memcpy(ret->in_trouble, wp->incidents.in_trouble, sizeof ret->in_trouble);
-        memcpy(ret->lines, wp->incidents.lines, sizeof ret->lines);
-        memcpy(fds, wp->spec.fds, sizeof wp->spec.fds);
-        memcpy(clients, wp->clients, sizeof wp->clients);
-}
-
-/**
- * worker_process_resume() - start a worker for a container that runs and has had one
- * @clients: adopted, also on failure
- *
- * on_ready() follows.
- *
- * Return: 0 or a negative errno.
- */
-int worker_process_resume(WorkerProcess *wp, const WorkerSaved *saved, const int clients[ATTACH_SLOTS]) {
-        wp->incidents.crashed = saved->crashed;
-        memcpy(wp->incidents.place, saved->place, sizeof saved->place);
-        memcpy(wp->incidents.in_trouble, saved->in_trouble, sizeof saved->in_trouble);
-        memcpy(wp->incidents.lines, saved->lines, sizeof saved->lines);
-        memcpy(wp->clients, clients, sizeof wp->clients);
-        wp->run = true;
-        return wp_start_again(wp);
 }

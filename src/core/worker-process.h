@@ -20,12 +20,21 @@
 
 typedef struct WorkerProcess WorkerProcess;
 
+/* What another keeper would have to have, if this one died. */
+typedef enum WorkerKept {
+        WORKER_KEPT_FD,      /* index: ChannelFd */
+        WORKER_KEPT_CLIENT,  /* index: slot */
+        WORKER_KEPT_CHANNEL, /* to the worker that runs */
+} WorkerKept;
+
 typedef struct WorkerProcessHandler {
         int (*on_ready)(void *userdata);   /* the first worker serves clients and fifos now */
         int (*on_drained)(void *userdata); /* the sinks have all the target wrote */
         int (*on_done)(void *userdata);    /* the clients too, and the worker has left */
         int (*on_stopped)(void *userdata); /* as worker_process_stop() has asked; none runs now */
         void (*on_fork)(void *userdata);   /* in the first worker: give back memory it will never need; may be NULL */
+        void (*on_kept)(void *userdata, WorkerKept what, uint32_t index, int fd); /* a new one, borrowed; -1: gone; may be NULL */
+        void (*on_notified)(void *userdata, const char *text, size_t n); /* the container has said so; may be NULL */
 } WorkerProcessHandler;
 
 /* What a worker process must hand on besides descriptors and ring. */
@@ -64,8 +73,11 @@ int worker_process_on_exit(WorkerProcess *wp, const ProcessStatus *status);
 void worker_process_kill(WorkerProcess *wp);
 void worker_process_stop(WorkerProcess *wp);
 int worker_process_go_on(WorkerProcess *wp);
+int worker_process_channel(const WorkerProcess *wp);
 int worker_process_log_dir(const WorkerProcess *wp);
 Suppressed *worker_process_suppressed(WorkerProcess *wp);
 void worker_process_save(const WorkerProcess *wp, WorkerSaved *ret, int fds[_CHANNEL_FD_MAX],
                          int clients[ATTACH_SLOTS]);
 int worker_process_resume(WorkerProcess *wp, const WorkerSaved *saved, const int clients[ATTACH_SLOTS]);
+int worker_process_adopt(WorkerProcess *wp, const WorkerSaved *saved, const int clients[ATTACH_SLOTS], int channel,
+                         int pidfd);

@@ -26,6 +26,7 @@ static int wp_on_client_new(WorkerProcess *wp, uint32_t slot, int *fd) {
         fd_close_many(&wp->clients[slot], 1);
         wp->clients[slot] = TAKE_FD(*fd);
         wp->untold[slot] = false;
+        worker_process_kept(wp, WORKER_KEPT_CLIENT, slot, wp->clients[slot]);
         return 0;
 }
 
@@ -34,6 +35,7 @@ static int wp_on_client_gone(WorkerProcess *wp, uint32_t slot) {
                 return fail(-EBADMSG);
         fd_close_many(&wp->clients[slot], 1);
         wp->untold[slot] = false;
+        worker_process_kept(wp, WORKER_KEPT_CLIENT, slot, -1);
         return 0;
 }
 
@@ -58,6 +60,7 @@ static int wp_on_reopen(WorkerProcess *wp) {
 
         fd_close_many(file, 1);
         *file = fd;
+        worker_process_kept(wp, WORKER_KEPT_FD, CHANNEL_FD_LOGFILE, fd);
         return worker_process_send(wp, CHANNEL_LOGFILE, 0, file, 1);
 }
 
@@ -74,6 +77,8 @@ static int __attribute__((noinline)) wp_on_notify(WorkerProcess *wp, const Chann
 
                 if (r < 0)
                         (void)log_warning_errno(r, "Failed to send a notification on");
+                else if (wp->handler->on_notified)
+                        wp->handler->on_notified(wp->userdata, text, n);
         }
         return 0;
 }
@@ -110,7 +115,7 @@ static int wp_on_drained(WorkerProcess *wp) {
 }
 
 static int wp_on_first_ready(WorkerProcess *wp) {
-        if (wp->ready)
+        if (wp->ready || wp->orphaned)
                 return 0;
         wp->ready = true;
         return wp->handler->on_ready(wp->userdata);
@@ -128,6 +133,7 @@ static int wp_dispatch(WorkerProcess *wp, const ChannelRecord *record, int *fds)
                 return wp_on_reopen(wp);
         case CHANNEL_STDIN_CLOSED:
                 fd_close_many(&wp->spec.fds[CHANNEL_FD_STDIN], 1);
+                worker_process_kept(wp, WORKER_KEPT_FD, CHANNEL_FD_STDIN, -1);
                 return 0;
         case CHANNEL_NOTIFY:
                 return wp_on_notify(wp, record);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * JSON that is only ever written. Whoever writes names a place, "monitor.worker.pid", and the objects on the way there
+ * JSON that is written, but for one number of a runtime's answer. Whoever writes names a place, "monitor.worker.pid", and the objects on the way there
  * come by themselves, so that a caller is a list of facts and no tree of calls. What is in a bundle's config.json is
  * io/bundle's business.
  *
@@ -240,4 +240,24 @@ const char *json_text(Json *j, bool pretty) {
                 j->root, JSON_C_TO_STRING_NOSLASHESCAPE |
                                  (pretty ? JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED
                                          : JSON_C_TO_STRING_PLAIN));
+}
+
+/**
+ * json_read_number() - a number that an object has under a name
+ * @text: of whoever
+ *
+ * Return: 0, or -EBADMSG if it is no such object, or that no number from 0 on.
+ */
+int json_read_number(const char *text, const char *key, uint64_t *ret) {
+        struct json_object *root = json_tokener_parse(text), *value;
+        int r = -EBADMSG;
+
+        if (root && json_object_is_type(root, json_type_object) && json_object_object_get_ex(root, key, &value) &&
+            json_object_is_type(value, json_type_int) && json_object_get_int64(value) >= 0) {
+                *ret = (uint64_t)json_object_get_int64(value);
+                r = 0;
+        }
+        if (root)
+                (void)json_object_put(root);
+        return r;
 }

@@ -21,4 +21,5 @@ int json_set_bool(Json *j, const char *path, bool value);
 int json_append_text(Json *j, const char *path, const char *text);
 int json_append(Json *array, Json *element);
 
+int json_read_number(const char *text, const char *key, uint64_t *ret);
 const char *json_text(Json *j, bool pretty);

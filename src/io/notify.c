@@ -81,6 +81,14 @@ int notify_listen(int bundle_fd, int *ret_fd) {
  * of more than 107 bytes.
  */
 int notify_send(const char *path, const char *data, size_t n, int wait_ms) {
+        return notify_send_fd(path, data, n, -1, wait_ms);
+}
+
+/**
+ * notify_send_fd() - the same, with a descriptor
+ * @passed: borrowed; -1 for none
+ */
+int notify_send_fd(const char *path, const char *data, size_t n, int passed, int wait_ms) {
         _cleanup_close_ int fd = -1;
         struct sockaddr_un address;
         struct pollfd room;
@@ -98,7 +106,8 @@ int notify_send(const char *path, const char *data, size_t n, int wait_ms) {
         room = (struct pollfd){ .fd = fd, .events = POLLOUT };
         if (wait_ms > 0)
                 (void)poll(&room, 1, wait_ms); /* whatever it says, send() knows better */
-        return send(fd, data, n, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? fail(-errno) : 0;
+        r = (int)fd_send(fd, data, n, &passed, passed >= 0);
+        return r < 0 ? relay(r) : 0;
 }
 
 /* Closes the descriptors a message carries. */

@@ -37,6 +37,7 @@ static const UnitProperty unit_properties[] = {
         PROPERTY("Delegate", "b", delegate),
         PROPERTY("RemainAfterExit", "b", remain_after_exit),
         PROPERTY("TimeoutStopUSec", "t", timeout_stop_usec),
+        PROPERTY("FileDescriptorStoreMax", "u", fd_store_max),
         PROPERTY("LoadState", "s", load_state),
         PROPERTY("Result", "s", result),
         PROPERTY("Slice", "s", slice),
@@ -88,6 +89,9 @@ static int read_basic(const Libsystemd *sd, sd_bus_message *m, const UnitPropert
                 return r < 0 ? relay(r) : 0;
         case 'i':
                 r = sd->bus_message_read(m, "v", "i", (int32_t *)field);
+                break;
+        case 'u':
+                r = sd->bus_message_read(m, "v", "u", (uint32_t *)field);
                 break;
         case 's':
                 r = sd->bus_message_read(m, "v", "s", &text);

@@ -22,6 +22,7 @@ typedef struct UnitFacts {
         bool subgroup;      /* DelegateSubgroup= is set: main processes start there */
         bool unstarted;     /* a command of ExecStart= has no start time; true of all after a daemon-reload */
         uint64_t timeout_stop_usec;
+        uint32_t fd_store_max; /* FileDescriptorStoreMax=, services only */
 
         char load_state[16];
         char result[32];    /* services and scopes: how the last run ended, by systemd's reckoning */

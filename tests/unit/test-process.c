@@ -385,3 +385,34 @@ CleanTest(process, title_takes_the_place_of_the_command_line) {
         process_set_title(argv, "a title that is longer than the words were");
         cr_assert_eq(strlen(words), sizeof words - 2, "cut");
 }
+
+/* On kernels that do not tell, that is the answer, also before anybody has reaped it. */
+static void expect_status(const char *script, int code, int signal) {
+        _cleanup_close_ int pidfd = -1, null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+        char *argv[4];
+        ProcessSpec spec = shell(argv, script, environ, null_fd, null_fd);
+        struct pollfd end = { .events = POLLIN };
+        ProcessStatus status = { 0 };
+        pid_t pid;
+        int r;
+
+        cr_assert_geq(process_spawn(&spec, &pid, &pidfd), 0);
+        end.fd = pidfd;
+        cr_assert_eq(poll(&end, 1, 30000), 1);
+        r = process_status_of(pidfd, &status);
+        cr_assert(r == PROCESS_UNREAPED || r == -EOPNOTSUPP, "%d", r);
+        cr_assert_eq(process_reap(pid), 0);
+        r = process_status_of(pidfd, &status);
+        if (r == -EOPNOTSUPP)
+                return;
+        cr_assert_eq(r, 0);
+        cr_assert(status.known);
+        cr_assert_eq(status.code, code);
+        cr_assert_eq(status.signal, signal);
+}
+
+CleanTest(process, status_is_known_by_descriptor_after_it_was_reaped) {
+        expect_status("exit 7", 7, 0);
+        expect_status("exit 0", 0, 0);
+        expect_status("kill -9 $$", 137, SIGKILL);
+}

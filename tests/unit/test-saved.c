@@ -129,8 +129,6 @@ CleanTest(saved, what_no_keeper_would_write_is_refused) {
         expect_broken(s, "no keeper");
         (s = example())->report_state = 17;
         expect_broken(s, "report");
-        (s = example())->has_worker = false;
-        expect_broken(s, "a ring and no worker");
         (s = example())->fds[SAVED_FD_BUNDLE] = 10;
         expect_broken(s, "a descriptor twice");
         (s = example())->clients[1] = 14;
@@ -175,5 +173,17 @@ CleanTest(saved, records_are_there_exactly_once) {
         }
         free(again);
         free(data);
+        (void)saved_free(s);
+}
+
+CleanTest(saved, without_descriptors_it_is_not_whole) {
+        Saved *s = example();
+
+        cr_assert(saved_is_whole(s));
+        s->has_worker = false;
+        cr_assert(!saved_is_whole(s), "a ring and no worker");
+        s->has_worker = true;
+        s->fds[SAVED_FD_WORKER + CHANNEL_FD_RING] = -1;
+        cr_assert(!saved_is_whole(s), "a worker and no ring");
         (void)saved_free(s);
 }

@@ -47,16 +47,31 @@ class Here:
         make_rootless(f"{target}/config.json")
         run("chown", "-R", f"{WHO}:", pwd.getpwnam(WHO).pw_dir)
 
+    def runtime_dir(self):
+        return f"/run/user/{pwd.getpwnam(WHO).pw_uid}" if self.user else "/run"
+
+    def with_terminal(self):
+        path = f"{self.bundles}/baz/config.json"
+        with open(path, encoding="utf-8") as f:
+            config = json.load(f)
+        config["process"]["terminal"] = True
+        with open(path, "w", encoding="utf-8") as f:
+            json.dump(config, f)
+
     def unit(self, more=""):
         """oci@baz.service, as it is installed, with the lines MORE in [Service]."""
-        with open("/opt/scopemon-units/oci@.service", encoding="utf-8") as f:
+        text = self.shipped("oci@.service").replace("[Install]", more + "\n[Install]")
+        os.makedirs(self.folder, exist_ok=True)
+        return Unit("oci@baz.service", text, systemctl=self.words, folder=self.folder, slice=self.group)
+
+    def shipped(self, name):
+        """The text of units/NAME as it is installed, for our runtime."""
+        with open(f"/opt/scopemon-units/{name}", encoding="utf-8") as f:
             text = f.read()
         for word, value in {"bindir": "/usr/local/bin", "target": "default.target", "bundles":
                             "%h/.local/share/oci" if self.user else self.bundles}.items():
             text = text.replace(f"@{word}@", value)
-        text = text.replace("[Install]", more + "\n[Install]").replace("--name %i", f"--name %i --runtime {self.runtime}")
-        os.makedirs(self.folder, exist_ok=True)
-        return Unit("oci@baz.service", text, systemctl=self.words, folder=self.folder, slice=self.group)
+        return text.replace("--name %i", f"--name %i --runtime {self.runtime}")
 
     def lines(self, unit="oci@baz.service"):
         return messages(f"{self.field}={unit}")

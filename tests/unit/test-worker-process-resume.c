@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* A worker whose keeper has died, and the next keeper, which has nothing but descriptors. */
+
+#include "worker-bench.h"
+
+/* What systemd would hold. */
+typedef struct Kept {
+        WorkerSaved saved;
+        int fds[_CHANNEL_FD_MAX], clients[ATTACH_SLOTS], channel, pidfd, log_dir;
+} Kept;
+
+static void keep(Kept *k, Bench *b) {
+        worker_process_save(b->worker, &k->saved, k->fds, k->clients);
+        for (size_t i = 0; i < _CHANNEL_FD_MAX; i++)
+                k->fds[i] = k->fds[i] < 0 ? -1 : fd_dup(k->fds[i]);
+        for (size_t i = 0; i < ATTACH_SLOTS; i++)
+                k->clients[i] = k->clients[i] < 0 ? -1 : fd_dup(k->clients[i]);
+        k->channel = fd_dup(worker_process_channel(b->worker));
+        k->log_dir = fd_dup(worker_process_log_dir(b->worker));
+        k->pidfd = process_pidfd(worker_process_pid(b->worker));
+        cr_assert_geq(k->pidfd, 0);
+        b->orphan = worker_process_pid(b->worker);
+}
+
+static void keeper_dies(Kept *k, Bench *b) {
+        keep(k, b);
+        b->worker = worker_process_free(b->worker);
+}
+
+static void next_keeper(const Kept *k, Bench *b) {
+        WorkerProcessSpec spec = { .options = &b->options,
+                                   .argv = b->argv,
+                                   .envp = b->envp,
+                                   .plan = b->plan,
+                                   .ring = b->ring,
+                                   .reaper = b->reaper,
+                                   .log_dir_fd = k->log_dir,
+                                   .log_name = "ctr.log" };
+
+        memcpy(spec.fds, k->fds, sizeof spec.fds);
+        b->n_ready = 0;
+        cr_assert_eq(worker_process_new(&b->worker, b->loop, &spec, &bench_handler, b), 0);
+        cr_assert_eq(worker_process_adopt(b->worker, &k->saved, k->clients, k->channel, k->pidfd), 0);
+}
+
+CleanTest(worker_process_resume, worker_goes_on_without_its_keeper_and_leaves_for_the_next) {
+        int early, late;
+        Bench b;
+        Kept k;
+
+        bench_init(&b);
+        bench_start(&b);
+        early = bench_connect(&b);
+        cr_assert(event_run_until(b.loop, 30, b.n_ready == 1));
+        say(&b, "one\n");
+        expect_packet(&b, early, "\2one\n");
+        cr_assert(event_run_until(b.loop, 30, written(&b) == 4));
+        event_run_idle(b.loop); /* it has told of its client */
+        keeper_dies(&k, &b);
+
+        late = bench_connect(&b);
+        say(&b, "two\n");
+        expect_packet(&b, early, "\2two\n");
+        cr_assert(event_run_until(b.loop, 30, written(&b) == 8), "the log goes on");
+
+        next_keeper(&k, &b);
+        cr_assert(event_run_until(b.loop, 30, b.n_ready == 1));
+        cr_assert_neq(worker_process_pid(b.worker), b.orphan);
+        say(&b, "three\n");
+        expect_packet(&b, early, "\2three\n");
+        expect_packet(&b, late, "\2two\n");
+        expect_packet(&b, late, "\2three\n");
+        bench_finish(&b);
+        check_log(b.log, "stdout", "one\ntwo\nthree\n");
+        (void)close(early);
+        (void)close(late);
+        bench_done(&b);
+}
+
+CleanTest(worker_process_resume, worker_that_died_with_its_keeper_is_replaced) {
+        Bench b;
+        Kept k;
+
+        bench_init(&b);
+        bench_start(&b);
+        say(&b, "one\n");
+        cr_assert(event_run_until(b.loop, 30, written(&b) == 4));
+        keeper_dies(&k, &b);
+        cr_assert_eq(process_signal(k.pidfd, SIGKILL), 0);
+        say(&b, "two\n");
+        next_keeper(&k, &b);
+        bench_finish(&b);
+        check_log(b.log, "stdout", "one\ntwo\n");
+        bench_done(&b);
+}
+
+CleanTest(worker_process_resume, worker_that_does_not_leave_is_killed) {
+        Bench b;
+        Kept k;
+
+        bench_init(&b);
+        bench_start(&b);
+        say(&b, "one\n");
+        cr_assert(event_run_until(b.loop, 30, written(&b) == 4));
+        keeper_dies(&k, &b);
+        cr_assert_eq(process_signal(k.pidfd, SIGSTOP), 0);
+        say(&b, "two\n");
+        next_keeper(&k, &b);
+        cr_assert(event_run_until(b.loop, 30, b.n_ready == 1));
+        bench_finish(&b);
+        check_log(b.log, "stdout", "one\ntwo\n");
+        bench_done(&b);
+}
