@@ -73,7 +73,7 @@ static int end_stdin(Worker *w) {
 int worker_input_pump(Worker *w) {
         RingInput *input = ring_input(w->ring);
 
-        while (input->from < input->to && input->to <= RING_INPUT_SIZE) {
+        while (!ring_is_unread(w->ring) && input->from < input->to && input->to <= RING_INPUT_SIZE) {
                 ssize_t n = write_input(w, input);
 
                 if (n == -EAGAIN) {
@@ -216,7 +216,7 @@ static void on_control_done(void *userdata, size_t index) {
  * log file is new. But if somebody has died of it already, it is let go.
  */
 static int feed_control(Worker *w) {
-        for (uint32_t i = 0; i < RING_CONTROLS; i++) {
+        for (uint32_t i = 0; i < RING_CONTROLS && !ring_is_unread(w->ring); i++) {
                 RingControl *c = ring_control(w->ring, i);
                 int r;
 

@@ -8,8 +8,8 @@
  * Positions count the bytes of a stream from its beginning and never go back; the memory of each stream is mapped
  * twice in a row, so any window of it is contiguous. When all of a stream has been taken, writing starts again in the
  * first page ("origin"): a quiet container touches one page, whatever it has printed in its life. Not at its first
- * byte: a copy to the same place in another page, or some bytes further on, can take the kernel several times as long
- * (tried: `rep movsb`, AMD Zen 3, 0 to 31 bytes), and an attach packet has a byte before the data.
+ * byte: a copy to nearly the same place in another page, 1 to 31 bytes further on, takes the kernel several times as
+ * long on some processors (tried: `rep movsb`, AMD Zen 3), and an attach packet has 1 byte before its data.
  *
  * No byte is lost when the worker is killed, not even between the kernel's copy in read() and the store of the new
  * position. Before each read the worker notes what it is about to do (a Note: where the bytes go, and how many bytes
@@ -25,6 +25,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdatomic.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -233,15 +234,6 @@ RingInput *ring_input(Ring *ring) {
         return (RingInput *)(void *)(ring->front + ring->n_state);
 }
 
-static uint64_t digits_after(const char *text, const char *key) {
-        const char *p = strstr(text, key);
-        uint64_t value = 0;
-
-        for (p = p ? p + strlen(key) : ""; *p >= '0' && *p <= '9'; p++)
-                value = value * 10 + (uint64_t)(*p - '0');
-        return value;
-}
-
 /**
  * ring_begin() - start counting this process's reads
  *
@@ -251,7 +243,7 @@ static uint64_t digits_after(const char *text, const char *key) {
  */
 int ring_begin(Ring *ring) {
         _cleanup_close_ int fd = -1;
-        char text[512];
+        char text[512], *p;
         ssize_t n;
 
         fd = open("/proc/self/io", O_RDONLY | O_CLOEXEC);
@@ -261,8 +253,16 @@ int ring_begin(Ring *ring) {
         if (n < 0)
                 return fail(-errno);
         text[n] = 0;
-        ring->total = digits_after(text, "rchar: ") + (uint64_t)n; /* this read counts from now on */
+        p = strstr(text, RING_READ);
+        ring->total = (p ? strtoull(p + strlen(RING_READ), NULL, 10) : 0) + (uint64_t)n; /* this read counts, too */
         return 0;
+}
+
+/**
+ * ring_is_unread() - no worker has read anything yet: a look for input or control text would only cost their pages
+ */
+bool ring_is_unread(const Ring *ring) {
+        return header_of(ring)->notes[0].total == 0 && header_of(ring)->notes[1].total == 0;
 }
 
 static void note(Ring *ring, NoteKind kind, uint32_t index, uint64_t before, uint64_t limit) {

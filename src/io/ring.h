@@ -52,6 +52,7 @@ int ring_fd(const Ring *ring);
 void *ring_state(Ring *ring);
 
 int ring_begin(Ring *ring);
+bool ring_is_unread(const Ring *ring);
 ssize_t ring_read_stream(Ring *ring, StreamId id, int fd);
 ssize_t ring_read_input(Ring *ring, uint32_t slot, int fd);
 ssize_t ring_read_control(Ring *ring, uint32_t index, int fd);

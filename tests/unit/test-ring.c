@@ -433,8 +433,10 @@ CleanTest(ring, input_that_was_read_and_not_noted_is_recovered_once) {
         cr_assert_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
         input = ring_input(ring);
         cr_assert_eq(ring_begin(ring), 0);
+        cr_assert(ring_is_unread(ring));
         cr_assert_eq(write(pair[1], "hello", 5), 5);
         cr_assert_eq(ring_read_input(ring, 7, pair[0]), 5);
+        cr_assert(!ring_is_unread(ring));
         cr_assert(input->from == 0 && input->to == 5 && input->slot == 7);
 
         input->to = 0; /* as if it had died on the way back from read() */
@@ -445,6 +447,7 @@ CleanTest(ring, input_that_was_read_and_not_noted_is_recovered_once) {
         input->from = input->to = 0;
         cr_assert_eq(ring_recover(ring, bytes_read_by(getpid())), 0);
         cr_assert_eq(input->to, 0, "a worker that dies before it reads anything has read nothing");
+        cr_assert(!ring_is_unread(ring), "but one before it has");
         fd_close_many(pair, 2);
 }
 
