@@ -48,8 +48,10 @@ static int run_keeper(const Options *options, Origin *origin) {
         int r;
 
         r = launch_fork(options);
-        if (r != 0)
-                return r == LAUNCH_PARENT ? 0 : r;
+        if (r == LAUNCH_PARENT)
+                process_exit(EXIT_SUCCESS); /* cleaning up would copy pages that the keeper shares, to no end */
+        if (r < 0)
+                return relay(r);
         r = launch_open_pipes(options, origin);
         if (r < 0)
                 return relay(r);
