@@ -30,6 +30,7 @@ static int run_worker(int argc, char *argv[]) {
         Options options = { 0 };
         int channel, r;
 
+        process_set_name(basename(argv[0])); /* it has been executed as /proc/self/exe */
         r = parse_fd(argv[1] + strlen(WORKER_ARGUMENT), &channel);
         if (r < 0)
                 return relay(r);

@@ -236,6 +236,13 @@ int process_replace(const char *path, char *const *argv, char *const *envp) {
 }
 
 /**
+ * process_set_name() - what ps shows as our name; 15 bytes of it
+ */
+void process_set_name(const char *name) {
+        (void)prctl(PR_SET_NAME, name);
+}
+
+/**
  * process_set_title() - what ps, systemctl status and the journal show as our command line
  * @argv: as main() got it; its words are overwritten, so nobody may need them any more
  *

@@ -137,13 +137,14 @@ void announce_ended(const Options *o, const PlacementPlan *plan, const AnnounceE
 
         describe_end(how, sizeof how, end);
         /* journald counts by priority: what has suppressed the container's output would suppress this as well */
-        entry_begin(&e, o, plan, SCOPEMON_MESSAGE_ENDED, end->suppressed > 0 ? 4 : 6);
-        entry_add(&e, "MESSAGE=Container %s %s", name_of(o), how);
+        entry_begin(&e, o, plan, SCOPEMON_MESSAGE_ENDED, end->suppressed > 0 || end->orphaned ? 4 : 6);
+        entry_add(&e, "MESSAGE=Container %s %s%s", name_of(o), how,
+                  end->orphaned ? "; its monitor had been killed, so nobody else was told" : "");
         if (end->status->known)
                 entry_add(&e, SCOPEMON_FIELD_EXIT_STATUS "=%d", end->status->code);
         if (end->status->signal != 0)
                 entry_add(&e, SCOPEMON_FIELD_EXIT_SIGNAL "=%d", end->status->signal);
-        entry_add(&e, SCOPEMON_FIELD_OOM "=%s", end->oom ? "yes" : "no");
+        entry_add(&e, SCOPEMON_FIELD_OOM "=%s", end->orphaned ? "unknown" : end->oom ? "yes" : "no");
         entry_add(&e, SCOPEMON_FIELD_TIMED_OUT "=%s", end->timed_out ? "yes" : "no");
         entry_add(&e, SCOPEMON_FIELD_DURATION "=%llu", (unsigned long long)end->usec);
         entry_add(&e, SCOPEMON_FIELD_BYTES "=%llu", (unsigned long long)end->bytes);

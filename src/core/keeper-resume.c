@@ -148,6 +148,8 @@ static int resume_worker(Keeper *k, const Saved *s) {
                                    .envp = k->origin->envp,
                                    .plan = &k->plan,
                                    .reaper = k->reaper,
+                                   .target_fd = k->target_pidfd,
+                                   .started_usec = k->started_usec,
                                    .log_dir_fd = s->fds[SAVED_FD_LOG_DIR],
                                    .log_name = k->origin->log_name };
         int fd, r;

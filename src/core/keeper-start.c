@@ -215,6 +215,7 @@ static int make_worker(Keeper *k) {
                                    .envp = k->origin->envp,
                                    .plan = &k->plan,
                                    .reaper = k->reaper,
+                                   .target_fd = -1,
                                    .log_dir_fd = TAKE_FD(k->origin->log_dir_fd),
                                    .log_name = k->origin->log_name };
         int r;

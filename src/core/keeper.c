@@ -377,7 +377,7 @@ static int enter_running(Keeper *k) {
         if (r < 0)
                 log_debug("OOM kills of the container will not be seen");
         if (k->worker) {
-                r = worker_process_run(k->worker);
+                r = worker_process_run(k->worker, k->target_pidfd);
                 if (r < 0)
                         return relay(r);
         }

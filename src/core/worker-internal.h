@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 
+#include "base/process.h"
 #include "core/worker.h"
 #include "io/control.h"
 #include "io/gather.h"
@@ -45,6 +46,11 @@ typedef struct Worker {
         bool drained_told;          /* the keeper knows the latter */
         bool done;                  /* the keeper has been told that the clients have it too */
         bool keeper_gone;
+        int target_fd;              /* pidfd of the container's first process, for when the keeper is gone; -1 if unknown */
+        LoopSource *target_source, *reap_source;
+        bool target_ended;
+        uint64_t started_usec; /* of the container */
+        ProcessStatus target_status;
         bool stream_drained[_STREAM_MAX];
         size_t drain_left[_STREAM_MAX];
         Gather gathers[_STREAM_MAX];
@@ -64,7 +70,12 @@ void worker_output_close(Worker *w);
 int worker_output_run(Worker *w);
 int worker_output_drain(Worker *w);
 int worker_output_moved(Worker *w, StreamId id);
-int worker_output_orphaned(Worker *w);
+bool worker_output_ended(const Worker *w);
+
+/* worker-orphan.c */
+int worker_orphaned(Worker *w);
+int worker_orphan_advance(Worker *w);
+void worker_orphan_tell(const Worker *w);
 
 /* worker-input.c */
 int worker_input_open(Worker *w);

@@ -153,7 +153,10 @@ static ssize_t on_readable(void *userdata, StreamId id, int fd) {
         return r < 0 ? relay(r) : n;
 }
 
-static bool all_ended(const Worker *w) {
+/**
+ * worker_output_ended() - have both streams come to their end?
+ */
+bool worker_output_ended(const Worker *w) {
         return !streams_is_open(w->streams, STREAM_STDOUT) && !streams_is_open(w->streams, STREAM_STDERR);
 }
 
@@ -172,7 +175,7 @@ static int tell_drained(Worker *w) {
  * once, as each question costs the exit two changes of process.
  */
 static int say_ended(Worker *w) {
-        if (!w->running || w->draining || !all_ended(w))
+        if (!w->running || w->draining || !worker_output_ended(w))
                 return 0;
         for (StreamId id = 0; w->sinks && id < _STREAM_MAX; id++)
                 if (sinks_position(w->sinks, id) < ring_head(w->ring, id))
@@ -190,7 +193,7 @@ static int on_end(void *userdata, StreamId id) {
         if (r < 0)
                 return relay(r);
         if (w->keeper_gone)
-                return worker_output_orphaned(w);
+                return worker_orphan_advance(w);
         return w->draining ? worker_output_moved(w, id) : say_ended(w);
 }
 
@@ -325,22 +328,6 @@ int worker_output_drain(Worker *w) {
         for (StreamId id = 0; id < _STREAM_MAX; id++)
                 w->drain_left[id] = DRAIN_MAX;
         return drain(w);
-}
-
-/**
- * worker_output_orphaned() - there is no keeper who could say how the target is doing
- *
- * Its streams tell: when all have ended, so has it.
- *
- * Return: 0 or a negative errno.
- */
-int worker_output_orphaned(Worker *w) {
-        int r;
-
-        r = worker_output_run(w);
-        if (r < 0)
-                return relay(r);
-        return all_ended(w) && !w->draining ? worker_output_drain(w) : 0;
 }
 
 /**

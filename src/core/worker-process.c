@@ -29,6 +29,18 @@
 #define DEATHS_USEC 10000000ULL
 #define PAUSE_USEC 1000000ULL
 
+static int wp_send_record(WorkerProcess *wp, const ChannelRecord *record, const int *fds, size_t n_fds) {
+        char data[64];
+        ssize_t n;
+
+        if (wp->channel < 0)
+                return 0;
+        n = fd_send(wp->channel, data, channel_pack(data, sizeof data, record), fds, n_fds);
+        if (n == -EPIPE || n == -ECONNRESET)
+                return 0; /* it has just died, and the next one will be told */
+        return n < 0 ? relay((int)n) : 0;
+}
+
 /**
  * worker_process_send() - send a record to the worker, if there is one
  * @fds: borrowed
@@ -36,16 +48,14 @@
  * Return: 0 or a negative errno: -EAGAIN if it is too busy to take one.
  */
 int worker_process_send(WorkerProcess *wp, ChannelType type, uint32_t number, const int *fds, size_t n_fds) {
-        char data[64];
-        ChannelRecord record = { .type = type, .number = number };
-        ssize_t n;
+        return wp_send_record(wp, &(ChannelRecord){ .type = type, .number = number }, fds, n_fds);
+}
 
-        if (wp->channel < 0)
-                return 0;
-        n = fd_send(wp->channel, data, channel_pack(data, sizeof data, &record), fds, n_fds);
-        if (n == -EPIPE || n == -ECONNRESET)
-                return 0; /* it has just died, and the next one will be told */
-        return n < 0 ? relay((int)n) : 0;
+static int wp_send_run(WorkerProcess *wp) {
+        const WorkerProcessSpec *s = &wp->spec;
+        const ChannelRecord record = { .type = CHANNEL_RUN, .number = s->target_fd < 0, .count = s->started_usec };
+
+        return wp_send_record(wp, &record, &s->target_fd, s->target_fd >= 0);
 }
 
 /*
@@ -70,7 +80,7 @@ static int wp_tell(WorkerProcess *wp) {
         if (wp->spec.fds[CHANNEL_FD_CONSOLE] >= 0 && !wp->terminal_told)
                 r = worker_process_send(wp, CHANNEL_CONSOLE, 0, &wp->spec.fds[CHANNEL_FD_CONSOLE], 1);
         if (r >= 0 && wp->run)
-                r = worker_process_send(wp, CHANNEL_RUN, 0, NULL, 0);
+                r = wp_send_run(wp);
         if (r >= 0 && wp->drain)
                 r = worker_process_send(wp, CHANNEL_DRAIN, 0, NULL, 0);
         return r < 0 ? relay(r) : 0;
@@ -369,12 +379,15 @@ int worker_process_set_terminal(WorkerProcess *wp, int master) {
 
 /**
  * worker_process_run() - the container runs: its output goes to the sinks from now on
+ * @target_fd: its pidfd, borrowed for as long as there are workers; -1 if unknown
  *
  * Return: 0 or a negative errno.
  */
-int worker_process_run(WorkerProcess *wp) {
+int worker_process_run(WorkerProcess *wp, int target_fd) {
         wp->run = true;
-        return wp->told ? worker_process_send(wp, CHANNEL_RUN, 0, NULL, 0) : 0;
+        wp->spec.target_fd = target_fd;
+        wp->spec.started_usec = loop_now();
+        return wp->told ? wp_send_run(wp) : 0;
 }
 
 /**

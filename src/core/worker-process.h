@@ -53,6 +53,8 @@ typedef struct WorkerProcessSpec {
         const PlacementPlan *plan;
         Ring *ring;     /* borrowed */
         Reaper *reaper; /* borrowed */
+        int target_fd;  /* of a container that runs already, as for worker_process_run(), */
+        uint64_t started_usec; /* ... and since when it does */
         int log_dir_fd; /* adopted; -1 without a log file */
         const char *log_name;
         int fds[_CHANNEL_FD_MAX]; /* adopted; -1 for what there is not */
@@ -67,7 +69,7 @@ int worker_process_start(WorkerProcess *wp);
 bool worker_process_is_started(const WorkerProcess *wp);
 pid_t worker_process_pid(const WorkerProcess *wp);
 int worker_process_set_terminal(WorkerProcess *wp, int master);
-int worker_process_run(WorkerProcess *wp);
+int worker_process_run(WorkerProcess *wp, int target_fd);
 int worker_process_drain(WorkerProcess *wp);
 int worker_process_on_exit(WorkerProcess *wp, const ProcessStatus *status);
 void worker_process_kill(WorkerProcess *wp);

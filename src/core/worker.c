@@ -157,6 +157,9 @@ static int worker_dispatch(Worker *w, const ChannelRecord *record, int *fds) {
         case CHANNEL_CONSOLE:
                 return worker_open_terminal(w, TAKE_FD(fds[0]));
         case CHANNEL_RUN:
+                fd_close_many(&w->target_fd, 1);
+                w->target_fd = record->number == 0 ? TAKE_FD(fds[0]) : -1;
+                w->started_usec = record->count;
                 loop_source_set_time(w->settle_source, PROCESS_SETTLE_USEC);
                 return worker_output_run(w);
         case CHANNEL_LOGFILE:
@@ -184,16 +187,6 @@ static int worker_dispatch(Worker *w, const ChannelRecord *record, int *fds) {
         return fail(-EBADMSG);
 }
 
-static int worker_on_keeper_gone(Worker *w) {
-        w->keeper_gone = true;
-        w->channel_source = loop_source_free(w->channel_source);
-        if (!w->ring) {
-                loop_exit(w->loop, 1);
-                return 0;
-        }
-        return worker_output_orphaned(w); /* there may be a container, and nobody to say so */
-}
-
 static int worker_on_record(LoopSource *source, int fd, uint32_t revents, void *userdata) {
         Worker *w = userdata;
         char data[CHANNEL_SHORT_MAX];
@@ -207,7 +200,7 @@ static int worker_on_record(LoopSource *source, int fd, uint32_t revents, void *
         if (n == -EAGAIN)
                 return 0;
         if (n <= 0)
-                return worker_on_keeper_gone(w);
+                return worker_orphaned(w);
 
         r = channel_unpack(data, (size_t)n, &record);
         if (r >= 0 && n_fds != channel_n_fds(&record))
@@ -279,6 +272,9 @@ static void worker_done(Worker *w) {
         worker_output_close(w);
         fd_close_many(w->fds, _CHANNEL_FD_MAX);
         fd_close_many(&w->io_fd, 1);
+        fd_close_many(&w->target_fd, 1);
+        w->target_source = loop_source_free(w->target_source);
+        w->reap_source = loop_source_free(w->reap_source);
         w->ring = ring_free(w->ring);
         w->channel_source = loop_source_free(w->channel_source);
         w->settle_source = loop_source_free(w->settle_source);
@@ -333,7 +329,8 @@ int worker_run(int channel_fd, const Options *options, char *const *argv) {
         Worker w = { .options = &copy,
                      .argv = argv,
                      .channel = WORKER_CHANNEL,
-                     .io_fd = -1 };
+                     .io_fd = -1,
+                     .target_fd = -1 };
         int r;
 
         memset(w.fds, -1, sizeof w.fds);
@@ -354,6 +351,8 @@ int worker_run(int channel_fd, const Options *options, char *const *argv) {
                 r = loop_add_time(w.loop, &w.settle_source, PROCESS_SETTLE_USEC, worker_on_settled, NULL);
         if (r >= 0)
                 r = loop_run(w.loop);
+        if (r >= 0 && w.keeper_gone)
+                worker_orphan_tell(&w);
         worker_done(&w);
         return r < 0 ? relay(r) : 0;
 }

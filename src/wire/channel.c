@@ -37,7 +37,7 @@ static const struct {
         [CHANNEL_SETUP] = { true, false, FDS_SET, 1U << _CHANNEL_FD_MAX },
         [CHANNEL_CLIENT] = { true, false, FDS_ONE, 0 },
         [CHANNEL_CONSOLE] = { true, false, FDS_ONE, 0 },
-        [CHANNEL_RUN] = { true, false, FDS_NONE, 0 },
+        [CHANNEL_RUN] = { true, false, FDS_OPTIONAL, 0 },
         [CHANNEL_LOGFILE] = { true, false, FDS_OPTIONAL, 0 },
         [CHANNEL_DRAIN] = { true, false, FDS_NONE, 0 },
         [CHANNEL_STOP] = { true, false, FDS_NONE, 0 },

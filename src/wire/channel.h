@@ -16,7 +16,7 @@ typedef enum ChannelType {
         CHANNEL_SETUP,   /* number: set of ChannelFd, one descriptor each in their order */
         CHANNEL_CLIENT,  /* number: slot of a client of the worker before; its descriptor */
         CHANNEL_CONSOLE, /* the terminal; its descriptor */
-        CHANNEL_RUN,     /* the container runs: output goes to the sinks from now on */
+        CHANNEL_RUN,     /* the container runs: output goes to the sinks from now on; number: 0 with its pidfd, else 1; count: since when */
         CHANNEL_LOGFILE, /* the new log file's descriptor; none, and number an errno, if there is no new one */
         CHANNEL_DRAIN,   /* the target has ended: read what is there, flush, say so */
         CHANNEL_STOP,    /* leave, between two batches: another one goes on */

@@ -161,6 +161,7 @@ static inline void bench_worker(Bench *b) {
                                    .plan = b->plan,
                                    .ring = b->ring,
                                    .reaper = b->reaper,
+                                   .target_fd = -1,
                                    .log_dir_fd = fd_dup(b->dir_fd),
                                    .log_name = "ctr.log" };
 
@@ -200,7 +201,7 @@ static inline void bench_init(Bench *b) {
 static inline void bench_start(Bench *b) {
         cr_assert_eq(worker_process_start(b->worker), 0);
         cr_assert(worker_process_is_started(b->worker));
-        cr_assert_eq(worker_process_run(b->worker), 0);
+        cr_assert_eq(worker_process_run(b->worker, -1), 0);
 }
 
 static inline void bench_kill(Bench *b) {

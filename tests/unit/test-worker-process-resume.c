@@ -35,6 +35,7 @@ static void next_keeper(const Kept *k, Bench *b) {
                                    .plan = b->plan,
                                    .ring = b->ring,
                                    .reaper = b->reaper,
+                                   .target_fd = -1,
                                    .log_dir_fd = k->log_dir,
                                    .log_name = "ctr.log" };
 

@@ -101,7 +101,7 @@ static void bench_set_up(Bench *b) {
                 if (b->clients[slot] >= 0)
                         bench_send(b, CHANNEL_CLIENT, slot, &b->clients[slot], 1);
         if (b->running)
-                bench_send(b, CHANNEL_RUN, 0, NULL, 0);
+                bench_send(b, CHANNEL_RUN, 1, NULL, 0);
 }
 
 static void bench_fork(Bench *b) {
@@ -128,7 +128,7 @@ static void bench_start(Bench *b) {
 
 static void bench_run(Bench *b) {
         b->running = true;
-        bench_send(b, CHANNEL_RUN, 0, NULL, 0);
+        bench_send(b, CHANNEL_RUN, 1, NULL, 0);
 }
 
 /* One record, remembered; false if there is none (any more). */
