@@ -9,8 +9,8 @@ import signal
 import subprocess
 import time
 
-from harness import (OBEYS, Failed, case, check, check_equal, command, expect_nothing_left, inspect, note, podman,
-                     until, variants, wait_running, worker_of)
+from harness import (MONITOR, OBEYS, Failed, case, check, check_equal, command, expect_nothing_left, inspect, monitors, note,
+                     podman, until, variants, wait_running, worker_of)
 
 RUN = ["podman", "run", "--rm", "--name", "baz", "--network=none"]
 
@@ -123,6 +123,42 @@ def output_survives_kill_of_worker():
     wrong = next((i for i, line in enumerate(lines) if line != f"line-{i + 1}"), None)
     check(wrong is None and len(lines) == 20000, f"{len(lines)} lines, the first wrong one at {wrong}: "
           f"{lines[wrong - 1:wrong + 2] if wrong is not None else ''}")
+
+
+def worker_of_another(main):
+    """The worker of a monitor other than MAIN, None if there is none just now. That of the stock monitor is itself."""
+    for monitor in monitors():
+        try:
+            if monitor != main:
+                return worker_of(monitor) if "scopemon" in MONITOR else monitor
+        except Failed:
+            pass
+    return None
+
+
+@case
+def exec_survives_its_worker():
+    """podman exec db pg_dump: 100 MB for the only client there is, while the session's worker is killed."""
+    lines, kills = 1000000, 0
+    payload = f"awk 'BEGIN {{ for (i = 1; i <= {lines}; i++) printf \"%099d\\n\", i }}'; exit 7"
+    podman("run", "-d", "--name", "baz", "--network=none", "localhost/alpine", "sh", "-c", OBEYS)
+    main = int(inspect("baz", "State.ConmonPid"))
+    wait_running()
+    with subprocess.Popen(["podman", "exec", "baz", "sh", "-c", payload], stdout=subprocess.PIPE) as dump:
+        at, last, rest = 0, None, b""
+        while data := dump.stdout.read(1 << 20):
+            *whole, rest = (rest + data).split(b"\n")
+            for line in whole:
+                check(at - 10500 < int(line) <= at + 1, f"{line!r} comes after {at}")  # two batches may come again
+                at = int(line)
+            worker = worker_of_another(main) if kills < 8 and at < lines else None  # after five it is one a second
+            if worker not in (None, last):
+                os.kill(worker, signal.SIGKILL)
+                kills, last = kills + 1, worker
+        check_equal((at, rest), (lines, b""), "the last line, and what comes behind it")
+        check_equal(dump.wait(30), 7, "exit status of podman exec")
+    note(f"{kills} kills")
+    check(kills >= 3, f"{kills} kills: it was too fast")
 
 
 @variants("worker_descriptors", plain={"options": []}, tty={"options": ["-t"]}, stdin={"options": ["-i"]},
