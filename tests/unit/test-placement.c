@@ -63,7 +63,7 @@ static PlacementPlan plan_of(const PlacementFacts *f, const char *row) {
                 cr_assert_eq(p.systemd_cgroup, f->systemd_cgroup);
         }
         cr_assert_eq(p.describe, p.container == PLACEMENT_CONTAINER_SCOPE);
-        cr_assert_eq(p.binds_to, p.before);
+        cr_assert_eq(p.binds_to, p.before && !p.survives);
         if (p.binds_to)
                 cr_assert(p.stop_propagated_from);
         if (p.stop_propagated_from) {
@@ -664,4 +664,40 @@ Test(placement, strange_texts_change_nothing) {
         f.cgroup = SESSION;
         f.id = long_id;
         cr_assert_eq(plan_of(&f, "9").monitor, PLACEMENT_MONITOR_STAYS);
+}
+
+/* ---- a monitor that comes back ------------------------------------------------------------------------ */
+
+static PlacementFacts service_in(const UnitFacts *unit, const char *wish) {
+        PlacementFacts f = podman_delegated(SERVICE);
+
+        f.service = true;
+        f.wish_environment = wish;
+        f.unit = unit;
+        return f;
+}
+
+Test(placement, container_survives_where_the_unit_is_made_for_that) {
+        UnitFacts unit = running;
+        PlacementFacts f = service_in(&unit, "unit");
+
+        cr_assert_not(plan_of(&f, "2").survives, "no descriptors are kept");
+        unit.fd_store_max = 100;
+        (void)snprintf(unit.kill_mode, sizeof unit.kill_mode, "mixed");
+        cr_assert_not(plan_of(&f, "2").survives, "it is killed with its monitor");
+        (void)snprintf(unit.kill_mode, sizeof unit.kill_mode, "process");
+        cr_assert(plan_of(&f, "2").survives);
+        f.service = false;
+        cr_assert_not(plan_of(&f, "2").survives, "the unit's main process is somebody else");
+}
+
+Test(placement, scope_that_survives_is_not_stopped_with_its_monitor) {
+        UnitFacts unit = running;
+        PlacementFacts f = service_in(&unit, "scope");
+        PlacementPlan p = plan_of(&f, "3");
+
+        cr_assert(p.binds_to && p.stop_propagated_from && !p.survives);
+        unit.fd_store_max = 100;
+        p = plan_of(&f, "3");
+        cr_assert(p.survives && p.before && !p.binds_to && !p.stop_propagated_from);
 }
