@@ -2,6 +2,7 @@
 
 /* Each row of the table, by its number, then what may shift a container from one to another. */
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/cleanup.h"
