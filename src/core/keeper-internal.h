@@ -18,6 +18,7 @@
 #include "io/cgroup.h"
 #include "io/console.h"
 #include "io/control.h"
+#include "io/exit-watch.h"
 #include "io/reaper.h"
 #include "io/ring.h"
 #include "io/streams.h"
@@ -39,7 +40,8 @@ struct Keeper {
         WorkerProcess *worker;     /* likewise */
         Console *console;
         CgroupOom *oom_watch;
-        LoopSource *signals[65], *target_source, *timeout_source, *drain_source, *settle_source;
+        ExitWatch *target_watch;
+        LoopSource *signals[65], *timeout_source, *drain_source, *settle_source;
 
         int bundle_fd;             /* place of attach, ctl, winsz; -1 for none */
         char *attach_link;
@@ -51,7 +53,7 @@ struct Keeper {
 
         pid_t runtime_pid, target_pid, command_pid;
         pid_t start_pid; /* service mode: the runtime's "start" */
-        LoopSource *stop_source, *command_source, *watchdog_source, *reap_source;
+        LoopSource *stop_source, *command_source, *watchdog_source;
         int runtime_pidfd, target_pidfd;
         ProcessStatus runtime_status, target_status, command_status;
         bool command_running;

@@ -419,8 +419,7 @@ Keeper *keeper_free(Keeper *k) {
         k->stop_source = loop_source_free(k->stop_source);
         k->watchdog_source = loop_source_free(k->watchdog_source);
         k->command_source = loop_source_free(k->command_source);
-        k->target_source = loop_source_free(k->target_source);
-        k->reap_source = loop_source_free(k->reap_source);
+        k->target_watch = exit_watch_free(k->target_watch);
         for (size_t i = 0; i < ELEMENTS(k->signals); i++)
                 k->signals[i] = loop_source_free(k->signals[i]);
         k->upgrade.deadline = loop_source_free(k->upgrade.deadline);

@@ -28,7 +28,6 @@
 #include "io/attach.h"
 #include "scopemon/protocol.h"
 
-#define REAP_USEC 2000000ULL  /* for whoever is the target's parent to take its status */
 #define DRAIN_USEC 30000000ULL /* a worker that has not flushed by then is not waited for */
 
 /**
@@ -42,36 +41,22 @@ uint64_t keeper_left(uint64_t deadline) {
 
 /* ---- facts -------------------------------------------------------------------------------------------- */
 
+static int on_target_sign(void *userdata) {
+        Keeper *k = userdata;
+        int r;
+
+        r = reaper_look(k->reaper);
+        return r < 0 ? relay(r) : k->facts.container_exited;
+}
+
 /* Of somebody else's child: as far as it can be known. */
-static int target_has_ended(Keeper *k, const ProcessStatus *status) {
-        k->target_source = loop_source_free(k->target_source);
-        k->reap_source = loop_source_free(k->reap_source);
+static int on_target_end(void *userdata, const ProcessStatus *status) {
+        Keeper *k = userdata;
+
         if (status)
                 k->target_status = *status;
         k->facts.container_exited = true;
         return keeper_advance(k);
-}
-
-static int on_never_reaped(LoopSource *source, uint64_t usec, void *userdata) {
-        return target_has_ended(userdata, NULL);
-}
-
-static int on_target_readable(LoopSource *source, int fd, uint32_t revents, void *userdata) {
-        Keeper *k = userdata;
-        ProcessStatus status;
-        int r;
-
-        r = reaper_look(k->reaper);
-        if (r < 0 || k->facts.container_exited)
-                return r < 0 ? relay(r) : 0;
-        r = process_status_of(fd, &status);
-        if (r != PROCESS_UNREAPED)
-                return target_has_ended(k, r == 0 ? &status : NULL);
-        if (k->reap_source)
-                return 0;
-        (void)loop_source_set_io_events(source, 0); /* EPOLLHUP comes when its parent has taken the status */
-        r = loop_add_time(k->loop, &k->reap_source, REAP_USEC, on_never_reaped, k);
-        return r < 0 ? relay(r) : 0;
 }
 
 /**
@@ -80,6 +65,7 @@ static int on_target_readable(LoopSource *source, int fd, uint32_t revents, void
  * Return: 0 or a negative errno.
  */
 int keeper_watch_target(Keeper *k) {
+        static const ExitWatchHandler target_handler = { .on_sign = on_target_sign, .on_end = on_target_end };
         int r;
 
         if (k->target_pidfd < 0)
@@ -93,7 +79,7 @@ int keeper_watch_target(Keeper *k) {
                 k->facts.container_exited = true; /* gone, and never a child of ours */
                 return 0;
         }
-        r = loop_add_io(k->loop, &k->target_source, k->target_pidfd, EPOLLIN, on_target_readable, k);
+        r = exit_watch_new(&k->target_watch, k->loop, k->target_pidfd, &target_handler, k);
         return r < 0 ? relay(r) : 0;
 }
 
@@ -155,7 +141,7 @@ int keeper_on_child(void *userdata, pid_t pid, const ProcessStatus *status) {
         } else if (k->worker && pid == worker_process_pid(k->worker))
                 r = worker_process_on_exit(k->worker, status);
         else if (pid == k->target_pid) {
-                k->target_source = loop_source_free(k->target_source);
+                k->target_watch = exit_watch_free(k->target_watch);
                 k->target_status = *status;
                 k->facts.container_exited = true;
         } else if (pid == k->start_pid)

@@ -8,6 +8,7 @@
 #include "base/process.h"
 #include "core/worker.h"
 #include "io/control.h"
+#include "io/exit-watch.h"
 #include "io/gather.h"
 #include "io/loop.h"
 #include "io/notify.h"
@@ -47,7 +48,7 @@ typedef struct Worker {
         bool done;                  /* the keeper has been told that the clients have it too */
         bool keeper_gone;
         int target_fd;              /* pidfd of the container's first process, for when the keeper is gone; -1 if unknown */
-        LoopSource *target_source, *reap_source;
+        ExitWatch *target_watch;
         bool target_ended;
         uint64_t started_usec; /* of the container */
         ProcessStatus target_status;

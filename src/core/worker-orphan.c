@@ -10,40 +10,18 @@
  */
 
 #include <stdlib.h>
-#include <sys/epoll.h>
 
 #include "base/error.h"
 #include "core/announce.h"
 #include "core/worker-internal.h"
 
-#define REAP_USEC 2000000U /* for whoever is the target's parent now to take its status */
+static int on_target_end(void *userdata, const ProcessStatus *status) {
+        Worker *w = userdata;
 
-static int target_has_ended(Worker *w, const ProcessStatus *status) {
-        w->target_source = loop_source_free(w->target_source);
-        w->reap_source = loop_source_free(w->reap_source);
         if (status)
                 w->target_status = *status;
         w->target_ended = true;
         return w->draining ? 0 : worker_output_drain(w);
-}
-
-static int on_never_reaped(LoopSource *source, uint64_t usec, void *userdata) {
-        return target_has_ended(userdata, NULL);
-}
-
-static int on_target_readable(LoopSource *source, int fd, uint32_t revents, void *userdata) {
-        Worker *w = userdata;
-        ProcessStatus status;
-        int r;
-
-        r = process_status_of(fd, &status);
-        if (r != PROCESS_UNREAPED)
-                return target_has_ended(w, r == 0 ? &status : NULL);
-        if (w->reap_source)
-                return 0;
-        (void)loop_source_set_io_events(source, 0); /* EPOLLHUP comes when its parent has taken the status */
-        r = loop_add_time(w->loop, &w->reap_source, REAP_USEC, on_never_reaped, w);
-        return r < 0 ? relay(r) : 0;
 }
 
 /**
@@ -54,7 +32,7 @@ static int on_target_readable(LoopSource *source, int fd, uint32_t revents, void
  * Return: 0 or a negative errno.
  */
 int worker_orphan_advance(Worker *w) {
-        if (!worker_output_ended(w) || w->draining || w->target_source)
+        if (!worker_output_ended(w) || w->draining || (w->target_watch && !w->target_ended))
                 return 0;
         return worker_output_drain(w);
 }
@@ -65,6 +43,7 @@ int worker_orphan_advance(Worker *w) {
  * Return: 0 or a negative errno.
  */
 int worker_orphaned(Worker *w) {
+        static const ExitWatchHandler target_handler = { .on_end = on_target_end };
         int r;
 
         w->keeper_gone = true;
@@ -75,7 +54,7 @@ int worker_orphaned(Worker *w) {
         }
         r = worker_output_run(w); /* there may be a container, and nobody to say so */
         if (r >= 0 && w->target_fd >= 0)
-                r = loop_add_io(w->loop, &w->target_source, w->target_fd, EPOLLIN, on_target_readable, w);
+                r = exit_watch_new(&w->target_watch, w->loop, w->target_fd, &target_handler, w);
         return r < 0 ? relay(r) : worker_orphan_advance(w);
 }
 

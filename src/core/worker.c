@@ -272,9 +272,8 @@ static void worker_done(Worker *w) {
         worker_output_close(w);
         fd_close_many(w->fds, _CHANNEL_FD_MAX);
         fd_close_many(&w->io_fd, 1);
+        w->target_watch = exit_watch_free(w->target_watch);
         fd_close_many(&w->target_fd, 1);
-        w->target_source = loop_source_free(w->target_source);
-        w->reap_source = loop_source_free(w->reap_source);
         w->ring = ring_free(w->ring);
         w->channel_source = loop_source_free(w->channel_source);
         w->settle_source = loop_source_free(w->settle_source);

@@ -109,21 +109,29 @@ static int print_names(const char *architecture) {
         return fflush(stdout) == 0 ? 0 : -errno;
 }
 
-int main(int argc, char *argv[]) {
-        scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ERRNO(ENOSYS));
+static int print_names_or_filter(int argc, char *argv[], scmp_filter_ctx filter) {
         int r;
 
         if (argc == 3)
-                return print_names(argv[1]) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
-        if (argc != 2 || !filter)
-                return EXIT_FAILURE;
+                return print_names(argv[1]);
         r = choose_architecture(filter, argv[1]);
         if (r >= 0)
                 r = seccomp_attr_set(filter, SCMP_FLTATR_CTL_OPTIMIZE, 2); /* the kernel tries every number at once */
         if (r >= 0)
                 r = fill_filter(filter);
-        if (r >= 0)
-                r = print_filter(filter);
+        return r < 0 ? r : print_filter(filter);
+}
+
+int main(int argc, char *argv[]) {
+        scmp_filter_ctx filter;
+        int r;
+
+        if (argc < 2 || argc > 3)
+                return EXIT_FAILURE;
+        filter = seccomp_init(SCMP_ACT_ERRNO(ENOSYS));
+        if (!filter)
+                return EXIT_FAILURE;
+        r = print_names_or_filter(argc, argv, filter);
         seccomp_release(filter);
         return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }
