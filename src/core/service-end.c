@@ -185,12 +185,12 @@ static bool can_be_taken_back(const char *result) {
 int service_end_run_verb(int argc, char *argv[], char *envp[]) {
         const char *result = getenv("SERVICE_RESULT");
         bool unless_restarted = argc > 2 && strcmp(argv[2], UNLESS_RESTARTED) == 0;
+        _cleanup_free_ char **environment = service_environment(envp);
 
-        envp = service_environment(envp);
-        if (!envp)
+        if (!environment)
                 return EXIT_FAILURE;
         if (unless_restarted && result && (strcmp(result, "success") == 0 || can_be_taken_back(result)))
                 return EXIT_SUCCESS;
-        return service_end(argc, argv, envp, result && strcmp(result, "timeout") == 0) < 0 ? EXIT_FAILURE
+        return service_end(argc, argv, environment, result && strcmp(result, "timeout") == 0) < 0 ? EXIT_FAILURE
                                                                                           : EXIT_SUCCESS;
 }

@@ -262,7 +262,7 @@ int service_expand(int argc, char *argv[], int *ret_argc, char ***ret_argv) {
  *
  * Without what is between systemd and us: runc, given NOTIFY_SOCKET, would wait for the container to say READY=1.
  *
- * Return: an array that lives as long as the process, or NULL.
+ * Return: an array that is the caller's to free, with words that are not, or NULL.
  */
 char **service_environment(char *envp[]) {
         static const char *const ours[] = { "NOTIFY_SOCKET=", "WATCHDOG_PID=", "WATCHDOG_USEC=" };
