@@ -4,9 +4,10 @@
 import glob
 import os
 import random
+import shutil
 
 from cases.service_units import BOTH, Here, expect_gone
-from harness import CGROUPS, check, check_equal, journal, note, own_kernel, run, tree, until, variants
+from harness import CGROUPS, Skip, check, check_equal, journal, note, own_kernel, run, tree, until, variants
 
 REPLACED = "ec066de5a780432892710c6d0840ba2f" # SCOPEMON_MESSAGE_KEEPER_REPLACED of scopemon/protocol.h
 SCOPE = "oci-baz.scope"
@@ -32,8 +33,8 @@ def older():
 class Survivor:
     """oci@baz.service with the lines of the drop-in that is shipped, and oci-end@.service."""
 
-    def __init__(self, user, payload, more="", placement="", **annotations):
-        self.here = Here(user)
+    def __init__(self, user, payload, more="", placement="", runtime=None, **annotations):
+        self.here = Here(user, runtime)
         self.here.bundle(payload, **annotations)
         if placement:
             self.here.runtime += f" --placement={placement}"
@@ -167,7 +168,7 @@ def service_survives_not_a_stop(user):
 def service_survives_terminal(user):
     """A terminal does not hang up with the monitor."""
     baz = Survivor(user, COUNTS)
-    baz.here.with_terminal()
+    baz.here.change_bundle(lambda config: config["process"].update(terminal=True))
     baz.start()
     for _ in range(3):
         wanted = len(baz.lines()) + 20
@@ -176,6 +177,28 @@ def service_survives_terminal(user):
     baz.unit.stop()
     lines = baz.lines()
     check_equal(lines, list(range(1, len(lines) + 1)), "lines, each once and in order")
+    baz.expect_gone()
+
+
+def without_pid_namespace(config):
+    linux = config["linux"]
+    linux["namespaces"] = [n for n in linux["namespaces"] if n["type"] != "pid"]
+    for mount in config["mounts"]:
+        if mount["destination"] == "/proc": # another one cannot be had without a namespace
+            mount.update(type="bind", source="/proc", options=["rbind"])
+
+
+@variants("service_survives_no_longer", runc={"runtime": "runc"}, crun={"runtime": "crun"})
+def service_survives_no_longer(runtime):
+    """KillMode=process: what a container leaves behind that has no PID namespace goes with it all the same."""
+    if runtime == "crun" and older():
+        raise Skip("crun 1.8 wants controllers that this machine has not")
+    baz = Survivor(False, "sleep 1000 & echo hello; exit 3", runtime=shutil.which(runtime))
+    baz.here.change_bundle(without_pid_namespace)
+    baz.unit.systemctl("start", "--no-block", baz.unit.name)
+    baz.unit.wait_for("failed")
+    check_equal(baz.unit.show("ExecMainStatus"), "3", "status")
+    baz.group = f"{baz.here.group}/{baz.unit.name}"
     baz.expect_gone()
 
 

@@ -50,11 +50,12 @@ class Here:
     def runtime_dir(self):
         return f"/run/user/{pwd.getpwnam(WHO).pw_uid}" if self.user else "/run"
 
-    def with_terminal(self):
+    def change_bundle(self, change):
+        """Have CHANGE see to the dictionary that is in config.json."""
         path = f"{self.bundles}/baz/config.json"
         with open(path, encoding="utf-8") as f:
             config = json.load(f)
-        config["process"]["terminal"] = True
+        change(config)
         with open(path, "w", encoding="utf-8") as f:
             json.dump(config, f)
 
