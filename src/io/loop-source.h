@@ -22,6 +22,7 @@ struct LoopSource {
         LoopPriority priority;
         LoopEnabled enabled;
         bool ready;
+        bool resting; /* has asked for the rest, and is not watched in it */
         union {
                 LoopIoHandler on_io;
                 LoopTimeHandler on_time;

@@ -212,14 +212,21 @@ static bool dispatch(Loop *l, LoopSource *source) {
         return true;
 }
 
-static void take_rest(Loop *l) {
+/* The descriptors of those who have asked for it are not watched meanwhile: whoever writes there pays for being watched. */
+static int take_rest(Loop *l) {
         struct timespec t = { .tv_nsec = (long)l->rest * 1000 };
+        int r = 0;
 
-        if (l->rest == LOOP_NEVER)
-                return;
-        l->rest = LOOP_NEVER;
-        if (t.tv_nsec > 0)
-                (void)clock_nanosleep(CLOCK_MONOTONIC, 0, &t, NULL); /* cut short is as well */
+        for (LoopSource *s = l->first; s; s = s->next)
+                if (s->resting)
+                        s->resting = s->enabled == LOOP_ON && loop_source_set_enabled(s, LOOP_OFF) >= 0;
+        (void)clock_nanosleep(CLOCK_MONOTONIC, 0, &t, NULL); /* cut short is as well */
+        for (LoopSource *s = l->first; s && r >= 0; s = s->next)
+                if (s->resting) {
+                        s->resting = false;
+                        r = loop_source_set_enabled(s, LOOP_ON);
+                }
+        return r < 0 ? relay(r) : 0;
 }
 
 /**
@@ -239,7 +246,12 @@ int loop_turn(Loop *l, uint64_t timeout_usec) {
                 if (r < 0)
                         return relay(r);
         }
-        take_rest(l);
+        if (l->rest != LOOP_NEVER && l->rest > 0) {
+                r = take_rest(l);
+                if (r < 0)
+                        return relay(r);
+        }
+        l->rest = LOOP_NEVER;
         r = note_events(l, waiting_time(l, timeout_usec));
         if (r < 0)
                 return relay(r);
@@ -271,10 +283,14 @@ int loop_run(Loop *l) {
 /**
  * loop_rest() - let the next turn begin later, so that more is ready then
  * @usec: far less than a second; of several wishes in a turn the shortest counts
+ *
+ * The source that is being called, if it has a descriptor, is not watched before that.
  */
 void loop_rest(Loop *l, uint64_t usec) {
         if (usec < l->rest)
                 l->rest = usec;
+        if (l->current && usec > 0)
+                l->current->resting = l->current->type == SOURCE_IO;
 }
 
 /**

@@ -348,6 +348,38 @@ CleanTest(loop, rest_comes_before_the_next_turn_once_and_the_shortest_counts) {
         fixture_done(&f);
 }
 
+static int on_rest(LoopSource *source, int fd, uint32_t revents, void *userdata) {
+        Peer *p = userdata;
+
+        loop_rest(p->f->loop, 1000);
+        (void)on_peer(source, fd, revents, p);
+        return p->leave ? loop_source_set_enabled(source, LOOP_OFF) : 0;
+}
+
+CleanTest(loop, who_rests_is_watched_again_and_who_is_off_stays_off) {
+        Fixture f;
+        Peer a, b;
+
+        fixture_init(&f);
+        peer_init(&f, &a, 'a');
+        peer_init(&f, &b, 'b');
+        a.source = loop_source_free(a.source);
+        b.source = loop_source_free(b.source);
+        cr_assert_eq(loop_add_io(f.loop, &a.source, a.ends[0], EPOLLIN, on_rest, &a), 0);
+        cr_assert_eq(loop_add_io(f.loop, &b.source, b.ends[0], EPOLLIN, on_rest, &b), 0);
+        b.leave = true;
+        poke(&a);
+        poke(&a);
+        poke(&b);
+        cr_assert_eq(loop_turn(f.loop, 0), 2);
+        cr_assert_eq(loop_turn(f.loop, 0), 1);
+        cr_assert_eq(loop_turn(f.loop, 0), 0);
+        check_calls(&f, "aba");
+        peer_done(&a);
+        peer_done(&b);
+        fixture_done(&f);
+}
+
 CleanTest(loop, timer_that_is_stopped_or_never_set_does_not_expire) {
         LoopSource *never, *stopped, *later;
         Fixture f;
