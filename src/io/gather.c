@@ -17,6 +17,7 @@
 #define LEAK 8U                /* bytes per microsecond */
 #define FLOOD (64U * 1024U)    /* bytes: so full is the bucket in a flood */
 #define BRIM (FLOOD + 4096U)   /* and no fuller, so that half a millisecond of silence ends it */
+#define LARGE (16U * 1024U)    /* bytes: a good part of any pipe */
 #define MIN_USEC 20U           /* is not worth the call */
 
 static void fill(Gather *g, uint64_t now, size_t n) {
@@ -41,7 +42,7 @@ uint64_t gather_usec(Gather *g, int fd, uint64_t now, size_t n) {
         int r;
 
         fill(g, now, n);
-        if (g->level < FLOOD || n == 0)
+        if (g->level < FLOOD || n == 0 || n >= LARGE)
                 return 0;
         r = fcntl(fd, F_GETPIPE_SZ);
         size = r > 0 ? (uint64_t)r : 0;
