@@ -90,8 +90,12 @@ static void look_at(ExplainProcess *p, pid_t pid) {
         if (proc_stat(pid, &p->stat) < 0)
                 return;
         (void)cgroup_own(pid, &p->cgroup); /* gone, or with none that has a name here */
-        if (p->cgroup && cgtext_container(p->cgroup, &c) == 0 && !c.monitor)
-                (void)copy(p->id, c.id, c.n_id);
+        if (p->cgroup && cgtext_container(p->cgroup, &c) == 0 && !c.monitor) {
+                if (c.service)
+                        (void)snprintf(p->id, sizeof p->id, "scopemon-%.*s", (int)c.n_id, c.id);
+                else
+                        (void)copy(p->id, c.id, c.n_id);
+        }
         else
                 look_at_argv(p);
 }

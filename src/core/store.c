@@ -25,6 +25,15 @@
 static const char *const names[_SAVED_FD_MAX] = {
         [SAVED_FD_BUNDLE] = "directory",
         [SAVED_FD_TARGET] = "container",
+        [SAVED_FD_REPORT] = "sync",
+        [SAVED_FD_REPORT + 1] = "attach-pipe",
+        [SAVED_FD_REPORT + 2] = "exit-directory",
+        [SAVED_FD_REPORT + 3] = "persist-directory",
+        [SAVED_FD_REPORT + 4] = "bundle",
+        [SAVED_FD_CONTROL + CONTROL_CTL_READ] = "ctl-read",
+        [SAVED_FD_CONTROL + CONTROL_CTL_WRITE] = "ctl-write",
+        [SAVED_FD_CONTROL + CONTROL_WINSZ_READ] = "winsz-read",
+        [SAVED_FD_CONTROL + CONTROL_WINSZ_WRITE] = "winsz-write",
         [SAVED_FD_LOG_DIR] = "log-directory",
         [SAVED_FD_WORKER + CHANNEL_FD_RING] = "ring",
         [SAVED_FD_WORKER + CHANNEL_FD_STDOUT] = "stdout",
@@ -46,10 +55,7 @@ static const char *const names[_SAVED_FD_MAX] = {
  * store_name() - under which a descriptor is stored
  */
 void store_name(char name[NOTIFY_STORE_NAME_MAX], SavedFd what) {
-        if (names[what])
-                (void)snprintf(name, NOTIFY_STORE_NAME_MAX, "%s", names[what]);
-        else
-                (void)snprintf(name, NOTIFY_STORE_NAME_MAX, "other-%u", what);
+        (void)snprintf(name, NOTIFY_STORE_NAME_MAX, "%s", names[what]);
 }
 
 /**

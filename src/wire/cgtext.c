@@ -290,9 +290,14 @@ static bool is_container_id(const Part *id) {
 static bool find_container(const Part *part, CgContainer *ret) {
         static const struct {
                 const char *prefix;
-                bool monitor;
-        } names[] = { { "libpod-conmon-", true }, { "crio-conmon-", true },  { "libpod-payload-", false },
-                      { "libpod-", false },       { "crio-", false } };
+                bool monitor, service, scope;
+        } names[] = { { .prefix = "libpod-conmon-", .monitor = true },
+                      { .prefix = "crio-conmon-", .monitor = true },
+                      { .prefix = "libpod-payload-scopemon-", .service = true },
+                      { .prefix = "oci-", .service = true, .scope = true },
+                      { .prefix = "libpod-payload-" },
+                      { .prefix = "libpod-" },
+                      { .prefix = "crio-" } };
 
         for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
                 size_t n = strlen(names[i].prefix);
@@ -302,16 +307,20 @@ static bool find_container(const Part *part, CgContainer *ret) {
                         continue;
                 if (part_ends(&id, ".scope"))
                         id.n -= strlen(".scope");
-                if (!is_container_id(&id))
+                else if (names[i].scope)
                         continue;
-                *ret = (CgContainer){ .id = id.text, .n_id = id.n, .monitor = names[i].monitor };
+                if (names[i].service ? id.n == 0 : !is_container_id(&id))
+                        continue;
+                *ret = (CgContainer){
+                        .id = id.text, .n_id = id.n, .monitor = names[i].monitor, .service = names[i].service
+                };
                 return true;
         }
         return false;
 }
 
 /**
- * cgtext_container() - the container that a cgroup is named after, by the names that Podman and CRI-O give
+ * cgtext_container() - the container that a cgroup is named after, by the names that Podman, CRI-O and we give
  * @path: as cgtext_path() has it, terminated
  *
  * Of containers within containers it is the outermost.

@@ -45,6 +45,7 @@ typedef struct CgContainer {
         const char *id;
         size_t n_id;
         bool monitor; /* it is the monitor's cgroup, not the container's */
+        bool service; /* service mode: the ID is a service's name */
 } CgContainer;
 
 int cgtext_path(const char *text, size_t n, const char **ret, size_t *ret_n);

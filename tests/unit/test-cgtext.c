@@ -229,6 +229,9 @@ CleanTest(cgtext, container_is_named_by_the_managers_names) {
                 { "/system.slice/crio-conmon-0123456789ab.scope", "0123456789ab", true },
                 { "/kubepods.slice/kubepods-pod1.slice/crio-0123456789ab.scope/x", "0123456789ab", false },
                 { "/system.slice/baz.service/libpod-payload-0123456789ab", "0123456789ab", false },
+                { "/system.slice/oci@baz.service/libpod-payload-scopemon-baz", "baz", false },
+                { "/system.slice/oci@baz.service/libpod-payload-scopemon-baz/x", "baz", false },
+                { "/machine.slice/oci-baz.scope", "baz", false },
                 { "/libpod_parent/libpod-0123456789ab", "0123456789ab", false },
                 { "/machine.slice/libpod-0123456789ab.scope/libpod-ba9876543210", "0123456789ab", false },
                 { "/system.slice/baz.service/supervisor", NULL, false },
@@ -236,6 +239,9 @@ CleanTest(cgtext, container_is_named_by_the_managers_names) {
                 { "/machine.slice/libpod-0123456789a.scope", NULL, false },
                 { "/machine.slice/libpod-0123456789abX.scope", NULL, false },
                 { "/machine.slice/libpod-.scope", NULL, false },
+                { "/machine.slice/oci-.scope", NULL, false },
+                { "/machine.slice/oci-baz", NULL, false },
+                { "/machine.slice/libpod-payload-scopemon-", NULL, false },
                 { "/machine.slice/xlibpod-0123456789ab.scope", NULL, false },
                 { "/", NULL, false },
                 { "", NULL, false },
@@ -251,5 +257,6 @@ CleanTest(cgtext, container_is_named_by_the_managers_names) {
                 cr_assert_eq(c.n_id, strlen(cases[i].id), "%s", cases[i].path);
                 cr_assert_eq(memcmp(c.id, cases[i].id, c.n_id), 0, "%s", cases[i].path);
                 cr_assert_eq(c.monitor, cases[i].monitor, "%s", cases[i].path);
+                cr_assert_eq(c.service, strcmp(cases[i].id, "baz") == 0, "%s", cases[i].path);
         }
 }

@@ -7,7 +7,7 @@ import random
 import shutil
 
 from cases.service_units import BOTH, Here, expect_gone
-from harness import CGROUPS, Skip, check, check_equal, journal, note, own_kernel, run, tree, until, variants
+from harness import CGROUPS, MONITOR, Skip, check, check_equal, journal, note, own_kernel, run, tree, until, variants
 
 REPLACED = "ec066de5a780432892710c6d0840ba2f" # SCOPEMON_MESSAGE_KEEPER_REPLACED of scopemon/protocol.h
 SCOPE = "oci-baz.scope"
@@ -99,6 +99,8 @@ def service_survives(user):
             until("more lines", lambda: len(baz.lines()) > wanted)
         baz.replace()
         check_equal(baz.processes()[:1], processes[:1], "the container's first process")
+    told = run(*baz.here.prefix, MONITOR, "explain", "baz")
+    check(f"Monitor: {baz.monitor()}" in told and f"Container: {processes[0]} " in told, told)
     monitor = baz.monitor()
     baz.unit.systemctl("reload", baz.unit.name) # the next image stores all of it anew
     check_equal(baz.monitor(), monitor, "the monitor after an upgrade")
