@@ -79,7 +79,7 @@ int keeper_make_report(Keeper *k);
 extern const WorkerProcessHandler keeper_worker_handler;
 
 /* keeper-resume.c */
-int keeper_save(Keeper *k, Saved *s);
+int keeper_save(Keeper *k, Saved **ret);
 int keeper_restore_origin(Origin *ret, Saved *s, const Options *o, char *given_argv[], char *envp[]);
 int keeper_resume(Keeper **ret, const Options *options, Origin *origin, const Saved *s);
 

@@ -57,12 +57,18 @@ static int save_origin(const Keeper *k, Saved *s) {
 
 /**
  * keeper_save() - write down what the next image goes on with
- * @s: fresh; its descriptors stay ours
+ * @ret: the caller's to free; its descriptors stay ours
  *
  * Return: 0 or a negative errno.
  */
-int keeper_save(Keeper *k, Saved *s) {
+int keeper_save(Keeper *k, Saved **ret) {
+        _cleanup_(saved_freep) Saved *s = NULL;
         ReportSaved report;
+        int r;
+
+        r = saved_new(&s);
+        if (r < 0)
+                return relay(r);
 
         s->keeper = getpid();
         s->facts = k->facts;
@@ -94,7 +100,11 @@ int keeper_save(Keeper *k, Saved *s) {
                 s->fds[SAVED_FD_LOG_DIR] = worker_process_log_dir(k->worker);
                 worker_process_save(k->worker, &s->worker, &s->fds[SAVED_FD_WORKER], s->clients);
         }
-        return save_origin(k, s);
+        r = save_origin(k, s);
+        if (r < 0)
+                return relay(r);
+        *ret = TAKE_PTR(s);
+        return 0;
 }
 
 /**

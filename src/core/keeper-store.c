@@ -26,6 +26,7 @@
 #include "core/service.h"
 #include "core/store.h"
 #include "io/notify-store.h"
+#include "wire/notifymsg.h"
 
 static void complain(int r, const char *name) {
         if (r < 0)
@@ -46,9 +47,7 @@ static int seal_values(Keeper *k, int *ret_fd) {
         _cleanup_(saved_freep) Saved *s = NULL;
         int r;
 
-        r = saved_new(&s);
-        if (r >= 0)
-                r = keeper_save(k, s);
+        r = keeper_save(k, &s);
         if (r < 0)
                 return relay(r);
         memset(s->fds, -1, sizeof s->fds); /* they have names */
@@ -81,14 +80,11 @@ void keeper_store_state(Keeper *k) {
 static void store_worker(Keeper *k) {
         int channel = k->worker ? worker_process_channel(k->worker) : -1;
         _cleanup_close_ int pidfd = -1;
-        char name[NOTIFY_STORE_NAME_MAX];
 
-        store_name(name, SAVED_FD_CHANNEL);
-        replace(name, channel);
+        replace(store_name(SAVED_FD_CHANNEL), channel);
         if (channel >= 0)
                 pidfd = process_pidfd(worker_process_pid(k->worker));
-        store_name(name, SAVED_FD_WORKER_PROCESS);
-        replace(name, pidfd);
+        replace(store_name(SAVED_FD_WORKER_PROCESS), pidfd);
 }
 
 /**
@@ -96,23 +92,18 @@ static void store_worker(Keeper *k) {
  */
 void keeper_store_again(Keeper *k) {
         _cleanup_(saved_freep) Saved *s = NULL;
-        char name[NOTIFY_STORE_NAME_MAX];
         int r;
 
         if (!k->stored)
                 return;
-        r = saved_new(&s);
-        if (r >= 0)
-                r = keeper_save(k, s);
+        r = keeper_save(k, &s);
         if (r < 0) {
                 complain(r, "the monitor's state");
                 return;
         }
         for (SavedFd i = 0; i < SAVED_FD_CHANNEL; i++)
-                if (s->fds[i] >= 0) {
-                        store_name(name, i);
-                        replace(name, s->fds[i]);
-                }
+                if (s->fds[i] >= 0)
+                        replace(store_name(i), s->fds[i]);
         for (uint32_t slot = 0; slot < ATTACH_SLOTS; slot++)
                 if (s->clients[slot] >= 0)
                         keeper_store_kept(k, WORKER_KEPT_CLIENT, slot, s->clients[slot]);
@@ -157,8 +148,7 @@ void keeper_store_kept(void *userdata, WorkerKept what, uint32_t index, int fd) 
                 return;
         switch (what) {
         case WORKER_KEPT_FD:
-                store_name(name, SAVED_FD_WORKER + index);
-                replace(name, fd);
+                replace(store_name(SAVED_FD_WORKER + index), fd);
                 return;
         case WORKER_KEPT_CLIENT:
                 store_client_name(name, index);
@@ -174,17 +164,12 @@ void keeper_store_kept(void *userdata, WorkerKept what, uint32_t index, int fd) 
  * keeper_store_notified() - the container has told systemd something
  */
 void keeper_store_notified(void *userdata, const char *text, size_t n) {
-        static const char ready[] = "READY=1";
         Keeper *k = userdata;
 
-        if (!k->stored || k->ready_told)
+        if (!k->stored || k->ready_told || !notifymsg_says(text, n, "READY=1"))
                 return;
-        for (size_t at = 0; at + strlen(ready) <= n; at++)
-                if ((at == 0 || text[at - 1] == '\n') && memcmp(text + at, ready, strlen(ready)) == 0 &&
-                    (at + strlen(ready) == n || text[at + strlen(ready)] == '\n'))
-                        k->ready_told = true;
-        if (k->ready_told)
-                keeper_store_state(k);
+        k->ready_told = true;
+        keeper_store_state(k);
 }
 
 /**

@@ -54,8 +54,8 @@ static const char *const names[_SAVED_FD_MAX] = {
 /**
  * store_name() - under which a descriptor is stored
  */
-void store_name(char name[NOTIFY_STORE_NAME_MAX], SavedFd what) {
-        (void)snprintf(name, NOTIFY_STORE_NAME_MAX, "%s", names[what]);
+const char *store_name(SavedFd what) {
+        return names[what];
 }
 
 /**
@@ -81,14 +81,11 @@ int store_mark_path(char **ret) {
 }
 
 static int *find_place(Saved *s, const char *name) {
-        char known[NOTIFY_STORE_NAME_MAX];
         uint64_t slot;
 
-        for (SavedFd i = 0; i < _SAVED_FD_MAX; i++) {
-                store_name(known, i);
-                if (strcmp(known, name) == 0)
+        for (SavedFd i = 0; i < _SAVED_FD_MAX; i++)
+                if (strcmp(names[i], name) == 0)
                         return &s->fds[i];
-        }
         if (strncmp(name, CLIENT, strlen(CLIENT)) == 0 && parse_u64(name + strlen(CLIENT), &slot) >= 0 &&
             slot < ATTACH_SLOTS)
                 return &s->clients[slot];

@@ -98,9 +98,7 @@ static int seal(Keeper *k, Saved **ret, int *ret_fd) {
         _cleanup_(saved_freep) Saved *s = NULL;
         int r;
 
-        r = saved_new(&s);
-        if (r >= 0)
-                r = keeper_save(k, s);
+        r = keeper_save(k, &s);
         if (r < 0)
                 return relay(r);
         s->begun_usec = k->upgrade.begun_usec;

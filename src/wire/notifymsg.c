@@ -63,3 +63,20 @@ size_t notifymsg_filter(const char *in, size_t n, char *out) {
         }
         return used;
 }
+
+/**
+ * notifymsg_says() - is a line among those that notifymsg_filter() has left?
+ */
+bool notifymsg_says(const char *filtered, size_t n, const char *line) {
+        size_t n_line = strlen(line);
+
+        for (size_t at = 0; at < n;) {
+                const char *end = memchr(filtered + at, '\n', n - at);
+                size_t length = end ? (size_t)(end - filtered) - at : n - at;
+
+                if (length == n_line && memcmp(filtered + at, line, n_line) == 0)
+                        return true;
+                at += length + 1;
+        }
+        return false;
+}

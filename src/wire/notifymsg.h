@@ -3,8 +3,10 @@
 
 /* Which of a container's sd_notify() lines may reach the service manager. */
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #define NOTIFYMSG_MAX 32768 /* longest datagram that is looked at */
 
 size_t notifymsg_filter(const char *in, size_t n, char *out);
+bool notifymsg_says(const char *filtered, size_t n, const char *line);

@@ -40,6 +40,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
 
                 n_line = (size_t)((end ? end : out + n) - line);
                 fuzz_claim(is_one_of(line, n_line));
+                if (n_line == strlen("READY=1") && memcmp(line, "READY=1", n_line) == 0)
+                        fuzz_claim(notifymsg_says(out, n, "READY=1"));
         }
         fuzz_claim(!memchr(out, '\r', n) && !memchr(out, 0, n));
 

@@ -154,7 +154,7 @@ static inline void bench_options(Bench *b) {
 
 static const WorkerProcessHandler bench_handler = { .on_ready = on_ready, .on_drained = on_drained, .on_done = on_done };
 
-static inline void bench_worker(Bench *b) {
+static inline WorkerProcessSpec bench_spec(Bench *b, int log_dir_fd) {
         WorkerProcessSpec spec = { .options = &b->options,
                                    .argv = b->argv,
                                    .envp = b->envp,
@@ -162,10 +162,16 @@ static inline void bench_worker(Bench *b) {
                                    .ring = b->ring,
                                    .reaper = b->reaper,
                                    .target_fd = -1,
-                                   .log_dir_fd = fd_dup(b->dir_fd),
+                                   .log_dir_fd = log_dir_fd,
                                    .log_name = "ctr.log" };
 
         memset(spec.fds, 0xff, sizeof spec.fds);
+        return spec;
+}
+
+static inline void bench_worker(Bench *b) {
+        WorkerProcessSpec spec = bench_spec(b, fd_dup(b->dir_fd));
+
         spec.fds[CHANNEL_FD_RING] = fd_dup(ring_fd(b->ring));
         spec.fds[CHANNEL_FD_STDOUT] = TAKE_FD(b->pipes.read[STREAM_STDOUT]);
         spec.fds[CHANNEL_FD_STDERR] = TAKE_FD(b->pipes.read[STREAM_STDERR]);

@@ -80,3 +80,18 @@ CleanTest(notifymsg, length_is_respected) {
         cr_assert_eq(notifymsg_filter("READY=1\nREADY=1", 6, out), 0);
         cr_assert_eq(notifymsg_filter("READY=11", 7, out), 7);
 }
+
+CleanTest(notifymsg, line_is_found_whole_or_not_at_all) {
+        static const struct {
+                const char *text;
+                bool says;
+        } cases[] = {
+                { "READY=1", true },           { "STATUS=x\nREADY=1", true }, { "READY=1\nSTATUS=x", true },
+                { "STATUS=READY=1", false },   { "READY=1x", false },         { "XREADY=1", false },
+                { "", false },                 { "\n", false },               { "STATUS=\n\nREADY=1\n", true },
+        };
+
+        for (size_t i = 0; i < ELEMENTS(cases); i++)
+                cr_assert_eq(notifymsg_says(cases[i].text, strlen(cases[i].text), "READY=1"), cases[i].says, "case %zu", i);
+        cr_assert_not(notifymsg_says("READY=1", 6, "READY=1"));
+}

@@ -6,8 +6,9 @@ import os
 import random
 import shutil
 
+from cases import service_mode
 from cases.service_units import BOTH, Here, expect_gone
-from harness import CGROUPS, MONITOR, Skip, check, check_equal, journal, note, own_kernel, run, tree, until, variants
+from harness import CGROUPS, MONITOR, Skip, case, check, check_equal, journal, note, own_kernel, run, tree, until, variants
 
 REPLACED = "ec066de5a780432892710c6d0840ba2f" # SCOPEMON_MESSAGE_KEEPER_REPLACED of scopemon/protocol.h
 SCOPE = "oci-baz.scope"
@@ -35,7 +36,8 @@ class Survivor:
 
     def __init__(self, user, payload, more="", placement="", runtime=None, **annotations):
         self.here = Here(user, runtime)
-        self.here.bundle(payload, **annotations)
+        if payload:
+            self.here.bundle(payload, **annotations)
         if placement:
             self.here.runtime += f" --placement={placement}"
         survive = self.here.shipped("survive.conf")
@@ -179,6 +181,28 @@ def service_survives_terminal(user):
     baz.unit.stop()
     lines = baz.lines()
     check_equal(lines, list(range(1, len(lines) + 1)), "lines, each once and in order")
+    baz.expect_gone()
+
+
+@case
+def service_survives_before_it_is_ready():
+    """A container that says itself when it is ready: a monitor that takes it back says so only if it had."""
+    service_mode.make_python_bundle(service_mode.READY, io__scopemon__sdnotify="container")
+    baz = Survivor(False, None, more="[Unit]\nStartLimitIntervalSec=0")
+    baz.unit.systemctl("start", "--no-block", baz.unit.name)
+    until("its first status", lambda: baz.unit.show("StatusText") == "I am warming up")
+    baz.group = baz.unit.show("ControlGroup")
+    before = baz.monitor()
+    baz.kill()
+    until("another monitor's entry", lambda: len(baz.entries()) == 1)
+    check(baz.monitor() not in (None, before), "another monitor")
+    check_equal(baz.unit.show("ActiveState"), "activating", "before the container has said that it is ready")
+    service_mode.tell("go")
+    until("its second status", lambda: baz.unit.show("StatusText") == "I am serving")
+    baz.unit.wait_for("active")
+    baz.replace() # which says for the container what it says only once
+    check_equal(len(baz.entries()), 2, "entries of replaced monitors")
+    baz.unit.stop()
     baz.expect_gone()
 
 
