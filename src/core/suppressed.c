@@ -247,11 +247,12 @@ int suppressed_on_flood(Suppressed *s) {
  * Return: true if it was ours.
  */
 bool suppressed_on_exit(Suppressed *s, pid_t pid) {
-        SinkFlood flood = flood_of(s);
+        SinkFlood flood;
 
         if (s->pid == 0 || pid != s->pid)
                 return false;
         s->pid = 0;
+        flood = flood_of(s);
         (void)end_look(s, SUPPRESSED_ON_THEIR_WAY);
         fd_close_many(&s->fd, 1);
         if (flood.told && flood.begin_usec + SINK_FLOOD_USEC > state_of(s)->until_usec)
