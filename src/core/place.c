@@ -121,8 +121,7 @@ static int gather(Place *p) {
                                .service = o->service };
         if (o->exec)
                 return 0; /* an exec is decided by nothing else */
-        if (!features_by_name(o->runtime))
-                f->runtime = PLACEMENT_RUNTIME_UNKNOWN;
+        f->runtime = PLACEMENT_RUNTIME_UNKNOWN; /* to be looked at where it matters only */
 
         r = open_bundle(p);
         if (r != 0)
@@ -294,6 +293,10 @@ static void look_at_kill_mode(Place *p) {
         (void)snprintf(p->text->remedy, sizeof p->text->remedy, "KillMode=mixed in the unit");
 }
 
+static bool knows_annotations(const char *runtime) {
+        return features_by_name(runtime) || features_ask(runtime);
+}
+
 static int decide_and_do(Place *p) {
         for (;;) {
                 int r = placement_decide(&p->facts, p->plan);
@@ -308,8 +311,8 @@ static int decide_and_do(Place *p) {
                         look_at_unit(p);
                         continue;
                 case PLACEMENT_NEED_RUNTIME:
-                        p->facts.runtime = features_ask(p->options->runtime) ? PLACEMENT_RUNTIME_KNOWS
-                                                                             : PLACEMENT_RUNTIME_PLAIN;
+                        p->facts.runtime = knows_annotations(p->options->runtime) ? PLACEMENT_RUNTIME_KNOWS
+                                                                                  : PLACEMENT_RUNTIME_PLAIN;
                         continue;
                 case PLACEMENT_IMPOSSIBLE:
                         (void)snprintf(p->text->refusal, sizeof p->text->refusal, "%s", p->plan->reason);
