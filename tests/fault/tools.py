@@ -12,6 +12,7 @@ tests/lib/faults.h), and expected() asks fake-runtime itself what they are.
 
 import array
 import collections
+import contextlib
 import ctypes
 import os
 import random
@@ -54,6 +55,9 @@ class Case:
         self.area = Area()
 
     def monitor(self, words="", **options):
+        """With no pid file of one before it: as soon as there is one, there is a target, and no runtime to be."""
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self.area.path("pidfile"))
         return self.area.monitor(words, **options)
 
     def numbered(self, n_lines, size=0, rate=0, streams=3):
