@@ -139,7 +139,8 @@ void announce_ended(const Options *o, const PlacementPlan *plan, const AnnounceE
         /* journald counts by priority: what has suppressed the container's output would suppress this as well */
         entry_begin(&e, o, plan, SCOPEMON_MESSAGE_ENDED, end->suppressed > 0 || end->orphaned ? 4 : 6);
         entry_add(&e, "MESSAGE=Container %s %s%s", name_of(o), how,
-                  end->orphaned ? "; its monitor had been killed, so nobody else was told" : "");
+                  !end->orphaned ? "" : end->exit_files ? "; its monitor had been killed, so no exit command was run"
+                                                        : "; its monitor had been killed, so nobody else was told");
         if (end->status->known)
                 entry_add(&e, SCOPEMON_FIELD_EXIT_STATUS "=%d", end->status->code);
         if (end->status->signal != 0)

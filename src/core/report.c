@@ -34,6 +34,7 @@
 #include "base/fd.h"
 #include "core/report.h"
 #include "io/loop.h"
+#include "scopemon/protocol.h"
 #include "wire/syncmsg.h"
 
 #define RECORD_WAIT_MS 1000
@@ -297,7 +298,7 @@ int report_exit_files(Report *r, int status) {
         int p, e;
 
         (void)snprintf(text, sizeof text, "%d", status);
-        p = place_write(&r->persist_dir, "exit", text);
+        p = place_write(&r->persist_dir, SCOPEMON_FILE_EXIT, text);
         e = place_write(&r->exit_dir, r->cid, text);
         if (p < 0)
                 return relay(p);
@@ -316,8 +317,8 @@ int report_oom(Report *r) {
 
         if (r->oom_told)
                 return 0;
-        p = place_write(&r->persist_dir, "oom", "");
-        b = place_write(&r->bundle, "oom", "");
+        p = place_write(&r->persist_dir, SCOPEMON_FILE_OOM, "");
+        b = place_write(&r->bundle, SCOPEMON_FILE_OOM, "");
         r->oom_told = p >= 0 && b >= 0;
         if (p < 0)
                 return relay(p);
@@ -329,6 +330,28 @@ int report_oom(Report *r) {
  */
 bool report_is_started(const Report *r) {
         return r->started;
+}
+
+static int place_dup(const Place *p) {
+        return p->path && p->fd >= 0 ? fd_dup(p->fd) : -1;
+}
+
+/**
+ * report_dup_exit_dir() - the directory of the exit files, for one who writes them if we cannot
+ *
+ * Return: a descriptor, the caller's; negative if there is no such directory.
+ */
+int report_dup_exit_dir(const Report *r) {
+        return place_dup(&r->exit_dir);
+}
+
+/**
+ * report_dup_persist_dir() - the same of the persist directory
+ *
+ * Return: a descriptor, the caller's; negative if there is no such directory.
+ */
+int report_dup_persist_dir(const Report *r) {
+        return place_dup(&r->persist_dir);
 }
 
 /**

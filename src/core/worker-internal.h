@@ -13,6 +13,7 @@
 #include "io/loop.h"
 #include "io/notify.h"
 #include "io/ring.h"
+#include "io/sandbox.h"
 #include "io/streams.h"
 #include "wire/channel.h"
 
@@ -50,6 +51,8 @@ typedef struct Worker {
         int target_fd;              /* pidfd of the container's first process, for when the keeper is gone; -1 if unknown */
         ExitWatch *target_watch;
         bool target_ended;
+        char *exit_names;       /* exit-file.c; NULL if there are no exit files to be written */
+        bool exit_files;        /* ... and they have been, or were there */
         uint64_t started_usec; /* of the container */
         ProcessStatus target_status;
         bool stream_drained[_STREAM_MAX];
@@ -58,7 +61,7 @@ typedef struct Worker {
 } Worker;
 
 /* worker.c */
-int worker_confine(void);
+int worker_confine(SandboxFiles files);
 int worker_send(Worker *w, const ChannelRecord *record, int fd);
 int worker_tell(Worker *w, ChannelType type, uint32_t number);
 
@@ -70,12 +73,15 @@ int worker_output_open(Worker *w);
 void worker_output_close(Worker *w);
 int worker_output_run(Worker *w);
 int worker_output_drain(Worker *w);
+int worker_output_finish(Worker *w);
 int worker_output_moved(Worker *w, StreamId id);
 bool worker_output_ended(const Worker *w);
 
 /* worker-orphan.c */
+void worker_orphan_prepare(Worker *w);
 int worker_orphaned(Worker *w);
 int worker_orphan_advance(Worker *w);
+void worker_orphan_drained(Worker *w);
 void worker_orphan_tell(const Worker *w);
 
 /* worker-input.c */

@@ -5,15 +5,54 @@
  * the end: output, clients, and a last entry in the journal that says how the container has ended, as far as the
  * kernel tells somebody who is not its parent.
  *
- * It does not write the exit file. That would take the right to create files in the directory where those of all
- * containers are, and this is the process that handles what a container sends.
+ * And it writes the exit files, as the keeper would have: an exit whose status is unknown is -1. More it cannot do for
+ * the caller: it runs no exit command, and knows of no memory that has run out.
  */
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/error.h"
 #include "core/announce.h"
 #include "core/worker-internal.h"
+#include "io/exit-file.h"
+#include "scopemon/protocol.h"
+
+/**
+ * worker_orphan_prepare() - before the sandbox is entered: what can be done about exit files later
+ *
+ * Nothing is, if there are none to write, or if a worker has its heap above what it maps, as with an unlimited stack:
+ * the names would not be safe there.
+ */
+void worker_orphan_prepare(Worker *w) {
+        char *names = NULL;
+
+        if (w->options->exec ||
+            (w->fds[CHANNEL_FD_EXIT_DIR] < 0 && w->fds[CHANNEL_FD_PERSIST_DIR] < 0) ||
+            exit_file_names_new(&names, SCOPEMON_FILE_EXIT, w->options->cid) < 0)
+                return;
+        if (names < (char *)w->state)
+                w->exit_names = names;
+}
+
+/**
+ * worker_orphan_drained() - the sinks have all that the container has written: its end may be known
+ */
+void worker_orphan_drained(Worker *w) {
+        static const struct {
+                size_t name;
+                ChannelFd dir;
+        } files[] = { { EXIT_FILE_PERSIST, CHANNEL_FD_PERSIST_DIR }, { EXIT_FILE_EXIT, CHANNEL_FD_EXIT_DIR } };
+        char text[16];
+
+        if (!w->target_ended || !w->exit_names || w->exit_files)
+                return;
+        (void)snprintf(text, sizeof text, "%d", w->target_status.known ? w->target_status.code : -1);
+        w->exit_files = true;
+        for (size_t i = 0; i < ELEMENTS(files); i++)
+                if (w->fds[files[i].dir] >= 0 && exit_file_write(w->exit_names, files[i].name, w->fds[files[i].dir], text) < 0)
+                        w->exit_files = false;
+}
 
 static int on_target_end(void *userdata, const ProcessStatus *status) {
         Worker *w = userdata;
@@ -21,7 +60,10 @@ static int on_target_end(void *userdata, const ProcessStatus *status) {
         if (status)
                 w->target_status = *status;
         w->target_ended = true;
-        return w->draining ? 0 : worker_output_drain(w);
+        if (!w->drained)
+                return worker_output_drain(w);
+        worker_orphan_drained(w);
+        return worker_output_finish(w);
 }
 
 /**
@@ -62,7 +104,7 @@ int worker_orphaned(Worker *w) {
  * worker_orphan_tell() - the end of a container that had no keeper any more, and of all its output
  */
 void worker_orphan_tell(const Worker *w) {
-        AnnounceEnd end = { .status = &w->target_status, .orphaned = true, .usec = loop_now() - w->started_usec };
+        AnnounceEnd end = { .status = &w->target_status, .orphaned = true, .exit_files = w->exit_files, .usec = loop_now() - w->started_usec };
         PlacementPlan *none;
 
         if (!w->target_ended || w->options->exec)

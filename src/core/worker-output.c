@@ -163,6 +163,8 @@ bool worker_output_ended(const Worker *w) {
 static int tell_drained(Worker *w) {
         int r;
 
+        if (w->keeper_gone)
+                worker_orphan_drained(w);
         if (w->drained_told)
                 return 0;
         w->drained_told = true;
@@ -235,10 +237,15 @@ static int trim_on_time(LoopSource *source, uint64_t usec, void *userdata) {
 
 /* ---- the end ------------------------------------------------------------------------------------------ */
 
-static int finish_clients(Worker *w) {
+/**
+ * worker_output_finish() - leave, if the clients have everything
+ *
+ * Return: 0 or a negative errno.
+ */
+int worker_output_finish(Worker *w) {
         int r;
 
-        if (w->done || (w->attach && !attach_is_done(w->attach)))
+        if (w->done || (w->attach && !attach_is_done(w->attach)) || (w->keeper_gone && w->target_watch && !w->target_ended))
                 return 0;
         w->done = true;
         r = worker_tell(w, CHANNEL_DONE, 0);
@@ -297,7 +304,7 @@ static int drain(Worker *w) {
                 if (r < 0)
                         return relay(r);
         }
-        return finish_clients(w);
+        return worker_output_finish(w);
 }
 
 /**
@@ -312,7 +319,7 @@ int worker_output_moved(Worker *w, StreamId id) {
         if (r < 0)
                 return relay(r);
         if (w->drained)
-                return finish_clients(w);
+                return worker_output_finish(w);
         return w->draining ? drain(w) : 0;
 }
 

@@ -114,7 +114,8 @@ static int worker_set_up(Worker *w) {
         r = ring_begin(w->ring);
         if (r < 0)
                 return relay(r);
-        r = worker_confine();
+        worker_orphan_prepare(w);
+        r = worker_confine((SandboxFiles){ w->exit_names, &w->fds[CHANNEL_FD_PERSIST_DIR], 2 });
         if (r < 0)
                 return relay(r);
 
@@ -232,17 +233,18 @@ static void worker_on_forbidden(int signal_number, siginfo_t *info, void *contex
 
 /**
  * worker_confine() - from here on nothing but what a worker does
+ * @files: which it may make
  *
  * The channel is WORKER_CHANNEL.
  *
  * Return: 0 or a negative errno; then it is not to go on.
  */
-int worker_confine(void) {
+int worker_confine(SandboxFiles files) {
         const struct sigaction forbidden = { .sa_sigaction = worker_on_forbidden, .sa_flags = SA_SIGINFO };
 
         if (sigaction(SIGSYS, &forbidden, NULL) < 0)
                 return fail(-errno);
-        return sandbox_enter();
+        return sandbox_enter(files);
 }
 
 /* What comes now is the rest of our life; a short one needs no tidying. */

@@ -5,22 +5,38 @@
  * sandbox.c as numbers. So libseccomp does its work once and not at each start of each container, where it cost more
  * than all else that a worker does before it is ready, and is not loaded by processes that stand about for months.
  *
- * The policy is the two tables below. What is in neither does not exist (ENOSYS), so that a newer C library falls back
- * to what it did before; what is forbidden ends the worker with SIGSYS, since nothing of ours would ever try it.
+ * The policy is the tables below. What is in none does not exist (ENOSYS), so that a newer C library falls back to
+ * what it did before; what is forbidden ends the worker with SIGSYS, since nothing of ours would ever try it.
+ *
+ * A filter sees the arguments of a call, not what they point to. So it lets two names be given to a file by the address
+ * at which they stand (exit-file.c), and memory up to there be neither unmapped nor replaced. That address is another
+ * one in each worker: where it is compared with, or another value that is the target's own, what is printed is no number
+ * but an expression of sandbox.c's.
  *
  *     sandbox-filter ARCH        as libseccomp calls it; system calls that it has not are left out
  *     sandbox-filter ARCH names  the numbers and names of what is forbidden, for the one that tells of it
  */
 
 #include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <linux/filter.h>
 #include <seccomp.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "io/exit-file.h"
+
+/* Numbers that no table of ours would have, and what is printed for them. */
+#define NAMES_HIGH 0x5c09e3a5U
+#define NAMES_LOW 0x5c0d7000U /* to NAMES_LOW + EXIT_FILE_NAMES_SIZE */
+#define FLAGS 0x5c0f1a95U
+#define NAMES ((uint64_t)NAMES_HIGH << 32 | NAMES_LOW)
+#define NAMES_LAST (NAMES + EXIT_FILE_NAMES_SIZE - 1)
 
 /* In the order of use: the filter is a list that the kernel walks. (The last one is the sanitizers', and harmless.) */
 static const int allowed[] = {
@@ -32,11 +48,37 @@ static const int allowed[] = {
         SCMP_SYS(newfstatat),    SCMP_SYS(statx),         SCMP_SYS(close),         SCMP_SYS(accept4),
         SCMP_SYS(getsockopt),    SCMP_SYS(setsockopt),    SCMP_SYS(connect),       SCMP_SYS(shutdown),
         SCMP_SYS(lseek),         SCMP_SYS(ftruncate),     SCMP_SYS(memfd_create),  SCMP_SYS(fsync),
-        SCMP_SYS(fdatasync),     SCMP_SYS(mmap),          SCMP_SYS(munmap),        SCMP_SYS(mremap),
-        SCMP_SYS(brk),           SCMP_SYS(mprotect),      SCMP_SYS(futex),         SCMP_SYS(getpid),
-        SCMP_SYS(gettid),        SCMP_SYS(tgkill),        SCMP_SYS(rt_sigaction),  SCMP_SYS(rt_sigprocmask),
+        SCMP_SYS(fdatasync),     SCMP_SYS(futex),         SCMP_SYS(getpid),        SCMP_SYS(gettid),
+        SCMP_SYS(tgkill),        SCMP_SYS(rt_sigaction),  SCMP_SYS(rt_sigprocmask),
         SCMP_SYS(rt_sigreturn),  SCMP_SYS(restart_syscall), SCMP_SYS(getrandom),   SCMP_SYS(gettimeofday),
         SCMP_SYS(clock_nanosleep), SCMP_SYS(exit),        SCMP_SYS(exit_group),      SCMP_SYS(sigaltstack),
+};
+
+/* Allowed with such arguments only. */
+static const struct {
+        int call;
+        unsigned n;
+        struct scmp_arg_cmp arguments[5];
+} restricted[] = {
+#define IS(i, value) SCMP_CMP(i, SCMP_CMP_EQ, value, 0)
+#define MASKED(i, mask, value) SCMP_CMP(i, SCMP_CMP_MASKED_EQ, mask, value)
+#define DESCRIPTOR(i) SCMP_CMP(i, SCMP_CMP_LE, INT_MAX, 0) /* and not AT_FDCWD */
+#define NAME(i, which) IS(i, NAMES + (which))
+#define ABOVE_NAMES(i) SCMP_CMP(i, SCMP_CMP_GT, NAMES_LAST, 0)
+        /* messages to the journal: whoever else can be told to do things listens on a stream */
+        { SCMP_SYS(socket), 2, { IS(0, AF_UNIX), MASKED(1, 0xf, SOCK_DGRAM) } },
+        { SCMP_SYS(openat), 3, { DESCRIPTOR(0), NAME(1, EXIT_FILE_HERE), IS(2, FLAGS) } },
+        { SCMP_SYS(linkat), 5, { DESCRIPTOR(0), NAME(1, EXIT_FILE_NOTHING), DESCRIPTOR(2), NAME(3, EXIT_FILE_PERSIST),
+                                 IS(4, AT_EMPTY_PATH) } },
+        { SCMP_SYS(linkat), 5, { DESCRIPTOR(0), NAME(1, EXIT_FILE_NOTHING), DESCRIPTOR(2), NAME(3, EXIT_FILE_EXIT),
+                                 IS(4, AT_EMPTY_PATH) } },
+        { SCMP_SYS(mmap), 1, { ABOVE_NAMES(0) } },
+        { SCMP_SYS(mmap), 2, { IS(0, 0), MASKED(3, MAP_FIXED, 0) } },
+        { SCMP_SYS(munmap), 1, { ABOVE_NAMES(0) } },
+        { SCMP_SYS(mprotect), 1, { ABOVE_NAMES(0) } },
+        { SCMP_SYS(mremap), 2, { ABOVE_NAMES(0), MASKED(3, MREMAP_FIXED, 0) } },
+        { SCMP_SYS(brk), 1, { ABOVE_NAMES(0) } },
+        { SCMP_SYS(brk), 1, { IS(0, 0) } },
 };
 
 static const int forbidden[] = {
@@ -69,13 +111,28 @@ static int fill_filter(scmp_filter_ctx filter) {
                 if (r < 0)
                         return r;
         }
-        r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1, SCMP_A0(SCMP_CMP_EQ, AF_UNIX, 0));
-        if (r >= 0)
-                r = seccomp_rule_add(filter, SCMP_ACT_TRAP, SCMP_SYS(socket), 1,
-                                     SCMP_A0(SCMP_CMP_NE, AF_UNIX, 0));
+        for (size_t i = 0; i < ELEMENTS(restricted); i++) {
+                r = seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, restricted[i].call, restricted[i].n,
+                                           restricted[i].arguments);
+                if (r < 0)
+                        return r;
+        }
+        r = seccomp_rule_add(filter, SCMP_ACT_TRAP, SCMP_SYS(socket), 1, SCMP_A0(SCMP_CMP_NE, AF_UNIX, 0));
         for (size_t i = 0; r >= 0 && i < ELEMENTS(forbidden); i++)
                 r = seccomp_rule_add(filter, SCMP_ACT_TRAP, forbidden[i], 0);
         return r;
+}
+
+static int print_step(const struct sock_filter *step) {
+        const char *name = step->k == NAMES_HIGH ? "names_high" : step->k == FLAGS ? "EXIT_FILE_FLAGS" : NULL;
+
+        if (printf("{ 0x%02x, %u, %u, ", step->code, step->jt, step->jf) < 0)
+                return -EIO;
+        if (name)
+                return printf("%s },\n", name) < 0 ? -EIO : 0;
+        if (step->k >= NAMES_LOW && step->k < NAMES_LOW + EXIT_FILE_NAMES_SIZE)
+                return printf("names_low + 0x%x },\n", step->k - NAMES_LOW) < 0 ? -EIO : 0;
+        return printf("0x%08x },\n", step->k) < 0 ? -EIO : 0;
 }
 
 static int print_filter(scmp_filter_ctx filter) {
@@ -88,8 +145,7 @@ static int print_filter(scmp_filter_ctx filter) {
         r = seccomp_export_bpf(filter, fileno(f));
         rewind(f);
         while (r >= 0 && fread(&step, sizeof step, 1, f) == 1)
-                if (printf("{ 0x%02x, %u, %u, 0x%08x },\n", step.code, step.jt, step.jf, step.k) < 0)
-                        r = -EIO;
+                r = print_step(&step);
         (void)fclose(f);
         return r < 0 || fflush(stdout) == 0 ? r : -errno;
 }

@@ -3,9 +3,11 @@
 /*
  * The worker's cage. It parses what hostile containers and clients send; whoever takes it over shall find a process
  * that can move bytes between the descriptors it holds, and nothing else: no capability, no new privilege, no file
- * to open by name, no program to run, no socket but AF_UNIX.
+ * to open by name, no program to run, no socket but for datagrams of AF_UNIX: the journal takes these, but nobody who
+ * would do something for root, as the service manager, the bus and container managers do, which are streams. What it can
+ * make are its own container's exit files.
  *
- * The policy is the two tables in sandbox-filter.c, which the build has made a program for the kernel of.
+ * The policy is the tables in sandbox-filter.c, which the build has made a program for the kernel of.
  *
  * Never for the keeper: its children, the container among them, would inherit it.
  */
@@ -15,22 +17,20 @@
 #include <linux/filter.h>
 #include <linux/landlock.h>
 #include <linux/seccomp.h>
+#include <stdint.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "io/exit-file.h"
 #include "io/sandbox.h"
-
-static const struct sock_filter filter[] = {
-#include "sandbox-filter.inc"
-};
 
 static const struct {
         int number;
         const char *name;
-} names[] = {
+} forbidden[] = {
 #include "sandbox-names.inc"
 };
 
@@ -42,18 +42,39 @@ static int drop_capabilities(void) {
         return syscall(SYS_capset, &header, none) < 0 ? fail(-errno) : 0;
 }
 
+static int allow_files(int ruleset, SandboxFiles files) {
+        for (size_t i = 0; i < files.n_dirs; i++) {
+                struct landlock_path_beneath_attr rule = { .allowed_access = LANDLOCK_ACCESS_FS_MAKE_REG |
+                                                                             LANDLOCK_ACCESS_FS_WRITE_FILE,
+                                                           .parent_fd = files.dirs[i] };
+
+                if (files.dirs[i] >= 0 &&
+                    syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH_BENEATH, &rule, 0) < 0)
+                        return fail(-errno);
+        }
+        return 0;
+}
+
 /* No path may be opened. Kernels without Landlock have the filter, which says the same. */
-static int forbid_paths(void) {
+static int forbid_paths(SandboxFiles files) {
         struct landlock_ruleset_attr all = { .handled_access_fs = (LANDLOCK_ACCESS_FS_MAKE_SYM << 1) - 1 };
         _cleanup_close_ int fd = -1;
+        int r;
 
         fd = (int)syscall(SYS_landlock_create_ruleset, &all, sizeof all.handled_access_fs, 0);
         if (fd < 0)
                 return errno == ENOSYS || errno == EOPNOTSUPP ? 0 : fail(-errno);
+        r = files.names ? allow_files(fd, files) : 0;
+        if (r < 0)
+                return relay(r);
         return syscall(SYS_landlock_restrict_self, fd, 0) < 0 ? fail(-errno) : 0;
 }
 
-static int load_filter(void) {
+static int load_filter(const char *names) {
+        const uint32_t names_high = (uint32_t)((uint64_t)(uintptr_t)names >> 32), names_low = (uint32_t)(uintptr_t)names;
+        const struct sock_filter filter[] = {
+#include "sandbox-filter.inc"
+        };
         const struct sock_fprog program = { .len = ELEMENTS(filter), .filter = (struct sock_filter *)filter };
 
         return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) < 0 ? fail(-errno) : 0;
@@ -61,10 +82,11 @@ static int load_filter(void) {
 
 /**
  * sandbox_enter() - confine this process for good
+ * @files: what exit_file_write() may make from now on; their names must lie below all that is mapped or unmapped later
  *
  * Return: 0 or a negative errno; then it is not to go on.
  */
-int sandbox_enter(void) {
+int sandbox_enter(SandboxFiles files) {
         int r;
 
         if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
@@ -72,10 +94,10 @@ int sandbox_enter(void) {
         r = drop_capabilities();
         if (r < 0)
                 return relay(r);
-        r = forbid_paths();
+        r = forbid_paths(files);
         if (r < 0)
                 return relay(r);
-        return load_filter();
+        return load_filter(files.names);
 }
 
 /**
@@ -84,8 +106,8 @@ int sandbox_enter(void) {
  * Return: the name, "?" for any other call.
  */
 const char *sandbox_call_name(int number) {
-        for (size_t i = 0; i < ELEMENTS(names); i++)
-                if (names[i].number == number)
-                        return names[i].name;
+        for (size_t i = 0; i < ELEMENTS(forbidden); i++)
+                if (forbidden[i].number == number)
+                        return forbidden[i].name;
         return "?";
 }

@@ -9,6 +9,7 @@ import time
 from tools import (Case, Journal, Killer, Reader, Skip, check, check_log, equal, expected, finish, is_alive, is_scopemon,
                    kill_worker, logged, poll_until, same, scenario, wait_pid, worker_of)
 
+KERNEL = tuple(int(n) for n in os.uname().release.split(".")[:2])  # see io/exit-file.c
 RATE = 400000  # bytes a second: slow enough to outlive the kills, each of which fills the pipes
 
 
@@ -293,7 +294,7 @@ def two_deaths_at_one_place(c: Case):
 
 @scenario()
 def keeper_killed(c: Case):
-    """The half that callers know is killed: container and output go on without it, whole; its end nobody reports."""
+    """The half that callers know is killed: container and output go on without it, whole, and the exit files tell its end."""
     if not is_scopemon():
         raise Skip("has one half only: see killed_with_log_file")
     word = c.numbered(20000, 100, 1000000)
@@ -310,7 +311,9 @@ def keeper_killed(c: Case):
     poll_until(lambda: not is_alive(worker), 30, "the worker's end")
     check_log(m, wanted)
     equal(reader.check(wanted), (0, 0), "repetitions to the client")
-    check(not os.path.exists(f"{c.area.exits}/{m.cid}"), "who could know the status?")
+    if KERNEL >= (6, 10):
+        told = "7" if KERNEL >= (6, 15) else "-1"
+        equal((m.exit_file(), m.persist_file()), (told, told), "exit file and persist file")
     return {"lost": 0, "bytes": sum(map(len, wanted.values()))}
 
 

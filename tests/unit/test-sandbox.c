@@ -82,7 +82,7 @@ static ProcessStatus outcome(Attempt attempt) {
         if (r == 0) {
                 (void)setrlimit(RLIMIT_CORE, &none);
                 (void)signal(SIGSYS, SIG_DFL); /* a sanitizer may have an opinion */
-                if (sandbox_enter() < 0)
+                if (sandbox_enter(SANDBOX_NO_FILES) < 0)
                         process_exit(CAGE_FAILED);
                 process_exit(attempt(&t) < 0 ? errno : 0);
         }
@@ -140,7 +140,7 @@ static long try_messages(const Tools *t) {
 static long try_unix_socket(const Tools *t) {
         struct sockaddr_un address;
         socklen_t size = sizeof address;
-        int client = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), server,
+        int client = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), server,
             value = 65536;
         struct ucred peer;
 
@@ -220,7 +220,7 @@ CleanTest(sandbox, what_a_worker_needs_works) {
                 { "read, write", try_pipe },
                 { "writev, fsync", try_writev },
                 { "messages", try_messages },
-                { "AF_UNIX sockets, accept4", try_unix_socket },
+                { "AF_UNIX datagrams, accept4", try_unix_socket },
                 { "connect", try_connect },
                 { "epoll", try_loop },
                 { "memory, memfd", try_memory },
@@ -345,6 +345,14 @@ static long try_bind(const Tools *t) {
         return bind(fd, (const struct sockaddr *)&address, sizeof(sa_family_t));
 }
 
+static long try_stream(const Tools *t) {
+        return socket(AF_UNIX, SOCK_STREAM, 0);
+}
+
+static long try_packets(const Tools *t) {
+        return socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+}
+
 static long try_pidfd(const Tools *t) {
         return syscall(SYS_pidfd_open, getpid(), 0);
 }
@@ -367,7 +375,7 @@ CleanTest(sandbox, what_is_not_listed_does_not_exist) {
                 { "open", try_open },       { "create", try_create }, { "unlink", try_unlink },
                 { "mkdir", try_mkdir },     { "rename", try_rename }, { "chmod", try_chmod },
                 { "bind", try_bind },       { "pidfd", try_pidfd },   { "dup2", try_dup },
-                { "prlimit", try_prlimit },
+                { "prlimit", try_prlimit }, { "AF_UNIX, stream", try_stream }, { "AF_UNIX, packets", try_packets },
         };
 
         for (size_t i = 0; i < ELEMENTS(cases); i++) {
@@ -398,7 +406,7 @@ CleanTest(sandbox, no_capability_is_left_and_none_can_be_had) {
         r = process_fork(&pid);
         cr_assert_geq(r, 0);
         if (r == 0) {
-                if (sandbox_enter() < 0)
+                if (sandbox_enter(SANDBOX_NO_FILES) < 0)
                         process_exit(CAGE_FAILED);
                 (void)close(t.pair[1]);
                 (void)!write(t.pipe[1], "x", 1);

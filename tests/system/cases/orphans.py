@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Podman's containers, when the half of the monitor that Podman knows is killed."""
 
-from cases.service_survives import status_is_known
-from harness import MONITOR, Skip, check_equal, comm_of, command, inspect, journal, messages, podman, run, until, variants, worker_of
+import os
+
+from cases.service_survives import kernel, status_is_known
+from harness import (MONITOR, Skip, check, check_equal, comm_of, command, inspect, journal, messages, podman, run, until, variants,
+                     worker_of)
 
 ENDED = "ae7f4f850114466f8c4d890f6616381e" # SCOPEMON_MESSAGE_ENDED of scopemon/protocol.h
 PAYLOAD = "echo hello; until test -e /tmp/go; do usleep 20000; done; echo bye; exit 7"
@@ -10,7 +13,7 @@ PAYLOAD = "echo hello; until test -e /tmp/go; do usleep 20000; done; echo bye; e
 
 @variants("orphan_tells_its_end", journald={"driver": "journald"}, file={"driver": "k8s-file"})
 def orphan_tells_its_end(driver):
-    """Output goes on to the last line, and the journal has the status. The exit file nobody writes."""
+    """Output goes on to the last line, and the journal, Podman and podman wait have the status."""
     if "scopemon" not in MONITOR:
         raise Skip("has one half only")
     podman("run", "-d", "--name", "baz", "--network=none", "--log-driver", driver, "localhost/alpine", "sh", "-c", PAYLOAD)
@@ -28,4 +31,16 @@ def orphan_tells_its_end(driver):
     else:
         with open(inspect("baz", "HostConfig.LogConfig.Path"), encoding="utf-8") as f:
             check_equal([line.split()[-1] for line in f], ["hello", "bye"], "lines")
+    if kernel() >= (6, 10):
+        check_podman_knows("7" if status_is_known() else "-1", container, driver == "k8s-file")
     command("podman", "rm", "-f", "-t", "0", "baz")
+
+
+def check_podman_knows(status, container, wait):
+    """Podman 4.3 waits for 20 s for its exit command before it believes the exit file, so this is done once."""
+    check_equal(os.path.exists(f"/run/libpod/exits/{container}"), True, "an exit file")
+    check_equal(inspect("baz", "State.ExitCode"), status, "podman inspect") # a newer podman ps does not look by itself
+    if wait:
+        check_equal(podman("wait", "baz").strip(), status, "podman wait")
+    shown = podman("ps", "-a", "--format", "{{.Status}}").strip()
+    check(shown.startswith(f"Exited ({status})"), f"podman ps: {shown}")

@@ -21,9 +21,13 @@ KILLS = int(os.environ.get("KILLS", "5"))
 KNOWN_FROM = 6, 15 # the kernel keeps the status of a process that somebody else has reaped
 
 
+def kernel():
+    return tuple(int(n) for n in os.uname().release.split(".")[:2])
+
+
 def status_is_known():
     """Of a container that was taken back, and so is nobody's child who would tell."""
-    return tuple(int(n) for n in os.uname().release.split(".")[:2]) >= KNOWN_FROM
+    return kernel() >= KNOWN_FROM
 
 
 def older():
