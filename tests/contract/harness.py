@@ -816,7 +816,11 @@ def release(path):
 
 
 def become_subreaper():
+    """And give the signals their meaning: a shell's job in the background has these two ignored, as targets would."""
     check(libc.prctl(36, 1, 0, 0, 0) == 0, "cannot become a subreaper")
+    for number in (signal.SIGINT, signal.SIGQUIT):
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def kill_descendants():
