@@ -29,6 +29,8 @@
 #define FLUSH_USEC 3000      /* an unfinished line waits that long for its rest */
 #define WAIT_USEC 1000000    /* before output of what may be a runtime is thrown away */
 #define TRIM_USEC 2000000    /* memory of the ring is given back after that long without output */
+#define TERMINAL_FULL 4095   /* bytes */
+#define TERMINAL_MOST 32768  /* bytes, then it is another source's turn */
 #define DRAIN_MAX (1U << 20) /* bytes; what a pipe can hold at most */
 
 static void timer_arm(Worker *w, WorkerTimer *timer, uint64_t usec) {
@@ -134,6 +136,17 @@ static int wait_over(LoopSource *source, uint64_t usec, void *userdata) {
         return 0;
 }
 
+/* One read brings what the line discipline holds, 4095 bytes, and the next is there by then: they are written together. */
+static ssize_t read_terminal(Worker *w, StreamId id, int fd) {
+        ssize_t n, sum = 0;
+
+        do {
+                n = ring_read_stream(w->ring, id, fd);
+                sum += n > 0 ? n : 0;
+        } while (n >= TERMINAL_FULL && sum < TERMINAL_MOST && ring_space(w->ring, id) > 0);
+        return sum > 0 ? sum : n;
+}
+
 static ssize_t on_readable(void *userdata, StreamId id, int fd) {
         Worker *w = userdata;
         ssize_t n;
@@ -142,12 +155,12 @@ static ssize_t on_readable(void *userdata, StreamId id, int fd) {
         if (ring_space(w->ring, id) == 0)
                 return on_full(w, id, fd);
 
-        n = ring_read_stream(w->ring, id, fd);
+        n = w->options->terminal ? read_terminal(w, id, fd) : ring_read_stream(w->ring, id, fd);
         if (n <= 0)
                 return n;
         if (w->draining)
                 w->drain_left[id] -= (size_t)n < w->drain_left[id] ? (size_t)n : w->drain_left[id];
-        else if (!w->attach || attach_is_done(w->attach)) /* a client may be waiting for it */
+        else if (!w->options->terminal && (!w->attach || attach_is_done(w->attach))) /* a client may be waiting for it */
                 loop_rest(w->loop, gather_usec(&w->gathers[id], fd, loop_now(), (size_t)n));
         r = pump(w, id, TAIL_MORE);
         return r < 0 ? relay(r) : n;

@@ -17,6 +17,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/prctl.h>
 #include <time.h>
 
 #include "base/error.h"
@@ -336,6 +337,7 @@ int worker_run(int channel_fd, const Options *options, char *const *argv) {
 
         memset(w.fds, -1, sizeof w.fds);
         worker_ignore_signals();
+        (void)prctl(PR_SET_TIMERSLACK, 1);
         r = worker_copy_options(&copy, &labels);
         if (r < 0)
                 return relay(r);

@@ -5,9 +5,9 @@
  * than the lines do. Such a stream is left alone for a moment, in which its pipe fills.
  *
  * Only in a flood: a leaky bucket tells, so that a line now and then, thousands a second, or a burst of what a pipe
- * holds is read at once. Never for so long that the writer would have to wait for room: half of the pipe at the speed of
- * the last read, and no time at all if that has brought a good part of a pipe already. A terminal has no room to
- * speak of and is always read at once.
+ * holds is read at once. Never for so long that the writer would have to wait for room: a quarter of the pipe at the
+ * speed of the last read, since we wake up late on a busy machine, and no time at all if that has brought a good part of
+ * a pipe already. A terminal has no room to speak of and is always read at once.
  */
 
 #include <fcntl.h>
@@ -17,7 +17,7 @@
 #define LEAK 8U                /* bytes per microsecond */
 #define FLOOD (64U * 1024U)    /* bytes: so full is the bucket in a flood */
 #define BRIM (FLOOD + 4096U)   /* and no fuller, so that half a millisecond of silence ends it */
-#define LARGE (16U * 1024U)    /* bytes: a good part of any pipe */
+#define LARGE (32U * 1024U)    /* bytes: a good part of any pipe */
 #define MIN_USEC 20U           /* is not worth the call */
 
 static void fill(Gather *g, uint64_t now, size_t n) {
@@ -46,9 +46,9 @@ uint64_t gather_usec(Gather *g, int fd, uint64_t now, size_t n) {
                 return 0;
         r = fcntl(fd, F_GETPIPE_SZ);
         size = r > 0 ? (uint64_t)r : 0;
-        if (n >= size / 4)
+        if (n >= size / 2)
                 return 0;
-        usec = usec * (size / 2) / n;
+        usec = usec * (size / 4) / n;
         if (usec > GATHER_MAX_USEC)
                 usec = GATHER_MAX_USEC;
         return usec < MIN_USEC ? 0 : usec;

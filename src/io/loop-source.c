@@ -72,6 +72,24 @@ static int control(LoopSource *source, int operation) {
 }
 
 /**
+ * loop_source_watch() - let the kernel watch a descriptor, or watch it no more, as the source now wants it
+ *
+ * Return: 0 or a negative errno.
+ */
+int loop_source_watch(LoopSource *source) {
+        bool wanted = source->enabled != LOOP_OFF && !source->resting;
+        int r;
+
+        if (source->watched == wanted)
+                return 0;
+        r = control(source, wanted ? EPOLL_CTL_ADD : EPOLL_CTL_DEL);
+        if (r < 0)
+                return fail(r);
+        source->watched = wanted;
+        return 0;
+}
+
+/**
  * loop_add_io() - call @handler while @fd is ready
  * @fd: borrowed; not closed before the source is freed
  * @events: EPOLLIN and so on; EPOLLHUP and EPOLLERR are always meant
@@ -88,11 +106,10 @@ int loop_add_io(Loop *l, LoopSource **ret, int fd, uint32_t events, LoopIoHandle
         source->on_io = handler;
         source->fd = fd;
         source->events = events;
-        r = control(source, EPOLL_CTL_ADD);
+        r = loop_source_watch(source);
         if (r < 0) {
-                source->enabled = LOOP_OFF;
                 (void)loop_source_free(source);
-                return fail(r);
+                return relay(r);
         }
         *ret = source;
         return 0;
@@ -169,13 +186,15 @@ int loop_add_defer(Loop *l, LoopSource **ret, LoopDeferHandler handler, void *us
  * Return: 0, or a negative errno, which only a descriptor can cause.
  */
 int loop_source_set_enabled(LoopSource *source, LoopEnabled enabled) {
-        int r = 0;
+        LoopEnabled former = source->enabled;
+        int r;
 
-        if (source->type == SOURCE_IO && (enabled == LOOP_OFF) != (source->enabled == LOOP_OFF))
-                r = control(source, enabled == LOOP_OFF ? EPOLL_CTL_DEL : EPOLL_CTL_ADD);
-        if (r < 0)
-                return fail(r);
         source->enabled = enabled;
+        r = source->type == SOURCE_IO ? loop_source_watch(source) : 0;
+        if (r < 0) {
+                source->enabled = former;
+                return relay(r);
+        }
         if (enabled == LOOP_OFF)
                 source->ready = false;
         return 0;
@@ -196,7 +215,7 @@ int loop_source_set_io_events(LoopSource *source, uint32_t events) {
         if (events == former && !(events & EPOLLET))
                 return 0;
         source->events = events;
-        if (source->enabled == LOOP_OFF)
+        if (!source->watched)
                 return 0;
         r = control(source, EPOLL_CTL_MOD);
         if (r < 0) {
@@ -241,7 +260,7 @@ LoopSource *loop_source_free(LoopSource *source) {
         if (!source)
                 return NULL;
         l = source->loop;
-        if (source->type == SOURCE_IO && source->enabled != LOOP_OFF)
+        if (source->watched)
                 (void)control(source, EPOLL_CTL_DEL); /* closed already, perhaps */
         if (source->type == SOURCE_SIGNAL) {
                 (void)sigdelset(&l->signals, source->signal);

@@ -22,7 +22,8 @@ struct LoopSource {
         LoopPriority priority;
         LoopEnabled enabled;
         bool ready;
-        bool resting; /* has asked for the rest, and is not watched in it */
+        bool watched; /* the kernel has been told of it */
+        bool resting; /* has asked for the rest: it is not watched, and called after it in any case */
         union {
                 LoopIoHandler on_io;
                 LoopTimeHandler on_time;
@@ -54,3 +55,5 @@ struct Loop {
         bool exiting;
         int exit_code;
 };
+
+int loop_source_watch(LoopSource *source);

@@ -121,14 +121,14 @@ static int take_signal(Loop *l) {
         return 0;
 }
 
-/* Milliseconds to wait for, rounded up; -1 for ever. */
+/* Milliseconds to wait for, rounded up; -1 for ever. Ready by now is who has rested. */
 static int waiting_time(const Loop *l, uint64_t timeout_usec) {
         uint64_t at = LOOP_NEVER, now;
 
         for (const LoopSource *s = l->first; s; s = s->next) {
                 if (s->enabled == LOOP_OFF)
                         continue;
-                if (s->type == SOURCE_DEFER)
+                if (s->type == SOURCE_DEFER || s->ready)
                         return 0;
                 if (s->type == SOURCE_TIME && s->at < at)
                         at = s->at;
@@ -194,9 +194,9 @@ static int call(LoopSource *source) {
 
 /* Return: whether it was called. */
 static bool dispatch(Loop *l, LoopSource *source) {
-        bool ready = source->type == SOURCE_DEFER ? source->enabled != LOOP_OFF : source->ready;
+        bool ready = source->type == SOURCE_DEFER ? source->enabled != LOOP_OFF : source->ready, rested = source->resting;
 
-        source->ready = false;
+        source->ready = source->resting = false;
         if (ready && source->type == SOURCE_IO) {
                 source->revents &= source->events | EPOLLHUP | EPOLLERR; /* they may have been changed meanwhile */
                 ready = source->revents != 0;
@@ -208,25 +208,24 @@ static bool dispatch(Loop *l, LoopSource *source) {
         l->current = source;
         if (call(source) < 0 && l->current)
                 (void)loop_source_set_enabled(l->current, LOOP_OFF);
+        if (l->current && (l->current->resting || rested) && loop_source_watch(l->current) < 0)
+                (void)loop_source_set_enabled(l->current, LOOP_OFF);
         l->current = NULL;
         return true;
 }
 
-/* The descriptors of those who have asked for it are not watched meanwhile: whoever writes there pays for being watched. */
-static int take_rest(Loop *l) {
+/* Those who have asked for it are called after it without another look: a look would be for what they read themselves. */
+static void take_rest(Loop *l) {
         struct timespec t = { .tv_nsec = (long)l->rest * 1000 };
-        int r = 0;
 
+        if (l->rest > 0)
+                (void)clock_nanosleep(CLOCK_MONOTONIC, 0, &t, NULL); /* cut short is as well */
         for (LoopSource *s = l->first; s; s = s->next)
-                if (s->resting)
-                        s->resting = s->enabled == LOOP_ON && loop_source_set_enabled(s, LOOP_OFF) >= 0;
-        (void)clock_nanosleep(CLOCK_MONOTONIC, 0, &t, NULL); /* cut short is as well */
-        for (LoopSource *s = l->first; s && r >= 0; s = s->next)
-                if (s->resting) {
-                        s->resting = false;
-                        r = loop_source_set_enabled(s, LOOP_ON);
+                if (s->resting && s->enabled != LOOP_OFF) {
+                        s->ready = true;
+                        s->revents = s->events;
                 }
-        return r < 0 ? relay(r) : 0;
+        l->rest = LOOP_NEVER;
 }
 
 /**
@@ -246,12 +245,8 @@ int loop_turn(Loop *l, uint64_t timeout_usec) {
                 if (r < 0)
                         return relay(r);
         }
-        if (l->rest != LOOP_NEVER && l->rest > 0) {
-                r = take_rest(l);
-                if (r < 0)
-                        return relay(r);
-        }
-        l->rest = LOOP_NEVER;
+        if (l->rest != LOOP_NEVER)
+                take_rest(l);
         r = note_events(l, waiting_time(l, timeout_usec));
         if (r < 0)
                 return relay(r);
@@ -284,7 +279,8 @@ int loop_run(Loop *l) {
  * loop_rest() - let the next turn begin later, so that more is ready then
  * @usec: far less than a second; of several wishes in a turn the shortest counts
  *
- * The source that is being called, if it has a descriptor, is not watched before that.
+ * The source that is being called, if it has a descriptor, is not watched meanwhile, for whoever writes there pays for
+ * that, and is called in the next turn whether it is ready or not.
  */
 void loop_rest(Loop *l, uint64_t usec) {
         if (usec < l->rest)
