@@ -252,3 +252,22 @@ def crio_exit_status_while_journald_stands_still(a):
     journal.go_on()
     (entry,) = journal.until_entries(1)
     equal(entry["MESSAGE"].removesuffix(b"\n"), b"foo")
+
+
+@scenario()
+def crio_monitor_is_killed(a):
+    """What CRI-O looks at comes all the same, when the log is whole; see io/exit-file.c for the kernel."""
+    if not harness.is_scopemon():
+        raise harness.Skip("has one half only")
+    if tuple(int(n) for n in os.uname().release.split(".")[:2]) < (6, 15):
+        raise harness.Skip("Linux before 6.15 does not tell how somebody else's child has ended")
+    c = Container(a, rf"wait-start stdout=hello\n wait-file={a.path('gate')} stdout=bye\n exit=3")
+    target = c.create()["pid"]
+    c.begin()
+    os.kill(c.monitor, signal.SIGKILL)
+    equal(c.end(), 137)
+    with open(a.path("gate"), "w", encoding="ascii"):
+        pass
+    equal(harness.wait_pid(target), 3, "status of the container, which falls to the next subreaper")
+    equal(c.notice(), 3)
+    equal(unlogged(c.log()), b"hello\nbye\n")
