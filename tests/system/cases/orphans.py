@@ -4,8 +4,8 @@
 import os
 
 from cases.service_survives import kernel, status_is_known
-from harness import (MONITOR, Skip, check, check_equal, comm_of, command, inspect, journal, messages, podman, run, until, variants,
-                     worker_of)
+from harness import (MONITOR, Skip, check, check_equal, comm_of, command, inspect, journal, messages, podman, run, service,
+                     until, variants, wait_running, worker_of)
 
 ENDED = "ae7f4f850114466f8c4d890f6616381e" # SCOPEMON_MESSAGE_ENDED of scopemon/protocol.h
 PAYLOAD = "echo hello; until test -e /tmp/go; do usleep 20000; done; echo bye; exit 7"
@@ -44,3 +44,23 @@ def check_podman_knows(status, container, wait):
         check_equal(podman("wait", "baz").strip(), status, "podman wait")
     shown = podman("ps", "-a", "--format", "{{.Status}}").strip()
     check(shown.startswith(f"Exited ({status})"), f"podman ps: {shown}")
+
+
+@variants("orphan_in_a_unit", plain={}, delegate={"delegate": True})
+def orphan_in_a_unit(delegate=False):
+    """The unit ends as its container does, and podman run --rm removes that. (4.3 waits first for its exit command.)"""
+    if "scopemon" not in MONITOR:
+        raise Skip("has one half only")
+    if not status_is_known():
+        raise Skip("the kernel does not tell how somebody else's child has ended")
+    unit = service(PAYLOAD, delegate)
+    unit.start()
+    wait_running()
+    root = f"/proc/{inspect('baz', 'State.Pid')}/root"
+    run("kill", "-KILL", inspect("baz", "State.ConmonPid"))
+    with open(f"{root}/tmp/go", "w", encoding="ascii"):
+        pass
+    unit.wait_for("failed", within=60)
+    check_equal((unit.show("Result"), unit.show("ExecMainStatus")), ("exit-code", "7"), "the unit")
+    check_equal(messages("CONTAINER_NAME=baz"), ["hello", "bye"], "lines")
+    check_equal(podman("ps", "-a", "--format", "{{.Names}}").strip(), "", "containers that are left")
