@@ -220,10 +220,6 @@ static int make_worker(Keeper *k) {
                                    .log_name = k->origin->log_name };
         int r;
 
-        if (!k->options->exec) {
-                k->worker_fds[CHANNEL_FD_PERSIST_DIR] = report_dup_persist_dir(k->report);
-                k->worker_fds[CHANNEL_FD_EXIT_DIR] = report_dup_exit_dir(k->report);
-        }
         k->worker_fds[CHANNEL_FD_LOGFILE] = TAKE_FD(k->origin->log_fd);
         k->worker_fds[CHANNEL_FD_STARTER] = TAKE_FD(k->origin->caller_pidfd);
         if (k->options->log_targets.passthrough && k->worker_fds[CHANNEL_FD_NOTIFY] < 0) {

@@ -332,28 +332,6 @@ bool report_is_started(const Report *r) {
         return r->started;
 }
 
-static int place_dup(const Place *p) {
-        return p->path && p->fd >= 0 ? fd_dup(p->fd) : -1;
-}
-
-/**
- * report_dup_exit_dir() - the directory of the exit files, for one who writes them if we cannot
- *
- * Return: a descriptor, the caller's; negative if there is no such directory.
- */
-int report_dup_exit_dir(const Report *r) {
-        return place_dup(&r->exit_dir);
-}
-
-/**
- * report_dup_persist_dir() - the same of the persist directory
- *
- * Return: a descriptor, the caller's; negative if there is no such directory.
- */
-int report_dup_persist_dir(const Report *r) {
-        return place_dup(&r->persist_dir);
-}
-
 /**
  * report_sync_fd() - the descriptor that is to survive when others are closed
  *

@@ -48,8 +48,6 @@ int report_oom(Report *r);
 int report_exit_files(Report *r, int status);
 int report_exec_exit(Report *r, int status, const char *text);
 bool report_is_started(const Report *r);
-int report_dup_exit_dir(const Report *r);
-int report_dup_persist_dir(const Report *r);
 int report_sync_fd(const Report *r);
 int report_attach_fd(const Report *r);
 void report_close(Report *r);

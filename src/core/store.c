@@ -46,8 +46,6 @@ static const char *const names[_SAVED_FD_MAX] = {
         [SAVED_FD_WORKER + CHANNEL_FD_WINSZ] = "winsz",
         [SAVED_FD_WORKER + CHANNEL_FD_NOTIFY] = "notify",
         [SAVED_FD_WORKER + CHANNEL_FD_LOGFILE] = "log",
-        [SAVED_FD_WORKER + CHANNEL_FD_PERSIST_DIR] = "worker-persist-directory",
-        [SAVED_FD_WORKER + CHANNEL_FD_EXIT_DIR] = "worker-exit-directory",
         [SAVED_FD_CHANNEL] = "channel",
         [SAVED_FD_WORKER_PROCESS] = "worker",
 };

@@ -48,11 +48,12 @@ typedef struct Worker {
         bool drained_told;          /* the keeper knows the latter */
         bool done;                  /* the keeper has been told that the clients have it too */
         bool keeper_gone;
+        bool unheard; /* the keeper has taken a record no more: worker_orphaned() is about to be called */
         int target_fd;              /* pidfd of the container's first process, for when the keeper is gone; -1 if unknown */
         ExitWatch *target_watch;
         bool target_ended;
-        char *exit_names;       /* exit-file.c; NULL if there are no exit files to be written */
-        bool exit_files;        /* ... and they have been, or were there */
+        ExitFiles exit_files; /* that may be written, for when the keeper is gone; zero: none */
+        bool exit_told;       /* ... and they have been, or were there */
         uint64_t started_usec; /* of the container */
         ProcessStatus target_status;
         bool stream_drained[_STREAM_MAX];
@@ -61,7 +62,7 @@ typedef struct Worker {
 } Worker;
 
 /* worker.c */
-int worker_confine(SandboxFiles files);
+int worker_confine(const ExitFiles *files);
 int worker_send(Worker *w, const ChannelRecord *record, int fd);
 int worker_tell(Worker *w, ChannelType type, uint32_t number);
 

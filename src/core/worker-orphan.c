@@ -6,7 +6,8 @@
  * kernel tells somebody who is not its parent.
  *
  * And it writes the exit files, as the keeper would have: an exit whose status is unknown is -1. More it cannot do for
- * the caller: it runs no exit command, and knows of no memory that has run out.
+ * the caller: it runs no exit command, and knows of no memory that has run out. A keeper that dies after it was told
+ * that all is done, and before it has told so itself, leaves nobody who could.
  */
 
 #include <stdio.h>
@@ -19,39 +20,34 @@
 #include "scopemon/protocol.h"
 
 /**
- * worker_orphan_prepare() - before the sandbox is entered: what can be done about exit files later
+ * worker_orphan_prepare() - before the sandbox is entered: which exit files can be written later
  *
- * Nothing is, if there are none to write, or if a worker has its heap above what it maps, as with an unlimited stack:
- * the names would not be safe there.
+ * Where the kernel is too old for it, none.
  */
 void worker_orphan_prepare(Worker *w) {
-        char *names = NULL;
+        const Options *o = w->options;
+        const char *const dirs[] = { [EXIT_FILE_PERSIST] = o->persist_dir, [EXIT_FILE_EXIT] = o->exit_dir };
+        const char *const names[] = { [EXIT_FILE_PERSIST] = SCOPEMON_FILE_EXIT, [EXIT_FILE_EXIT] = o->cid };
 
-        if (w->options->exec ||
-            (w->fds[CHANNEL_FD_EXIT_DIR] < 0 && w->fds[CHANNEL_FD_PERSIST_DIR] < 0) ||
-            exit_file_names_new(&names, SCOPEMON_FILE_EXIT, w->options->cid) < 0)
-                return;
-        if (names < (char *)w->state)
-                w->exit_names = names;
+        if (!o->exec && (o->persist_dir || o->exit_dir))
+                (void)exit_files_seal(&w->exit_files, dirs, names);
 }
 
 /**
  * worker_orphan_drained() - the sinks have all that the container has written: its end may be known
+ *
+ * The persist file comes first, as from the keeper.
  */
 void worker_orphan_drained(Worker *w) {
-        static const struct {
-                size_t name;
-                ChannelFd dir;
-        } files[] = { { EXIT_FILE_PERSIST, CHANNEL_FD_PERSIST_DIR }, { EXIT_FILE_EXIT, CHANNEL_FD_EXIT_DIR } };
         char text[16];
 
-        if (!w->target_ended || !w->exit_names || w->exit_files)
+        if (!w->target_ended || w->exit_told)
                 return;
         (void)snprintf(text, sizeof text, "%d", w->target_status.known ? w->target_status.code : -1);
-        w->exit_files = true;
-        for (size_t i = 0; i < ELEMENTS(files); i++)
-                if (w->fds[files[i].dir] >= 0 && exit_file_write(w->exit_names, files[i].name, w->fds[files[i].dir], text) < 0)
-                        w->exit_files = false;
+        w->exit_told = w->exit_files.names[EXIT_FILE_NAME_NONE] != NULL;
+        for (ExitFileId i = 0; i < _EXIT_FILE_MAX; i++)
+                if (w->exit_files.names[EXIT_FILE_NAME_PATH + i] && exit_file_write(&w->exit_files, i, text) < 0)
+                        w->exit_told = false;
 }
 
 static int on_target_end(void *userdata, const ProcessStatus *status) {
@@ -97,14 +93,17 @@ int worker_orphaned(Worker *w) {
         r = worker_output_run(w); /* there may be a container, and nobody to say so */
         if (r >= 0 && w->target_fd >= 0)
                 r = exit_watch_new(&w->target_watch, w->loop, w->target_fd, &target_handler, w);
-        return r < 0 ? relay(r) : worker_orphan_advance(w);
+        if (r < 0)
+                return relay(r);
+        return w->drained ? worker_output_finish(w) : worker_orphan_advance(w);
 }
 
 /**
  * worker_orphan_tell() - the end of a container that had no keeper any more, and of all its output
  */
 void worker_orphan_tell(const Worker *w) {
-        AnnounceEnd end = { .status = &w->target_status, .orphaned = true, .exit_files = w->exit_files, .usec = loop_now() - w->started_usec };
+        AnnounceEnd end = { .status = &w->target_status, .orphaned = true, .exit_files = w->exit_told,
+                            .usec = loop_now() - w->started_usec };
         PlacementPlan *none;
 
         if (!w->target_ended || w->options->exec)

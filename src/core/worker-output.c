@@ -3,7 +3,7 @@
 /*
  * The way of the output:
  *
- *     stream ─▶ one read into the ring ─▶ sinks first: they are the record ─▶ then clients ─▶ what all have is released
+ *     stream ─▶ a read into the ring ─▶ sinks first: they are the record ─▶ then clients ─▶ what all have is released
  *
  * Until the keeper says that the container runs, output stays in the ring: if the runtime fails, its last words are
  * the error message and not container output. Whoever cannot take more holds its stream back when the ring is full,
@@ -258,12 +258,14 @@ static int trim_on_time(LoopSource *source, uint64_t usec, void *userdata) {
 int worker_output_finish(Worker *w) {
         int r;
 
-        if (w->done || (w->attach && !attach_is_done(w->attach)) || (w->keeper_gone && w->target_watch && !w->target_ended))
+        if (w->done || (w->attach && !attach_is_done(w->attach)))
                 return 0;
-        w->done = true;
+        if (w->keeper_gone && w->target_watch && !w->target_ended)
+                return 0; /* there are exit files to be written yet */
         r = worker_tell(w, CHANNEL_DONE, 0);
-        if (r < 0)
-                return relay(r);
+        if (r < 0 || (w->unheard && !w->keeper_gone))
+                return r < 0 ? relay(r) : 0;
+        w->done = true;
         loop_exit(w->loop, 0);
         return 0;
 }

@@ -43,6 +43,10 @@ static int send_packed(Worker *w, const ChannelRecord *record, char *data, size_
                 sent = fd_send(w->channel, data, n, &fd, fd >= 0);
                 if (sent >= 0)
                         return 0;
+                if (sent == -EPIPE || sent == -ECONNRESET) {
+                        w->unheard = true;
+                        return 0;
+                }
                 if ((sent != -EAGAIN && sent != -ETOOMANYREFS) || record->type == CHANNEL_NOTIFY)
                         return relay((int)sent);
                 if (sent == -ETOOMANYREFS && waited++ < KEEPER_WAIT_MS) /* descriptors on their way, not bytes */
@@ -116,7 +120,7 @@ static int worker_set_up(Worker *w) {
         if (r < 0)
                 return relay(r);
         worker_orphan_prepare(w);
-        r = worker_confine((SandboxFiles){ w->exit_names, &w->fds[CHANNEL_FD_PERSIST_DIR], 2 });
+        r = worker_confine(&w->exit_files);
         if (r < 0)
                 return relay(r);
 
@@ -240,7 +244,7 @@ static void worker_on_forbidden(int signal_number, siginfo_t *info, void *contex
  *
  * Return: 0 or a negative errno; then it is not to go on.
  */
-int worker_confine(SandboxFiles files) {
+int worker_confine(const ExitFiles *files) {
         const struct sigaction forbidden = { .sa_sigaction = worker_on_forbidden, .sa_flags = SA_SIGINFO };
 
         if (sigaction(SIGSYS, &forbidden, NULL) < 0)
@@ -337,7 +341,7 @@ int worker_run(int channel_fd, const Options *options, char *const *argv) {
 
         memset(w.fds, -1, sizeof w.fds);
         worker_ignore_signals();
-        (void)prctl(PR_SET_TIMERSLACK, 1);
+        (void)prctl(PR_SET_TIMERSLACK, 1); /* a rest (gather.c) is shorter than the 50 us by which timers are late */
         r = worker_copy_options(&copy, &labels);
         if (r < 0)
                 return relay(r);

@@ -1,21 +1,32 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* The files that a confined process may make, and under which names: its filter (sandbox-filter.c) knows where these lie. */
+/* The files that a confined process may make. Its filter (sandbox-filter.c) knows the addresses of their names. */
 
 #include <fcntl.h>
 #include <stddef.h>
 
 #define EXIT_FILE_FLAGS (O_TMPFILE | O_WRONLY | O_CLOEXEC)
 
-/* Where in the names what stands; they take EXIT_FILE_NAMES_SIZE bytes, and nothing else is in there. */
-#define EXIT_FILE_HERE 0 /* "." */
-#define EXIT_FILE_NOTHING 1 /* "", which is its end */
-#define EXIT_FILE_PERSIST 8
-#define EXIT_FILE_EXIT 16
-#define EXIT_FILE_NAMES_SIZE 4096
+typedef enum ExitFileId {
+        EXIT_FILE_PERSIST,
+        EXIT_FILE_EXIT,
+        _EXIT_FILE_MAX,
+} ExitFileId;
+
+typedef enum ExitFileName {
+        EXIT_FILE_NAME_NONE, /* "" */
+        EXIT_FILE_NAME_DIR,  /* of the first file, ... */
+        EXIT_FILE_NAME_PATH = EXIT_FILE_NAME_DIR + _EXIT_FILE_MAX,
+        _EXIT_FILE_NAME_MAX = EXIT_FILE_NAME_PATH + _EXIT_FILE_MAX,
+} ExitFileName;
+
+/* Where they stand: in sealed memory; NULL for what there is not. */
+typedef struct ExitFiles {
+        const char *names[_EXIT_FILE_NAME_MAX];
+} ExitFiles;
 
 #define EXIT_FILE_THERE 1
 
-int exit_file_names_new(char **ret, const char *persist_name, const char *exit_name);
-int exit_file_write(const char *names, size_t name, int dir_fd, const char *text);
+int exit_files_seal(ExitFiles *ret, const char *const dirs[_EXIT_FILE_MAX], const char *const names[_EXIT_FILE_MAX]);
+int exit_file_write(const ExitFiles *files, ExitFileId id, const char *text);

@@ -194,15 +194,19 @@ static int call(LoopSource *source) {
 
 /* Return: whether it was called. */
 static bool dispatch(Loop *l, LoopSource *source) {
-        bool ready = source->type == SOURCE_DEFER ? source->enabled != LOOP_OFF : source->ready, rested = source->resting;
+        bool ready = source->type == SOURCE_DEFER ? source->enabled != LOOP_OFF : source->ready;
+        bool rested = source->resting;
 
         source->ready = source->resting = false;
         if (ready && source->type == SOURCE_IO) {
                 source->revents &= source->events | EPOLLHUP | EPOLLERR; /* they may have been changed meanwhile */
                 ready = source->revents != 0;
         }
-        if (!ready)
+        if (!ready) { /* switched off while it rested, and perhaps on again */
+                if (rested && loop_source_watch(source) < 0)
+                        (void)loop_source_set_enabled(source, LOOP_OFF);
                 return false;
+        }
         if (source->enabled == LOOP_ONESHOT)
                 (void)loop_source_set_enabled(source, LOOP_OFF);
         l->current = source;

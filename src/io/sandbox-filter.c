@@ -8,10 +8,9 @@
  * The policy is the tables below. What is in none does not exist (ENOSYS), so that a newer C library falls back to
  * what it did before; what is forbidden ends the worker with SIGSYS, since nothing of ours would ever try it.
  *
- * A filter sees the arguments of a call, not what they point to. So it lets two names be given to a file by the address
- * at which they stand (exit-file.c), and memory up to there be neither unmapped nor replaced. That address is another
- * one in each worker: where it is compared with, or another value that is the target's own, what is printed is no number
- * but an expression of sandbox.c's.
+ * A filter sees the arguments of a call, not what they point to. So it lets files be made by the addresses at which
+ * their names stand (exit-file.c), other ones in each worker: where it compares with such an address, or with another
+ * value that is the target's own, what is printed is no number but an expression of sandbox.c's.
  *
  *     sandbox-filter ARCH        as libseccomp calls it; system calls that it has not are left out
  *     sandbox-filter ARCH names  the numbers and names of what is forbidden, for the one that tells of it
@@ -19,24 +18,21 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <linux/filter.h>
 #include <seccomp.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "io/exit-file.h"
 
-/* Numbers that no table of ours would have, and what is printed for them. */
-#define NAMES_HIGH 0x5c09e3a5U
-#define NAMES_LOW 0x5c0d7000U /* to NAMES_LOW + EXIT_FILE_NAMES_SIZE */
+/* Numbers that no table of ours would have, and that mean an expression. */
+#define NAME_HIGH 0x5c09e300U /* + an ExitFileName */
+#define NAME_LOW 0x5c0d7100U
 #define FLAGS 0x5c0f1a95U
-#define NAMES ((uint64_t)NAMES_HIGH << 32 | NAMES_LOW)
-#define NAMES_LAST (NAMES + EXIT_FILE_NAMES_SIZE - 1)
 
 /* In the order of use: the filter is a list that the kernel walks. (The last one is the sanitizers', and harmless.) */
 static const int allowed[] = {
@@ -48,8 +44,9 @@ static const int allowed[] = {
         SCMP_SYS(newfstatat),    SCMP_SYS(statx),         SCMP_SYS(close),         SCMP_SYS(accept4),
         SCMP_SYS(getsockopt),    SCMP_SYS(setsockopt),    SCMP_SYS(connect),       SCMP_SYS(shutdown),
         SCMP_SYS(lseek),         SCMP_SYS(ftruncate),     SCMP_SYS(memfd_create),  SCMP_SYS(fsync),
-        SCMP_SYS(fdatasync),     SCMP_SYS(futex),         SCMP_SYS(getpid),        SCMP_SYS(gettid),
-        SCMP_SYS(tgkill),        SCMP_SYS(rt_sigaction),  SCMP_SYS(rt_sigprocmask),
+        SCMP_SYS(fdatasync),     SCMP_SYS(mmap),          SCMP_SYS(munmap),        SCMP_SYS(mremap),
+        SCMP_SYS(brk),           SCMP_SYS(mprotect),      SCMP_SYS(futex),         SCMP_SYS(getpid),
+        SCMP_SYS(gettid),        SCMP_SYS(tgkill),        SCMP_SYS(rt_sigaction),  SCMP_SYS(rt_sigprocmask),
         SCMP_SYS(rt_sigreturn),  SCMP_SYS(restart_syscall), SCMP_SYS(getrandom),   SCMP_SYS(gettimeofday),
         SCMP_SYS(clock_nanosleep), SCMP_SYS(exit),        SCMP_SYS(exit_group),      SCMP_SYS(sigaltstack),
 };
@@ -62,23 +59,14 @@ static const struct {
 } restricted[] = {
 #define IS(i, value) SCMP_CMP(i, SCMP_CMP_EQ, value, 0)
 #define MASKED(i, mask, value) SCMP_CMP(i, SCMP_CMP_MASKED_EQ, mask, value)
-#define DESCRIPTOR(i) SCMP_CMP(i, SCMP_CMP_LE, INT_MAX, 0) /* and not AT_FDCWD */
-#define NAME(i, which) IS(i, NAMES + (which))
-#define ABOVE_NAMES(i) SCMP_CMP(i, SCMP_CMP_GT, NAMES_LAST, 0)
-        /* messages to the journal: whoever else can be told to do things listens on a stream */
+#define BY_PATH(i) MASKED(i, UINT32_MAX, (uint32_t)AT_FDCWD)
+#define NAME(i, which) IS(i, (uint64_t)(NAME_HIGH + (which)) << 32 | (NAME_LOW + (which)))
+#define OPEN_DIR(id) { SCMP_SYS(openat), 3, { BY_PATH(0), NAME(1, EXIT_FILE_NAME_DIR + (id)), IS(2, FLAGS) } }
+#define LINK_TO(id) { SCMP_SYS(linkat), 4, { NAME(1, EXIT_FILE_NAME_NONE), BY_PATH(2), \
+                                             NAME(3, EXIT_FILE_NAME_PATH + (id)), IS(4, AT_EMPTY_PATH) } }
+        /* whoever does something for root who asks listens on a stream, or on a datagram socket that asks who it is */
         { SCMP_SYS(socket), 2, { IS(0, AF_UNIX), MASKED(1, 0xf, SOCK_DGRAM) } },
-        { SCMP_SYS(openat), 3, { DESCRIPTOR(0), NAME(1, EXIT_FILE_HERE), IS(2, FLAGS) } },
-        { SCMP_SYS(linkat), 5, { DESCRIPTOR(0), NAME(1, EXIT_FILE_NOTHING), DESCRIPTOR(2), NAME(3, EXIT_FILE_PERSIST),
-                                 IS(4, AT_EMPTY_PATH) } },
-        { SCMP_SYS(linkat), 5, { DESCRIPTOR(0), NAME(1, EXIT_FILE_NOTHING), DESCRIPTOR(2), NAME(3, EXIT_FILE_EXIT),
-                                 IS(4, AT_EMPTY_PATH) } },
-        { SCMP_SYS(mmap), 1, { ABOVE_NAMES(0) } },
-        { SCMP_SYS(mmap), 2, { IS(0, 0), MASKED(3, MAP_FIXED, 0) } },
-        { SCMP_SYS(munmap), 1, { ABOVE_NAMES(0) } },
-        { SCMP_SYS(mprotect), 1, { ABOVE_NAMES(0) } },
-        { SCMP_SYS(mremap), 2, { ABOVE_NAMES(0), MASKED(3, MREMAP_FIXED, 0) } },
-        { SCMP_SYS(brk), 1, { ABOVE_NAMES(0) } },
-        { SCMP_SYS(brk), 1, { IS(0, 0) } },
+        OPEN_DIR(EXIT_FILE_PERSIST), LINK_TO(EXIT_FILE_PERSIST), OPEN_DIR(EXIT_FILE_EXIT), LINK_TO(EXIT_FILE_EXIT),
 };
 
 static const int forbidden[] = {
@@ -124,15 +112,15 @@ static int fill_filter(scmp_filter_ctx filter) {
 }
 
 static int print_step(const struct sock_filter *step) {
-        const char *name = step->k == NAMES_HIGH ? "names_high" : step->k == FLAGS ? "EXIT_FILE_FLAGS" : NULL;
+        uint32_t high = step->k - NAME_HIGH, low = step->k - NAME_LOW;
 
         if (printf("{ 0x%02x, %u, %u, ", step->code, step->jt, step->jf) < 0)
                 return -EIO;
-        if (name)
-                return printf("%s },\n", name) < 0 ? -EIO : 0;
-        if (step->k >= NAMES_LOW && step->k < NAMES_LOW + EXIT_FILE_NAMES_SIZE)
-                return printf("names_low + 0x%x },\n", step->k - NAMES_LOW) < 0 ? -EIO : 0;
-        return printf("0x%08x },\n", step->k) < 0 ? -EIO : 0;
+        if (high < _EXIT_FILE_NAME_MAX)
+                return printf("HIGH(%u) },\n", high) < 0 ? -EIO : 0;
+        if (low < _EXIT_FILE_NAME_MAX)
+                return printf("LOW(%u) },\n", low) < 0 ? -EIO : 0;
+        return (step->k == FLAGS ? printf("EXIT_FILE_FLAGS },\n") : printf("0x%08x },\n", step->k)) < 0 ? -EIO : 0;
 }
 
 static int print_filter(scmp_filter_ctx filter) {

@@ -3,9 +3,9 @@
 /*
  * The worker's cage. It parses what hostile containers and clients send; whoever takes it over shall find a process
  * that can move bytes between the descriptors it holds, and nothing else: no capability, no new privilege, no file
- * to open by name, no program to run, no socket but for datagrams of AF_UNIX: the journal takes these, but nobody who
- * would do something for root, as the service manager, the bus and container managers do, which are streams. What it can
- * make are its own container's exit files.
+ * to open by name, no program to run, no socket but for datagrams of AF_UNIX. The journal takes these. So does the
+ * service manager, from a unit that may notify it; but its bus, and container managers, who would do anything for
+ * root, are streams. What it can make are its own container's exit files.
  *
  * The policy is the tables in sandbox-filter.c, which the build has made a program for the kernel of.
  *
@@ -13,6 +13,7 @@
  */
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/capability.h>
 #include <linux/filter.h>
 #include <linux/landlock.h>
@@ -24,7 +25,6 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
-#include "io/exit-file.h"
 #include "io/sandbox.h"
 
 static const struct {
@@ -42,36 +42,36 @@ static int drop_capabilities(void) {
         return syscall(SYS_capset, &header, none) < 0 ? fail(-errno) : 0;
 }
 
-static int allow_files(int ruleset, SandboxFiles files) {
-        for (size_t i = 0; i < files.n_dirs; i++) {
-                struct landlock_path_beneath_attr rule = { .allowed_access = LANDLOCK_ACCESS_FS_MAKE_REG |
-                                                                             LANDLOCK_ACCESS_FS_WRITE_FILE,
-                                                           .parent_fd = files.dirs[i] };
+/* A directory that is not there, or a kernel that wants none of this: then there will be no such file. */
+static void allow_files(int ruleset, const ExitFiles *files) {
+        for (ExitFileId i = 0; i < _EXIT_FILE_MAX; i++) {
+                const char *path = files->names[EXIT_FILE_NAME_DIR + i];
+                _cleanup_close_ int dir = path ? open(path, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
+                struct landlock_path_beneath_attr rule = {
+                        .allowed_access = LANDLOCK_ACCESS_FS_MAKE_REG | LANDLOCK_ACCESS_FS_WRITE_FILE,
+                        .parent_fd = dir,
+                };
 
-                if (files.dirs[i] >= 0 &&
-                    syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH_BENEATH, &rule, 0) < 0)
-                        return fail(-errno);
+                if (dir >= 0)
+                        (void)syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH_BENEATH, &rule, 0);
         }
-        return 0;
 }
 
 /* No path may be opened. Kernels without Landlock have the filter, which says the same. */
-static int forbid_paths(SandboxFiles files) {
+static int forbid_paths(const ExitFiles *files) {
         struct landlock_ruleset_attr all = { .handled_access_fs = (LANDLOCK_ACCESS_FS_MAKE_SYM << 1) - 1 };
         _cleanup_close_ int fd = -1;
-        int r;
 
         fd = (int)syscall(SYS_landlock_create_ruleset, &all, sizeof all.handled_access_fs, 0);
         if (fd < 0)
                 return errno == ENOSYS || errno == EOPNOTSUPP ? 0 : fail(-errno);
-        r = files.names ? allow_files(fd, files) : 0;
-        if (r < 0)
-                return relay(r);
+        allow_files(fd, files);
         return syscall(SYS_landlock_restrict_self, fd, 0) < 0 ? fail(-errno) : 0;
 }
 
-static int load_filter(const char *names) {
-        const uint32_t names_high = (uint32_t)((uint64_t)(uintptr_t)names >> 32), names_low = (uint32_t)(uintptr_t)names;
+static int load_filter(const ExitFiles *files) {
+#define LOW(i) (uint32_t)(uintptr_t)files->names[i]
+#define HIGH(i) (uint32_t)((uint64_t)(uintptr_t)files->names[i] >> 32)
         const struct sock_filter filter[] = {
 #include "sandbox-filter.inc"
         };
@@ -82,11 +82,11 @@ static int load_filter(const char *names) {
 
 /**
  * sandbox_enter() - confine this process for good
- * @files: what exit_file_write() may make from now on; their names must lie below all that is mapped or unmapped later
+ * @files: what exit_file_write() may make from now on; all zero for nothing
  *
  * Return: 0 or a negative errno; then it is not to go on.
  */
-int sandbox_enter(SandboxFiles files) {
+int sandbox_enter(const ExitFiles *files) {
         int r;
 
         if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
@@ -97,7 +97,7 @@ int sandbox_enter(SandboxFiles files) {
         r = forbid_paths(files);
         if (r < 0)
                 return relay(r);
-        return load_filter(files.names);
+        return load_filter(files);
 }
 
 /**

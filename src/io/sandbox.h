@@ -3,16 +3,7 @@
 
 /* Our own system call filter. */
 
-#include <stddef.h>
+#include "io/exit-file.h"
 
-/* Files that may be made all the same (exit-file.c): under these names, in these directories. */
-typedef struct SandboxFiles {
-        const char *names; /* NULL: none */
-        const int *dirs;   /* descriptors, borrowed; -1 for one there is not */
-        size_t n_dirs;
-} SandboxFiles;
-
-#define SANDBOX_NO_FILES (SandboxFiles){ NULL, NULL, 0 }
-
-int sandbox_enter(SandboxFiles files);
+int sandbox_enter(const ExitFiles *files);
 const char *sandbox_call_name(int number);

@@ -4,7 +4,7 @@
  * The target's stdio. The keeper makes the pipes, gives their far ends to the runtime and keeps the near ones for as
  * long as the container lives; the worker gets copies of those and serves them here.
  *
- * One read per wake-up, so that neither stream can starve the other. Where the bytes go is the handler's business:
+ * One call of the handler per wake-up, so that neither stream can starve the other. Where the bytes go is the handler's business:
  * the fd is handed up and never read here.
  *
  * A terminal whose every opener has gone reports a hang-up that stays readable for ever, but somebody may open it

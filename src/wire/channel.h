@@ -46,8 +46,6 @@ typedef enum ChannelFd {
         CHANNEL_FD_WINSZ,
         CHANNEL_FD_NOTIFY,
         CHANNEL_FD_LOGFILE,
-        CHANNEL_FD_PERSIST_DIR, /* where the end is told, for when the keeper is gone; next to one another */
-        CHANNEL_FD_EXIT_DIR,
         _CHANNEL_FD_MAX,
 } ChannelFd;
 

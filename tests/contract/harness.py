@@ -741,9 +741,13 @@ class Monitor:
         return f"{self.bundle}/attach"
 
     def client(self, path=None):
-        path = path or self.attach_path
-        wait_path(path)
-        return Client(path)
+        """Connect. Before the pid is told it may be too early: bind() makes the name, listen() comes after it."""
+        def connect():
+            with contextlib.suppress(ConnectionRefusedError):
+                return Client(path or self.attach_path)
+
+        wait_path(path or self.attach_path)
+        return poll_until(connect, what="a listener")
 
     def ctl(self, data, name="ctl"):
         fd = os.open(f"{self.bundle}/{name}", os.O_WRONLY | os.O_NONBLOCK)

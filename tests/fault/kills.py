@@ -305,6 +305,8 @@ def keeper_killed(c: Case):
     reader = Reader(m.client())
     m.release("gate")
     worker = poll_until(lambda: worker_of(m), what="a worker")
+    held = [os.readlink(f"/proc/{worker}/fd/{fd}") for fd in os.listdir(f"/proc/{worker}/fd")]
+    check(not any(map(os.path.isdir, held)), f"a directory could be passed on to the container: {held}")
     poll_until(lambda: len(m.log_text()) > 100000, what="half of the output")
     os.kill(m.pid, signal.SIGKILL)
     equal(wait_pid(target, 60), 7, "status of the container, which falls to the next subreaper")

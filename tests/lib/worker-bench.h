@@ -231,7 +231,7 @@ static inline void bench_finish(Bench *b) {
 }
 
 static inline void bench_done(Bench *b) {
-        static const char *const names[] = { "ctr.log", "attach", "ctl", "winsz" };
+        static const char *const names[] = { "ctr.log", "attach", "ctl", "winsz", "exit", CID };
 
         b->worker = worker_process_free(b->worker);
         b->reaper = reaper_free(b->reaper);

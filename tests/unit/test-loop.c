@@ -388,6 +388,62 @@ CleanTest(loop, who_rests_is_called_until_it_does_not_and_who_is_off_stays_off) 
         fixture_done(&f);
 }
 
+/* Off while it rests, and on again: by another source that comes first, or at once. */
+CleanTest(loop, who_is_switched_off_and_on_while_resting_is_not_lost) {
+        Fixture f;
+        Peer p;
+
+        fixture_init(&f);
+        peer_init(&f, &p, 'p');
+        p.source = loop_source_free(p.source);
+        cr_assert_eq(loop_add_io(f.loop, &p.source, p.ends[0], EPOLLIN, on_rest, &p), 0);
+        p.leave = true;
+        poke(&p);
+        poke(&p);
+        poke(&p);
+        cr_assert_eq(loop_turn(f.loop, LOOP_FOREVER), 1);
+        cr_assert_eq(loop_turn(f.loop, 0), 0, "it is off");
+        cr_assert_eq(loop_source_set_enabled(p.source, LOOP_ON), 0);
+        cr_assert_eq(loop_turn(f.loop, LOOP_FOREVER), 1, "it is on");
+        cr_assert_eq(loop_source_set_enabled(p.source, LOOP_ON), 0);
+        cr_assert_eq(loop_source_set_enabled(p.source, LOOP_OFF), 0);
+        cr_assert_eq(loop_source_set_enabled(p.source, LOOP_ON), 0);
+        cr_assert_eq(loop_turn(f.loop, LOOP_FOREVER), 1, "on, off, on");
+        check_calls(&f, "ppp");
+        peer_done(&p);
+        fixture_done(&f);
+}
+
+static int on_switch(LoopSource *source, uint64_t usec, void *userdata) {
+        Peer *p = userdata;
+
+        note(p->f, 's');
+        return loop_source_set_enabled(p->source, LOOP_ON);
+}
+
+CleanTest(loop, who_is_switched_on_in_the_turn_after_its_rest_is_not_lost) {
+        LoopSource *first;
+        Fixture f;
+        Peer p;
+
+        fixture_init(&f);
+        cr_assert_eq(loop_add_time(f.loop, &first, LOOP_NEVER, on_switch, &p), 0);
+        peer_init(&f, &p, 'p');
+        p.source = loop_source_free(p.source);
+        cr_assert_eq(loop_add_io(f.loop, &p.source, p.ends[0], EPOLLIN, on_rest, &p), 0);
+        p.leave = true;
+        poke(&p);
+        poke(&p);
+        cr_assert_eq(loop_turn(f.loop, LOOP_FOREVER), 1);
+        loop_source_set_time(first, 0);
+        cr_assert_eq(loop_turn(f.loop, LOOP_FOREVER), 1, "the timer alone");
+        cr_assert_eq(loop_turn(f.loop, LOOP_FOREVER), 1, "it is watched");
+        check_calls(&f, "psp");
+        first = loop_source_free(first);
+        peer_done(&p);
+        fixture_done(&f);
+}
+
 CleanTest(loop, timer_that_is_stopped_or_never_set_does_not_expire) {
         LoopSource *never, *stopped, *later;
         Fixture f;

@@ -82,7 +82,7 @@ static ProcessStatus outcome(Attempt attempt) {
         if (r == 0) {
                 (void)setrlimit(RLIMIT_CORE, &none);
                 (void)signal(SIGSYS, SIG_DFL); /* a sanitizer may have an opinion */
-                if (sandbox_enter(SANDBOX_NO_FILES) < 0)
+                if (sandbox_enter(&(ExitFiles){ 0 }) < 0)
                         process_exit(CAGE_FAILED);
                 process_exit(attempt(&t) < 0 ? errno : 0);
         }
@@ -406,7 +406,7 @@ CleanTest(sandbox, no_capability_is_left_and_none_can_be_had) {
         r = process_fork(&pid);
         cr_assert_geq(r, 0);
         if (r == 0) {
-                if (sandbox_enter(SANDBOX_NO_FILES) < 0)
+                if (sandbox_enter(&(ExitFiles){ 0 }) < 0)
                         process_exit(CAGE_FAILED);
                 (void)close(t.pair[1]);
                 (void)!write(t.pipe[1], "x", 1);

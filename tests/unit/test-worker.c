@@ -704,7 +704,7 @@ CleanTest(worker, forbidden_call_is_named_before_it_kills) {
 
         cr_assert_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0);
         if (process_fork(&pid) == 0) {
-                if ((ends[1] != WORKER_CHANNEL && dup2(ends[1], WORKER_CHANNEL) < 0) || worker_confine(SANDBOX_NO_FILES) < 0)
+                if ((ends[1] != WORKER_CHANNEL && dup2(ends[1], WORKER_CHANNEL) < 0) || worker_confine(&(ExitFiles){ 0 }) < 0)
                         process_exit(99);
                 (void)syscall(SYS_setuid, 0);
                 process_exit(98);
