@@ -98,6 +98,8 @@ typedef struct Bench {
         const char *next[8]; /* how the next ones behave; NULL: well */
         unsigned n_deaths, n_drained, n_done;
         ProcessStatus status; /* of the last one */
+        ProcessStatus killed; /* of the one that was to be killed: the next one may have died in the same turn */
+        unsigned to_kill;
         pid_t orphan;         /* a worker whose keeper has died */
         unsigned n_ready;
         int dir_fd, control[_CONTROL_FD_MAX];
@@ -112,6 +114,8 @@ static inline int on_child(void *userdata, pid_t pid, const ProcessStatus *statu
                 return 0; /* somebody else's, it would be */
         cr_assert_eq(pid, worker_process_pid(b->worker));
         (void)snprintf(b->how, sizeof b->how, "FAKE_WORKER=%s", how ? how : "");
+        if (b->n_deaths == b->to_kill)
+                b->killed = *status;
         b->n_deaths++;
         b->status = *status;
         return worker_process_on_exit(b->worker, status);
@@ -211,11 +215,10 @@ static inline void bench_start(Bench *b) {
 }
 
 static inline void bench_kill(Bench *b) {
-        unsigned n = b->n_deaths;
-
+        b->to_kill = b->n_deaths;
         worker_process_kill(b->worker);
-        cr_assert(event_run_until(b->loop, 30, b->n_deaths > n));
-        cr_assert_eq(b->status.signal, SIGKILL);
+        cr_assert(event_run_until(b->loop, 30, b->n_deaths > b->to_kill));
+        cr_assert_eq(b->killed.signal, SIGKILL);
 }
 
 /* The target has ended. */
