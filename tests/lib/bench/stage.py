@@ -47,8 +47,8 @@ def poll_until(condition, what, seconds=PATIENCE, pause=0.002):
         time.sleep(pause)
 
 
-def wait_gone(pid, seconds=PATIENCE):
-    """Wait for the end of a process of ours, and bury it."""
+def wait_end(pid, seconds=PATIENCE):
+    """Wait for the end of a process, to the moment: subprocess looks every 50 ms."""
     try:
         fd = os.pidfd_open(pid)
     except ProcessLookupError:
@@ -57,6 +57,11 @@ def wait_gone(pid, seconds=PATIENCE):
     os.close(fd)
     if not ready:
         raise Trouble(f"process {pid} has not ended within {seconds} s")
+
+
+def wait_gone(pid, seconds=PATIENCE):
+    """Wait for the end of a process of ours, and bury it."""
+    wait_end(pid, seconds)
     try:
         os.waitpid(pid, 0)
     except ChildProcessError:
