@@ -3,7 +3,8 @@
 /*
  * The worker: container output, log sinks, attach clients, ctl and winsz lines, the filtering of notifications. All
  * that a hostile container or client can send is parsed here and nowhere else; so the worker is confined, never forks
- * or execs, opens nothing, and may die at any instruction. What the next one needs is in the ring.
+ * or execs, opens nothing (but makes two files, if the keeper cannot: worker-orphan.c), and may die at any instruction.
+ * What the next one needs is in the ring.
  *
  * It starts with one descriptor, the channel to the keeper, closes all others but stdio, and is given the rest in one
  * record. The keeper never waits for it; it may wait a moment for the keeper, which never blocks.
