@@ -17,7 +17,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -33,15 +32,7 @@
 #define EXIT_EXEC 127
 #define STACK_USED (256U * 1024U) /* deeper than anything of ours goes */
 
-/* linux/pidfd.h of Linux 6.15; the C library of older systems has none of it */
-typedef struct PidfdInfo {
-        uint64_t mask, cgroup;
-        uint32_t pid, tgid, ppid, ids[8];
-        int32_t exit_code; /* as of wait() */
-} PidfdInfo;
-
-#define PIDFD_GET_INFO_CALL _IOWR(0xFF, 11, PidfdInfo)
-#define PIDFD_INFO_EXITED (1U << 3)
+#define PIDFD_INFO_EXITED (1U << 3) /* linux/pidfd.h of Linux 6.15 */
 
 static void child_complain(const char *what, const char *path, int error) {
         char text[PATH_MAX + 256];
@@ -391,10 +382,10 @@ int process_peek(pid_t pid, ProcessStatus *ret_status) {
  * Return: 0, PROCESS_UNREAPED, or a negative errno: -EOPNOTSUPP if the kernel does not tell.
  */
 int process_status_of(int pidfd, ProcessStatus *ret_status) {
-        PidfdInfo info = { .mask = PIDFD_INFO_EXITED };
+        ProcessPidfdInfo info = { .mask = PIDFD_INFO_EXITED };
         int signal;
 
-        if (ioctl(pidfd, PIDFD_GET_INFO_CALL, &info) < 0) /* ESRCH: it knows the call, but keeps no status */
+        if (ioctl(pidfd, PROCESS_PIDFD_GET_INFO, &info) < 0) /* ESRCH: it knows the call, but keeps no status */
                 return errno == ENOTTY || errno == EINVAL || errno == ESRCH ? -EOPNOTSUPP : fail(-errno);
         if (!(info.mask & PIDFD_INFO_EXITED))
                 return PROCESS_UNREAPED;

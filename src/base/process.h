@@ -5,7 +5,18 @@
 
 #include <signal.h>
 #include <stdbool.h>
+#include <stdint.h>
+#include <sys/ioctl.h>
 #include <sys/types.h>
+
+/* Of linux/pidfd.h of Linux 6.15; the C library of older systems has none of it. */
+typedef struct ProcessPidfdInfo {
+        uint64_t mask, cgroup;
+        uint32_t pid, tgid, ppid, ids[8];
+        int32_t exit_code; /* as of wait() */
+} ProcessPidfdInfo;
+
+#define PROCESS_PIDFD_GET_INFO _IOWR(0xFF, 11, ProcessPidfdInfo)
 
 typedef struct ProcessSpec {
         const char *path;        /* executed as it is, no search in PATH */

@@ -90,7 +90,9 @@ int worker_orphaned(Worker *w) {
                 loop_exit(w->loop, 1);
                 return 0;
         }
-        r = worker_output_run(w); /* there may be a container, and nobody to say so */
+        r = w->sinks ? sinks_set_file(w->sinks, -1) : 0; /* another one may have been wanted */
+        if (r >= 0)
+                r = worker_output_run(w); /* there may be a container, and nobody to say so */
         if (r >= 0 && w->target_fd >= 0)
                 r = exit_watch_new(&w->target_watch, w->loop, w->target_fd, &target_handler, w);
         if (r < 0)

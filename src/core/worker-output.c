@@ -383,8 +383,15 @@ static int on_sink_ready(void *userdata) {
         return say_ended(w);
 }
 
+/* Without a keeper there is no other file than the one we have. */
 static int on_reopen(void *userdata) {
-        return worker_tell(userdata, CHANNEL_REOPEN, 0);
+        Worker *w = userdata;
+        int r;
+
+        r = worker_tell(w, CHANNEL_REOPEN, 0);
+        if (r < 0)
+                return relay(r);
+        return w->sinks && (w->keeper_gone || w->unheard) ? sinks_set_file(w->sinks, -1) : 0;
 }
 
 static int on_sink_trouble(void *userdata, SinkId sink, int error, uint64_t lost) {

@@ -24,8 +24,7 @@
 #include "base/fd.h"
 #include "io/exit-file.h"
 
-#define FILE_MODE 0644
-#define MSEAL_CALL 462 /* of Linux 6.10, the same everywhere; C libraries are older */
+#define MSEAL_CALL 462 /* of Linux 6.10; C libraries are older. Elsewhere than where it is 462 it is nothing */
 
 static size_t size_of_names(const char *const *dirs, const char *const *names) {
         size_t size = 1;
@@ -87,7 +86,7 @@ int exit_file_write(const ExitFiles *files, ExitFileId id, const char *text) {
         int r;
 
         /* the C library's own would be free to change the flags */
-        fd = (int)syscall(SYS_openat, AT_FDCWD, dir, EXIT_FILE_FLAGS, FILE_MODE);
+        fd = (int)syscall(SYS_openat, AT_FDCWD, dir, EXIT_FILE_FLAGS, EXIT_FILE_MODE);
         if (fd < 0)
                 return fail(-errno);
         r = fd_write_full(fd, text, strlen(text));

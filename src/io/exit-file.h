@@ -7,6 +7,7 @@
 #include <stddef.h>
 
 #define EXIT_FILE_FLAGS (O_TMPFILE | O_WRONLY | O_CLOEXEC)
+#define EXIT_FILE_MODE 0644
 
 typedef enum ExitFileId {
         EXIT_FILE_PERSIST,

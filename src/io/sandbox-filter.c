@@ -32,7 +32,21 @@
 /* Numbers that no table of ours would have, and that mean an expression. */
 #define NAME_HIGH 0x5c09e300U /* + an ExitFileName */
 #define NAME_LOW 0x5c0d7100U
-#define FLAGS 0x5c0f1a95U
+#define EXPRESSION 0x5c0f1a00U /* + an index */
+
+enum {
+        OPEN_FLAGS,
+        OWN_PID,
+        WINDOW_SIZE,
+        QUEUE_OUT,
+        QUEUE_IN,
+        PIDFD_INFO,
+};
+
+static const char *const expressions[] = {
+        [OPEN_FLAGS] = "EXIT_FILE_FLAGS", [OWN_PID] = "(uint32_t)getpid()", [WINDOW_SIZE] = "TIOCSWINSZ",
+        [QUEUE_OUT] = "SIOCOUTQ",         [QUEUE_IN] = "FIONREAD",          [PIDFD_INFO] = "PROCESS_PIDFD_GET_INFO",
+};
 
 /* In the order of use: the filter is a list that the kernel walks. (The last one is the sanitizers', and harmless.) */
 static const int allowed[] = {
@@ -40,13 +54,13 @@ static const int allowed[] = {
         SCMP_SYS(sendmsg),       SCMP_SYS(sendto),        SCMP_SYS(write),         SCMP_SYS(recvmsg),
         SCMP_SYS(epoll_ctl),     SCMP_SYS(recvfrom),      SCMP_SYS(epoll_pwait),
         SCMP_SYS(epoll_pwait2),  SCMP_SYS(clock_gettime), SCMP_SYS(madvise),       SCMP_SYS(poll),
-        SCMP_SYS(ppoll),         SCMP_SYS(ioctl),         SCMP_SYS(fcntl),         SCMP_SYS(fstat),
+        SCMP_SYS(ppoll),         SCMP_SYS(fstat),
         SCMP_SYS(newfstatat),    SCMP_SYS(statx),         SCMP_SYS(close),         SCMP_SYS(accept4),
         SCMP_SYS(getsockopt),    SCMP_SYS(setsockopt),    SCMP_SYS(connect),       SCMP_SYS(shutdown),
         SCMP_SYS(lseek),         SCMP_SYS(ftruncate),     SCMP_SYS(memfd_create),  SCMP_SYS(fsync),
         SCMP_SYS(fdatasync),     SCMP_SYS(mmap),          SCMP_SYS(munmap),        SCMP_SYS(mremap),
         SCMP_SYS(brk),           SCMP_SYS(mprotect),      SCMP_SYS(futex),         SCMP_SYS(getpid),
-        SCMP_SYS(gettid),        SCMP_SYS(tgkill),        SCMP_SYS(rt_sigaction),  SCMP_SYS(rt_sigprocmask),
+        SCMP_SYS(gettid),        SCMP_SYS(rt_sigaction),  SCMP_SYS(rt_sigprocmask),
         SCMP_SYS(rt_sigreturn),  SCMP_SYS(restart_syscall), SCMP_SYS(getrandom),   SCMP_SYS(gettimeofday),
         SCMP_SYS(clock_nanosleep), SCMP_SYS(exit),        SCMP_SYS(exit_group),      SCMP_SYS(sigaltstack),
 };
@@ -59,14 +73,23 @@ static const struct {
 } restricted[] = {
 #define IS(i, value) SCMP_CMP(i, SCMP_CMP_EQ, value, 0)
 #define MASKED(i, mask, value) SCMP_CMP(i, SCMP_CMP_MASKED_EQ, mask, value)
-#define BY_PATH(i) MASKED(i, UINT32_MAX, (uint32_t)AT_FDCWD)
+#define INTEGER(i, value) MASKED(i, UINT32_MAX, (uint32_t)(value)) /* the kernel takes no more of it */
+#define BY_PATH(i) INTEGER(i, AT_FDCWD)
 #define NAME(i, which) IS(i, (uint64_t)(NAME_HIGH + (which)) << 32 | (NAME_LOW + (which)))
-#define OPEN_DIR(id) { SCMP_SYS(openat), 3, { BY_PATH(0), NAME(1, EXIT_FILE_NAME_DIR + (id)), IS(2, FLAGS) } }
+#define OPEN_DIR(id) { SCMP_SYS(openat), 4, { BY_PATH(0), NAME(1, EXIT_FILE_NAME_DIR + (id)), \
+                                              INTEGER(2, EXPRESSION + OPEN_FLAGS), INTEGER(3, EXIT_FILE_MODE) } }
 #define LINK_TO(id) { SCMP_SYS(linkat), 4, { NAME(1, EXIT_FILE_NAME_NONE), BY_PATH(2), \
-                                             NAME(3, EXIT_FILE_NAME_PATH + (id)), IS(4, AT_EMPTY_PATH) } }
+                                             NAME(3, EXIT_FILE_NAME_PATH + (id)), INTEGER(4, AT_EMPTY_PATH) } }
+#define CONTROL(command) { SCMP_SYS(fcntl), 1, { INTEGER(1, command) } }
+#define DEVICE(command) { SCMP_SYS(ioctl), 1, { INTEGER(1, EXPRESSION + (command)) } }
         /* whoever does something for root who asks listens on a stream, or on a datagram socket that asks who it is */
         { SCMP_SYS(socket), 2, { IS(0, AF_UNIX), MASKED(1, 0xf, SOCK_DGRAM) } },
         OPEN_DIR(EXIT_FILE_PERSIST), LINK_TO(EXIT_FILE_PERSIST), OPEN_DIR(EXIT_FILE_EXIT), LINK_TO(EXIT_FILE_EXIT),
+        /* signals to ourselves; and none that a descriptor sends to whom it is told to (F_SETOWN, FIOSETOWN) */
+        { SCMP_SYS(tgkill), 1, { INTEGER(0, EXPRESSION + OWN_PID) } },
+        CONTROL(F_GETFL), CONTROL(F_SETFL), CONTROL(F_GETFD), CONTROL(F_SETFD), CONTROL(F_DUPFD_CLOEXEC),
+        CONTROL(F_GETPIPE_SZ), CONTROL(F_ADD_SEALS), CONTROL(F_GET_SEALS),
+        DEVICE(WINDOW_SIZE), DEVICE(QUEUE_OUT), DEVICE(QUEUE_IN), DEVICE(PIDFD_INFO),
 };
 
 static const int forbidden[] = {
@@ -112,7 +135,7 @@ static int fill_filter(scmp_filter_ctx filter) {
 }
 
 static int print_step(const struct sock_filter *step) {
-        uint32_t high = step->k - NAME_HIGH, low = step->k - NAME_LOW;
+        uint32_t high = step->k - NAME_HIGH, low = step->k - NAME_LOW, expression = step->k - EXPRESSION;
 
         if (printf("{ 0x%02x, %u, %u, ", step->code, step->jt, step->jf) < 0)
                 return -EIO;
@@ -120,7 +143,9 @@ static int print_step(const struct sock_filter *step) {
                 return printf("HIGH(%u) },\n", high) < 0 ? -EIO : 0;
         if (low < _EXIT_FILE_NAME_MAX)
                 return printf("LOW(%u) },\n", low) < 0 ? -EIO : 0;
-        return (step->k == FLAGS ? printf("EXIT_FILE_FLAGS },\n") : printf("0x%08x },\n", step->k)) < 0 ? -EIO : 0;
+        if (expression < ELEMENTS(expressions))
+                return printf("%s },\n", expressions[expression]) < 0 ? -EIO : 0;
+        return printf("0x%08x },\n", step->k) < 0 ? -EIO : 0;
 }
 
 static int print_filter(scmp_filter_ctx filter) {

@@ -5,7 +5,8 @@
  * that can move bytes between the descriptors it holds, and nothing else: no capability, no new privilege, no file
  * to open by name, no program to run, no socket but for datagrams of AF_UNIX. The journal takes these. So does the
  * service manager, from a unit that may notify it; but its bus, and container managers, who would do anything for
- * root, are streams. What it can make are its own container's exit files.
+ * root, are streams. (One that is handed to it by an accomplice in the container it could connect: that cannot be told
+ * from the journal's by a filter.) What it can make are its own container's exit files.
  *
  * The policy is the tables in sandbox-filter.c, which the build has made a program for the kernel of.
  *
@@ -18,6 +19,7 @@
 #include <linux/filter.h>
 #include <linux/landlock.h>
 #include <linux/seccomp.h>
+#include <linux/sockios.h>
 #include <stdint.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -25,6 +27,7 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "base/process.h"
 #include "io/sandbox.h"
 
 static const struct {
@@ -69,9 +72,14 @@ static int forbid_paths(const ExitFiles *files) {
         return syscall(SYS_landlock_restrict_self, fd, 0) < 0 ? fail(-errno) : 0;
 }
 
+/* Of what there is not, one that nothing can be at. */
+static uint64_t address_of(const ExitFiles *files, ExitFileName name) {
+        return files->names[name] ? (uintptr_t)files->names[name] : UINT64_MAX;
+}
+
 static int load_filter(const ExitFiles *files) {
-#define LOW(i) (uint32_t)(uintptr_t)files->names[i]
-#define HIGH(i) (uint32_t)((uint64_t)(uintptr_t)files->names[i] >> 32)
+#define LOW(name) (uint32_t)address_of(files, name)
+#define HIGH(name) (uint32_t)(address_of(files, name) >> 32)
         const struct sock_filter filter[] = {
 #include "sandbox-filter.inc"
         };

@@ -170,9 +170,22 @@ static const char *path_of(const Place *p) {
 }
 
 static long name_file(const Place *p, int at, const char *path, int flags) {
-        long fd = syscall(SYS_openat, AT_FDCWD, dir_of(p), EXIT_FILE_FLAGS, 0600);
+        long fd = syscall(SYS_openat, AT_FDCWD, dir_of(p), EXIT_FILE_FLAGS, EXIT_FILE_MODE);
 
         return fd < 0 ? CAGE_FAILED : syscall(SYS_linkat, fd, p->files.names[EXIT_FILE_NAME_NONE], at, path, flags);
+}
+
+static long name_of_another_file(const Place *p) {
+        return syscall(SYS_linkat, p->file, p->files.names[EXIT_FILE_NAME_NONE], AT_FDCWD, path_of(p), AT_EMPTY_PATH);
+}
+
+CleanTest(exit_file, what_was_not_made_here_gets_no_name) {
+        Place p;
+
+        place_make(&p);
+        if (kernel_can())
+                cr_assert_neq(outcome(&p, name_of_another_file).code, 0);
+        place_done(&p);
 }
 
 /* The same letters, but at another address. */
@@ -195,20 +208,24 @@ static long link_of_somebody_elses(const Place *p) {
         return syscall(SYS_linkat, AT_FDCWD, "/etc/passwd", AT_FDCWD, path_of(p), 0);
 }
 
+static long other_mode(const Place *p) {
+        return syscall(SYS_openat, AT_FDCWD, dir_of(p), EXIT_FILE_FLAGS, 06755);
+}
+
 static long open_for_reading(const Place *p) {
-        return syscall(SYS_openat, AT_FDCWD, dir_of(p), O_RDONLY | O_DIRECTORY, 0);
+        return syscall(SYS_openat, AT_FDCWD, dir_of(p), O_RDONLY | O_DIRECTORY, EXIT_FILE_MODE);
 }
 
 static long open_what_is_there(const Place *p) {
-        return syscall(SYS_openat, AT_FDCWD, path_of(p), EXIT_FILE_FLAGS & ~O_TMPFILE, 0);
+        return syscall(SYS_openat, AT_FDCWD, path_of(p), EXIT_FILE_FLAGS & ~O_TMPFILE, EXIT_FILE_MODE);
 }
 
 static long open_elsewhere(const Place *p) {
-        return syscall(SYS_openat, AT_FDCWD, "/tmp", EXIT_FILE_FLAGS, 0600);
+        return syscall(SYS_openat, AT_FDCWD, "/tmp", EXIT_FILE_FLAGS, EXIT_FILE_MODE);
 }
 
 static long open_beneath_a_descriptor(const Place *p) {
-        return syscall(SYS_openat, p->file, dir_of(p), EXIT_FILE_FLAGS, 0600);
+        return syscall(SYS_openat, p->file, dir_of(p), EXIT_FILE_FLAGS, EXIT_FILE_MODE);
 }
 
 CleanTest(exit_file, nothing_else_can_be_named) {
@@ -220,6 +237,7 @@ CleanTest(exit_file, nothing_else_can_be_named) {
                 { "part of the name", part_of_the_name },
                 { "name beneath a descriptor", name_beneath_a_descriptor },
                 { "link of somebody else's", link_of_somebody_elses },
+                { "other mode", other_mode },
                 { "open for reading", open_for_reading },
                 { "open what is there", open_what_is_there },
                 { "open elsewhere", open_elsewhere },

@@ -353,6 +353,20 @@ static long try_packets(const Tools *t) {
         return socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 }
 
+static long try_tgkill(const Tools *t) {
+        return syscall(SYS_tgkill, getppid(), getppid(), 0);
+}
+
+static long try_owner(const Tools *t) {
+        return fcntl(t->pair[0], F_SETOWN, getpid());
+}
+
+static long try_owner_by_ioctl(const Tools *t) {
+        int pid = getpid();
+
+        return ioctl(t->pair[0], FIOSETOWN, &pid);
+}
+
 static long try_pidfd(const Tools *t) {
         return syscall(SYS_pidfd_open, getpid(), 0);
 }
@@ -376,6 +390,7 @@ CleanTest(sandbox, what_is_not_listed_does_not_exist) {
                 { "mkdir", try_mkdir },     { "rename", try_rename }, { "chmod", try_chmod },
                 { "bind", try_bind },       { "pidfd", try_pidfd },   { "dup2", try_dup },
                 { "prlimit", try_prlimit }, { "AF_UNIX, stream", try_stream }, { "AF_UNIX, packets", try_packets },
+                { "tgkill", try_tgkill },   { "F_SETOWN", try_owner }, { "FIOSETOWN", try_owner_by_ioctl },
         };
 
         for (size_t i = 0; i < ELEMENTS(cases); i++) {

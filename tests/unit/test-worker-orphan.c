@@ -94,6 +94,34 @@ CleanTest(worker_orphan, it_stays_until_the_container_has_ended_whose_streams_ha
         bench_done(&b);
 }
 
+/* Of a new log file that nobody can open any more: before the keeper died, and after. */
+CleanTest(worker_orphan, it_stays_with_its_log_file) {
+        const volatile RingControl *control;
+        ProcessStatus status;
+        Bench b;
+
+        bench_init(&b);
+        control = ring_control(b.ring, 0);
+        bench_start(&b);
+        cr_assert(event_run_until(b.loop, 30, b.n_ready == 1));
+        say(&b, "one\n");
+        cr_assert(event_run_until(b.loop, 30, written(&b) == 4));
+        cr_assert_eq(write(b.control[CONTROL_CTL_WRITE], "2 0 0\n", 6), 6);
+        while (!control->done)
+                ; /* it has asked us, who do not turn the loop any more */
+        keeper_dies(&b);
+        say(&b, "two\n");
+        cr_assert(event_run_until(b.loop, 30, written(&b) == 8));
+        cr_assert_eq(write(b.control[CONTROL_CTL_WRITE], "2 0 0\n", 6), 6);
+        say(&b, "three\n");
+        streams_close_theirs(&b.pipes);
+        cr_assert(event_run_until(b.loop, 30, on_orphan_exit(&b, &status) == b.orphan));
+        cr_assert_eq(status.code, 0);
+        cr_assert_eq(process_reap(b.orphan), 0);
+        check_log(b.log, "stdout", "one\ntwo\nthree\n");
+        bench_done(&b);
+}
+
 CleanTest(worker_orphan, without_a_target_its_streams_tell) {
         ProcessStatus status;
         Bench b;
