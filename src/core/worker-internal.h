@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* What the three files of the worker share: worker.c (life, channel), worker-output.c, worker-input.c. */
+/* What the files of the worker share: worker.c has its life and the channel, the others what their names say. */
 
 #include <stdbool.h>
 
@@ -75,8 +75,12 @@ void worker_output_close(Worker *w);
 int worker_output_run(Worker *w);
 int worker_output_drain(Worker *w);
 int worker_output_finish(Worker *w);
+int worker_output_go_on(Worker *w);
 int worker_output_moved(Worker *w, StreamId id);
 bool worker_output_ended(const Worker *w);
+
+/* worker-sinks.c */
+int worker_sinks_open(Worker *w);
 
 /* worker-orphan.c */
 void worker_orphan_prepare(Worker *w);

@@ -23,7 +23,6 @@
 
 #include "base/error.h"
 #include "base/fd.h"
-#include "core/runtime.h"
 #include "core/worker-internal.h"
 
 #define FLUSH_USEC 3000      /* an unfinished line waits that long for its rest */
@@ -369,10 +368,12 @@ int worker_output_run(Worker *w) {
         return 0;
 }
 
-/* ---- sinks -------------------------------------------------------------------------------------------- */
-
-static int on_sink_ready(void *userdata) {
-        Worker *w = userdata;
+/**
+ * worker_output_go_on() - a sink takes output again, or has written what it owed
+ *
+ * Return: 0 or a negative errno.
+ */
+int worker_output_go_on(Worker *w) {
         int r;
 
         r = worker_output_run(w);
@@ -381,62 +382,6 @@ static int on_sink_ready(void *userdata) {
         if (w->draining)
                 return w->drained ? 0 : drain(w);
         return say_ended(w);
-}
-
-/* Without a keeper there is no other file than the one we have. */
-static int on_reopen(void *userdata) {
-        Worker *w = userdata;
-        int r;
-
-        r = worker_tell(w, CHANNEL_REOPEN, 0);
-        if (r < 0)
-                return relay(r);
-        return w->sinks && (w->keeper_gone || w->unheard) ? sinks_set_file(w->sinks, -1) : 0;
-}
-
-static int on_sink_trouble(void *userdata, SinkId sink, int error, uint64_t lost) {
-        Worker *w = userdata;
-
-        if (sink == SINK_JOURNAL && lost > 0 && w->attach)
-                for (StreamId id = 0; id < _STREAM_MAX; id++)
-                        attach_unwithhold(w->attach, id);
-        return worker_send(w,
-                           &(ChannelRecord){ .type = CHANNEL_TROUBLE,
-                                             .number = sink == SINK_FILE ? CHANNEL_TROUBLE_FILE
-                                                                         : CHANNEL_TROUBLE_JOURNAL,
-                                             .value = error,
-                                             .count = lost },
-                           -1);
-}
-
-static int open_sinks(Worker *w) {
-        static const SinksHandler handler = { .on_ready = on_sink_ready,
-                                              .on_reopen = on_reopen,
-                                              .on_trouble = on_sink_trouble };
-        const Options *o = w->options;
-        SinksSpec spec = { .file = o->log_targets.file,
-                           .file_fd = TAKE_FD(w->fds[CHANNEL_FD_LOGFILE]),
-                           .size_max = o->log_size_max,
-                           .global_size_max = o->log_global_size_max,
-                           .fsync = !o->no_sync_log,
-                           .journald = o->log_targets.journald,
-                           .cid = o->cid,
-                           .name = o->name,
-                           .tag = o->log_tag,
-                           .labels = o->log_label.words,
-                           .n_labels = o->log_label.n,
-                           .no_partial_message = o->no_container_partial_message,
-                           .podman_priorities = runtime_is_podman(o),
-                           .object_unit = w->state->facts.object_unit };
-        int r;
-
-        if (!spec.file && !spec.journald)
-                return 0;
-        w->state->facts.object_unit[WORKER_UNIT_FIELD_MAX - 1] = 0;
-        if (!spec.object_unit[0])
-                spec.object_unit = NULL;
-        r = sinks_new(&w->sinks, w->loop, &spec, w->state->sinks, &handler, w);
-        return r < 0 ? relay(r) : 0;
 }
 
 /* ---- start -------------------------------------------------------------------------------------------- */
@@ -499,7 +444,7 @@ int worker_output_open(Worker *w) {
         r = open_timer(w, &w->wait, wait_over);
         if (r < 0)
                 return relay(r);
-        r = open_sinks(w);
+        r = worker_sinks_open(w);
         return r < 0 ? relay(r) : 0;
 }
 
