@@ -30,7 +30,7 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "io/cgroup.h"
-#include "io/loop.h"
+#include "event/loop.h"
 #include "wire/cgtext.h"
 
 #define ROOT "/sys/fs/cgroup"

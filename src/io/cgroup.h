@@ -7,7 +7,7 @@
 #include <sys/types.h>
 
 #include "base/cleanup.h"
-#include "io/loop.h"
+#include "event/loop.h"
 
 bool cgroup_unified(const char **ret_root);
 int cgroup_own(pid_t pid, char **ret_path);

@@ -5,7 +5,7 @@
 
 
 #include "base/cleanup.h"
-#include "io/loop.h"
+#include "event/loop.h"
 
 typedef struct Console Console;
 

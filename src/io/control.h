@@ -7,7 +7,7 @@
 #include <sys/types.h>
 
 #include "base/cleanup.h"
-#include "io/loop.h"
+#include "event/loop.h"
 #include "wire/ctlmsg.h"
 
 /* Indices into what control_make() returns. */

@@ -6,7 +6,7 @@
 #include <stddef.h>
 
 #include "base/cleanup.h"
-#include "io/loop.h"
+#include "event/loop.h"
 
 #define NOTIFY_MAX 32768 /* bytes of a datagram */
 

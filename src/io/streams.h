@@ -9,7 +9,7 @@
 
 #include "base/cleanup.h"
 #include "base/stream.h"
-#include "io/loop.h"
+#include "event/loop.h"
 
 typedef struct StdioPipes {
         int in_read, in_write; /* -1 without stdin */

@@ -5,7 +5,7 @@
  *
  *     | magic | version | bytes in all | sum of what follows | record | record | ...
  *
- * A record is a tag, an index, a size, then a number or a text. Which number means what is core/saved.c's business;
+ * A record is a tag, an index, a size, then a number or a text. Which number means what is upgrade/saved.c's business;
  * here is decided only what is well formed. Writer and reader may be different versions of scopemon, and the reader
  * is asked before anything has been given up: so everything that it does not know exactly is refused, and state of
  * another version is told apart from state that is broken.

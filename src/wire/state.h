@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define STATE_VERSION 2U         /* to be counted up with any change of what core/saved.c writes */
+#define STATE_VERSION 2U         /* to be counted up with any change of what upgrade/saved.c writes */
 #define STATE_MAX (4U << 20)     /* bytes */
 #define STATE_FOREIGN 1          /* state_open(): it is whole, but another version's */
 

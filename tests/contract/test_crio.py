@@ -256,7 +256,7 @@ def crio_exit_status_while_journald_stands_still(a):
 
 @scenario()
 def crio_monitor_is_killed(a):
-    """What CRI-O looks at comes all the same, when the log is whole; see io/exit-file.c for the kernel."""
+    """What CRI-O looks at comes all the same, when the log is whole; see sandbox/exit-file.c for the kernel."""
     if not harness.is_scopemon():
         raise harness.Skip("has one half only")
     if tuple(int(n) for n in os.uname().release.split(".")[:2]) < (6, 15):

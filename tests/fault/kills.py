@@ -9,7 +9,7 @@ import time
 from tools import (Case, Journal, Killer, Reader, Skip, check, check_log, equal, expected, finish, is_alive, is_scopemon,
                    kill_worker, logged, poll_until, same, scenario, wait_pid, worker_of)
 
-KERNEL = tuple(int(n) for n in os.uname().release.split(".")[:2])  # see io/exit-file.c
+KERNEL = tuple(int(n) for n in os.uname().release.split(".")[:2])  # see sandbox/exit-file.c
 RATE = 400000  # bytes a second: slow enough to outlive the kills, each of which fills the pipes
 
 

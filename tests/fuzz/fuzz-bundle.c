@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "fuzz.h"
-#include "io/bundle.h"
+#include "oci/bundle.h"
 
 static void check_round_trip(Bundle *b) {
         _cleanup_(bundle_freep) Bundle *again = NULL;

@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-#include "core/options.h"
+#include "config/options.h"
 #include "fuzz.h"
 
 #define WORDS_MAX 64

@@ -5,7 +5,7 @@
  * and no value out of its range. The sum is made right first, or nothing would ever come behind it.
  */
 
-#include "core/saved.h"
+#include "upgrade/saved.h"
 #include "fuzz.h"
 #include "wire/state.h"
 

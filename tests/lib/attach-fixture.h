@@ -15,7 +15,7 @@
 #include "base/process.h"
 #include "clean.h"
 #include "event.h"
-#include "io/attach.h"
+#include "attach/attach.h"
 
 #define DATA_MAX (4U * 1024U * 1024U)
 #define LONG_TIME 3600000000U

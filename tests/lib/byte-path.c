@@ -18,7 +18,7 @@
 
 #include "base/cleanup.h"
 #include "io/ring.h"
-#include "io/sink.h"
+#include "sink/sink.h"
 
 #define CHUNK 65536U
 

@@ -8,7 +8,7 @@
 #include <stdint.h>
 #include <time.h>
 
-#include "io/loop.h"
+#include "event/loop.h"
 
 static inline uint64_t event_test_now(void) {
         struct timespec t;

@@ -17,7 +17,7 @@
 #include <unistd.h>
 
 #include "fake-manager.h"
-#include "io/bus-connection.h"
+#include "systemd/bus-connection.h"
 
 #define JOB "/org/freedesktop/systemd1/job/7"
 

@@ -1,0 +1,430 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * What was found of a container, for people in a dozen lines, for programs as JSON. Names come from command lines and
+ * the journal, so control characters never reach a terminal.
+ */
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/types.h>
+#include <time.h>
+
+#include "base/error.h"
+#include "explain/explain-internal.h"
+
+#define LINE_SIZE 4096
+#define LABEL_WIDTH 10
+#define USEC_PER_SEC 1000000ULL
+
+static char *without_controls(char *text) {
+        for (char *p = text; *p; p++)
+                if ((unsigned char)*p < 0x20 || *p == 0x7f)
+                        *p = '?';
+        return text;
+}
+
+/* One line: @label, which may be empty, and what it is about. */
+__attribute__((format(printf, 2, 3))) static void say(const char *label, const char *format, ...) {
+        char line[LINE_SIZE];
+        va_list ap;
+
+        va_start(ap, format);
+        (void)vsnprintf(line, sizeof line, format, ap);
+        va_end(ap);
+        (void)printf("%*s%s %s\n", LABEL_WIDTH, label, label[0] ? ":" : " ",
+                     without_controls(line));
+}
+
+/* "2h 5min", as systemd writes it, the two largest units of it. */
+static const char *format_span(uint64_t usec, char *out, size_t size) {
+        static const struct {
+                const char *name;
+                uint64_t usec;
+        } units[] = { { "y", 31557600 * USEC_PER_SEC },
+                      { "d", 86400 * USEC_PER_SEC },
+                      { "h", 3600 * USEC_PER_SEC },
+                      { "min", 60 * USEC_PER_SEC },
+                      { "s", USEC_PER_SEC },
+                      { "ms", 1000 } };
+        size_t n = 0;
+
+        if (usec == UINT64_MAX)
+                return "infinity";
+        (void)snprintf(out, size, "0");
+        for (size_t i = 0, parts = 0; i < ELEMENTS(units) && parts < 2 && n < size; i++) {
+                if (usec < units[i].usec || (units[i].usec < USEC_PER_SEC && parts > 0))
+                        continue;
+                n += (size_t)snprintf(out + n, size - n, "%s%llu%s", parts > 0 ? " " : "",
+                                      (unsigned long long)(usec / units[i].usec), units[i].name);
+                usec %= units[i].usec;
+                parts++;
+        }
+        return out;
+}
+
+static const char *format_time(uint64_t usec, char *out, size_t size) {
+        time_t seconds = (time_t)(usec / USEC_PER_SEC);
+        char span[64], when[64] = "?";
+        struct timespec now;
+        struct tm tm;
+
+        (void)clock_gettime(CLOCK_REALTIME, &now); /* is always there */
+        if (localtime_r(&seconds, &tm))
+                (void)strftime(when, sizeof when, "%a %Y-%m-%d %H:%M:%S %Z", &tm);
+        if (now.tv_sec > seconds)
+                (void)snprintf(out, size, "%s; %s ago", when,
+                               format_span((uint64_t)(now.tv_sec - seconds) * USEC_PER_SEC, span,
+                                           sizeof span));
+        else
+                (void)snprintf(out, size, "%s", when);
+        return out;
+}
+
+static const char *cgroup_of(const ExplainProcess *p) {
+        return p->cgroup ? p->cgroup : "an unknown cgroup";
+}
+
+static void say_processes(const Explained *e) {
+        char others[64] = "";
+
+        if (e->keeper && e->worker)
+                say("Monitor", "%d (%s), its worker %d, in %s", e->keeper->pid,
+                    e->keeper->stat.comm, e->worker->pid, cgroup_of(e->keeper));
+        else if (e->keeper)
+                say("Monitor", "%d (%s)%s, in %s", e->keeper->pid, e->keeper->stat.comm,
+                    e->stock ? ", not scopemon" : "", cgroup_of(e->keeper));
+        else if (e->init)
+                say("Monitor", "none: it has died, nobody waits for this container");
+        if (e->n_processes > 1)
+                (void)snprintf(others, sizeof others, " and %u more", e->n_processes - 1);
+        if (e->init)
+                say("Container", "%d (%s)%s, in %s", e->init->pid, e->init->stat.comm, others,
+                    e->container_cgroup);
+        if (e->n_execs > 0)
+                say("Execs", "%u session%s", e->n_execs, e->n_execs == 1 ? "" : "s");
+}
+
+static void say_unit(const char *label, const ExplainUnit *u) {
+        const UnitFacts *f = &u->facts;
+        char whose[64] = "the system";
+
+        if (u->user)
+                (void)snprintf(whose, sizeof whose, "user %u", u->owner);
+        if (!u->known)
+                say(label, "%s of %s: %s", u->name, whose, u->trouble);
+        else
+                say(label, "%s of %s: %s (%s)%s%s%s", u->name, whose, f->active_state, f->sub_state,
+                    f->type[0] ? ", Type=" : "", f->type, f->delegate ? ", Delegate=yes" : "");
+}
+
+static void say_placement(const Explained *e) {
+        const ExplainPlacement *p = &e->placement;
+
+        if (p->told)
+                say("Placement", "row %s: %s", p->row, p->reason);
+        else if (e->keeper && e->stock)
+                say("Placement", "its caller's; scopemon would take row %s: %s", p->row, p->reason);
+        else if (e->keeper)
+                say("Placement", "row %s, judged by what is there now: %s", p->row, p->reason);
+        else
+                say("Placement", "not known: there is neither a monitor nor an entry of one");
+}
+
+static void format_kill(const UnitFacts *f, char *out, size_t size) {
+        char name[32], span[64], later[96] = "";
+        bool all = strcmp(f->kill_mode, "control-group") == 0;
+
+        (void)snprintf(name, sizeof name, "SIG%s",
+                       f->kill_signal > 0 ? sigabbrev_np(f->kill_signal) ?: "?" : "TERM");
+        if (f->timeout_stop_usec != UINT64_MAX)
+                (void)snprintf(later, sizeof later, ", SIGKILL after %s",
+                               format_span(f->timeout_stop_usec, span, sizeof span));
+        if (all)
+                (void)snprintf(out, size, "%s to all of its processes%s", name, later);
+        else if (strcmp(f->kill_mode, "mixed") == 0)
+                (void)snprintf(out, size, "%s to its main process%s, then SIGKILL to the rest",
+                               name, later);
+        else if (strcmp(f->kill_mode, "process") == 0)
+                (void)snprintf(out, size,
+                               "%s to its main process%s, the rest is left (KillMode=process)",
+                               name, later);
+        else
+                (void)snprintf(out, size, "no signal (KillMode=%s)", f->kill_mode);
+}
+
+/* The name of a scope has 64 characters that were in a line above already. */
+static const char *short_name(const Explained *e, const char *unit) {
+        return strcmp(unit, e->container_unit.name) == 0 && strstr(unit, e->id)
+                       ? "the container's scope"
+                       : unit;
+}
+
+static void say_stop(const Explained *e) {
+        const char *stoppers[4];
+        char line[LINE_SIZE] = "", kill[256];
+        ExplainStep steps[2];
+        size_t n = explain_stoppers(e, stoppers), length = 0;
+
+        for (size_t i = 0; i < n; i++)
+                length += (size_t)snprintf(line + length, sizeof line - length, "%s%s",
+                                           i == 0       ? ""
+                                           : i + 1 == n ? " or "
+                                                        : ", ",
+                                           short_name(e, stoppers[i]));
+        if (n > 0)
+                say("Stopped", "with %s", line);
+        n = explain_order(e, steps);
+        for (size_t i = 0; i < n; i++) {
+                const char *label = i == 0 ? "Shutdown" : "";
+                const UnitFacts *f = &steps[i].unit->facts;
+                const char *name = short_name(e, steps[i].unit->name);
+
+                format_kill(f, kill, sizeof kill);
+                if (steps[i].stopped)
+                        say(label, "%s%s: %s%s",
+                            steps[i].at_once ? "meanwhile "
+                            : i > 0          ? "then "
+                                             : "",
+                            name, f->exec_stop ? "ExecStop=, then " : "", kill);
+                else
+                        say(label, "%s is not stopped: the last SIGTERM, to all processes, ends it",
+                            name);
+        }
+}
+
+static void format_end(const ExplainEnd *end, char *out, size_t size) {
+        if (end->timed_out)
+                (void)snprintf(out, size, "killed, as its time was over");
+        else if (end->signal > 0 && end->signal < 128)
+                (void)snprintf(out, size, "ended by SIG%s%s", sigabbrev_np((int)end->signal) ?: "?",
+                               end->oom ? ", out of memory" : "");
+        else if (end->has_status)
+                (void)snprintf(out, size, "exited with status %llu%s%s",
+                               (unsigned long long)end->status,
+                               end->oom ? ", after an out-of-memory kill" : "",
+                               end->by_podman ? ", says Podman" : "");
+        else
+                (void)snprintf(out, size, "ended, nobody saw how");
+}
+
+static void say_end(const Explained *e) {
+        char how[128], span[64], when[160], suppressed[64] = "";
+        const ExplainEnd *end = &e->end;
+
+        if (!end->known)
+                return;
+        format_end(end, how, sizeof how);
+        (void)format_time(end->usec, when, sizeof when);
+        if (end->suppressed > 0)
+                (void)snprintf(suppressed, sizeof suppressed, ", %llu lines not kept by the journal",
+                               (unsigned long long)end->suppressed);
+        if (end->by_podman)
+                say("Last run", "%s%s, %s", end->other ? "(another ID) " : "", how, when);
+        else
+                say("Last run", "%s%s after %s, %s; %llu bytes of output, %llu lost%s",
+                    end->other ? "(another ID) " : "", how,
+                    format_span(end->duration, span, sizeof span), when,
+                    (unsigned long long)end->bytes, (unsigned long long)end->lost, suppressed);
+}
+
+/**
+ * explain_print() - all that is known of a container, for people
+ */
+void explain_print(const Explained *e) {
+        bool same = explain_same_unit(&e->container_unit, &e->monitor_unit);
+        char when[160];
+
+        say("Name", "%s (%s)", e->name[0] ? e->name : "without a name", e->id);
+        if (e->init)
+                say("State", "running since %s",
+                    format_time(e->init->stat.start_usec, when, sizeof when));
+        else
+                say("State", "%s", e->keeper ? "being started, or ended just now" : "not running");
+        say_processes(e);
+        if (e->container_unit.name[0])
+                say_unit("Unit", &e->container_unit);
+        if (e->monitor_unit.name[0] && !same)
+                say_unit(e->keeper ? "Its unit" : "Caller", &e->monitor_unit);
+        say_placement(e);
+        if (e->init || e->keeper)
+                say_stop(e);
+        say_end(e);
+}
+
+/**
+ * explain_print_row() - one line of a table
+ * @heading: the first line, of the table itself
+ */
+void explain_print_row(const Explained *e, bool heading) {
+        char row[16], line[LINE_SIZE];
+
+        if (heading) {
+                (void)printf("%-24s %-12s %7s %7s %-4s %s\n", "NAME", "ID", "MONITOR", "PID", "ROW",
+                             "UNIT");
+                return;
+        }
+        (void)snprintf(row, sizeof row, "%s%s", e->stock ? "-" : e->placement.row,
+                       e->placement.told || e->stock ? "" : "?");
+        (void)snprintf(line, sizeof line, "%-24s %-12.12s %7d %7d %-4s %s",
+                       e->name[0] ? e->name : "-", e->id, e->keeper ? e->keeper->pid : 0,
+                       e->init ? e->init->pid : 0, row,
+                       e->container_unit.name[0] ? e->container_unit.name : "-");
+        (void)puts(without_controls(line));
+}
+
+/* ---- for programs ------------------------------------------------------------------------------------- */
+
+/* Stops at the first that fails, and remembers. */
+typedef struct Out {
+        Json *json;
+        int r;
+} Out;
+
+static void put(Out *o, const char *path, const char *text) {
+        if (o->r >= 0 && text[0])
+                o->r = json_set_text(o->json, path, text);
+}
+
+static void put_number(Out *o, const char *path, uint64_t number) {
+        if (o->r >= 0)
+                o->r = json_set_number(o->json, path, number);
+}
+
+static void put_bool(Out *o, const char *path, bool value) {
+        if (o->r >= 0)
+                o->r = json_set_bool(o->json, path, value);
+}
+
+static void put_process(Out *o, const char *where, const ExplainProcess *p) {
+        char path[64];
+
+        if (!p)
+                return;
+        (void)snprintf(path, sizeof path, "%s.pid", where);
+        put_number(o, path, (uint64_t)p->pid);
+        (void)snprintf(path, sizeof path, "%s.command", where);
+        put(o, path, p->stat.comm);
+        (void)snprintf(path, sizeof path, "%s.since", where);
+        put_number(o, path, p->stat.start_usec);
+        (void)snprintf(path, sizeof path, "%s.cgroup", where);
+        put(o, path, p->cgroup ? p->cgroup : "");
+}
+
+static void put_unit(Out *o, const char *where, const ExplainUnit *u) {
+        const struct {
+                const char *name, *value;
+        } texts[] = { { "name", u->name },
+                      { "trouble", u->trouble },
+                      { "active", u->facts.active_state },
+                      { "sub", u->facts.sub_state },
+                      { "type", u->facts.type },
+                      { "kill_mode", u->facts.kill_mode },
+                      { "slice", u->facts.slice },
+                      { "binds_to", u->facts.binds_to },
+                      { "before", u->facts.before },
+                      { "after", u->facts.after } };
+        char path[64];
+
+        if (!u->name[0])
+                return;
+        for (size_t i = 0; i < ELEMENTS(texts); i++) {
+                (void)snprintf(path, sizeof path, "%s.%s", where, texts[i].name);
+                put(o, path, texts[i].value);
+        }
+        (void)snprintf(path, sizeof path, "%s.manager", where);
+        put(o, path, u->user ? "user" : "system");
+        (void)snprintf(path, sizeof path, "%s.owner", where);
+        put_number(o, path, u->owner);
+        if (!u->known)
+                return;
+        (void)snprintf(path, sizeof path, "%s.delegate", where);
+        put_bool(o, path, u->facts.delegate);
+        (void)snprintf(path, sizeof path, "%s.timeout_stop_usec", where);
+        put_number(o, path, u->facts.timeout_stop_usec);
+}
+
+static void put_stop(Out *o, const Explained *e) {
+        const char *stoppers[4];
+        ExplainStep steps[2];
+        size_t n;
+
+        n = explain_stoppers(e, stoppers);
+        for (size_t i = 0; o->r >= 0 && i < n; i++)
+                o->r = json_append_text(o->json, "stop.with", stoppers[i]);
+        n = explain_order(e, steps);
+        for (size_t i = 0; o->r >= 0 && i < n; i++)
+                o->r = json_append_text(o->json,
+                                        steps[i].stopped ? "stop.shutdown" : "stop.final_signal",
+                                        steps[i].unit->name);
+        if (n == 2)
+                put_bool(o, "stop.ordered", !steps[1].at_once);
+}
+
+static void put_end(Out *o, const ExplainEnd *end) {
+        if (!end->known)
+                return;
+        put(o, "end.source", end->by_podman ? "podman" : "scopemon");
+        put_bool(o, "end.other_id", end->other);
+        put_number(o, "end.when", end->usec);
+        if (end->has_status)
+                put_number(o, "end.status", end->status);
+        if (end->by_podman)
+                return;
+        put_number(o, "end.signal", end->signal);
+        put_bool(o, "end.oom", end->oom);
+        put_bool(o, "end.timed_out", end->timed_out);
+        put_number(o, "end.duration_usec", end->duration);
+        put_number(o, "end.bytes", end->bytes);
+        put_number(o, "end.bytes_lost", end->lost);
+        put_number(o, "end.entries_suppressed", end->suppressed);
+}
+
+/**
+ * explain_json() - all that is known of a container, for programs
+ *
+ * What is not known is left out. Times are microseconds, since the epoch where they are no spans.
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int explain_json(const Explained *e, Json **ret) {
+        _cleanup_(json_freep) Json *json = NULL;
+        Out o = { 0 };
+
+        o.r = json_new(&json);
+        if (o.r < 0)
+                return relay(o.r);
+        o.json = json;
+        put(&o, "id", e->id);
+        put(&o, "name", e->name);
+        put_bool(&o, "running", e->init);
+        put_number(&o, "owner", e->owner);
+        put_process(&o, "monitor", e->keeper);
+        if (e->keeper)
+                put_bool(&o, "monitor.scopemon", !e->stock);
+        put_process(&o, "worker", e->worker);
+        put_process(&o, "container", e->init);
+        put(&o, "container.cgroup", e->container_cgroup);
+        if (e->init)
+                put_number(&o, "container.processes", e->n_processes);
+        put_number(&o, "execs", e->n_execs);
+        put_unit(&o, "unit", &e->container_unit);
+        put_unit(&o, "monitor_unit", &e->monitor_unit);
+        put(&o, "placement.row", e->placement.row);
+        put(&o, "placement.reason", e->placement.reason);
+        put(&o, "placement.caller_unit", e->placement.caller_unit);
+        put(&o, "placement.source",
+            e->placement.told ? "journal"
+            : e->stock        ? "supposed"
+            : e->keeper       ? "deduced"
+                              : "");
+        if (e->init || e->keeper)
+                put_stop(&o, e);
+        put_end(&o, &e->end);
+        if (o.r < 0)
+                return relay(o.r);
+        *ret = TAKE_PTR(json);
+        return 0;
+}

@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * What the managers tell of the units that a container and its monitor are in, and what follows from it: which row of
+ * the table they are in if the monitor has not told it, what stops the container, and what goes first at shutdown.
+ *
+ * A stop job reaches a scope because its own default dependencies say so, or because the unit it is bound to, is part
+ * of, or takes stops from has one, or because the slice it requires has one. Stopping goes against the order of
+ * starting: of two units, the one that is Before= the other is stopped after it.
+ *
+ * One call to the bus per unit, and no more than three of them.
+ */
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "explain/explain-internal.h"
+#include "config/options.h"
+#include "oci/bundle.h"
+#include "systemd/bus.h"
+#include "io/cgroup.h"
+#include "scopemon/protocol.h"
+#include "wire/cgtext.h"
+
+static void find_unit(const char *cgroup, ExplainUnit *u) {
+        CgUnit found;
+
+        if (!cgroup[0] || cgtext_unit(cgroup, &found) != 0 || found.n_name >= sizeof u->name)
+                return;
+        memcpy(u->name, found.name, found.n_name);
+        u->name[found.n_name] = 0;
+        u->user = found.user;
+        u->owner = found.owner;
+}
+
+static void ask(Bus *bus, int bus_error, ExplainUnit *u) {
+        int r = -ENOTCONN;
+
+        if (!u->name[0] || u->known)
+                return;
+        if (bus)
+                r = unit_facts(bus, u->name, &u->facts);
+        u->known = r == 0;
+        if (!bus)
+                bus_explain(bus_error, u->user, u->owner, u->trouble, sizeof u->trouble);
+        else if (r < 0)
+                (void)snprintf(u->trouble, sizeof u->trouble, "%s", strerror(-r));
+}
+
+/* Units of one container have the same manager, but for rootless containers in a unit of the system's. */
+static void ask_all(Explained *e) {
+        ExplainUnit *units[] = { &e->container_unit, &e->monitor_unit };
+
+        for (size_t i = 0; i < ELEMENTS(units); i++) {
+                _cleanup_(bus_freep) Bus *bus = NULL;
+                ExplainUnit *u = units[i];
+                int r;
+
+                if (!u->name[0])
+                        continue;
+                if (u->user && u->owner != geteuid())
+                        (void)unsetenv("XDG_RUNTIME_DIR"); /* ours: there is another manager */
+                r = bus_open(u->user, u->owner, &bus);
+                for (size_t k = i; k < ELEMENTS(units); k++)
+                        if (units[k]->user == u->user && units[k]->owner == u->owner)
+                                ask(bus, r, units[k]);
+                if (i > 0 || !u->known || !u->facts.slice[0])
+                        continue;
+                e->slice.user = u->user;
+                e->slice.owner = u->owner;
+                (void)snprintf(e->slice.name, sizeof e->slice.name, "%s", u->facts.slice);
+                ask(bus, r, &e->slice);
+        }
+}
+
+static void settle(const Explained *e, PlacementFacts *f, PlacementPlan *plan) {
+        while (f->id) {
+                int r = placement_decide(f, plan);
+
+                if (r == PLACEMENT_NEED_DELEGATION)
+                        f->delegation = cgroup_delegated(plan->unit_path) == 1
+                                                ? PLACEMENT_DELEGATION_YES
+                                                : PLACEMENT_DELEGATION_NO;
+                else if (r == PLACEMENT_NEED_UNIT && e->monitor_unit.known &&
+                         strcmp(e->monitor_unit.name, plan->unit) == 0)
+                        f->unit = &e->monitor_unit.facts;
+                else if (r == PLACEMENT_NEED_UNIT)
+                        f->unit_failed = true;
+                else
+                        return;
+        }
+}
+
+/* The same question that a monitor asks itself when it starts, with what can still be seen of the answers. */
+static void deduce_placement(Explained *e) {
+        _cleanup_(bundle_freep) Bundle *bundle = NULL;
+        const char *path, *log, *why, *unused;
+        PlacementPlan plan = { 0 };
+        PlacementFacts f = { .id = e->id, .unified = cgroup_unified(NULL) };
+        struct stat st;
+
+        if (!e->keeper || e->placement.told)
+                return;
+        f.systemd_cgroup = options_peek(e->keeper->argv, "systemd-cgroup", &unused);
+        f.passthrough =
+                options_peek(e->keeper->argv, "log-path", &log) && strcmp(log, "passthrough") == 0;
+        f.managed = stat("/run/systemd/system", &st) >= 0 && S_ISDIR(st.st_mode);
+        f.rootless = e->owner != 0;
+        f.uid = e->owner;
+        f.cgroup = e->monitor_cgroup[0] ? e->monitor_cgroup : NULL;
+        if (options_peek(e->keeper->argv, "bundle", &path) && path[0] == '/' &&
+            bundle_open(&bundle, path, &why) == 0) {
+                f.cgroups_path = bundle_cgroups_path(bundle);
+                f.wish_annotation = bundle_annotation(bundle, SCOPEMON_ANNOTATION_PLACEMENT);
+        }
+        settle(e, &f, &plan);
+        (void)snprintf(e->placement.row, sizeof e->placement.row, "%s",
+                       placement_row_name(plan.row));
+        (void)snprintf(e->placement.reason, sizeof e->placement.reason, "%s", plan.reason);
+        (void)snprintf(e->placement.caller_unit, sizeof e->placement.caller_unit, "%s", plan.unit);
+}
+
+/**
+ * explain_units() - units and placement of a container
+ * @e: filled by explain_processes() and explain_journal()
+ */
+void explain_units(Explained *e) {
+        find_unit(e->container_cgroup, &e->container_unit);
+        find_unit(e->monitor_cgroup, &e->monitor_unit);
+        if (!e->keeper && !e->init && e->placement.caller_unit[0])
+                (void)snprintf(e->monitor_unit.name, sizeof e->monitor_unit.name, "%s",
+                               e->placement.caller_unit);
+        ask_all(e);
+        deduce_placement(e);
+}
+
+/**
+ * explain_same_unit() - are these one unit? In no unit is not one.
+ */
+bool explain_same_unit(const ExplainUnit *a, const ExplainUnit *b) {
+        return a->name[0] && strcmp(a->name, b->name) == 0 && a->user == b->user &&
+               a->owner == b->owner;
+}
+
+/* Does a stop of @b stop @a? */
+static bool follows(const ExplainUnit *a, const ExplainUnit *b) {
+        const UnitFacts *f = &a->facts;
+
+        return a->known && a->user == b->user && b->name[0] &&
+               (unit_is_listed(f->binds_to, b->name) || unit_is_listed(f->part_of, b->name) ||
+                unit_is_listed(f->requires, b->name) ||
+                unit_is_listed(f->stop_propagated_from, b->name));
+}
+
+static bool stops_at_shutdown(const Explained *e, const ExplainUnit *u) {
+        const ExplainUnit *others[] = { &e->monitor_unit, &e->slice };
+
+        if (!u->known || u->facts.stops_at_shutdown)
+                return u->known;
+        for (size_t i = 0; i < ELEMENTS(others); i++)
+                if (others[i]->known && others[i]->facts.stops_at_shutdown && follows(u, others[i]))
+                        return true;
+        return false;
+}
+
+/**
+ * explain_order() - the units of monitor and container as shutdown stops them
+ * @ret: the first is stopped first
+ *
+ * Return: how many there are, 0 to 2.
+ */
+size_t explain_order(const Explained *e, ExplainStep ret[2]) {
+        const ExplainUnit *c = &e->container_unit, *m = &e->monitor_unit;
+        bool c_first, m_first;
+        size_t n = 0;
+
+        if (!c->known && !m->known)
+                return 0;
+        if (!c->known || !m->known || explain_same_unit(c, m)) {
+                ret[n].unit = c->known ? c : m;
+                ret[n].at_once = false;
+                ret[n].stopped = stops_at_shutdown(e, ret[n].unit);
+                return n + 1;
+        }
+        m_first =
+                unit_is_listed(c->facts.before, m->name) || unit_is_listed(m->facts.after, c->name);
+        c_first =
+                unit_is_listed(c->facts.after, m->name) || unit_is_listed(m->facts.before, c->name);
+        if (stops_at_shutdown(e, m) && !stops_at_shutdown(e, c))
+                m_first = true, c_first = false;
+        ret[0].unit = m_first ? m : c;
+        ret[1].unit = m_first ? c : m;
+        for (; n < 2; n++) {
+                ret[n].stopped = stops_at_shutdown(e, ret[n].unit);
+                ret[n].at_once = n == 1 && !m_first && !c_first;
+        }
+        return n;
+}
+
+/**
+ * explain_stoppers() - units whose stop ends the container
+ *
+ * Return: how many names were put into @ret, which point into @e.
+ */
+size_t explain_stoppers(const Explained *e, const char *ret[4]) {
+        const ExplainUnit *c = &e->container_unit, *m = &e->monitor_unit;
+        size_t n = 0;
+
+        if (c->name[0])
+                ret[n++] = c->name;
+        if (m->name[0] && !explain_same_unit(c, m) && follows(c, m))
+                ret[n++] = m->name;
+        if (e->slice.known && e->slice.facts.stops_at_shutdown && follows(c, &e->slice))
+                ret[n++] = e->slice.name;
+        return n;
+}

@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * "scopemon upgrade NAME|ID|PID..." and "--all": ask monitors that run to become the program that is installed now,
+ * one after the other, and tell what came of it. Monitors of exec sessions are asked with that of their container.
+ *
+ * SIGUSR2 would end a monitor that does not know it, the stock one or one of ours from before: so nobody gets it who
+ * has not blocked it. It goes through a pidfd that was opened before the look at what the process is.
+ *
+ * As the other verbs, this one writes to stdout and stderr itself: somebody is waiting at a terminal.
+ */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "base/parse.h"
+#include "base/process.h"
+#include "explain/explain-internal.h"
+#include "config/options.h"
+#include "upgrade/upgrade.h"
+#include "io/answer.h"
+#include "event/loop.h"
+
+#define WAIT_USEC 60000000U /* for one monitor: a slow binary, and a runtime that must exit first */
+
+typedef struct Verb {
+        ExplainHost *host;
+        int answers; /* socket */
+        bool all, user, help;
+        unsigned n_done, n_failed;
+} Verb;
+
+__attribute__((format(printf, 2, 3))) static void complain(Verb *v, const char *format, ...) {
+        va_list ap;
+
+        va_start(ap, format);
+        (void)vfprintf(stderr, format, ap);
+        va_end(ap);
+        (void)fputc('\n', stderr);
+        v->n_failed++;
+}
+
+static int print_help(void) {
+        (void)printf("Usage:\n  scopemon upgrade [--user] NAME|ID|PID|UNIT...\n  scopemon upgrade [--user] --all\n\n"
+                     "Let monitors go on as the program that is installed now, while their containers run.\n\n"
+                     "Options:\n"
+                     "  --all               All that can be upgraded\n"
+                     "  --user              Own containers, units of the own user manager\n"
+                     "  --help              Print this text\n");
+        return fflush(stdout) != 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+/* Return: 0 or -EINVAL; what is left of @words are names. */
+static int parse(Verb *v, char **words) {
+        const struct {
+                const char *name;
+                bool *flag;
+        } flags[] = { { "--all", &v->all }, { "--user", &v->user }, { "--help", &v->help }, { "-h", &v->help } };
+        char **out = words;
+
+        for (; *words; words++) {
+                bool known = false;
+
+                for (size_t i = 0; i < ELEMENTS(flags) && !known; i++)
+                        if (strcmp(*words, flags[i].name) == 0)
+                                known = *flags[i].flag = true;
+                if (!known && words[0][0] == '-') {
+                        complain(v, "Failed to parse %s: no such option", *words);
+                        return fail(-EINVAL);
+                }
+                if (!known)
+                        *out++ = *words;
+        }
+        *out = NULL;
+        return 0;
+}
+
+/* Does it wait for the signal? Its mask says so, unless it is just being started. */
+static bool can_be_asked(pid_t pid) {
+        _cleanup_free_ char *text = NULL;
+        char path[64];
+        const char *p;
+
+        (void)snprintf(path, sizeof path, "/proc/%d/status", pid);
+        if (fd_read_file(AT_FDCWD, path, 65536, &text, NULL) < 0)
+                return false;
+        p = strstr(text, "\nSigBlk:");
+        return p && strtoull(p + strlen("\nSigBlk:"), NULL, 16) & 1ULL << (SIGUSR2 - 1);
+}
+
+/* Return: 1 with an answer in @text, 0 if there is none and @text says why. */
+static int wait_for_answer(Verb *v, pid_t pid, int pidfd, char text[ANSWER_MAX]) {
+        uint64_t end = loop_now() + WAIT_USEC;
+
+        for (;;) {
+                struct pollfd p[2] = { { .fd = v->answers, .events = POLLIN }, { .fd = pidfd, .events = POLLIN } };
+                uint64_t now = loop_now();
+                pid_t from;
+
+                while (answer_receive(v->answers, &from, text) > 0)
+                        if (from == pid)
+                                return 1;
+                if (p[1].revents & POLLIN || now >= end)
+                        break;
+                if (poll(p, 2, (int)((end - now + 999) / 1000)) > 0 && p[1].revents & POLLIN && !(p[0].revents & POLLIN)) {
+                        (void)snprintf(text, ANSWER_MAX, "it has ended");
+                        return 0;
+                }
+        }
+        (void)snprintf(text, ANSWER_MAX, "no answer within %u s", WAIT_USEC / 1000000U);
+        return 0;
+}
+
+static const char *name_of(const ExplainProcess *p) {
+        const char *name;
+
+        return options_peek(p->argv, "name", &name) ? name : p->id;
+}
+
+/* The clock that these are derived from is adjusted now and then; a pid is not used again so quickly. */
+static bool is_same_time(uint64_t a, uint64_t b) {
+        return (a > b ? a - b : b - a) < 500000U;
+}
+
+static void upgrade_one(Verb *v, const ExplainProcess *p) {
+        const char *name = name_of(p), *what = p->exec ? " (exec session)" : "";
+        _cleanup_close_ int pidfd = -1;
+        char text[ANSWER_MAX];
+        ProcStat now;
+        int r;
+
+        pidfd = process_pidfd(p->pid);
+        if (pidfd < 0 || proc_stat(p->pid, &now) < 0 || !is_same_time(now.start_usec, p->stat.start_usec)) {
+                if (!v->all && !p->exec)
+                        complain(v, "Failed to upgrade %s: it has ended", name);
+                return; /* there is nothing to upgrade */
+        }
+        if (!can_be_asked(p->pid)) {
+                if (!v->all)
+                        complain(v, "Failed to upgrade %s%s: its monitor %d cannot be upgraded", name, what, p->pid);
+                return;
+        }
+        r = process_signal(pidfd, SIGUSR2);
+        if (r < 0) {
+                complain(v, "Failed to upgrade %s%s: %s", name, what, strerror(-r));
+                return;
+        }
+        r = wait_for_answer(v, p->pid, pidfd, text);
+        if (r == 0 || strncmp(text, UPGRADE_DONE, strlen(UPGRADE_DONE)) != 0) {
+                complain(v, "Failed to upgrade %s%s: monitor %d: %s", name, what, p->pid, text);
+                return;
+        }
+        (void)printf("%s%s: monitor %d %s\n", name, what, p->pid, text);
+        v->n_done++;
+}
+
+static bool is_child_of_its_kind(const ExplainHost *h, const ExplainProcess *p) {
+        for (size_t i = 0; i < h->n; i++)
+                if (h->processes[i].argv && h->processes[i].stat.parent == p->pid)
+                        return true; /* a launcher, which will be gone in a moment */
+        return false;
+}
+
+/* Return: how many monitors there are. */
+static unsigned upgrade_id(Verb *v, const char *id) {
+        const ExplainHost *h = v->host;
+        unsigned n = 0;
+
+        for (size_t i = 0; i < h->n; i++) {
+                const ExplainProcess *p = &h->processes[i];
+
+                if (!p->argv || strcmp(p->id, id) != 0 || is_child_of_its_kind(h, p))
+                        continue;
+                n++;
+                upgrade_one(v, p);
+        }
+        return n;
+}
+
+/* The pid of a monitor is that monitor and no other. */
+static const ExplainProcess *monitor_of_pid(const ExplainHost *h, const char *word) {
+        pid_t pid;
+
+        if (parse_pid(word, &pid) < 0)
+                return NULL;
+        for (size_t i = 0; i < h->n; i++)
+                if (h->processes[i].pid == pid)
+                        return h->processes[i].argv ? &h->processes[i] : NULL;
+        return NULL;
+}
+
+static int upgrade_word(Verb *v, const char *word) {
+        const ExplainProcess *monitor = monitor_of_pid(v->host, word);
+        ExplainIds ids = { 0 };
+        unsigned n = 0;
+        int r;
+
+        if (monitor) {
+                upgrade_one(v, monitor);
+                return 0;
+        }
+        r = explain_find(v->host, word, &ids);
+        for (size_t i = 0; r >= 0 && i < ids.n; i++)
+                n += upgrade_id(v, ids.ids[i]);
+        if (r >= 0 && n == 0)
+                complain(v, "Failed to upgrade %s: %s", word,
+                         ids.n > 0 ? "it does not run" : "no such container, process or unit with one");
+        free(ids.ids);
+        return r < 0 ? relay(r) : 0;
+}
+
+static int upgrade_all(Verb *v) {
+        ExplainIds ids = { 0 };
+        int r;
+
+        r = explain_find_all(v->host, &ids);
+        for (size_t i = 0; r >= 0 && i < ids.n; i++)
+                (void)upgrade_id(v, ids.ids[i]);
+        free(ids.ids);
+        return r < 0 ? relay(r) : 0;
+}
+
+static int run(Verb *v, char **words) {
+        int r;
+
+        r = answer_listen(&v->answers);
+        if (r >= 0)
+                r = explain_host_new(&v->host, v->user);
+        if (r >= 0 && v->all)
+                r = upgrade_all(v);
+        for (; r >= 0 && *words; words++)
+                r = upgrade_word(v, *words);
+        v->host = explain_host_free(v->host);
+        fd_close_many(&v->answers, 1);
+        return r < 0 ? relay(r) : 0;
+}
+
+/**
+ * upgrade_run_verb() - have others upgraded
+ * @argv: with the verb as its second word; its pointers are rearranged
+ *
+ * Return: an exit status; 0 if all that were meant have been.
+ */
+int upgrade_run_verb(int argc, char *argv[]) {
+        Verb v = { .answers = -1 };
+        int r;
+
+        r = parse(&v, argv + 2);
+        if (r < 0)
+                return EXIT_FAILURE;
+        if (v.help)
+                return print_help();
+        if (v.all != !argv[2]) {
+                complain(&v, v.all ? "Failed to upgrade: --all takes no word"
+                                   : "Failed to upgrade: say what, a name, an ID, a PID or a unit, or --all");
+                return EXIT_FAILURE;
+        }
+        r = run(&v, argv + 2);
+        if (r < 0)
+                complain(&v, "Failed to upgrade: %s", strerror(-r));
+        if (fflush(stdout) != 0)
+                return EXIT_FAILURE;
+        return v.n_failed > 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * The exit command: the last thing that the keeper does. Podman's removes a container with --rm, unmounts, restarts.
+ *
+ * A unit that stops sends SIGTERM to all that is in it as soon as its ExecStop= has returned, and "podman stop" returns
+ * when the container has ended: before Podman's exit command, which gives up on that, has removed it. Its name was then
+ * taken at the next start (in half of all stops of a unit with "podman run --rm"; with the stock monitor still is).
+ * The signal comes twice at most (stop-sigterm, final-sigterm), and to us as well: a command that met it is
+ * run again, even one that says it did well (Podman 4.3 exits with 0 then). But not at once: the manager looks for new
+ * processes as long as it finds any, so the second one would meet the same signal, and this time we would not know.
+ *
+ * Its failure is ours. It is none if the container is gone, bundle and all: whoever removed it ("podman rm -f", or
+ * the command's own first run) has left it nothing to do but to fail.
+ */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "keeper/keeper-internal.h"
+#include "oci/runtime.h"
+
+#define COMMANDS_MAX 4       /* how often the exit command is run at most */
+#define AGAIN_USEC 100000ULL /* after which a manager has signalled all there were */
+
+static int spawn_command(Keeper *k) {
+        _cleanup_free_ char **argv = NULL;
+        _cleanup_close_ int null_fd = -1;
+        const char *score = k->origin->oom_score_adj;
+        int r;
+
+        r = runtime_exit_command_argv(k->options, &argv);
+        if (r < 0)
+                return relay(r);
+        null_fd = fd_open_null(O_RDWR);
+        if (null_fd < 0)
+                return relay(null_fd);
+        r = process_spawn(&(ProcessSpec){ .path = k->options->exit_command,
+                                          .argv = argv,
+                                          .envp = k->origin->envp,
+                                          .stdio = { null_fd, null_fd, null_fd },
+                                          .mask = &k->origin->mask,
+                                          .oom_score_adj = score[0] ? score : NULL,
+                                          .wait_fd = -1,
+                                          .delay_s = (unsigned)k->options->exit_delay,
+                                          .close_others = true },
+                          &k->command_pid, NULL);
+        if (r < 0)
+                return relay(r);
+        k->n_commands++;
+        k->terminated = false;
+        return reaper_claim(k->reaper, k->command_pid);
+}
+
+static int on_again(LoopSource *source, uint64_t usec, void *userdata) {
+        Keeper *k = userdata;
+        int r;
+
+        k->command_source = loop_source_free(k->command_source);
+        r = spawn_command(k);
+        if (r < 0) {
+                (void)log_error_errno(r, "Failed to run the exit command again");
+                k->command_running = false;
+                return keeper_advance(k);
+        }
+        return 0;
+}
+
+/**
+ * keeper_command_start() - run the exit command, if there is one
+ */
+void keeper_command_start(Keeper *k) {
+        int r;
+
+        if (!k->options->exit_command || !(k->facts.runtime_exited || k->runtime_pid != 0)) {
+                k->facts.command_exited = true;
+                return;
+        }
+        report_close(k->report);
+        (void)prctl(PR_SET_CHILD_SUBREAPER, 0); /* what the command leaves behind is init's */
+        k->command_running = true;
+        r = spawn_command(k);
+        if (r < 0) {
+                (void)log_error_errno(r, "Failed to run the exit command");
+                k->command_running = false;
+                k->facts.command_exited = true;
+                k->exit_status = 1;
+        }
+}
+
+/**
+ * keeper_command_on_exit() - it has exited with @status; perhaps it is run again
+ *
+ * Return: 0 or a negative errno.
+ */
+int keeper_command_on_exit(Keeper *k, const ProcessStatus *status) {
+        int r;
+
+        if (!k->command_status.known || k->command_status.code != 0)
+                k->command_status = *status; /* one success is enough */
+        k->command_running = (k->terminated || status->signal == SIGTERM) && k->n_commands < COMMANDS_MAX;
+        if (!k->command_running)
+                return 0;
+        r = loop_add_time(k->loop, &k->command_source, AGAIN_USEC, on_again, k);
+        if (r < 0)
+                k->command_running = false;
+        return r < 0 ? relay(r) : 0;
+}
+
+static bool bundle_is_gone(const Keeper *k) {
+        struct stat st;
+
+        return k->bundle_fd >= 0 && fstat(k->bundle_fd, &st) >= 0 && st.st_nlink == 0;
+}
+
+/**
+ * keeper_command_failed() - whether its status should be ours
+ */
+bool keeper_command_failed(const Keeper *k) {
+        return k->command_status.known && k->command_status.code != 0 && !bundle_is_gone(k);
+}

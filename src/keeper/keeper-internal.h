@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * What the files of the keeper share: keeper.c (the life), keeper-start.c (all that is made before it), keeper-command.c
+ * (the end), keeper-service.c (what a service does besides), keeper-store.c (what it leaves to the next process of its
+ * unit), keeper-resume.c (after an upgrade, or after that).
+ */
+
+#include "keeper/keeper.h"
+#include "keeper/lifecycle.h"
+#include "placement/place.h"
+#include "report/report.h"
+#include "upgrade/saved.h"
+#include "upgrade/upgrade.h"
+#include "keeper/worker-process.h"
+#include "worker/worker.h"
+#include "io/cgroup.h"
+#include "io/console.h"
+#include "io/control.h"
+#include "event/exit-watch.h"
+#include "event/reaper.h"
+#include "io/ring.h"
+#include "io/streams.h"
+
+struct Keeper {
+        const Options *options;
+        Origin *origin; /* borrowed */
+        Loop *loop;
+        Facts facts;
+        Phase phase;
+        bool advancing;
+
+        PlacementPlan plan;
+        PlaceText place_text;
+        PlaceHold hold; /* until the runtime has exited */
+        Report *report;
+        Reaper *reaper;
+        Ring *ring;                /* NULL if there is nothing for a worker to do */
+        WorkerProcess *worker;     /* likewise */
+        Console *console;
+        CgroupOom *oom_watch;
+        ExitWatch *target_watch;
+        LoopSource *signals[65], *timeout_source, *drain_source, *settle_source;
+
+        int bundle_fd;             /* place of attach, ctl, winsz; -1 for none */
+        char *attach_link;
+        int control[_CONTROL_FD_MAX];
+        int worker_fds[_CHANNEL_FD_MAX]; /* until the worker process has them */
+        int runtime_stdio[3];            /* until the runtime has them */
+        int start_fd;                    /* of an exec that waits for its second start byte */
+        bool terminal_received;
+
+        pid_t runtime_pid, target_pid, command_pid;
+        pid_t start_pid; /* service mode: the runtime's "start" */
+        LoopSource *stop_source, *command_source, *watchdog_source;
+        int runtime_pidfd, target_pidfd;
+        ProcessStatus runtime_status, target_status, command_status;
+        bool command_running;
+        unsigned n_commands;
+        bool terminated; /* SIGTERM came, since the exit command was started if it was */
+        bool oom;
+        uint64_t started_usec;
+        uint64_t timeout_usec, stop_usec; /* deadlines: of the container, and of its stop; 0 for none */
+        uint64_t delivered; /* to clients, when the drain timer was armed */
+        bool stored;           /* systemd keeps what the next process of our unit would need */
+        bool ready_told;       /* ... which has to say READY=1 if we had */
+        uint64_t store_serial; /* of the state that is there */
+        char failure[1024]; /* what the caller is told if there is no target */
+        int exit_status;
+        Upgrade upgrade;
+};
+
+/* keeper-start.c */
+int keeper_make(Keeper *k);
+int keeper_launch(Keeper *k);
+int keeper_make_reaper(Keeper *k);
+int keeper_make_report(Keeper *k);
+extern const WorkerProcessHandler keeper_worker_handler;
+
+/* keeper-resume.c */
+int keeper_save(Keeper *k, Saved **ret);
+int keeper_restore_origin(Origin *ret, Saved *s, const Options *o, char *given_argv[], char *envp[]);
+int keeper_resume(Keeper **ret, const Options *options, Origin *origin, const Saved *s);
+
+/* keeper-end.c */
+void keeper_report(Keeper *k);
+
+/* keeper-command.c */
+void keeper_command_start(Keeper *k);
+int keeper_command_on_exit(Keeper *k, const ProcessStatus *status);
+bool keeper_command_failed(const Keeper *k);
+
+/* keeper-service.c */
+int keeper_service_forget(Keeper *k);
+int keeper_service_start(Keeper *k);
+int keeper_service_on_start_exit(Keeper *k, const ProcessStatus *status);
+int keeper_service_stop(Keeper *k);
+int keeper_service_watch_stop(Keeper *k);
+int keeper_service_watchdog(Keeper *k);
+void keeper_service_ended(Keeper *k, uint64_t usec);
+int keeper_service_arm_stop(Keeper *k);
+int keeper_service_pass_on(Keeper *k, int signal);
+int keeper_watch_signals(Keeper *k);
+
+/* keeper-store.c */
+void keeper_store_begin(Keeper *k);
+void keeper_store_again(Keeper *k);
+void keeper_store_state(Keeper *k);
+void keeper_store_kept(void *userdata, WorkerKept what, uint32_t index, int fd);
+void keeper_store_notified(void *userdata, const char *text, size_t n);
+void keeper_store_taken(Keeper *k);
+void keeper_store_end(Keeper *k);
+
+/* keeper.c */
+int keeper_advance(Keeper *k);
+int keeper_fail(Keeper *k, int r, const char *text);
+int keeper_on_signal(Keeper *k, int signal);
+int keeper_watch_target(Keeper *k);
+int keeper_arm_timeout(Keeper *k);
+uint64_t keeper_left(uint64_t deadline);
+int keeper_on_terminal(void *userdata, int master);
+int keeper_on_bad_terminal(void *userdata);
+int keeper_on_child(void *userdata, pid_t pid, const ProcessStatus *status);
+int keeper_on_buried(void *userdata);
+int keeper_on_worker_ready(void *userdata);
+int keeper_on_drained(void *userdata);
+int keeper_on_worker_done(void *userdata);
+int keeper_on_worker_stopped(void *userdata);

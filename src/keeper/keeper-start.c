@@ -1,0 +1,475 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * Everything a keeper makes before its loop turns: the caller's pipes taken over, the container placed, streams,
+ * sockets and fifos made, the runtime and the worker started, in this order. Sockets and fifos are there before the
+ * runtime runs, since a client may connect as soon as the caller knows of the container.
+ *
+ * A failure here is told on the sync pipe in words (keeper_fail()), since stderr is nobody's any more.
+ */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "base/parse.h"
+#include "report/announce.h"
+#include "keeper/keeper-internal.h"
+#include "oci/runtime.h"
+#include "service/service.h"
+#include "attach/attach.h"
+#include "io/notify.h"
+#include "io/streams.h"
+#include "scopemon/protocol.h"
+
+static int detach_stdio(void) {
+        _cleanup_close_ int in = -1, out = -1;
+
+        in = fd_open_null(O_RDONLY);
+        out = fd_open_null(O_WRONLY);
+        if (in < 0 || out < 0)
+                return relay(in < 0 ? in : out);
+        if (dup2(in, STDIN_FILENO) < 0 || dup2(out, STDOUT_FILENO) < 0 || dup2(out, STDERR_FILENO) < 0)
+                return fail(-errno);
+        log_set_stderr(false);
+        return 0;
+}
+
+/* How many descriptors from 3 up the caller wants the container to have. */
+static int n_preserved(const Options *o) {
+        const char *words[2] = { getenv("LISTEN_FDS"), NULL };
+        int most = 0;
+
+        for (size_t i = 0; i + 1 < o->runtime_opt.n; i++)
+                if (strcmp(o->runtime_opt.words[i], "--preserve-fds") == 0)
+                        words[1] = o->runtime_opt.words[i + 1];
+        for (size_t i = 0; i < ELEMENTS(words); i++) {
+                int n;
+
+                if (words[i] && parse_fd(words[i], &n) >= 0 && n < 65536 && n > most)
+                        most = n;
+        }
+        return most;
+}
+
+/* What we do not know stays open here for the container's life, and out of the runtime. */
+static void keep_inherited(Keeper *k) {
+        int end = STDERR_FILENO + 1 + n_preserved(k->options);
+
+        for (size_t i = 0; i < k->origin->n_inherited; i++)
+                (void)fd_set_cloexec(k->origin->inherited[i], k->origin->inherited[i] >= end);
+}
+
+/**
+ * keeper_make_report() - where the end will be told; the pipes are those of the origin, if it has any
+ *
+ * Return: 0 or a negative errno.
+ */
+int keeper_make_report(Keeper *k) {
+        const Options *o = k->options;
+        ReportSpec spec = { .sync_fd = TAKE_FD(k->origin->sync_fd),
+                            .attach_fd = TAKE_FD(k->origin->attach_fd),
+                            .exit_dir = o->exit_dir,
+                            .persist_dir = o->persist_dir,
+                            .bundle = o->exec ? NULL : o->bundle,
+                            .cid = o->cid,
+                            .api_v1 = o->api_version,
+                            .exec = o->exec };
+        int r;
+
+        r = report_new(&k->report, &spec);
+        return r < 0 ? relay(r) : 0;
+}
+
+static int make_streams(Keeper *k) {
+        static const ConsoleHandler console_handler = { .on_terminal = keeper_on_terminal,
+                                                        .on_bad = keeper_on_bad_terminal };
+        const Options *o = k->options;
+        StdioPipes pipes = STDIO_PIPES_NONE;
+        int r;
+
+        if (o->log_targets.passthrough)
+                return 0;
+        r = streams_make_pipes(&pipes, o->want_stdin && !o->terminal, !o->terminal);
+        if (r < 0)
+                return relay(r);
+        k->runtime_stdio[STDIN_FILENO] = pipes.in_read;
+        k->runtime_stdio[STDOUT_FILENO] = pipes.write[STREAM_STDOUT];
+        k->runtime_stdio[STDERR_FILENO] = pipes.write[STREAM_STDERR];
+        k->worker_fds[CHANNEL_FD_STDIN] = pipes.in_write;
+        k->worker_fds[CHANNEL_FD_STDOUT] = pipes.read[STREAM_STDOUT];
+        k->worker_fds[CHANNEL_FD_STDERR] = pipes.read[STREAM_STDERR];
+
+        if (o->terminal) {
+                r = console_new(&k->console, k->loop, &console_handler, k);
+                if (r < 0)
+                        return relay(r);
+        }
+        return 0;
+}
+
+static int make_attach(Keeper *k) {
+        const Options *o = k->options;
+        int r;
+
+        r = attach_listen(k->bundle_fd, &k->worker_fds[CHANNEL_FD_LISTENER]);
+        if (r < 0)
+                return relay(r);
+        if (o->full_attach || !o->cuuid)
+                return 0;
+        r = attach_link_path(o->socket_dir_path, o->cuuid, &k->attach_link);
+        if (r < 0)
+                return relay(r);
+        r = attach_link_remove(k->attach_link); /* a stale one */
+        if (r < 0)
+                return relay(r);
+        r = attach_link_make(k->attach_link, o->bundle);
+        return r < 0 ? relay(r) : 0;
+}
+
+/* The place where clients find us. */
+static int make_sockets(Keeper *k) {
+        const Options *o = k->options;
+        int r;
+
+        if (!o->bundle)
+                return 0;
+        k->bundle_fd = fd_open_directory(o->bundle);
+        if (k->bundle_fd < 0) {
+                (void)snprintf(k->failure, sizeof k->failure, "bundle %s: %s", o->bundle,
+                               strerror(-k->bundle_fd));
+                return relay(k->bundle_fd);
+        }
+        if (o->sdnotify_socket) {
+                r = notify_listen(k->bundle_fd, &k->worker_fds[CHANNEL_FD_NOTIFY]);
+                if (r < 0)
+                        return relay(r);
+        }
+        if (o->log_targets.passthrough)
+                return 0;
+        r = make_attach(k);
+        if (r < 0)
+                return relay(r);
+        r = control_make(k->bundle_fd, k->control);
+        if (r < 0)
+                return relay(r);
+        for (size_t i = 0; i < 2; i++) {
+                ChannelFd role = i == 0 ? CHANNEL_FD_CTL : CHANNEL_FD_WINSZ;
+                int fd = k->control[i == 0 ? CONTROL_CTL_READ : CONTROL_WINSZ_READ];
+
+                k->worker_fds[role] = fd_dup(fd);
+                if (k->worker_fds[role] < 0)
+                        return relay(k->worker_fds[role]);
+        }
+        return 0;
+}
+
+static bool journal_once_wanted(void) {
+        const char *word = getenv(SCOPEMON_ENV_JOURNAL_ONCE);
+        bool wanted;
+
+        return !word || parse_bool(word, &wanted) < 0 || wanted;
+}
+
+/* A line that the caller itself would print into its unit's journal beside our entry is told once (by us). */
+static void fill_facts(Keeper *k, WorkerFacts *facts) {
+        const Options *o = k->options;
+
+        facts->starter = k->origin->caller;
+        if (o->log_targets.journald && journal_once_wanted()) {
+                facts->withhold[STREAM_STDOUT] = k->origin->journal_stream[STDOUT_FILENO];
+                facts->withhold[STREAM_STDERR] =
+                        k->origin->journal_stream[o->terminal ? STDOUT_FILENO : STDERR_FILENO];
+        }
+        (void)snprintf(facts->title, sizeof facts->title, "scopemon: %s of %s%s%s", o->exec ? "exec" : "output",
+                       o->name ? o->name : o->cid, k->plan.container_scope[0] ? ", which is in " : "",
+                       k->plan.container_scope);
+        if (k->plan.container == PLACEMENT_CONTAINER_SCOPE && k->plan.container_scope[0])
+                (void)snprintf(facts->object_unit, sizeof facts->object_unit, "%s=%s",
+                               k->plan.user_scope ? SCOPEMON_FIELD_USER_UNIT : SCOPEMON_FIELD_UNIT,
+                               k->plan.container_scope);
+}
+
+/* The forked worker never returns to us; our state is a tenth of its memory. Its copies of our descriptors are closed. */
+static void forget(void *userdata) {
+        free(userdata);
+}
+
+const WorkerProcessHandler keeper_worker_handler = { .on_ready = keeper_on_worker_ready,
+                                                     .on_drained = keeper_on_drained,
+                                                     .on_done = keeper_on_worker_done,
+                                                     .on_stopped = keeper_on_worker_stopped,
+                                                     .on_fork = forget,
+                                                     .on_kept = keeper_store_kept,
+                                                     .on_notified = keeper_store_notified };
+
+static int make_worker(Keeper *k) {
+        WorkerProcessSpec spec = { .options = k->options,
+                                   .argv = k->origin->argv,
+                                   .title_argv = k->origin->given_argv,
+                                   .envp = k->origin->envp,
+                                   .plan = &k->plan,
+                                   .reaper = k->reaper,
+                                   .target_fd = -1,
+                                   .log_dir_fd = TAKE_FD(k->origin->log_dir_fd),
+                                   .log_name = k->origin->log_name };
+        int r;
+
+        k->worker_fds[CHANNEL_FD_LOGFILE] = TAKE_FD(k->origin->log_fd);
+        k->worker_fds[CHANNEL_FD_STARTER] = TAKE_FD(k->origin->caller_pidfd);
+        if (k->options->log_targets.passthrough && k->worker_fds[CHANNEL_FD_NOTIFY] < 0) {
+                fd_close_many(&spec.log_dir_fd, 1);
+                return 0;
+        }
+        r = ring_new(&k->ring, sizeof(WorkerState));
+        if (r < 0)
+                return relay(r);
+        fill_facts(k, &((WorkerState *)ring_state(k->ring))->facts);
+
+        k->worker_fds[CHANNEL_FD_RING] = fd_dup(ring_fd(k->ring));
+        if (k->worker_fds[CHANNEL_FD_RING] < 0)
+                return relay(k->worker_fds[CHANNEL_FD_RING]);
+        spec.ring = k->ring;
+        for (ChannelFd i = 0; i < _CHANNEL_FD_MAX; i++)
+                spec.fds[i] = TAKE_FD(k->worker_fds[i]);
+        r = worker_process_new(&k->worker, k->loop, &spec, &keeper_worker_handler, k);
+        return r < 0 ? relay(r) : 0;
+}
+
+/**
+ * keeper_make_reaper() - the ends of our children are ours to see from now on
+ *
+ * Return: 0 or a negative errno.
+ */
+int keeper_make_reaper(Keeper *k) {
+        static const ReaperHandler handler = { .on_exit = keeper_on_child, .on_buried = keeper_on_buried };
+        int r;
+
+        r = reaper_new(&k->reaper, k->loop, &handler, k);
+        return r < 0 ? relay(r) : 0;
+}
+
+/**
+ * keeper_make() - everything but processes
+ *
+ * Return: 0, or a negative errno; then keeper_fail() has been or is to be called with it.
+ */
+int keeper_make(Keeper *k) {
+        int r;
+
+        keep_inherited(k);
+        r = keeper_make_report(k);
+        if (r < 0)
+                return relay(r);
+        if (!k->options->log_targets.passthrough && !k->options->service) {
+                r = detach_stdio();
+                if (r < 0)
+                        return relay(r);
+        }
+        (void)setsid(); /* fails for a leader of its group, which is as good */
+        if (prctl(PR_SET_CHILD_SUBREAPER, 1) < 0)
+                return fail(-errno);
+
+        r = place_container(k->options, &k->plan, &k->place_text, &k->hold);
+        if (r == PLACE_REFUSED) {
+                (void)snprintf(k->failure, sizeof k->failure, "%s", k->place_text.refusal);
+                return fail(-EINVAL);
+        }
+        if (r < 0)
+                return relay(r);
+
+        r = keeper_make_reaper(k);
+        if (r < 0)
+                return relay(r);
+        r = make_streams(k);
+        if (r < 0)
+                return relay(r);
+        r = make_sockets(k);
+        if (r < 0)
+                return relay(r);
+        r = make_worker(k);
+        return r < 0 ? relay(r) : 0;
+}
+
+static void log_command(char *const *argv) {
+        char text[4096];
+        size_t n = 0;
+
+        if (!log_wants(LOG_LEVEL_TRACE))
+                return;
+        for (; *argv && n < sizeof text; argv++)
+                n += (size_t)snprintf(text + n, sizeof text - n, "%s ", *argv);
+        log_emit(LOG_LEVEL_TRACE, "Running with: %s", text);
+}
+
+static int spawn_runtime(Keeper *k) {
+        _cleanup_free_ char **argv = NULL;
+        _cleanup_close_ int null_fd = -1;
+        const Options *o = k->options;
+        ProcessSpec spec = { .path = o->runtime,
+                             .envp = k->origin->envp,
+                             .mask = &k->origin->mask,
+                             .death_signal = SIGKILL,
+                             .oom_score_adj = k->origin->oom_score_adj[0] ? k->origin->oom_score_adj : NULL,
+                             .wait_fd = k->start_fd,
+                             .cgroup_fd = k->hold.procs_fd,
+                             .own_listen_pid = o->replace_listen_pid };
+        int r;
+
+        r = runtime_argv(o, k->plan.systemd_cgroup, k->console ? console_path(k->console) : NULL, &argv);
+        if (r < 0)
+                return relay(r);
+        log_command(argv);
+        spec.argv = argv;
+        null_fd = fd_open_null(O_RDWR);
+        if (null_fd < 0)
+                return relay(null_fd);
+        for (int i = 0; i < 3; i++) {
+                spec.stdio[i] = k->runtime_stdio[i] >= 0 ? k->runtime_stdio[i] : null_fd;
+                if (o->log_targets.passthrough)
+                        spec.stdio[i] = i;
+        }
+        r = process_spawn(&spec, &k->runtime_pid, &k->runtime_pidfd);
+        if (r < 0)
+                return relay(r);
+        fd_close_many(k->runtime_stdio, 3);
+        fd_close_many(&k->start_fd, 1);
+        return reaper_claim(k->reaper, k->runtime_pid);
+}
+
+/**
+ * keeper_launch() - start the runtime, and the worker beside it
+ *
+ * Return: 0 or a negative errno.
+ */
+int keeper_launch(Keeper *k) {
+        int r = 0;
+
+        if (k->options->service)
+                r = keeper_service_forget(k);
+        if (r >= 0)
+                r = spawn_runtime(k);
+        if (r < 0)
+                return relay(r);
+        if (k->options->log_targets.passthrough)
+                (void)detach_stdio();
+        if (k->worker) {
+                r = worker_process_start(k->worker);
+                if (r < 0)
+                        return relay(r);
+                return 0;
+        }
+        return keeper_on_worker_ready(k);
+}
+
+/**
+ * keeper_new() - a keeper that has not done anything yet
+ * @options: borrowed, checked
+ * @origin: borrowed; its descriptors are taken over one by one
+ *
+ * SIGCHLD, SIGTERM, SIGINT, SIGQUIT, SIGUSR1 and SIGUSR2 must be blocked, with the mask before that in @origin.
+ *
+ * Return: 0 or a negative errno.
+ */
+int keeper_new(Keeper **ret, const Options *options, Origin *origin) {
+        _cleanup_(keeper_freep) Keeper *k = NULL;
+        int r;
+
+        k = calloc(1, sizeof *k);
+        if (!k)
+                return fail(-ENOMEM);
+        k->options = options;
+        k->origin = origin;
+        k->bundle_fd = k->runtime_pidfd = k->target_pidfd = -1;
+        k->start_fd = TAKE_FD(origin->start_fd);
+        k->exit_status = 1;
+        k->upgrade.words_fd = -1;
+        k->hold = PLACE_HOLD_NONE;
+        memset(k->control, -1, sizeof k->control);
+        memset(k->worker_fds, -1, sizeof k->worker_fds);
+        memset(k->runtime_stdio, -1, sizeof k->runtime_stdio);
+        r = loop_new(&k->loop);
+        if (r < 0)
+                return relay(r);
+        r = keeper_watch_signals(k);
+        if (r < 0)
+                return relay(r);
+        if (options->service && !service_container_notifies(options))
+                (void)keeper_service_watchdog(k); /* without it systemd ends us, and says why */
+        *ret = TAKE_PTR(k);
+        return 0;
+}
+
+/**
+ * keeper_free() - let go of everything; the container is not touched
+ *
+ * Return: NULL.
+ */
+Keeper *keeper_free(Keeper *k) {
+        if (!k)
+                return NULL;
+        k->drain_source = loop_source_free(k->drain_source);
+        k->timeout_source = loop_source_free(k->timeout_source);
+        k->settle_source = loop_source_free(k->settle_source);
+        k->stop_source = loop_source_free(k->stop_source);
+        k->watchdog_source = loop_source_free(k->watchdog_source);
+        k->command_source = loop_source_free(k->command_source);
+        k->target_watch = exit_watch_free(k->target_watch);
+        for (size_t i = 0; i < ELEMENTS(k->signals); i++)
+                k->signals[i] = loop_source_free(k->signals[i]);
+        k->upgrade.deadline = loop_source_free(k->upgrade.deadline);
+        fd_close_many(&k->upgrade.words_fd, 1);
+        k->oom_watch = cgroup_oom_free(k->oom_watch);
+        k->worker = worker_process_free(k->worker);
+        k->ring = ring_free(k->ring);
+        k->console = console_free(k->console);
+        k->reaper = reaper_free(k->reaper);
+        k->report = report_free(k->report);
+        place_let_go(&k->hold);
+        fd_close_many(&k->bundle_fd, 1);
+        fd_close_many(&k->start_fd, 1);
+        fd_close_many(&k->runtime_pidfd, 1);
+        fd_close_many(&k->target_pidfd, 1);
+        fd_close_many(k->control, _CONTROL_FD_MAX);
+        fd_close_many(k->worker_fds, _CHANNEL_FD_MAX);
+        fd_close_many(k->runtime_stdio, 3);
+        free(k->attach_link);
+        k->loop = loop_unref(k->loop);
+        free(k);
+        return NULL;
+}
+
+/**
+ * keeper_start() - place the container, make everything, start the runtime
+ *
+ * A failure is told to the caller and ends the loop of keeper_run() at once.
+ *
+ * Return: 0 or a negative errno.
+ */
+int keeper_start(Keeper *k) {
+        int r;
+
+        r = keeper_make(k);
+        if (r >= 0)
+                r = keeper_launch(k);
+        if (r < 0 && !k->report)
+                return relay(r);
+        return r < 0 ? keeper_fail(k, r, NULL) : 0;
+}
+
+/**
+ * keeper_run() - live until the container has ended and everything is told
+ *
+ * Return: the exit status of the monitor, or a negative errno.
+ */
+int keeper_run(Keeper *k) {
+        int r;
+
+        r = loop_run(k->loop);
+        return r < 0 ? relay(r) : k->exit_status;
+}

@@ -1,0 +1,471 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * The keeper: the process callers know by its pid, subreaper and parent of runtime, container and worker. It decides
+ * nothing in its callbacks: they store a fact and call keeper_advance(), which asks lifecycle_next() until the answer
+ * is to stay. It parses nothing that the container or a client has sent, holds every descriptor that must outlive a
+ * worker, and never blocks on anybody after the start.
+ *
+ * Order at the end: container reaped ─▶ worker drains and flushes ─▶ OOM looked at last ─▶ inherited descriptors closed
+ * ─▶ persist file ─▶ exit file ─▶ exec record ─▶ attach gone ─▶ exit command. Whoever sees the exit file can rely on
+ * the log being complete and the ports being free.
+ *
+ * An exit that nobody saw is unknown: -1 in the files, 255 as our own status, never 0.
+ */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "report/announce.h"
+#include "keeper/keeper-internal.h"
+#include "oci/runtime.h"
+#include "attach/attach.h"
+#include "scopemon/protocol.h"
+
+#define DRAIN_USEC 30000000ULL /* a worker that has not flushed by then is not waited for */
+
+/**
+ * keeper_left() - time until a deadline, 0 if it has passed
+ */
+uint64_t keeper_left(uint64_t deadline) {
+        uint64_t now = loop_now();
+
+        return deadline > now ? deadline - now : 0;
+}
+
+/* ---- facts -------------------------------------------------------------------------------------------- */
+
+static int on_target_sign(void *userdata) {
+        Keeper *k = userdata;
+        int r;
+
+        r = reaper_look(k->reaper);
+        return r < 0 ? relay(r) : k->facts.container_exited;
+}
+
+/* Of somebody else's child: as far as it can be known. */
+static int on_target_end(void *userdata, const ProcessStatus *status) {
+        Keeper *k = userdata;
+
+        if (status)
+                k->target_status = *status;
+        k->facts.container_exited = true;
+        return keeper_advance(k);
+}
+
+/**
+ * keeper_watch_target() - learn of the target's end, which may have been
+ *
+ * Return: 0 or a negative errno.
+ */
+int keeper_watch_target(Keeper *k) {
+        static const ExitWatchHandler target_handler = { .on_sign = on_target_sign, .on_end = on_target_end };
+        int r;
+
+        if (k->target_pidfd < 0)
+                k->target_pidfd = process_pidfd(k->target_pid);
+        r = reaper_claim(k->reaper, k->target_pid);
+        if (r < 0)
+                return relay(r);
+        if (k->facts.container_exited)
+                return 0;
+        if (k->target_pidfd < 0) {
+                k->facts.container_exited = true; /* gone, and never a child of ours */
+                return 0;
+        }
+        r = exit_watch_new(&k->target_watch, k->loop, k->target_pidfd, &target_handler, k);
+        return r < 0 ? relay(r) : 0;
+}
+
+static void fail_text(Keeper *k, const char *text) {
+        if (!k->failure[0])
+                (void)snprintf(k->failure, sizeof k->failure, "%s", text);
+}
+
+/* The runtime has exited: is there a target? */
+static int judge_runtime(Keeper *k) {
+        const Options *o = k->options;
+        char text[512];
+        int r;
+
+        k->facts.runtime_exited = true;
+        place_let_go(&k->hold);
+        if (k->console && !k->terminal_received && console_look(k->console) < 0)
+                log_warning("Failed to receive console file descriptor");
+        if (k->runtime_status.code != 0 && !o->exec) {
+                k->facts.runtime_failed = true;
+                return 0;
+        }
+
+        r = runtime_read_pid(o->container_pidfile, &k->target_pid);
+        if (r != 0) {
+                k->facts.runtime_failed = true;
+                if (k->runtime_status.code == 0) {
+                        (void)snprintf(text, sizeof text, "The runtime left no pid in %s",
+                                       o->container_pidfile);
+                        fail_text(k, text);
+                }
+                return 0;
+        }
+        if (o->terminal && !o->log_targets.passthrough && !k->terminal_received) {
+                k->facts.runtime_failed = true;
+                fail_text(k, "Runtime did not set up terminal");
+                return 0;
+        }
+        k->facts.pid_known = true;
+        return keeper_watch_target(k);
+}
+
+/**
+ * keeper_on_child() - a child that was waited for has ended
+ *
+ * Return: 0 or a negative errno.
+ */
+int keeper_on_child(void *userdata, pid_t pid, const ProcessStatus *status) {
+        Keeper *k = userdata;
+        int r = 0;
+
+        if (k->worker && suppressed_on_exit(worker_process_suppressed(k->worker), pid))
+                return 0;
+        if (pid == k->runtime_pid) {
+                k->runtime_pid = 0;
+                fd_close_many(&k->runtime_pidfd, 1);
+                k->runtime_status = *status;
+                r = judge_runtime(k);
+        } else if (k->worker && pid == worker_process_pid(k->worker))
+                r = worker_process_on_exit(k->worker, status);
+        else if (pid == k->target_pid) {
+                k->target_watch = exit_watch_free(k->target_watch);
+                k->target_status = *status;
+                k->facts.container_exited = true;
+        } else if (pid == k->start_pid)
+                r = keeper_service_on_start_exit(k, status);
+        else if (pid == k->upgrade.check_pid)
+                r = upgrade_on_check_exit(k, status);
+        else if (pid == k->command_pid)
+                r = keeper_command_on_exit(k, status);
+        if (r < 0)
+                return relay(r);
+        return keeper_advance(k);
+}
+
+/**
+ * keeper_on_buried() - no child that has ended is left
+ *
+ * Return: 0 or a negative errno.
+ */
+int keeper_on_buried(void *userdata) {
+        int r;
+
+        r = keeper_advance(userdata);
+        return r < 0 ? relay(r) : upgrade_advance(userdata);
+}
+
+/**
+ * keeper_on_terminal() - the runtime has sent the container's terminal
+ *
+ * Return: 0 or a negative errno.
+ */
+int keeper_on_terminal(void *userdata, int master) {
+        Keeper *k = userdata;
+        const WorkerState *state = ring_state(k->ring);
+        int r;
+
+        k->terminal_received = true;
+        r = streams_prepare_terminal(master);
+        if (r < 0)
+                (void)log_warning_errno(r, "Failed to set up the terminal");
+        if (state->resize_wanted) /* the target may ask for its size before the worker has this terminal */
+                (void)streams_size_terminal(master, state->rows, state->columns);
+        return worker_process_set_terminal(k->worker, master);
+}
+
+/**
+ * keeper_on_bad_terminal() - it has sent something else
+ *
+ * Return: 0 or a negative errno.
+ */
+int keeper_on_bad_terminal(void *userdata) {
+        return keeper_fail(userdata, -EBADMSG, "Failed to receive console file descriptor");
+}
+
+/**
+ * keeper_on_worker_ready() - clients may come: an exec session's caller is told so, who then lets the runtime start
+ *
+ * Not before: a size written to ctl must not come after the terminal.
+ *
+ * Return: 0 or a negative errno.
+ */
+int keeper_on_worker_ready(void *userdata) {
+        Keeper *k = userdata;
+
+        if (k->upgrade.step == UPGRADE_RESUMED)
+                upgrade_done(k);
+        else if (k->upgrade.step == UPGRADE_ADOPTING)
+                keeper_store_taken(k);
+        else
+                return report_attach_ready(k->report);
+        return 0;
+}
+
+/**
+ * keeper_on_drained() - all the target wrote is in the sinks
+ *
+ * Return: 0 or a negative errno.
+ */
+int keeper_on_drained(void *userdata) {
+        Keeper *k = userdata;
+
+        k->facts.streams_closed = true;
+        return keeper_advance(k);
+}
+
+/**
+ * keeper_on_worker_done() - the worker has left in order
+ *
+ * Return: 0 or a negative errno.
+ */
+int keeper_on_worker_done(void *userdata) {
+        Keeper *k = userdata;
+
+        k->facts.streams_closed = k->facts.clients_served = true;
+        return keeper_advance(k);
+}
+
+/**
+ * keeper_on_worker_stopped() - it has left as it was told
+ *
+ * Return: 0 or a negative errno.
+ */
+int keeper_on_worker_stopped(void *userdata) {
+        return upgrade_on_stopped(userdata);
+}
+
+/* Whether clients have taken something since the last time. */
+static bool clients_make_progress(Keeper *k) {
+        const WorkerState *state = ring_state(k->ring);
+        uint64_t delivered = 0;
+
+        for (size_t i = 0; i < ELEMENTS(state->slots); i++)
+                for (StreamId id = 0; id < _STREAM_MAX; id++)
+                        delivered += state->slots[i].position[id];
+        if (delivered == k->delivered)
+                return false;
+        k->delivered = delivered;
+        return true;
+}
+
+static int on_drain_timeout(LoopSource *source, uint64_t usec, void *userdata) {
+        Keeper *k = userdata;
+
+        if (k->facts.streams_closed && clients_make_progress(k)) {
+                loop_source_set_time(source, DRAIN_USEC);
+                return 0;
+        }
+        log_error("The worker has not written everything in time, it is not waited for");
+        k->facts.streams_closed = k->facts.clients_served = true;
+        worker_process_kill(k->worker);
+        k->worker = worker_process_free(k->worker);
+        return keeper_advance(k);
+}
+
+static int on_timeout(LoopSource *source, uint64_t usec, void *userdata) {
+        Keeper *k = userdata;
+        int r;
+
+        r = reaper_look(k->reaper);
+        if (r < 0)
+                return relay(r);
+        if (!k->facts.container_exited) {
+                k->facts.timed_out = true;
+                if (!k->options->exec)
+                        announce_killed_by_timeout(k->options, &k->plan);
+                (void)process_kill_group(k->target_pid, SIGKILL); /* gone by itself meanwhile, perhaps */
+        }
+        return keeper_advance(k);
+}
+
+/**
+ * keeper_on_signal() - the caller's signal goes to the target, or to the runtime while there is none
+ *
+ * Return: 0 or a negative errno.
+ */
+int keeper_on_signal(Keeper *k, int signal) {
+        k->terminated = k->terminated || signal == SIGTERM;
+        if (k->options->service && signal == SIGTERM && k->phase == PHASE_RUNNING)
+                return keeper_service_stop(k);
+        if (k->options->service && signal != SIGTERM && signal != SIGUSR2)
+                return keeper_service_pass_on(k, signal);
+        if (signal == SIGTERM)
+                (void)keeper_service_watch_stop(k); /* without it systemd's own time-out ends us */
+        if (signal != SIGUSR1 && signal != SIGUSR2) {
+                if (k->target_pidfd >= 0 && process_signal(k->target_pidfd, signal) >= 0)
+                        return 0;
+                if (k->runtime_pidfd >= 0 && process_signal(k->runtime_pidfd, signal) >= 0)
+                        return 0;
+        }
+        return reaper_look(k->reaper);
+}
+
+/**
+ * keeper_fail() - something of ours failed for good
+ * @text: for the caller, unless there is a better one already; NULL for that of @r
+ *
+ * Return: 0 or a negative errno.
+ */
+int keeper_fail(Keeper *k, int r, const char *text) {
+        if (text || k->failure[0])
+                log_error("%s", text ? text : k->failure); /* a whole sentence, which has said why */
+        else
+                (void)log_error_errno(r, "Failed to start the container:");
+        fail_text(k, text ? text : strerror(-r));
+        k->facts.gave_up = true;
+        return keeper_advance(k);
+}
+
+/**
+ * keeper_arm_timeout() - end the container at timeout_usec
+ *
+ * Return: 0 or a negative errno.
+ */
+int keeper_arm_timeout(Keeper *k) {
+        int r;
+
+        r = loop_add_time(k->loop, &k->timeout_source, keeper_left(k->timeout_usec), on_timeout, k);
+        return r < 0 ? relay(r) : 0;
+}
+
+/* ---- phases ------------------------------------------------------------------------------------------- */
+
+/* What comes now is the rest of our life; a short one needs no tidying. */
+static int on_settled(LoopSource *source, uint64_t usec, void *userdata) {
+        process_trim();
+        return 0;
+}
+
+static int enter_running(Keeper *k) {
+        int r;
+
+        k->started_usec = loop_now();
+        if (report_pid(k->report, k->target_pid) < 0)
+                log_warning("Unable to send the container's pid to the caller");
+        if (!k->options->exec) /* not before the container's scope is there, whose status leaves out what was earlier */
+                announce_placed(k->options, &k->plan, k->place_text.trouble[0] ? k->place_text.trouble : NULL);
+        if (!k->options->exec && k->place_text.problem[0])
+                announce_misconfigured(k->options, &k->plan, k->place_text.problem, k->place_text.remedy);
+        r = cgroup_oom_new(&k->oom_watch, k->loop, k->target_pid, !k->options->exec, NULL, NULL);
+        if (r < 0)
+                log_debug("OOM kills of the container will not be seen");
+        if (k->worker) {
+                r = worker_process_run(k->worker, k->target_pidfd);
+                if (r < 0)
+                        return relay(r);
+        }
+        if (k->options->service) {
+                r = keeper_service_start(k);
+                if (r < 0)
+                        return relay(r);
+        }
+        if (k->options->timeout > 0) {
+                k->timeout_usec = loop_now() + (uint64_t)k->options->timeout * 1000000U;
+                r = keeper_arm_timeout(k);
+                if (r < 0)
+                        return relay(r);
+        }
+        r = loop_add_time(k->loop, &k->settle_source, PROCESS_SETTLE_USEC, on_settled, NULL);
+        return r < 0 ? relay(r) : 0;
+}
+
+static int enter_draining(Keeper *k) {
+        int r;
+
+        k->timeout_source = loop_source_free(k->timeout_source);
+        if (k->options->service)
+                keeper_service_ended(k, DRAIN_USEC);
+        keeper_store_state(k);
+        k->stop_source = loop_source_free(k->stop_source);
+        if (!k->worker || !worker_process_is_started(k->worker)) {
+                k->facts.streams_closed = k->facts.clients_served = true;
+                return 0;
+        }
+        r = worker_process_drain(k->worker);
+        if (r < 0)
+                return relay(r);
+        r = loop_add_time(k->loop, &k->drain_source, DRAIN_USEC, on_drain_timeout, k);
+        return r < 0 ? relay(r) : 0;
+}
+
+static void enter_done(Keeper *k) {
+        if (keeper_command_failed(k))
+                k->exit_status = k->command_status.code;
+        if (k->attach_link)
+                (void)attach_link_remove(k->attach_link); /* nobody is left to tell */
+        keeper_store_end(k);
+        loop_exit(k->loop, 0);
+}
+
+static int enter(Keeper *k) {
+        switch (k->phase) {
+        case PHASE_RUNNING:
+                return enter_running(k);
+        case PHASE_DRAINING:
+        case PHASE_FAILING:
+                return enter_draining(k);
+        case PHASE_REPORTING:
+                keeper_report(k);
+                return 0;
+        case PHASE_FINISHING:
+                keeper_command_start(k);
+                return 0;
+        case PHASE_DONE:
+                enter_done(k);
+                return 0;
+        case PHASE_LAUNCHING:
+        case _PHASE_MAX:
+                break;
+        }
+        return 0;
+}
+
+/* The exit command and everybody else who is still our child; the worker has a fact of its own. */
+static void look_for_children(Keeper *k) {
+        if (k->phase == PHASE_FINISHING && !k->facts.command_exited && !k->command_running &&
+            !reaper_has_children(k->reaper))
+                k->facts.command_exited = true;
+}
+
+/**
+ * keeper_advance() - go as far as the facts allow
+ *
+ * Return: 0 or a negative errno.
+ */
+int keeper_advance(Keeper *k) {
+        int r = 0;
+
+        if (k->advancing)
+                return 0; /* a fact learned while a phase is entered is seen by the loop below */
+        k->advancing = true;
+        for (;;) {
+                Phase next;
+
+                look_for_children(k);
+                next = lifecycle_next(k->phase, &k->facts);
+                if (next == k->phase)
+                        break;
+                k->phase = next;
+                r = enter(k);
+                if (r < 0) {
+                        (void)log_error_errno(r, "Failed to go on");
+                        k->facts.gave_up = k->facts.streams_closed = k->facts.clients_served = true;
+                        k->facts.reported = k->facts.command_exited = true;
+                }
+        }
+        k->advancing = false;
+        return 0;
+}

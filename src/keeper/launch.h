@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* The launcher: the process the caller starts, until it has left the keeper behind. */
+
+#include "keeper/keeper.h"
+#include "config/options.h"
+
+/* Positive answer of launch_fork(): this is the launcher, its work is done. */
+enum {
+        LAUNCH_PARENT = 1,
+};
+
+void launch_set_language(void);
+int launch_note_origin(Origin *ret, int argc, char *argv[], char *envp[]);
+int launch_open_log(const Options *o, Origin *origin);
+void launch_linger(void);
+void launch_protect(void);
+int launch_block_signals(sigset_t *ret_before);
+int launch_wait(const Options *o, Origin *origin);
+int launch_fork(const Options *o);
+int launch_open_pipes(const Options *o, Origin *origin);
+void launch_done(Origin *origin);

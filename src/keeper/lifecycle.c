@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * What comes next. Callbacks store facts and decide nothing; the keeper asks here until the answer is to stay. A new
+ * special case is a new fact and a term in one of these conditions.
+ *
+ *     LAUNCHING ──▶ RUNNING ──▶ DRAINING ──┐
+ *         └───────▶ FAILING ───────────────┴─▶ REPORTING ──▶ FINISHING ──▶ DONE
+ *
+ * An end that comes early (the target may be dead before its pid is known) is a fact like any other: it waits for the
+ * phase that looks at it.
+ */
+
+#include "keeper/lifecycle.h"
+
+/**
+ * lifecycle_next() - the phase after @now, or @now to wait for more facts
+ */
+Phase lifecycle_next(Phase now, const Facts *f) {
+        switch (now) {
+        case PHASE_LAUNCHING:
+                if (f->gave_up || f->runtime_failed)
+                        return PHASE_FAILING;
+                return f->runtime_exited && f->pid_known ? PHASE_RUNNING : now;
+
+        case PHASE_RUNNING:
+                return f->container_exited || f->timed_out || f->gave_up ? PHASE_DRAINING : now;
+
+        case PHASE_DRAINING:
+        case PHASE_FAILING:
+                return f->streams_closed ? PHASE_REPORTING : now;
+
+        case PHASE_REPORTING:
+                return f->reported ? PHASE_FINISHING : now;
+
+        case PHASE_FINISHING:
+                return f->command_exited && f->clients_served ? PHASE_DONE : now;
+
+        case PHASE_DONE:
+        case _PHASE_MAX:
+                return now;
+        }
+        return now;
+}

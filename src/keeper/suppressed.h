@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* Output that journald has taken and thrown away: looked for, and said once. */
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "config/options.h"
+#include "placement/placement.h"
+#include "event/loop.h"
+#include "event/reaper.h"
+#include "io/ring.h"
+
+/* In the ring, as it must outlive an upgrade; only the keeper writes it. Times are of the wall clock. */
+typedef struct SuppressedState {
+        uint64_t from_usec, from_sent;   /* begin of what has not been looked at */
+        uint64_t until_usec, until_sent; /* end of what has been */
+        int64_t missing;                 /* sent less found, of all looks; those on their way count as missing */
+        uint64_t sent;                   /* in all that was looked at */
+        uint8_t said;
+} SuppressedState;
+
+/* What a look at the journal has found. */
+typedef struct SuppressedLook {
+        uint64_t until_usec, until_sent; /* to there */
+        uint64_t found;
+        bool visible; /* the container's entries can be seen at all */
+} SuppressedLook;
+
+#define SUPPRESSED_ON_THEIR_WAY 1024 /* entries at most that journald has not looked at while a container runs */
+
+typedef struct Suppressed {
+        const Options *options;
+        const PlacementPlan *plan;
+        Ring *ring;
+        Loop *loop;
+        Reaper *reaper;
+        LoopSource *timer;
+        bool armed;
+        pid_t pid; /* of the child that looks; 0: none */
+        int fd;    /* its answer */
+        SuppressedLook look;
+} Suppressed;
+
+void suppressed_init(Suppressed *s, Loop *loop, Reaper *reaper, const Options *options, const PlacementPlan *plan,
+                     Ring *ring);
+void suppressed_done(Suppressed *s);
+int suppressed_on_flood(Suppressed *s);
+bool suppressed_on_exit(Suppressed *s, pid_t pid);
+uint64_t suppressed_end(Suppressed *s);
+uint64_t suppressed_add(SuppressedState *state, const SuppressedLook *look, uint64_t on_their_way);

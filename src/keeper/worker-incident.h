@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* What goes wrong with workers and sinks, as the keeper sees it. Part of worker-process. */
+
+#include <stdbool.h>
+
+#include "base/process.h"
+#include "config/options.h"
+#include "placement/placement.h"
+#include "worker/worker.h"
+#include "io/ring.h"
+#include "wire/channel.h"
+
+typedef struct Incidents {
+        const Options *options;
+        const PlacementPlan *plan;
+        Ring *ring;
+        bool crashed; /* the last worker that died did so by itself, ... */
+        uint64_t place[_STREAM_MAX]; /* ... and this was the first byte not yet in the sinks */
+        bool in_trouble[_SINK_MAX];
+        uint64_t lines[_SINK_MAX]; /* lost when that began */
+} Incidents;
+
+void incident_recover(const Incidents *i, pid_t pid);
+void incident_death(Incidents *i, const ProcessStatus *status);
+void incident_sink(Incidents *i, SinkId sink, int error, uint64_t lost_bytes);

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * What worker-process.c (start, end, replacement), worker-process-resume.c (of a container that has had one) and
+ * worker-records.c (what a worker says) share.
+ */
+
+#include "keeper/suppressed.h"
+#include "keeper/worker-incident.h"
+#include "keeper/worker-process.h"
+#include "worker/worker.h"
+
+struct WorkerProcess {
+        Loop *loop;
+        WorkerProcessSpec spec;
+        const WorkerProcessHandler *handler;
+        void *userdata;
+        int clients[ATTACH_SLOTS];
+        int channel;
+        LoopSource *channel_source, *pause_source;
+        pid_t pid;
+        bool run, drain; /* what the next worker has to be told */
+        bool told;                  /* ... and this one has been, behind all clients */
+        bool untold[ATTACH_SLOTS];  /* clients it has not been told of yet */
+        bool terminal_told;
+        bool ended; /* it has drained all there was before it was asked to */
+        bool started, ready, drained, done;
+        bool stopping; /* for an upgrade; whatever its end, no other one is started */
+        bool orphaned;    /* the worker is another keeper's, who has died; it is asked to leave */
+        int orphan_pidfd; /* likewise, -1 if unknown */
+        unsigned deaths;
+        uint64_t deaths_since;
+        Incidents incidents;
+        Suppressed suppressed;
+};
+
+/* worker-process.c */
+int worker_process_start_again(WorkerProcess *wp);
+void worker_process_close_channel(WorkerProcess *wp);
+void worker_process_kept(WorkerProcess *wp, WorkerKept what, uint32_t index, int fd);
+int worker_process_send(WorkerProcess *wp, ChannelType type, uint32_t number, const int *fds, size_t n_fds);
+
+/* worker-records.c */
+int worker_process_receive(WorkerProcess *wp);

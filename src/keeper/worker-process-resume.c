@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * A container that has had a worker before: one of another image of ours (an upgrade), or of a keeper that has died. All
+ * that must be handed on is descriptors and a few numbers; what a worker knows is in the ring.
+ */
+
+#include <signal.h>
+#include <string.h>
+#include <sys/epoll.h>
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "keeper/worker-process-internal.h"
+
+#define ORPHAN_USEC 2000000ULL /* for the worker of another keeper to leave */
+
+/**
+ * worker_process_stop() - end the worker between two batches; on_stopped() follows, unless on_done() does
+ *
+ * There must be one. One that cannot be told is killed, which costs no more than repetitions.
+ */
+void worker_process_stop(WorkerProcess *wp) {
+        wp->stopping = true;
+        if (worker_process_send(wp, CHANNEL_STOP, 0, NULL, 0) < 0)
+                worker_process_kill(wp);
+}
+
+/**
+ * worker_process_go_on() - start another one after on_stopped(), as if nothing had been
+ *
+ * Return: 0 or a negative errno.
+ */
+int worker_process_go_on(WorkerProcess *wp) {
+        int r;
+
+        r = worker_process_start_again(wp);
+        return r < 0 ? relay(r) : 0;
+}
+
+/**
+ * worker_process_channel() - to the worker that runs, borrowed; -1 if none does
+ */
+int worker_process_channel(const WorkerProcess *wp) {
+        return wp->channel;
+}
+
+/**
+ * worker_process_log_dir() - the directory of the log file, borrowed; -1 for none
+ */
+int worker_process_log_dir(const WorkerProcess *wp) {
+        return wp->spec.log_dir_fd;
+}
+
+/**
+ * worker_process_suppressed() - what is known of output that the journal has not kept; the worker process's own
+ */
+Suppressed *worker_process_suppressed(WorkerProcess *wp) {
+        return &wp->suppressed;
+}
+
+/**
+ * worker_process_save() - what the next image goes on with
+ * @fds, @clients: borrowed descriptors, -1 for what there is not
+ */
+void worker_process_save(const WorkerProcess *wp, WorkerSaved *ret, int fds[_CHANNEL_FD_MAX],
+                         int clients[ATTACH_SLOTS]) {
+        ret->crashed = wp->incidents.crashed;
+        memcpy(ret->place, wp->incidents.place, sizeof ret->place);
+        memcpy(ret->in_trouble, wp->incidents.in_trouble, sizeof ret->in_trouble);
+        memcpy(ret->lines, wp->incidents.lines, sizeof ret->lines);
+        memcpy(fds, wp->spec.fds, sizeof wp->spec.fds);
+        memcpy(clients, wp->clients, sizeof wp->clients);
+}
+
+static void wp_restore(WorkerProcess *wp, const WorkerSaved *saved, const int clients[ATTACH_SLOTS]) {
+        wp->incidents.crashed = saved->crashed;
+        memcpy(wp->incidents.place, saved->place, sizeof saved->place);
+        memcpy(wp->incidents.in_trouble, saved->in_trouble, sizeof saved->in_trouble);
+        memcpy(wp->incidents.lines, saved->lines, sizeof saved->lines);
+        memcpy(wp->clients, clients, sizeof wp->clients);
+        wp->run = true;
+}
+
+/**
+ * worker_process_resume() - start a worker for a container that runs and has had one
+ * @clients: adopted, also on failure
+ *
+ * on_ready() follows.
+ *
+ * Return: 0 or a negative errno.
+ */
+int worker_process_resume(WorkerProcess *wp, const WorkerSaved *saved, const int clients[ATTACH_SLOTS]) {
+        wp_restore(wp, saved, clients);
+        return worker_process_start_again(wp);
+}
+
+/* ---- another keeper's worker -------------------------------------------------------------------------- */
+
+/* It has been somebody's else to reap: what its last read had brought cannot be known if it was killed. */
+static int wp_orphan_gone(WorkerProcess *wp) {
+        ProcessStatus status = { 0 };
+
+        if (wp->orphan_pidfd < 0 || process_status_of(wp->orphan_pidfd, &status) == 0)
+                if (status.known && status.signal != 0)
+                        log_warning("The worker has died with its keeper, what it had read last may be lost");
+        worker_process_close_channel(wp);
+        wp->pause_source = loop_source_free(wp->pause_source);
+        fd_close_many(&wp->orphan_pidfd, 1);
+        wp->orphaned = wp->ended = false;
+        return worker_process_start_again(wp);
+}
+
+static int wp_on_orphan(LoopSource *source, int fd, uint32_t revents, void *userdata) {
+        WorkerProcess *wp = userdata;
+        int r;
+
+        r = worker_process_receive(wp);
+        if (r > 0)
+                return 0;
+        if (r < 0 && wp->orphan_pidfd >= 0)
+                (void)process_signal(wp->orphan_pidfd, SIGKILL); /* it sends nonsense */
+        return revents & EPOLLHUP || r < 0 ? wp_orphan_gone(wp) : 0;
+}
+
+static int wp_on_orphan_stuck(LoopSource *source, uint64_t usec, void *userdata) {
+        WorkerProcess *wp = userdata;
+
+        if (wp->orphan_pidfd >= 0)
+                (void)process_signal(wp->orphan_pidfd, SIGKILL); /* its channel tells when it has ended */
+        return 0;
+}
+
+/**
+ * worker_process_adopt() - go on after a keeper that has died, whose worker may still run
+ * @clients, @channel, @pidfd: adopted, also on failure; the latter two are -1 if there is no worker
+ *
+ * That worker serves the container until it is told to leave, here, and what it has said meanwhile is heard first. One of
+ * our own follows, whose death we can make good. on_ready() comes then.
+ *
+ * Return: 0 or a negative errno.
+ */
+int worker_process_adopt(WorkerProcess *wp, const WorkerSaved *saved, const int clients[ATTACH_SLOTS], int channel,
+                         int pidfd) {
+        int r;
+
+        wp_restore(wp, saved, clients);
+        wp->channel = channel;
+        wp->orphan_pidfd = pidfd;
+        if (channel < 0)
+                return worker_process_start_again(wp);
+        wp->orphaned = wp->started = true;
+        r = loop_add_io(wp->loop, &wp->channel_source, channel, EPOLLIN, wp_on_orphan, wp);
+        if (r >= 0)
+                r = loop_add_time(wp->loop, &wp->pause_source, ORPHAN_USEC, wp_on_orphan_stuck, wp);
+        if (r < 0)
+                return relay(r);
+        (void)worker_process_send(wp, CHANNEL_STOP, 0, NULL, 0); /* if it is deaf, the time-out is for it */
+        return 0;
+}

@@ -1,0 +1,415 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * The keeper's side of the worker. It owns every descriptor that must outlive one: the container's pipes and terminal,
+ * the attach socket and all clients, the fifos, the log file. A worker gets copies.
+ *
+ * The first worker is forked, which costs least; its successors are exec'ed from our own binary, so that whoever
+ * guessed an address in one has to guess anew. Both start with nothing but the channel.
+ *
+ * A worker's death is nothing special: what its last read brought is counted from the zombie, the next one is started
+ * and told how far things have come. Only one that dies and dies again is restarted at leisure, once a second, for
+ * ever. What a worker sends is not believed: a record is checked, a slot is looked up, a notification is filtered
+ * again before it goes out under our name.
+ */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "keeper/worker-process-internal.h"
+
+#define DEATHS_MAX 5
+#define DEATHS_USEC 10000000ULL
+#define PAUSE_USEC 1000000ULL
+
+static int wp_send_record(WorkerProcess *wp, const ChannelRecord *record, const int *fds, size_t n_fds) {
+        char data[64];
+        ssize_t n;
+
+        if (wp->channel < 0)
+                return 0;
+        n = fd_send(wp->channel, data, channel_pack(data, sizeof data, record), fds, n_fds);
+        if (n == -EPIPE || n == -ECONNRESET)
+                return 0; /* it has just died, and the next one will be told */
+        return n < 0 ? relay((int)n) : 0;
+}
+
+/**
+ * worker_process_send() - send a record to the worker, if there is one
+ * @fds: borrowed
+ *
+ * Return: 0 or a negative errno: -EAGAIN if it is too busy to take one.
+ */
+int worker_process_send(WorkerProcess *wp, ChannelType type, uint32_t number, const int *fds, size_t n_fds) {
+        return wp_send_record(wp, &(ChannelRecord){ .type = type, .number = number }, fds, n_fds);
+}
+
+static int wp_send_run(WorkerProcess *wp) {
+        const WorkerProcessSpec *s = &wp->spec;
+        const ChannelRecord record = { .type = CHANNEL_RUN, .number = s->target_fd < 0, .count = s->started_usec };
+
+        return wp_send_record(wp, &record, &s->target_fd, s->target_fd >= 0);
+}
+
+/*
+ * Whom the worker does not know yet, and then what it has to do. A thousand clients are more than the channel holds,
+ * and nobody waits here: the rest goes when there is room.
+ */
+static int wp_tell(WorkerProcess *wp) {
+        int r = 0;
+
+        for (uint32_t slot = 0; slot < ATTACH_SLOTS; slot++) {
+                if (!wp->untold[slot])
+                        continue;
+                r = worker_process_send(wp, CHANNEL_CLIENT, slot, &wp->clients[slot], 1);
+                if (r == -EAGAIN || r == -ETOOMANYREFS)
+                        return 0;
+                if (r < 0)
+                        return relay(r);
+                wp->untold[slot] = false;
+        }
+        wp->told = true;
+        (void)loop_source_set_io_events(wp->channel_source, EPOLLIN);
+        if (wp->spec.fds[CHANNEL_FD_CONSOLE] >= 0 && !wp->terminal_told)
+                r = worker_process_send(wp, CHANNEL_CONSOLE, 0, &wp->spec.fds[CHANNEL_FD_CONSOLE], 1);
+        if (r >= 0 && wp->run)
+                r = wp_send_run(wp);
+        if (r >= 0 && wp->drain)
+                r = worker_process_send(wp, CHANNEL_DRAIN, 0, NULL, 0);
+        return r < 0 ? relay(r) : 0;
+}
+
+static int wp_on_ready(LoopSource *source, int fd, uint32_t revents, void *userdata) {
+        WorkerProcess *wp = userdata;
+        int r;
+
+        if (revents & EPOLLOUT && !wp->told && wp_tell(wp) < 0)
+                worker_process_kill(wp);
+        if (!(revents & (EPOLLIN | EPOLLHUP)))
+                return 0;
+        r = worker_process_receive(wp);
+        if (r < 0) {
+                log_error("The worker sends nonsense, it is replaced");
+                worker_process_kill(wp);
+        }
+        if (r <= 0 && revents & EPOLLHUP) /* its end comes through the reaper */
+                wp->channel_source = loop_source_free(wp->channel_source);
+        return 0;
+}
+
+/**
+ * worker_process_kept() - tell the keeper of what would be needed after its death
+ */
+void worker_process_kept(WorkerProcess *wp, WorkerKept what, uint32_t index, int fd) {
+        if (wp->handler->on_kept)
+                wp->handler->on_kept(wp->userdata, what, index, fd);
+}
+
+/* ---- starting ----------------------------------------------------------------------------------------- */
+
+static int wp_set_up(WorkerProcess *wp) {
+        int fds[_CHANNEL_FD_MAX], r;
+        uint32_t set = 0;
+        size_t n = 0;
+
+        for (ChannelFd i = 0; i < _CHANNEL_FD_MAX; i++)
+                if (wp->spec.fds[i] >= 0) {
+                        set |= 1U << i;
+                        fds[n++] = wp->spec.fds[i];
+                }
+        for (uint32_t slot = 0; slot < ATTACH_SLOTS; slot++)
+                wp->untold[slot] = wp->clients[slot] >= 0;
+        wp->told = false;
+        wp->terminal_told = wp->spec.fds[CHANNEL_FD_CONSOLE] >= 0;
+        r = worker_process_send(wp, CHANNEL_SETUP, set, fds, n);
+        if (r >= 0)
+                r = wp_tell(wp);
+        return r < 0 ? relay(r) : 0;
+}
+
+static int wp_fork(WorkerProcess *wp, int theirs) {
+        const Options *options;
+        char *const *argv;
+        int r;
+
+        r = process_fork(&wp->pid);
+        if (r < 0)
+                return relay(r);
+        if (r > 0)
+                return 0;
+        options = wp->spec.options;
+        argv = wp->spec.title_argv ? wp->spec.title_argv : wp->spec.argv;
+        if (wp->handler->on_fork)
+                wp->handler->on_fork(wp->userdata);
+        free(wp);
+        r = worker_run(theirs, options, argv);
+        process_exit(r < 0 ? 1 : 0);
+}
+
+static int wp_exec(WorkerProcess *wp, int theirs) {
+        _cleanup_close_ int null_fd = -1;
+        _cleanup_free_ char **argv = NULL;
+        char word[64];
+        size_t n = 0;
+        int r;
+
+        while (wp->spec.argv[n])
+                n++;
+        argv = calloc(n + 2, sizeof *argv);
+        if (!argv)
+                return fail(-ENOMEM);
+        (void)snprintf(word, sizeof word, WORKER_ARGUMENT "%d", theirs);
+        argv[0] = wp->spec.argv[0];
+        argv[1] = word;
+        memcpy(argv + 2, wp->spec.argv + 1, (n - 1) * sizeof *argv);
+
+        null_fd = fd_open_null(O_RDWR);
+        if (null_fd < 0)
+                return relay(null_fd);
+        r = process_spawn(&(ProcessSpec){ .path = "/proc/self/exe",
+                                          .argv = argv,
+                                          .envp = wp->spec.envp,
+                                          .stdio = { null_fd, null_fd, null_fd },
+                                          .wait_fd = -1,
+                                          .keep_fds = &theirs,
+                                          .n_keep_fds = 1 },
+                          &wp->pid, NULL);
+        return r < 0 ? relay(r) : 0;
+}
+
+static int wp_start(WorkerProcess *wp, int (*make)(WorkerProcess *wp, int theirs)) {
+        _cleanup_close_ int theirs = -1;
+        int ends[2], r;
+
+        if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) < 0)
+                return fail(-errno);
+        wp->channel = ends[0];
+        theirs = ends[1];
+        r = make(wp, theirs);
+        if (r < 0)
+                return relay(r);
+        wp->started = true;
+        worker_process_kept(wp, WORKER_KEPT_CHANNEL, 0, wp->channel);
+        r = reaper_claim(wp->spec.reaper, wp->pid);
+        if (r < 0)
+                return relay(r);
+        r = loop_add_io(wp->loop, &wp->channel_source, wp->channel, EPOLLIN | EPOLLOUT, wp_on_ready, wp);
+        if (r < 0)
+                return relay(r);
+        return wp_set_up(wp);
+}
+
+/* ---- its end ------------------------------------------------------------------------------------------ */
+
+/**
+ * worker_process_close_channel() - no worker is spoken to any more
+ */
+void worker_process_close_channel(WorkerProcess *wp) {
+        wp->channel_source = loop_source_free(wp->channel_source);
+        fd_close_many(&wp->channel, 1);
+}
+
+static int wp_on_pause_over(LoopSource *source, uint64_t usec, void *userdata) {
+        WorkerProcess *wp = userdata;
+
+        wp->pause_source = loop_source_free(wp->pause_source);
+        return worker_process_start_again(wp);
+}
+
+static int wp_pause(WorkerProcess *wp) {
+        int r;
+
+        r = loop_add_time(wp->loop, &wp->pause_source, PAUSE_USEC, wp_on_pause_over, wp);
+        return r < 0 ? relay(r) : 0;
+}
+
+/**
+ * worker_process_start_again() - start another worker, now or in a moment
+ *
+ * Return: 0 or a negative errno.
+ */
+int worker_process_start_again(WorkerProcess *wp) {
+        int r;
+
+        r = wp_start(wp, wp_exec);
+        if (r >= 0)
+                return 0;
+        (void)log_error_errno(r, "Cannot start another worker");
+        if (wp->pid > 0) { /* there is one, but it will not do: its end brings the next */
+                worker_process_kill(wp);
+                return 0;
+        }
+        worker_process_close_channel(wp);
+        return wp_pause(wp);
+}
+
+static bool wp_dies_too_often(WorkerProcess *wp) {
+        uint64_t now = loop_now();
+
+        if (now - wp->deaths_since > DEATHS_USEC) {
+                wp->deaths_since = now;
+                wp->deaths = 0;
+        }
+        return ++wp->deaths > DEATHS_MAX;
+}
+
+/**
+ * worker_process_on_exit() - the worker has ended and is a zombie still
+ *
+ * Return: 0 or a negative errno.
+ */
+int worker_process_on_exit(WorkerProcess *wp, const ProcessStatus *status) {
+        while (wp->channel >= 0 && worker_process_receive(wp) > 0)
+                ; /* what it said before it died */
+        worker_process_close_channel(wp);
+        if (wp->done && status->code == 0) {
+                wp->pid = 0;
+                return wp->handler->on_done(wp->userdata);
+        }
+        wp->ended = false; /* the next one will say so itself */
+        incident_recover(&wp->incidents, wp->pid);
+        wp->pid = 0;
+        if (wp->stopping) {
+                wp->stopping = false;
+                return wp->handler->on_stopped(wp->userdata);
+        }
+        incident_death(&wp->incidents, status);
+        return wp_dies_too_often(wp) ? wp_pause(wp) : worker_process_start_again(wp);
+}
+
+/* ---- what the keeper asks for ------------------------------------------------------------------------- */
+
+/**
+ * worker_process_new() - keep what a worker needs; none runs yet
+ *
+ * The descriptors in @spec are adopted, also on failure; its strings are borrowed.
+ *
+ * Return: 0 or a negative errno.
+ */
+int worker_process_new(WorkerProcess **ret, Loop *loop, const WorkerProcessSpec *spec,
+                       const WorkerProcessHandler *handler, void *userdata) {
+        WorkerProcess *wp;
+
+        wp = calloc(1, sizeof *wp);
+        if (!wp) {
+                WorkerProcessSpec copy = *spec;
+
+                fd_close_many(copy.fds, _CHANNEL_FD_MAX);
+                fd_close_many(&copy.log_dir_fd, 1);
+                return fail(-ENOMEM);
+        }
+        wp->loop = loop_ref(loop);
+        wp->spec = *spec;
+        wp->incidents = (Incidents){ .options = spec->options, .plan = spec->plan, .ring = spec->ring };
+        suppressed_init(&wp->suppressed, loop, spec->reaper, spec->options, spec->plan, spec->ring);
+        wp->handler = handler;
+        wp->userdata = userdata;
+        wp->channel = wp->orphan_pidfd = -1;
+        memset(wp->clients, -1, sizeof wp->clients);
+        *ret = wp;
+        return 0;
+}
+
+/**
+ * worker_process_free() - let go of everything; a worker that runs sees its channel close
+ *
+ * Return: NULL.
+ */
+WorkerProcess *worker_process_free(WorkerProcess *wp) {
+        if (!wp)
+                return NULL;
+        worker_process_close_channel(wp);
+        suppressed_done(&wp->suppressed);
+        wp->pause_source = loop_source_free(wp->pause_source);
+        fd_close_many(&wp->orphan_pidfd, 1);
+        fd_close_many(wp->clients, ATTACH_SLOTS);
+        fd_close_many(wp->spec.fds, _CHANNEL_FD_MAX);
+        fd_close_many(&wp->spec.log_dir_fd, 1);
+        loop_unref(wp->loop);
+        free(wp);
+        return NULL;
+}
+
+/**
+ * worker_process_start() - start the first worker
+ *
+ * Returns in that worker's process never.
+ *
+ * Return: 0 or a negative errno.
+ */
+int worker_process_start(WorkerProcess *wp) {
+        int r;
+
+        r = wp_start(wp, wp_fork);
+        return r < 0 ? relay(r) : 0;
+}
+
+/**
+ * worker_process_is_started() - has there ever been a worker?
+ */
+bool worker_process_is_started(const WorkerProcess *wp) {
+        return wp->started;
+}
+
+/**
+ * worker_process_pid() - the worker that runs, 0 if none does
+ */
+pid_t worker_process_pid(const WorkerProcess *wp) {
+        return wp->pid;
+}
+
+/**
+ * worker_process_set_terminal() - the container's terminal has come
+ * @master: adopted
+ *
+ * Return: 0 or a negative errno.
+ */
+int worker_process_set_terminal(WorkerProcess *wp, int master) {
+        fd_close_many(&wp->spec.fds[CHANNEL_FD_CONSOLE], 1);
+        wp->spec.fds[CHANNEL_FD_CONSOLE] = master;
+        return wp->told ? worker_process_send(wp, CHANNEL_CONSOLE, 0, &master, 1) : 0;
+}
+
+/**
+ * worker_process_run() - the container runs: its output goes to the sinks from now on
+ * @target_fd: its pidfd, borrowed for as long as there are workers; -1 if unknown
+ *
+ * Return: 0 or a negative errno.
+ */
+int worker_process_run(WorkerProcess *wp, int target_fd) {
+        wp->run = true;
+        wp->spec.target_fd = target_fd;
+        wp->spec.started_usec = loop_now();
+        return wp->told ? wp_send_run(wp) : 0;
+}
+
+/**
+ * worker_process_drain() - the target has ended; on_drained() follows, or is called from here
+ *
+ * Return: 0 or a negative errno.
+ */
+int worker_process_drain(WorkerProcess *wp) {
+        int r;
+
+        wp->drain = true;
+        r = wp->told ? worker_process_send(wp, CHANNEL_DRAIN, 0, NULL, 0) : 0;
+        if (r < 0 || !wp->ended || wp->drained)
+                return r < 0 ? relay(r) : 0;
+        wp->drained = true;
+        return wp->handler->on_drained(wp->userdata);
+}
+
+/**
+ * worker_process_kill() - end a worker that cannot be waited for any longer
+ */
+void worker_process_kill(WorkerProcess *wp) {
+        if (wp->pid > 0)
+                (void)process_kill_child(wp->pid, SIGKILL);
+}

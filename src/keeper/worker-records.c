@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * What a worker says, and what the keeper makes of it. None of it is believed: a record is exactly one of the known
+ * ones with the descriptors that belong to it, a slot is looked up, a notification is filtered again before it goes out
+ * under our name, numbers are only told. Whatever else comes is -EBADMSG, and the worker is replaced.
+ */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "keeper/worker-process-internal.h"
+#include "sink/logfile.h"
+#include "io/notify.h"
+#include "wire/notifymsg.h"
+
+static int wp_on_client_new(WorkerProcess *wp, uint32_t slot, int *fd) {
+        if (slot >= ATTACH_SLOTS)
+                return fail(-EBADMSG);
+        fd_close_many(&wp->clients[slot], 1);
+        wp->clients[slot] = TAKE_FD(*fd);
+        wp->untold[slot] = false;
+        worker_process_kept(wp, WORKER_KEPT_CLIENT, slot, wp->clients[slot]);
+        return 0;
+}
+
+static int wp_on_client_gone(WorkerProcess *wp, uint32_t slot) {
+        if (slot >= ATTACH_SLOTS)
+                return fail(-EBADMSG);
+        fd_close_many(&wp->clients[slot], 1);
+        wp->untold[slot] = false;
+        worker_process_kept(wp, WORKER_KEPT_CLIENT, slot, -1);
+        return 0;
+}
+
+/* A new log file in place of the old one. If it cannot be had the worker goes on with the old one. */
+static int wp_on_reopen(WorkerProcess *wp) {
+        const Options *o = wp->spec.options;
+        int *file = &wp->spec.fds[CHANNEL_FD_LOGFILE], fd = -1, r;
+
+        if (wp->spec.log_dir_fd < 0)
+                return fail(-EBADMSG);
+        if (o->log_rotate) {
+                r = logfile_rotate(wp->spec.log_dir_fd, wp->spec.log_name, *file, (unsigned)o->log_max_files,
+                                   &fd);
+                if (r > 0)
+                        log_warning("Log file is not rotated: %s", logfile_refusal(r));
+        } else
+                r = fd = logfile_replace(wp->spec.log_dir_fd, wp->spec.log_name);
+        if (r < 0)
+                (void)log_warning_errno(r, "Failed to make a new log file");
+        if (fd < 0)
+                return worker_process_send(wp, CHANNEL_LOGFILE, r < 0 ? (uint32_t)-r : EPERM, NULL, 0);
+
+        fd_close_many(file, 1);
+        *file = fd;
+        worker_process_kept(wp, WORKER_KEPT_FD, CHANNEL_FD_LOGFILE, fd);
+        return worker_process_send(wp, CHANNEL_LOGFILE, 0, file, 1);
+}
+
+/* Its frame is for itself: the keeper's stack would stay as deep as it has once been. */
+static int __attribute__((noinline)) wp_on_notify(WorkerProcess *wp, const ChannelRecord *record) {
+        char text[CHANNEL_TEXT_MAX];
+        size_t n;
+
+        if (!wp->spec.options->sdnotify_socket)
+                return fail(-EBADMSG);
+        n = notifymsg_filter(record->text, record->n_text, text);
+        if (n > 0) {
+                int r = notify_send(wp->spec.options->sdnotify_socket, text, n, 0);
+
+                if (r < 0)
+                        (void)log_warning_errno(r, "Failed to send a notification on");
+                else if (wp->handler->on_notified)
+                        wp->handler->on_notified(wp->userdata, text, n);
+        }
+        return 0;
+}
+
+static int wp_on_trouble(WorkerProcess *wp, const ChannelRecord *record) {
+        int error = record->value > 0 && record->value < 4096 ? (int)record->value : 0;
+
+        switch ((ChannelTrouble)record->number) {
+        case CHANNEL_TROUBLE_FILE:
+        case CHANNEL_TROUBLE_JOURNAL:
+                if (record->number == CHANNEL_TROUBLE_JOURNAL && error == SINKS_FLOOD)
+                        return suppressed_on_flood(&wp->suppressed);
+                incident_sink(&wp->incidents, record->number == CHANNEL_TROUBLE_FILE ? SINK_FILE : SINK_JOURNAL,
+                              error, record->count);
+                return 0;
+        case CHANNEL_TROUBLE_CONTROL:
+                log_warning("Invalid control message: %.*s", (int)record->n_text, record->text);
+                return 0;
+        case CHANNEL_TROUBLE_SANDBOX:
+                log_error("The worker tried a forbidden system call: %.*s", (int)record->n_text, record->text);
+                return 0;
+        case _CHANNEL_TROUBLE_MAX:
+                break;
+        }
+        return fail(-EBADMSG);
+}
+
+static int wp_on_drained(WorkerProcess *wp) {
+        wp->ended = true;
+        if (!wp->drain || wp->drained)
+                return 0;
+        wp->drained = true;
+        return wp->handler->on_drained(wp->userdata);
+}
+
+static int wp_on_first_ready(WorkerProcess *wp) {
+        if (wp->ready || wp->orphaned)
+                return 0;
+        wp->ready = true;
+        return wp->handler->on_ready(wp->userdata);
+}
+
+static int wp_dispatch(WorkerProcess *wp, const ChannelRecord *record, int *fds) {
+        switch (record->type) {
+        case CHANNEL_READY:
+                return wp_on_first_ready(wp);
+        case CHANNEL_CLIENT_NEW:
+                return wp_on_client_new(wp, record->number, fds);
+        case CHANNEL_CLIENT_GONE:
+                return wp_on_client_gone(wp, record->number);
+        case CHANNEL_REOPEN:
+                return wp_on_reopen(wp);
+        case CHANNEL_STDIN_CLOSED:
+                fd_close_many(&wp->spec.fds[CHANNEL_FD_STDIN], 1);
+                worker_process_kept(wp, WORKER_KEPT_FD, CHANNEL_FD_STDIN, -1);
+                return 0;
+        case CHANNEL_NOTIFY:
+                return wp_on_notify(wp, record);
+        case CHANNEL_TROUBLE:
+                return wp_on_trouble(wp, record);
+        case CHANNEL_DRAINED:
+                return wp_on_drained(wp);
+        case CHANNEL_DONE:
+                wp->done = wp->drained;
+                return 0;
+        case CHANNEL_NONE:
+        case CHANNEL_SETUP:
+        case CHANNEL_CLIENT:
+        case CHANNEL_CONSOLE:
+        case CHANNEL_RUN:
+        case CHANNEL_LOGFILE:
+        case CHANNEL_DRAIN:
+        case CHANNEL_STOP:
+        case _CHANNEL_MAX:
+                break;
+        }
+        return fail(-EBADMSG);
+}
+
+static int wp_take(WorkerProcess *wp, char *data, size_t size) {
+        int fds[1];
+        ChannelRecord record;
+        size_t n_fds = 0;
+        ssize_t n;
+        int r;
+
+        n = fd_receive(wp->channel, data, size, fds, ELEMENTS(fds), &n_fds);
+        if (n == -EAGAIN || n == 0 || n == -ECONNRESET)
+                return 0;
+        if (n < 0)
+                return relay((int)n);
+        r = channel_unpack(data, (size_t)n, &record);
+        if (r >= 0 && n_fds != channel_n_fds(&record))
+                r = -EBADMSG;
+        r = r < 0 ? fail(r) : wp_dispatch(wp, &record, fds);
+        fd_close_many(fds, n_fds);
+        return r < 0 ? relay(r) : 1;
+}
+
+static int __attribute__((noinline)) wp_take_long(WorkerProcess *wp) {
+        char data[CHANNEL_RECORD_MAX];
+
+        return wp_take(wp, data, sizeof data);
+}
+
+/**
+ * worker_process_receive() - take one record from the worker
+ *
+ * Return: 1 if there was one, 0 if not, -EBADMSG for nonsense, or another negative errno.
+ */
+int worker_process_receive(WorkerProcess *wp) {
+        char data[CHANNEL_SHORT_MAX];
+
+        return fd_pending(wp->channel) > sizeof data ? wp_take_long(wp) : wp_take(wp, data, sizeof data);
+}

@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * The scopes of a plan. The monitor's is made around ourselves. That of the container is made by
+ * the runtime, which is told by annotations what its properties are to be; or by us, if the
+ * runtime would not understand these.
+ *
+ * A scope is made around a process, and goes with its last one. So there is a child of ours in it
+ * that does nothing but wait, until the runtime has exited and the container is there instead. The
+ * runtime itself joins it before it is executed: whatever a strange one leaves behind is in the
+ * scope too. Both are in a leaf, since the runtime may want to turn on controllers for the
+ * container's cgroup, which is beside it and has the name that crun gives to its own: Podman knows
+ * that it means the scope.
+ */
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "base/parse.h"
+#include "base/process.h"
+#include "placement/place-internal.h"
+#include "io/cgroup.h"
+
+#define STOP_TIMEOUT_USEC 10000000 /* Podman's default, where it does not say */
+#define DOCUMENTATION "man:scopemon(8)"
+#define PROPERTY "org.systemd.property."
+#define LEAF "runtime"
+#define CONTAINER "container"
+#define NO_SCOPE "No scope by us for the container"
+
+#define TEXT_(number) #number
+#define TEXT(number) TEXT_(number)
+
+static const char *name_of(const Options *o) {
+        return o->name ? o->name : o->cid;
+}
+
+/**
+ * place_make_monitor_scope() - a scope around ourselves, if the plan wants one
+ */
+bool place_make_monitor_scope(Place *p) {
+        ScopeSpec spec = { .name = p->plan->monitor_scope,
+                           .slice = p->plan->monitor_slice[0] ? p->plan->monitor_slice : NULL,
+                           .documentation = DOCUMENTATION,
+                           .pid = getpid(),
+                           .pidfd = -1,
+                           .delegate = true };
+        ManagerTrouble trouble;
+        char description[256];
+        int r;
+
+        if (p->plan->monitor != PLACEMENT_MONITOR_SCOPE || p->monitor_made)
+                return true;
+        (void)snprintf(description, sizeof description, "Monitor of container %s",
+                       name_of(p->options));
+        spec.description = description;
+        r = manager_make_scope(p->plan->user, p->plan->uid, &spec, &trouble);
+        if (r == 0 && cgroup_in_unit(getpid(), spec.name) == 1) {
+                p->monitor_made = true;
+                return true;
+        }
+        p->facts.scope_failed = true;
+        if (r == 0)
+                place_note_trouble(p, "No scope for the monitor",
+                                   "it was made, but we are not in it");
+        else
+                place_note_manager(p, "No scope for the monitor", &trouble);
+        return false;
+}
+
+static void __attribute__((noreturn)) wait_in_scope(int fd) {
+        sigset_t none;
+        char byte;
+
+        (void)fd_close_all_but(&fd, 1);
+        (void)sigemptyset(&none);
+        (void)sigprocmask(SIG_SETMASK, &none, NULL); /* a scope that is stopped stops us */
+        while (read(fd, &byte, 1) < 0 && errno == EINTR)
+                continue;
+        process_exit(EXIT_SUCCESS);
+}
+
+static int start_holder(int *ret_fd, pid_t *ret_pid) {
+        _cleanup_close_ int read_fd = -1, write_fd = -1;
+        int r;
+
+        r = fd_pipe(&read_fd, &write_fd);
+        if (r < 0)
+                return relay(r);
+        r = process_fork(ret_pid);
+        if (r < 0)
+                return relay(r);
+        if (r == 0)
+                wait_in_scope(read_fd);
+        *ret_fd = TAKE_FD(write_fd);
+        return 0;
+}
+
+/*
+ * A number that somebody else has annotated as a property, with or without its type before it:
+ * Podman does so with the stop signal and its time.
+ */
+static uint64_t annotated(const Bundle *b, const char *key, uint64_t otherwise) {
+        const char *text = b ? bundle_annotation(b, key) : NULL;
+        const char *blank = text ? strrchr(text, ' ') : NULL;
+        uint64_t value;
+
+        if (!text || parse_u64(blank ? blank + 1 : text, &value) < 0)
+                return otherwise;
+        return value;
+}
+
+static int ask_for_scope(Place *p, pid_t pid) {
+        const PlacementPlan *plan = p->plan;
+        ScopeSpec spec = { .name = plan->container_scope,
+                           .slice = plan->container_slice,
+                           .documentation = DOCUMENTATION,
+                           .binds_to = plan->binds_to ? plan->unit : NULL,
+                           .before = plan->before ? plan->unit : NULL,
+                           .after = plan->after[0] ? plan->after : NULL,
+                           .stop_propagated_from = plan->stop_propagated_from ? plan->unit : NULL,
+                           .pid = pid,
+                           .pidfd = -1,
+                           .delegate = true,
+                           .default_dependencies = plan->after[0] };
+        ManagerTrouble trouble;
+        char description[256];
+        int r;
+
+        (void)snprintf(description, sizeof description, "Container %s", name_of(p->options));
+        spec.description = description;
+        spec.timeout_stop_usec = annotated(p->bundle, PROPERTY "TimeoutStopUSec", STOP_TIMEOUT_USEC);
+        spec.kill_signal = (int)annotated(p->bundle, PROPERTY "KillSignal", 0);
+        r = manager_make_scope(plan->user_scope, p->facts.uid, &spec, &trouble);
+        if (r != 0)
+                place_note_manager(p, NO_SCOPE, &trouble);
+        return r < 0 ? relay(r) : r;
+}
+
+/* A scope was made around @pid: see that it is there, move it to a leaf, know the container's place. */
+static int settle(Place *p, pid_t pid) {
+        _cleanup_free_ char *path = NULL;
+        char leaf[PATH_MAX];
+        int r;
+
+        r = cgroup_own(pid, &path);
+        if (r < 0)
+                return relay(r);
+        if (cgroup_in_unit(pid, p->plan->container_scope) != 1)
+                return fail(-ESRCH);
+        r = cgroup_nest(path, LEAF, 0);
+        if (r < 0)
+                return relay(r);
+        r = snprintf(leaf, sizeof leaf, "%s/" LEAF, path);
+        if (r < 0 || (size_t)r >= sizeof leaf - strlen(CONTAINER))
+                return fail(-ENAMETOOLONG);
+        (void)snprintf(p->plan->container_path, sizeof p->plan->container_path, "%s/" CONTAINER,
+                       path);
+        r = cgroup_open_procs(leaf);
+        if (r < 0)
+                return relay(r);
+        p->hold->procs_fd = r;
+        return 0;
+}
+
+/**
+ * place_make_container_scope() - a scope for the container, if the plan wants one of ours
+ */
+bool place_make_container_scope(Place *p) {
+        pid_t pid;
+        int r;
+
+        if (!p->plan->make_scope)
+                return true;
+        r = start_holder(&p->hold->end_fd, &pid);
+        if (r < 0)
+                place_note_trouble(p, NO_SCOPE, strerror(-r));
+        else {
+                r = ask_for_scope(p, pid);
+                if (r == 0) {
+                        r = settle(p, pid);
+                        if (r < 0)
+                                place_note_trouble(p, NO_SCOPE, strerror(-r));
+                }
+                if (r != 0)
+                        (void)process_end(pid);
+        }
+        if (r == 0)
+                return true;
+        place_let_go(p->hold);
+        p->facts.made_failed = true;
+        return false;
+}
+
+static int annotate_list(Bundle *b, const char *property, const char *word) {
+        _cleanup_free_ char *value = NULL;
+        const char *words[] = { word, NULL };
+
+        value = bundle_quote_list(words);
+        if (!value)
+                return fail(-ENOMEM);
+        return bundle_annotate_property(b, property, value);
+}
+
+static int annotate_text(Bundle *b, const char *property, const char *text) {
+        _cleanup_free_ char *value = NULL;
+
+        value = bundle_quote(text);
+        if (!value)
+                return fail(-ENOMEM);
+        return bundle_annotate_property(b, property, value);
+}
+
+/**
+ * place_describe_scope() - tell the runtime by annotations what the scope that it makes is to be
+ *
+ * Return: 0 or a negative errno.
+ */
+int place_describe_scope(Place *p) {
+        const struct {
+                bool wanted;
+                const char *property;
+        } links[] = { { p->plan->binds_to, "BindsTo" },
+                      { p->plan->before, "Before" },
+                      { p->plan->stop_propagated_from, "StopPropagatedFrom" } };
+        char description[256];
+        int r = 0;
+
+        (void)snprintf(description, sizeof description, "Container %s", name_of(p->options));
+        if (p->plan->describe) {
+                r = annotate_text(p->bundle, "Description", description);
+                if (r >= 0)
+                        r = annotate_text(p->bundle, "CollectMode", "inactive-or-failed");
+                if (r >= 0)
+                        r = annotate_list(p->bundle, "Documentation", DOCUMENTATION);
+                if (r >= 0)
+                        r = bundle_annotate_property(p->bundle, "TimeoutStopUSec",
+                                                     "uint64 " TEXT(STOP_TIMEOUT_USEC));
+        }
+        if (r >= 0 && p->plan->after[0]) {
+                r = annotate_list(p->bundle, "After", p->plan->after);
+                if (r >= 0)
+                        r = bundle_annotate_property(p->bundle, "DefaultDependencies", "true");
+        }
+        for (size_t i = 0; r >= 0 && i < ELEMENTS(links); i++)
+                if (links[i].wanted)
+                        r = annotate_list(p->bundle, links[i].property, p->plan->unit);
+        return r < 0 ? relay(r) : 0;
+}

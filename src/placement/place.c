@@ -1,0 +1,380 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * Placement, carried out. placement_decide() is pure; here are its eyes and hands: where we are, what the bundle asks
+ * for, what the manager knows, and then the moves, the scope calls and the new members of config.json.
+ *
+ * The caller may be moving us until it sends the start byte, so all of this comes after it. Whatever fails on the way
+ * is a fact too, and the next plan is made with it; only a wish that cannot be met is an error for the caller.
+ *
+ * The bus is asked once at most, and by a child (manager.c): an idle monitor keeps no connection, nor what it took to
+ * make one.
+ */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "base/parse.h"
+#include "oci/features.h"
+#include "placement/place-internal.h"
+#include "oci/runtime.h"
+#include "io/cgroup.h"
+#include "scopemon/protocol.h"
+
+#define DEFAULT_TASKS_PERCENT 15
+
+/* Who the caller is outside of its user namespace: Podman without root runs in one of its own. */
+static uid_t outer_uid(bool *ret_in_namespace) {
+        _cleanup_free_ char *text = NULL;
+        unsigned long long inside = 0, outside = 0, count = 0;
+        uid_t uid = geteuid();
+        char *p;
+
+        *ret_in_namespace = false;
+        if (fd_read_file(AT_FDCWD, "/proc/self/uid_map", 65536, &text, NULL) < 0)
+                return uid;
+        for (p = text; *p;) {
+                char *end;
+
+                inside = strtoull(p, &end, 10);
+                outside = strtoull(end, &end, 10);
+                count = strtoull(end, &end, 10);
+                if (end == p)
+                        break;
+                if (uid >= inside && uid - inside < count) {
+                        *ret_in_namespace = !(inside == 0 && outside == 0 && count == 4294967295ULL);
+                        return (uid_t)(outside + (uid - inside));
+                }
+                p = end + strspn(end, " \n");
+        }
+        return uid;
+}
+
+static void find_user(PlacementFacts *facts) {
+        const char *said = getenv("_CONTAINERS_ROOTLESS_UID"), *runtime_dir = getenv("XDG_RUNTIME_DIR");
+        bool in_namespace;
+        uint64_t uid;
+
+        facts->uid = outer_uid(&in_namespace);
+        if (in_namespace && said && parse_u64(said, &uid) >= 0 && uid > 0 && uid < UINT32_MAX)
+                facts->uid = (uid_t)uid;
+        facts->rootless = geteuid() != 0 || (in_namespace && ((said && *said) || (runtime_dir && *runtime_dir)));
+}
+
+static bool cgroups_disabled(const Options *o) {
+        for (size_t i = 0; i + 1 < o->runtime_arg.n; i++)
+                if (strcmp(o->runtime_arg.words[i], "--cgroup-manager") == 0 &&
+                    strcmp(o->runtime_arg.words[i + 1], "disabled") == 0)
+                        return true;
+        return false;
+}
+
+static int open_bundle(Place *p) {
+        const char *why = NULL;
+        int r;
+
+        r = bundle_open(&p->bundle, p->options->bundle, &why);
+        if (r < 0) {
+                (void)snprintf(p->text->refusal, sizeof p->text->refusal, "bundle %s: %s", p->options->bundle,
+                               strerror(-r));
+                return PLACE_REFUSED;
+        }
+        if (r == BUNDLE_BROKEN) {
+                (void)snprintf(p->text->refusal, sizeof p->text->refusal, "%s/config.json: %s",
+                               p->options->bundle, why ? why : "not to be understood");
+                return PLACE_REFUSED;
+        }
+        return 0; /* without one the runtime will say so better than we can */
+}
+
+/* The unit is the container, whatever the bundle's author had in mind; or there is oci-NAME.scope, if that is wanted. */
+static void gather_service(Place *p) {
+        PlacementFacts *f = &p->facts;
+
+        (void)snprintf(p->service_path, sizeof p->service_path, "%s:oci:%s",
+                       f->rootless ? "user.slice" : "machine.slice", p->options->name);
+        f->systemd_cgroup = true;
+        f->cgroups_path = p->service_path;
+        f->wish_option = p->options->placement;
+        if (!f->wish_option && !f->wish_environment)
+                f->wish_option = SCOPEMON_PLACEMENT_UNIT;
+}
+
+static int gather(Place *p) {
+        const Options *o = p->options;
+        PlacementFacts *f = &p->facts;
+        struct stat st;
+        int r;
+
+        *f = (PlacementFacts){ .id = o->cid,
+                               .wish_environment = getenv(SCOPEMON_ENV_PLACEMENT),
+                               .exec = o->exec,
+                               .systemd_cgroup = o->systemd_cgroup,
+                               .cgroups_disabled = cgroups_disabled(o),
+                               .passthrough = o->log_targets.passthrough,
+                               .service = o->service };
+        if (o->exec)
+                return 0; /* an exec is decided by nothing else */
+        f->runtime = PLACEMENT_RUNTIME_UNKNOWN; /* to be looked at where it matters only */
+
+        r = open_bundle(p);
+        if (r != 0)
+                return r < 0 ? relay(r) : r;
+        if (p->bundle) {
+                f->cgroups_path = bundle_cgroups_path(p->bundle);
+                f->wish_annotation = bundle_annotation(p->bundle, SCOPEMON_ANNOTATION_PLACEMENT);
+        }
+        find_user(f);
+        if (o->service)
+                gather_service(p);
+        f->unified = cgroup_unified(NULL);
+        f->managed = stat("/run/systemd/system", &st) >= 0 && S_ISDIR(st.st_mode);
+        if (cgroup_own(getpid(), &p->cgroup) == 0)
+                f->cgroup = p->cgroup;
+        return 0;
+}
+
+/**
+ * place_note_trouble() - something could not be had on the way
+ */
+void place_note_trouble(Place *p, const char *what, const char *why) {
+        (void)snprintf(p->text->trouble, sizeof p->text->trouble, "%.160s: %.80s", what, why);
+}
+
+/**
+ * place_note_manager() - the manager could not be asked, or it did not answer as it should
+ */
+void place_note_manager(Place *p, const char *what, const ManagerTrouble *trouble) {
+        PlaceText *text = p->text;
+        int r = trouble->bus_error;
+
+        if (r == 0) {
+                place_note_trouble(p, what, trouble->text);
+                return;
+        }
+        (void)snprintf(text->trouble, sizeof text->trouble, "%s", trouble->text);
+        if (r != -ENOENT && r != -ECONNREFUSED && r != -ELIBACC && r != -ELIBBAD)
+                return;
+        (void)snprintf(text->problem, sizeof text->problem, "%s", trouble->text);
+        if (r == -ELIBACC || r == -ELIBBAD)
+                (void)snprintf(text->remedy, sizeof text->remedy, "install the libsystemd of systemd 252 or later");
+        else if (p->plan->user)
+                (void)snprintf(text->remedy, sizeof text->remedy, "loginctl enable-linger %u", p->plan->uid);
+        else
+                (void)snprintf(text->remedy, sizeof text->remedy, "systemctl start dbus.socket");
+}
+
+static void look_at_unit(Place *p) {
+        ManagerTrouble trouble;
+
+        if (manager_look_at_unit(p->plan->user, p->plan->uid, p->plan->unit, &p->unit, &trouble) < 0) {
+                p->facts.unit_failed = true;
+                place_note_manager(p, p->plan->unit, &trouble);
+                return;
+        }
+        p->facts.unit = &p->unit;
+}
+
+static bool nest(Place *p) {
+        int r;
+
+        if (p->plan->monitor != PLACEMENT_MONITOR_NESTED)
+                return true;
+        r = cgroup_nest(p->plan->unit_path, PLACEMENT_LEAF, p->plan->move_self ? getpid() : 0);
+        if (r == 0)
+                return true;
+        place_note_trouble(p, "Cannot nest the container in its unit", r < 0 ? strerror(-r) : "the unit stays busy");
+        p->facts.nest_failed = true;
+        return false;
+}
+
+/* What the runtime has to know goes into config.json, all of it in one rewrite, or none at all. */
+static int write_bundle(Place *p) {
+        int r = 0;
+
+        if (!p->bundle)
+                return 0;
+        if (p->plan->container == PLACEMENT_CONTAINER_NESTED)
+                r = bundle_set_cgroups_path(p->bundle, p->plan->container_path);
+        else if (p->plan->container == PLACEMENT_CONTAINER_SCOPE) {
+                const char *path = p->plan->make_scope   ? p->plan->container_path
+                                   : p->options->service ? p->service_path
+                                                         : NULL;
+
+                if (path)
+                        r = bundle_set_cgroups_path(p->bundle, path);
+                if (r >= 0 && !p->plan->make_scope)
+                        r = place_describe_scope(p);
+        } else
+                return 0;
+        if (r >= 0)
+                r = bundle_save(p->bundle);
+        return r < 0 ? relay(r) : 0;
+}
+
+static uint64_t read_number(const char *path) {
+        _cleanup_free_ char *text = NULL;
+        uint64_t number;
+
+        if (fd_read_file(AT_FDCWD, path, 64, &text, NULL) < 0)
+                return UINT64_MAX;
+        text[strcspn(text, "\n")] = 0;
+        return parse_u64(text, &number) < 0 ? UINT64_MAX : number;
+}
+
+/* systemd's own default, which nobody has asked for: a part of what the kernel allows at most. */
+static bool is_default_tasks_max(uint64_t tasks) {
+        uint64_t threads = read_number("/proc/sys/kernel/threads-max"), pids = read_number("/proc/sys/kernel/pid_max");
+
+        return tasks >= (threads < pids ? threads : pids) / 100 * DEFAULT_TASKS_PERCENT;
+}
+
+static bool is_limit(uint64_t value) {
+        return value != 0 && value != UINT64_MAX;
+}
+
+/* Limits that somebody has set for the unit and that a container beside it escapes. */
+static void look_at_limits(Place *p) {
+        const UnitFacts *u = &p->unit;
+        const struct {
+                const char *name;
+                bool set;
+        } limits[] = { { "MemoryMax=", is_limit(u->memory_max) },
+                       { "MemoryHigh=", is_limit(u->memory_high) },
+                       { "CPUQuota=", is_limit(u->cpu_quota_usec) },
+                       { "TasksMax=", is_limit(u->tasks_max) && !is_default_tasks_max(u->tasks_max) } };
+        bool bound = p->plan->row == PLACEMENT_ROW_BIND || p->plan->row == PLACEMENT_ROW_BIND_LOOSE;
+        char words[64] = "";
+        size_t n = 0;
+
+        if (!p->facts.unit || p->plan->container != PLACEMENT_CONTAINER_SCOPE)
+                return;
+        for (size_t i = 0; i < ELEMENTS(limits); i++)
+                if (limits[i].set)
+                        n += (size_t)snprintf(words + n, sizeof words - n, "%s%s", n > 0 ? ", " : "", limits[i].name);
+        if (n == 0)
+                return;
+        (void)snprintf(p->text->problem, sizeof p->text->problem, "%s of %.200s does not bind the container", words,
+                       p->plan->unit);
+        (void)snprintf(p->text->remedy, sizeof p->text->remedy, "%s",
+                       bound && !u->delegate ? "Delegate=yes in the unit"
+                                             : "limit the container itself, with options of podman run");
+}
+
+/* An ordinary user whose manager does not run: callers fall back to cgroupfs then, and the container is in no unit. */
+static void look_at_session(Place *p) {
+        const PlacementFacts *f = &p->facts;
+        char path[64];
+
+        if (!f->rootless || f->systemd_cgroup || f->cgroups_disabled || !f->managed || p->text->problem[0])
+                return;
+        (void)snprintf(path, sizeof path, "/run/user/%u/systemd", (unsigned)f->uid);
+        if (access(path, F_OK) == 0)
+                return; /* cgroupfs is somebody's wish */
+        (void)snprintf(p->text->problem, sizeof p->text->problem,
+                       "No service manager of user %u runs, so the container is in no unit", (unsigned)f->uid);
+        (void)snprintf(p->text->remedy, sizeof p->text->remedy, "loginctl enable-linger %u", (unsigned)f->uid);
+}
+
+/* A service's container is to get its own stop signal, and no other. */
+static void look_at_kill_mode(Place *p) {
+        if (!p->options->service || !p->facts.unit || p->plan->container != PLACEMENT_CONTAINER_NESTED ||
+            strcmp(p->unit.kill_mode, "control-group") != 0 || p->text->problem[0])
+                return;
+        (void)snprintf(p->text->problem, sizeof p->text->problem,
+                       "KillMode=control-group of %.200s: all processes of the container get SIGTERM when it stops",
+                       p->plan->unit);
+        (void)snprintf(p->text->remedy, sizeof p->text->remedy, "KillMode=mixed in the unit");
+}
+
+static bool knows_annotations(const char *runtime) {
+        return features_by_name(runtime) || features_ask(runtime);
+}
+
+static int decide_and_do(Place *p) {
+        for (;;) {
+                int r = placement_decide(&p->facts, p->plan);
+
+                switch (r) {
+                case PLACEMENT_NEED_DELEGATION:
+                        p->facts.delegation = cgroup_delegated(p->plan->unit_path) == 1
+                                                      ? PLACEMENT_DELEGATION_YES
+                                                      : PLACEMENT_DELEGATION_NO;
+                        continue;
+                case PLACEMENT_NEED_UNIT:
+                        look_at_unit(p);
+                        continue;
+                case PLACEMENT_NEED_RUNTIME:
+                        p->facts.runtime = knows_annotations(p->options->runtime) ? PLACEMENT_RUNTIME_KNOWS
+                                                                                  : PLACEMENT_RUNTIME_PLAIN;
+                        continue;
+                case PLACEMENT_IMPOSSIBLE:
+                        (void)snprintf(p->text->refusal, sizeof p->text->refusal, "%s", p->plan->reason);
+                        return PLACE_REFUSED;
+                default:
+                        if (r < 0)
+                                return relay(r);
+                        if (!nest(p) || !place_make_monitor_scope(p) || !place_make_container_scope(p))
+                                continue;
+                        look_at_limits(p);
+                        look_at_session(p);
+                        look_at_kill_mode(p);
+                        return write_bundle(p);
+                }
+        }
+}
+
+/**
+ * place_container() - put the monitor where it belongs, and tell the runtime where the container does
+ * @ret: what was carried out in the end
+ * @ret_text: words for people
+ * @ret_hold: what keeps a scope that was made for the container, until place_let_go()
+ *
+ * Blocks for as long as the manager takes for a job, 25 s at most.
+ *
+ * Return: 0, PLACE_REFUSED, or a negative errno.
+ */
+int place_container(const Options *o, PlacementPlan *ret, PlaceText *ret_text, PlaceHold *ret_hold) {
+        Place p = { .options = o, .plan = ret, .text = ret_text, .hold = ret_hold };
+        int r;
+
+        *ret_text = (PlaceText){ 0 };
+        *ret_hold = PLACE_HOLD_NONE;
+        r = gather(&p);
+        if (r == 0)
+                r = decide_and_do(&p);
+        ret->unit_stop_usec = p.unit.timeout_stop_usec;
+        p.bundle = bundle_free(p.bundle);
+        free(p.cgroup);
+        if (r != 0)
+                place_let_go(ret_hold);
+        return r < 0 ? relay(r) : r;
+}
+
+/**
+ * place_let_go() - the container is in its scope, or will never be: nobody has to wait there any more
+ */
+void place_let_go(PlaceHold *hold) {
+        fd_close_many(&hold->procs_fd, 1);
+        fd_close_many(&hold->end_fd, 1);
+}
+
+/**
+ * place_unit_stops() - is the unit we are in being stopped?
+ *
+ * Asks the bus.
+ */
+bool place_unit_stops(const PlacementPlan *plan) {
+        ManagerTrouble trouble;
+        UnitFacts facts;
+
+        return plan->unit[0] &&
+               manager_look_at_unit(plan->user, plan->uid, plan->unit, &facts, &trouble) == 0 &&
+               strcmp(facts.active_state, "deactivating") == 0;
+}

@@ -1,0 +1,444 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * Where monitor and container belong. A pure function: all it knows is in the facts, all it wants is in the plan, and
+ * whoever asks "why is this container there?" finds the answer on this page.
+ *
+ *   row  situation                                      monitor            container
+ *   1    cgroupsPath lies in our unit already           stays              as given
+ *   2    delegated service, nothing against it          UNIT/supervisor    UNIT/libpod-payload-ID
+ *   3    service, not delegated                         stays              its scope, bound to UNIT
+ *   3a   as 3, but UNIT is stopping or a oneshot        stays              its scope, a stop propagates
+ *   4    the caller has put us into our scope           stays              its scope, described
+ *   5    a session, an app, no unit                     own scope          its scope, described
+ *   6    the manager's own service                      own scope          as given
+ *   7    exec                                           stays              the runtime knows
+ *   8    somebody's wish stands against nesting         as 3 to 5          as given
+ *   9    no manager, or none that answers               stays              as given
+ *
+ * "Its scope" is made by the runtime, and given properties by annotations. A runtime that knows none gets a scope that
+ * we have made, as the path of a cgroup below it. Such a runtime has to be able to move the container there, so we
+ * and the scope must be of the same manager.
+ *
+ * What must never happen: an After= of a unit that waits for us (our own scope does not); a BindsTo= on a unit that is
+ * not up, which would cancel its stop or start it again; a question to the bus that cannot change the answer.
+ *
+ * Row 2 is also right from a control process (ExecStop= and its like run in UNIT/.control): it needs no job, so it
+ * cannot wait for the stop or cancel it, and what is nested is killed with the unit. Two things stand against it.
+ * While systemd has yet to start a process of ExecStart= in the unit's top cgroup (we are in ExecStartPre=, or in the
+ * first of a oneshot's commands), that start would fail with 219/CGROUP as soon as nesting has turned controllers on
+ * there, unless there is a DelegateSubgroup=. And KillMode=process or none would leave the container behind.
+ */
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "placement/placement-internal.h"
+
+/* What stands against nesting; @wish: it is somebody's wish, which makes it row 8. */
+typedef struct Obstacle {
+        const char *text;
+        bool wish;
+} Obstacle;
+
+static void __attribute__((format(printf, 2, 3))) say(PlacementPlan *p, const char *format, ...) {
+        va_list ap;
+
+        va_start(ap, format);
+        (void)vsnprintf(p->reason, sizeof p->reason, format, ap);
+        va_end(ap);
+}
+
+static int parse_wish(const PlacementFacts *f, PlacementPlan *p, Wish *ret) {
+        static const char *const words[_WISH_MAX] = { "auto", "unit", "scope", "caller" };
+        const char *wish = f->wish_annotation ?: f->wish_option ?: f->wish_environment;
+
+        *ret = WISH_AUTO;
+        if (!wish)
+                return 0;
+        for (Wish w = 0; w < _WISH_MAX; w++)
+                if (strcmp(wish, words[w]) == 0) {
+                        *ret = w;
+                        return 0;
+                }
+        say(p, "%s=%.64s: must be auto, unit, scope or caller",
+            f->wish_annotation ? "io.scopemon.placement"
+            : f->wish_option   ? "--placement"
+                               : "SCOPEMON_PLACEMENT",
+            wish);
+        return PLACEMENT_IMPOSSIBLE;
+}
+
+static int refuse(Situation *s, const char *why) {
+        say(s->plan, "placement \"%s\" is asked for, but %s", s->wish == WISH_UNIT ? "unit" : "scope", why);
+        return PLACEMENT_IMPOSSIBLE;
+}
+
+static int need_unit(Situation *s) {
+        s->plan->user = s->unit.user;
+        s->plan->uid = s->unit.owner;
+        return PLACEMENT_NEED_UNIT;
+}
+
+/* The container's column outside row 2. */
+static void plan_container(Situation *s, bool described) {
+        PlacementPlan *p = s->plan;
+
+        p->systemd_cgroup = s->facts->systemd_cgroup;
+        p->describe = situation_find_scope(s) && described;
+        p->container = p->describe ? PLACEMENT_CONTAINER_SCOPE : PLACEMENT_CONTAINER_AS_GIVEN;
+}
+
+/* At shutdown the container's scope is stopped, which runtimes' are not by themselves, and before that of its monitor. */
+static void plan_order(Situation *s, const char *monitor) {
+        if (s->plan->describe && (s->plan->monitor == PLACEMENT_MONITOR_SCOPE || situation_same_manager(s)))
+                (void)snprintf(s->plan->after, sizeof s->plan->after, "%s", monitor);
+}
+
+static int plan_stay(Situation *s, PlacementRow row, const char *reason) {
+        s->plan->row = row;
+        plan_container(s, false);
+        say(s->plan, "%s", reason);
+        return 0;
+}
+
+static int plan_no_manager(Situation *s, const char *reason) {
+        if (s->wish == WISH_UNIT || s->wish == WISH_SCOPE)
+                return refuse(s, reason);
+        return plan_stay(s, PLACEMENT_ROW_NO_MANAGER, reason);
+}
+
+/* Rows 5 and 6, and 8 as 5 */
+static int plan_own_scope(Situation *s, PlacementRow row, const char *why) {
+        const PlacementFacts *f = s->facts;
+        PlacementPlan *p = s->plan;
+
+        p->row = row;
+        p->user = f->rootless;
+        p->uid = f->uid;
+        plan_container(s, row == PLACEMENT_ROW_SCOPE);
+        if (f->scope_failed || !situation_find_monitor_scope(s)) {
+                p->row = PLACEMENT_ROW_NO_MANAGER;
+                say(p, "%s, but no scope could be made for the monitor: it stays", why);
+                return 0;
+        }
+        p->monitor = PLACEMENT_MONITOR_SCOPE;
+        plan_order(s, p->monitor_scope);
+        say(p, "%s: the monitor gets a scope of its own", why);
+        return 0;
+}
+
+static bool is_slice_of_pod(const char *slice) {
+        return strstr(slice, "-libpod_pod_") != NULL;
+}
+
+static bool is_killed_alone(const UnitFacts *u) {
+        return strcmp(u->kill_mode, "process") == 0 || strcmp(u->kill_mode, "none") == 0;
+}
+
+/* What can be told without asking anybody. */
+static Obstacle find_obstacle(const Situation *s) {
+        const PlacementFacts *f = s->facts;
+
+        if (f->nest_failed)
+                return (Obstacle){ .text = "could not be nested in" };
+        if (!f->id || f->id[0] == 0 || strchr(f->id, '/') ||
+            s->unit.n_path + strlen(f->id) + strlen("/libpod-payload-") >= PATH_MAX)
+                return (Obstacle){ .text = "has no room for a cgroup of this name" };
+        if (s->unit.user && !situation_same_manager(s))
+                return (Obstacle){ .text = "belongs to another user" };
+        if (f->cgroups_disabled)
+                return (Obstacle){ .text = "shall have no cgroup for the container", .wish = true };
+        if (s->wish == WISH_UNIT)
+                return (Obstacle){ 0 };
+        if (s->wish == WISH_SCOPE)
+                return (Obstacle){ .text = "shall not hold the container: a scope is asked for" };
+        if (!f->systemd_cgroup)
+                return (Obstacle){ .text = "is left alone: the cgroup manager is cgroupfs", .wish = true };
+        if (f->passthrough)
+                return (Obstacle){ .text = "is left alone: podman logs finds passed-through output by scope",
+                                   .wish = true };
+        if (is_slice_of_pod(s->slice))
+                return (Obstacle){ .text = "is left alone: the container belongs to a pod", .wish = true };
+        if (strcmp(s->slice, situation_default_slice(f)) != 0 || !situation_find_scope(s))
+                return (Obstacle){ .text = "is left alone: a cgroup parent is asked for", .wish = true };
+        return (Obstacle){ 0 };
+}
+
+/*
+ * Will systemd start another process of ExecStart=? Commands have start times, but a daemon-reload forgets them, so
+ * they are looked at only where a next one is possible: between a oneshot's.
+ */
+static bool starts_more(const UnitFacts *u) {
+        if (strcmp(u->sub_state, "condition") == 0 || strcmp(u->sub_state, "start-pre") == 0)
+                return true;
+        return strcmp(u->sub_state, "start") == 0 && strcmp(u->type, "oneshot") == 0 && u->unstarted;
+}
+
+/* What the unit's own settings say against it. */
+static const char *find_unit_obstacle(const Situation *s) {
+        const PlacementFacts *f = s->facts;
+        const UnitFacts *u = f->unit;
+
+        if (s->unit.user ? u && !u->delegate : f->delegation == PLACEMENT_DELEGATION_NO)
+                return "is not delegated";
+        if (!u)
+                return s->unit.user ? "may be delegated or not: its manager gives no answer" : NULL;
+        if (starts_more(u) && !u->subgroup && (s->unit.n_leaf == 0 || situation_in_control_group(s)))
+                return "starts another main process in its top cgroup (see DelegateSubgroup=)";
+        if (is_killed_alone(u) && s->wish == WISH_AUTO)
+                return "would leave the container behind when it stops (see KillMode=)";
+        return NULL;
+}
+
+/*
+ * Facts for find_unit_obstacle(). The xattr tells delegation under the system manager. Whether more processes are
+ * still to be started matters only where they would be: not if we are in a leaf of our own.
+ */
+static int ask_for_nesting(Situation *s) {
+        const PlacementFacts *f = s->facts;
+        bool have_unit = f->unit || f->unit_failed;
+
+        if (s->unit.user)
+                return have_unit ? 0 : need_unit(s);
+        if (f->delegation == PLACEMENT_DELEGATION_UNKNOWN)
+                return PLACEMENT_NEED_DELEGATION;
+        if (f->delegation == PLACEMENT_DELEGATION_NO || have_unit)
+                return 0;
+        return f->service || s->unit.n_leaf == 0 || situation_in_control_group(s) ? need_unit(s) : 0;
+}
+
+/* The unit is set up for a monitor that dies and comes back: its file descriptors are kept, and its container is too. */
+static bool survives(const Situation *s, bool nested) {
+        const UnitFacts *u = s->facts->unit;
+
+        return s->facts->service && u && u->fd_store_max > 0 && (!nested || strcmp(u->kill_mode, "process") == 0);
+}
+
+static int plan_nest(Situation *s) {
+        PlacementPlan *p = s->plan;
+        size_t n = s->unit.n_path;
+
+        p->row = PLACEMENT_ROW_NEST;
+        p->monitor = PLACEMENT_MONITOR_NESTED;
+        p->move_self = situation_in_control_group(s);
+        p->survives = survives(s, true);
+        p->container = PLACEMENT_CONTAINER_NESTED;
+        p->container_scope[0] = 0;
+        p->user = s->unit.user;
+        p->uid = s->unit.owner;
+        memcpy(p->container_path, p->unit_path, n);
+        (void)snprintf(p->container_path + n, sizeof p->container_path - n, "/libpod-payload-%s",
+                       s->facts->id);
+        say(p, "%s is delegated: monitor and container are nested in it", p->unit);
+        return 0;
+}
+
+static bool is_up(const UnitFacts *u) {
+        static const char *const states[] = { "active", "activating", "reloading", "refreshing" };
+
+        for (size_t i = 0; i < ELEMENTS(states); i++)
+                if (strcmp(u->active_state, states[i]) == 0)
+                        return true;
+        return false;
+}
+
+static bool is_passing(const UnitFacts *u) {
+        return strcmp(u->type, "oneshot") == 0 && !u->remain_after_exit;
+}
+
+/* Rows 3 and 3a, and 8 as these */
+static int plan_bind(Situation *s, const Obstacle *against) {
+        const UnitFacts *u = s->facts->unit;
+        PlacementPlan *p = s->plan;
+        const char *outcome;
+        bool bind;
+
+        p->user = s->unit.user;
+        p->uid = s->unit.owner;
+        plan_container(s, true);
+        if (p->container != PLACEMENT_CONTAINER_SCOPE) {
+                if (s->wish == WISH_SCOPE)
+                        return refuse(s, "the runtime is not told to make one");
+                p->row = PLACEMENT_ROW_AS_GIVEN;
+                say(p, "%s %s: nothing is changed", p->unit, against->text);
+                return 0;
+        }
+
+        if (situation_same_manager(s) && !u) {
+                if (!s->facts->unit_failed)
+                        return need_unit(s);
+                return plan_stay(s, PLACEMENT_ROW_NO_MANAGER,
+                                 "the unit's manager gives no answer: nothing is changed");
+        }
+        bind = situation_same_manager(s) && is_up(u) && !is_passing(u);
+        p->survives = situation_same_manager(s) && survives(s, false);
+        p->before = bind;
+        p->binds_to = bind && !p->survives; /* either link would end it with its monitor */
+        p->stop_propagated_from = situation_same_manager(s) && !p->survives;
+        p->row = against->wish ? PLACEMENT_ROW_AS_GIVEN
+                 : bind        ? PLACEMENT_ROW_BIND
+                               : PLACEMENT_ROW_BIND_LOOSE;
+        outcome = bind               ? "the container's scope is bound to it"
+                  : !situation_same_manager(s) ? "the container's scope belongs to another manager and is not bound to it"
+                  : !is_up(u)        ? "it is going down, so the container's scope is not bound to it"
+                                     : "it is a oneshot, so the container's scope is not bound to it";
+        say(p, "%s %s; %s", p->unit, against->text, outcome);
+        return 0;
+}
+
+static int decide_service(Situation *s) {
+        Obstacle against = find_obstacle(s);
+        int r;
+
+        if (!against.text) {
+                r = ask_for_nesting(s);
+                if (r != 0)
+                        return r;
+                against.text = find_unit_obstacle(s);
+        }
+        if (!against.text)
+                return plan_nest(s);
+        if (s->wish == WISH_UNIT) {
+                char why[sizeof s->plan->reason / 2 + UNITNAME_SIZE];
+
+                (void)snprintf(why, sizeof why, "%s %s", s->plan->unit, against.text);
+                return refuse(s, why);
+        }
+        return plan_bind(s, &against);
+}
+
+/* Row 1: with --cgroups=split it is Podman that has nested. */
+static bool is_split(const Situation *s) {
+        const char *path = s->facts->cgroups_path;
+
+        return path && path[0] == '/' && s->unit.kind != CG_UNIT_NONE &&
+               cgtext_is_below(path, s->plan->unit_path);
+}
+
+/* Row 4: the scope is named after this very container; that of another one is none of ours. */
+static bool is_moved(const Situation *s) {
+        static const char *const prefixes[] = { "libpod-conmon", "crio-conmon" };
+        char name[UNITNAME_SIZE];
+
+        if (s->unit.kind != CG_UNIT_SCOPE || !s->facts->id)
+                return false;
+        for (size_t i = 0; i < ELEMENTS(prefixes); i++)
+                if (unitname_scope(name, sizeof name, prefixes[i], s->facts->id) == 0 &&
+                    strcmp(name, s->plan->unit) == 0)
+                        return true;
+        return false;
+}
+
+/* Row 6: these move each monitor to a scope, so whoever is still there was left there. */
+static bool is_stranded(const Situation *s) {
+        return s->unit.kind == CG_UNIT_SERVICE && s->facts->systemd_cgroup &&
+               (strcmp(s->prefix, "crio") == 0 || strcmp(s->plan->unit, "crio.service") == 0 ||
+                strcmp(s->plan->unit, "podman.service") == 0);
+}
+
+static int decide_elsewhere(Situation *s) {
+        const PlacementFacts *f = s->facts;
+
+        if (s->wish == WISH_UNIT)
+                return refuse(s, is_stranded(s) ? "the monitor is in the caller's own service"
+                                                : "the monitor is in no service's cgroup");
+        if (s->wish == WISH_SCOPE && !situation_find_scope(s))
+                return refuse(s, "the runtime is not told to make one");
+        if (is_moved(s)) {
+                s->plan->row = PLACEMENT_ROW_MOVED;
+                plan_container(s, true);
+                plan_order(s, s->plan->unit);
+                say(s->plan, "the caller has given the monitor its scope");
+                return 0;
+        }
+        if (is_stranded(s))
+                return plan_own_scope(s, PLACEMENT_ROW_STRANDED,
+                                      "the caller has left the monitor in its own service");
+        if (f->cgroups_disabled || (!f->systemd_cgroup && s->unit.kind == CG_UNIT_NONE))
+                return plan_stay(s, PLACEMENT_ROW_AS_GIVEN, "the cgroup manager is not systemd");
+        if (!f->systemd_cgroup)
+                return plan_own_scope(s, PLACEMENT_ROW_AS_GIVEN, "the cgroup manager is cgroupfs");
+        return plan_own_scope(s, PLACEMENT_ROW_SCOPE, "the monitor is in no unit that it belongs to");
+}
+
+/* Who makes the container's scope? The runtime is asked only if there is one to be described. */
+static int decide_maker(Situation *s) {
+        const PlacementFacts *f = s->facts;
+        PlacementPlan *p = s->plan;
+        size_t n = strlen(p->reason);
+
+        if (p->container != PLACEMENT_CONTAINER_SCOPE || f->made_failed ||
+            (p->monitor != PLACEMENT_MONITOR_SCOPE && !situation_same_manager(s)))
+                return 0;
+        if (f->runtime == PLACEMENT_RUNTIME_UNKNOWN)
+                return PLACEMENT_NEED_RUNTIME;
+        if (f->runtime == PLACEMENT_RUNTIME_KNOWS)
+                return 0;
+        p->make_scope = true;
+        p->systemd_cgroup = false;
+        (void)snprintf(p->container_slice, UNITNAME_SIZE, "%s",
+                       unitname_is_valid(s->slice, ".slice") ? s->slice
+                       : f->rootless                         ? "user.slice"
+                                                             : "system.slice"); /* as runtimes have it */
+        (void)snprintf(p->reason + n, sizeof p->reason - n,
+                       "; the monitor has made it, as the runtime takes no properties for it");
+        return 0;
+}
+
+static int decide(Situation *s) {
+        const PlacementFacts *f = s->facts;
+
+        if (f->exec)
+                return plan_stay(s, PLACEMENT_ROW_EXEC, "an exec session belongs where its container is");
+        if (s->wish == WISH_CALLER)
+                return plan_stay(s, PLACEMENT_ROW_AS_GIVEN, "the caller's placement is asked for");
+        if (!f->unified)
+                return plan_no_manager(s, "this host has no unified cgroup hierarchy");
+        if (!f->managed)
+                return plan_no_manager(s, "there is no systemd");
+        if (!f->cgroup)
+                return plan_no_manager(s, "the monitor's own cgroup is not known");
+
+        situation_find_unit(s);
+        if (is_split(s)) {
+                if (s->wish == WISH_SCOPE)
+                        return refuse(s, "the caller has nested the container in its own cgroup");
+                return plan_stay(s, PLACEMENT_ROW_SPLIT, "the caller has nested the container in its unit");
+        }
+        if (s->unit.kind == CG_UNIT_SERVICE && !is_stranded(s))
+                return decide_service(s);
+        return decide_elsewhere(s);
+}
+
+/**
+ * placement_decide() - where monitor and container belong
+ * @ret: written with a plan, a text, or what a PLACEMENT_NEED_* names
+ *
+ * Return: 0 with a plan, PLACEMENT_NEED_DELEGATION, PLACEMENT_NEED_UNIT, PLACEMENT_NEED_RUNTIME, PLACEMENT_IMPOSSIBLE.
+ */
+int placement_decide(const PlacementFacts *facts, PlacementPlan *ret) {
+        Situation s = { .facts = facts, .plan = ret, .unit = { .kind = CG_UNIT_NONE } };
+        int r;
+
+        *ret = (PlacementPlan){ .row = PLACEMENT_ROW_NONE };
+        if (!facts->exec) {
+                r = parse_wish(facts, ret, &s.wish);
+                if (r != 0)
+                        return r;
+        }
+        situation_split_path(&s);
+        r = decide(&s);
+        return r == 0 ? decide_maker(&s) : r;
+}
+
+/**
+ * placement_row_name() - the row as the table has it
+ */
+const char *placement_row_name(PlacementRow row) {
+        static const char *const names[_PLACEMENT_ROW_MAX] = { "none", "1", "2", "3", "3a", "4", "5", "6", "7", "8", "9" };
+
+        return names[row];
+}

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * Where monitor and container belong: facts in, plan out, nothing else. The caller asks again with more facts for as
+ * long as the answer is a PLACEMENT_NEED_*, and once more with nest_failed, scope_failed or made_failed set when a plan
+ * could not be carried out.
+ */
+
+#include <limits.h>
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "systemd/unit.h"
+#include "wire/unitname.h"
+
+/* Positive answers of placement_decide() */
+#define PLACEMENT_NEED_DELEGATION 1 /* look at the xattr of plan->unit_path and set facts.delegation */
+#define PLACEMENT_NEED_UNIT 2       /* ask plan->user, plan->uid for plan->unit: facts.unit or unit_failed */
+#define PLACEMENT_IMPOSSIBLE 3      /* a wish that cannot be met: plan->reason is the text for the caller */
+#define PLACEMENT_NEED_RUNTIME 4    /* ask the runtime what it knows and set facts.runtime */
+
+/* The rows of the table in placement.c */
+typedef enum PlacementRow {
+        PLACEMENT_ROW_NONE,
+        PLACEMENT_ROW_SPLIT,      /* 1: the caller has nested the container in our unit */
+        PLACEMENT_ROW_NEST,       /* 2: we nest it */
+        PLACEMENT_ROW_BIND,       /* 3: the container's scope is bound to our unit */
+        PLACEMENT_ROW_BIND_LOOSE, /* 3a: it is not, but a stop propagates */
+        PLACEMENT_ROW_MOVED,      /* 4: the caller has put us into a scope */
+        PLACEMENT_ROW_SCOPE,      /* 5: we make a scope for ourselves */
+        PLACEMENT_ROW_STRANDED,   /* 6: the same, since the caller left us in its own service */
+        PLACEMENT_ROW_EXEC,       /* 7 */
+        PLACEMENT_ROW_AS_GIVEN,   /* 8: the caller's or the user's wish stands against nesting */
+        PLACEMENT_ROW_NO_MANAGER, /* 9 */
+        _PLACEMENT_ROW_MAX,
+} PlacementRow;
+
+typedef enum PlacementMonitor {
+        PLACEMENT_MONITOR_STAYS,
+        PLACEMENT_MONITOR_NESTED, /* cgroup_nest(unit_path, PLACEMENT_LEAF, move_self ? our pid : 0) */
+        PLACEMENT_MONITOR_SCOPE,  /* scope_begin() of monitor_scope in monitor_slice */
+} PlacementMonitor;
+
+typedef enum PlacementContainer {
+        PLACEMENT_CONTAINER_AS_GIVEN,
+        PLACEMENT_CONTAINER_NESTED, /* cgroupsPath becomes container_path */
+        PLACEMENT_CONTAINER_SCOPE,  /* container_scope is made: by the runtime, or with make_scope by us */
+} PlacementContainer;
+
+typedef enum PlacementDelegation {
+        PLACEMENT_DELEGATION_UNKNOWN,
+        PLACEMENT_DELEGATION_NO,
+        PLACEMENT_DELEGATION_YES,
+} PlacementDelegation;
+
+/* Does the runtime turn annotations org.systemd.property.* into properties of the scope that it makes? */
+typedef enum PlacementRuntime {
+        PLACEMENT_RUNTIME_KNOWS,
+        PLACEMENT_RUNTIME_UNKNOWN,
+        PLACEMENT_RUNTIME_PLAIN, /* it does not, or nobody can tell */
+} PlacementRuntime;
+
+#define PLACEMENT_LEAF "supervisor"
+
+typedef struct PlacementFacts {
+        /* from options, bundle, environment; strings may be NULL */
+        const char *id;               /* container ID */
+        const char *cgroups_path;     /* linux.cgroupsPath */
+        const char *wish_annotation;  /* io.scopemon.placement */
+        const char *wish_option;      /* --placement, of service mode */
+        const char *wish_environment; /* SCOPEMON_PLACEMENT */
+        bool exec;
+        bool systemd_cgroup;   /* --systemd-cgroup */
+        bool cgroups_disabled; /* --runtime-arg --cgroup-manager --runtime-arg disabled */
+        bool passthrough;      /* log driver */
+        bool service;          /* service mode: the unit's settings are wanted in any case */
+
+        /* from the kernel, after the start byte */
+        bool unified;       /* cgroup_unified() */
+        bool managed;       /* /run/systemd/system is a directory */
+        bool rootless;      /* the runtime talks to the user's manager */
+        uid_t uid;          /* of that user, as seen outside any user namespace */
+        const char *cgroup; /* cgroup_own(), NULL if unknown */
+
+        /* set when asked for */
+        PlacementDelegation delegation;
+        PlacementRuntime runtime;
+        const UnitFacts *unit;
+        bool unit_failed; /* the bus gave no answer */
+
+        /* set after a plan has failed */
+        bool nest_failed;
+        bool scope_failed;
+        bool made_failed; /* the container's scope, by us */
+} PlacementFacts;
+
+typedef struct PlacementPlan {
+        PlacementRow row;
+        PlacementMonitor monitor;
+        PlacementContainer container;
+        bool systemd_cgroup; /* pass -s on */
+        bool move_self;      /* nested: we are in no leaf of our own */
+
+        /* properties of the container's scope, by annotation or ours to set; with CONTAINER_SCOPE only */
+        bool describe;             /* Description=, Documentation=, CollectMode=, ... */
+        bool binds_to;             /* BindsTo=unit */
+        bool before;               /* Before=unit */
+        bool stop_propagated_from; /* StopPropagatedFrom=unit */
+        char after[UNITNAME_SIZE]; /* After= and DefaultDependencies=yes, if not empty: the monitor's own scope */
+
+        bool make_scope; /* we make it, and give the runtime a path below it, without -s */
+        bool survives; /* service mode: the container outlives its monitor, and the unit's next process takes it back */
+
+        bool user; /* which manager to talk to: the one of @uid or the system's */
+        uid_t uid;
+
+        uint64_t unit_stop_usec; /* the caller's to set: TimeoutStopSec= of unit, 0 if unknown */
+        char unit[UNITNAME_SIZE];            /* unit we are in, empty if none */
+        char unit_path[PATH_MAX];                 /* its cgroup */
+        char container_path[PATH_MAX]; /* new cgroupsPath when nested; with make_scope the caller's to set */
+        char container_scope[UNITNAME_SIZE]; /* name of the runtime's scope; empty if it makes none */
+        bool user_scope;                     /* it is a user manager's, whoever's unit we are in */
+        char container_slice[UNITNAME_SIZE]; /* with make_scope */
+        char monitor_scope[UNITNAME_SIZE];
+        char monitor_slice[UNITNAME_SIZE];
+        char reason[512]; /* one line for people */
+} PlacementPlan;
+
+int placement_decide(const PlacementFacts *facts, PlacementPlan *ret);
+const char *placement_row_name(PlacementRow row);

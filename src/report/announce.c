@@ -1,0 +1,298 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * Our own entries in the journal. Each has a MESSAGE_ID (protocol.h), which units/scopemon.catalog explains, the
+ * container's name and ID, and the unit that it concerns but is not sent from, so that the journal of the caller's
+ * unit and that of the container's scope both tell it.
+ *
+ * Nothing is announced of an exec session: there may be a thousand in a minute, and whoever started one knows.
+ */
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "report/announce.h"
+#include "scopemon/protocol.h"
+
+#define FIELDS_MAX LOG_FIELDS_MAX
+#define FIELD_SIZE 640
+
+typedef struct Entry {
+        char text[FIELDS_MAX][FIELD_SIZE];
+        struct iovec fields[FIELDS_MAX];
+        size_t n;
+} Entry;
+
+__attribute__((format(printf, 2, 3))) static void entry_add(Entry *e, const char *format, ...) {
+        va_list ap;
+        int n;
+
+        if (e->n >= FIELDS_MAX)
+                return;
+        va_start(ap, format);
+        n = vsnprintf(e->text[e->n], FIELD_SIZE, format, ap);
+        va_end(ap);
+        if (n < 0)
+                return;
+        e->fields[e->n] = (struct iovec){ .iov_base = e->text[e->n],
+                                          .iov_len = (size_t)(n < FIELD_SIZE ? n : FIELD_SIZE - 1) };
+        e->n++;
+}
+
+static const char *name_of(const Options *o) {
+        return o->name ? o->name : o->cid;
+}
+
+static void entry_begin(Entry *e, const Options *o, const PlacementPlan *plan, const char *id, int priority) {
+        e->n = 0;
+        entry_add(e, "MESSAGE_ID=%s", id);
+        entry_add(e, "PRIORITY=%d", priority);
+        entry_add(e, "SYSLOG_IDENTIFIER=scopemon");
+        entry_add(e, SCOPEMON_FIELD_OWN_ID "=%s", o->cid);
+        entry_add(e, SCOPEMON_FIELD_OWN_NAME "=%s", name_of(o)); /* the catalogue counts on it */
+        if (plan->container_scope[0])
+                entry_add(e, "%s=%s", plan->user_scope ? SCOPEMON_FIELD_USER_UNIT : SCOPEMON_FIELD_UNIT,
+                          plan->container_scope);
+}
+
+static void entry_send(Entry *e) {
+        (void)log_journal(e->fields, e->n); /* a journal that is not there is not told so */
+}
+
+/**
+ * announce_placed() - where monitor and container are, and why
+ * @trouble: what could not be had on the way to this plan, or NULL
+ */
+void announce_placed(const Options *o, const PlacementPlan *plan, const char *trouble) {
+        Entry e;
+
+        entry_begin(&e, o, plan, SCOPEMON_MESSAGE_PLACED, trouble ? 4 : 6);
+        if (plan->container == PLACEMENT_CONTAINER_NESTED)
+                entry_add(&e, "MESSAGE=Container %s: %s (%s)%s%s", name_of(o), plan->container_path,
+                          plan->reason, trouble ? "; " : "", trouble ? trouble : "");
+        else
+                entry_add(&e, "MESSAGE=Container %s: %s (%s)%s%s", name_of(o),
+                          plan->container_scope[0] ? plan->container_scope : "where its caller wants it",
+                          plan->reason, trouble ? "; " : "", trouble ? trouble : "");
+        entry_add(&e, SCOPEMON_FIELD_ROW "=%s", placement_row_name(plan->row));
+        entry_add(&e, SCOPEMON_FIELD_REASON "=%s", plan->reason);
+        if (plan->unit[0])
+                entry_add(&e, SCOPEMON_FIELD_CALLER_UNIT "=%s", plan->unit);
+        if (plan->monitor_scope[0] && plan->monitor == PLACEMENT_MONITOR_SCOPE)
+                entry_add(&e, SCOPEMON_FIELD_MONITOR_SCOPE "=%s", plan->monitor_scope);
+        if (plan->container_path[0])
+                entry_add(&e, SCOPEMON_FIELD_CONTAINER_CGROUP "=%s", plan->container_path);
+        entry_send(&e);
+}
+
+static void describe_end(char *text, size_t size, const AnnounceEnd *end) {
+        const ProcessStatus *s = end->status;
+
+        if (end->timed_out)
+                (void)snprintf(text, size, "was killed, as its time was over");
+        else if (!s->known)
+                (void)snprintf(text, size, "has ended, nobody saw with which status");
+        else if (s->signal != 0)
+                (void)snprintf(text, size, "was ended by SIG%s%s", sigabbrev_np(s->signal) ?: "?",
+                               end->oom ? ", out of memory" : "");
+        else
+                (void)snprintf(text, size, "exited with status %d%s", s->code,
+                               end->oom ? ", after an out-of-memory kill" : "");
+}
+
+/**
+ * announce_misconfigured() - something is set up in a way that cannot work
+ * @problem: what, about the container
+ * @remedy: what to do, or to write where
+ */
+void announce_misconfigured(const Options *o, const PlacementPlan *plan, const char *problem, const char *remedy) {
+        Entry e;
+
+        entry_begin(&e, o, plan, SCOPEMON_MESSAGE_MISCONFIGURED, 4);
+        entry_add(&e, "MESSAGE=Container %s: %s; what helps: %s", name_of(o), problem, remedy);
+        entry_add(&e, SCOPEMON_FIELD_PROBLEM "=%s", problem);
+        entry_add(&e, SCOPEMON_FIELD_REMEDY "=%s", remedy);
+        entry_send(&e);
+}
+
+/**
+ * announce_killed_by_timeout() - its time is over, SIGKILL is on its way
+ */
+void announce_killed_by_timeout(const Options *o, const PlacementPlan *plan) {
+        Entry e;
+
+        entry_begin(&e, o, plan, SCOPEMON_MESSAGE_KILLED_BY_TIMEOUT, 4);
+        entry_add(&e, "MESSAGE=Container %s is killed: it has run for %d s, as long as it may", name_of(o), o->timeout);
+        entry_add(&e, SCOPEMON_FIELD_TIMEOUT "=%llu", (unsigned long long)o->timeout * 1000000U);
+        entry_send(&e);
+}
+
+/**
+ * announce_ended() - how a container ended
+ */
+void announce_ended(const Options *o, const PlacementPlan *plan, const AnnounceEnd *end) {
+        char how[128];
+        Entry e;
+
+        describe_end(how, sizeof how, end);
+        /* journald counts by priority: what has suppressed the container's output would suppress this as well */
+        entry_begin(&e, o, plan, SCOPEMON_MESSAGE_ENDED, end->suppressed > 0 || end->orphaned ? 4 : 6);
+        entry_add(&e, "MESSAGE=Container %s %s%s", name_of(o), how,
+                  !end->orphaned ? "" : end->exit_files ? "; its monitor had been killed, so no exit command was run"
+                                                        : "; its monitor had been killed, so nobody else was told");
+        if (end->status->known)
+                entry_add(&e, SCOPEMON_FIELD_EXIT_STATUS "=%d", end->status->code);
+        if (end->status->signal != 0)
+                entry_add(&e, SCOPEMON_FIELD_EXIT_SIGNAL "=%d", end->status->signal);
+        entry_add(&e, SCOPEMON_FIELD_OOM "=%s", end->orphaned ? "unknown" : end->oom ? "yes" : "no");
+        entry_add(&e, SCOPEMON_FIELD_TIMED_OUT "=%s", end->timed_out ? "yes" : "no");
+        entry_add(&e, SCOPEMON_FIELD_DURATION "=%llu", (unsigned long long)end->usec);
+        entry_add(&e, SCOPEMON_FIELD_BYTES "=%llu", (unsigned long long)end->bytes);
+        entry_add(&e, SCOPEMON_FIELD_BYTES_LOST "=%llu", (unsigned long long)end->lost);
+        entry_add(&e, SCOPEMON_FIELD_SUPPRESSED "=%llu", (unsigned long long)end->suppressed);
+        entry_send(&e);
+}
+
+/**
+ * announce_worker_replaced() - a worker has died and another one goes on
+ * @signal: that ended it, or 0 with its exit status in @code
+ */
+void announce_worker_replaced(const Options *o, const PlacementPlan *plan, int signal, int code) {
+        Entry e;
+
+        entry_begin(&e, o, plan, SCOPEMON_MESSAGE_WORKER_REPLACED, 4);
+        if (signal != 0)
+                entry_add(&e, "MESSAGE=Container %s: the worker was ended by SIG%s, another one goes on",
+                          name_of(o), sigabbrev_np(signal) ?: "?");
+        else
+                entry_add(&e, "MESSAGE=Container %s: the worker exited with status %d, another one goes on",
+                          name_of(o), code);
+        entry_send(&e);
+}
+
+/**
+ * announce_keeper_replaced() - the monitor itself has died, and this is the next one
+ */
+void announce_keeper_replaced(const Options *o, const PlacementPlan *plan) {
+        Entry e;
+
+        entry_begin(&e, o, plan, SCOPEMON_MESSAGE_KEEPER_REPLACED, 4);
+        entry_add(&e, "MESSAGE=Container %s: its monitor had died, another one has taken over", name_of(o));
+        entry_send(&e);
+}
+
+/**
+ * announce_raw() - two workers have died of the same output
+ * @n: bytes that the next one does not parse
+ */
+void announce_raw(const Options *o, const PlacementPlan *plan, uint64_t n) {
+        Entry e;
+
+        entry_begin(&e, o, plan, SCOPEMON_MESSAGE_WORKER_REPLACED, 4);
+        entry_add(&e, "MESSAGE=Container %s: two workers died of the same output, %llu bytes of it are written raw",
+                  name_of(o), (unsigned long long)n);
+        entry_send(&e);
+}
+
+/**
+ * announce_loss() - output was lost, or a sink has trouble that may lead there
+ * @sink: its name
+ * @error: errno, or 0 when the trouble is over
+ * @lost: bytes given up in this incident
+ * @lines: lines that were in them
+ */
+void announce_loss(const Options *o, const PlacementPlan *plan, const char *sink, int error, uint64_t lost,
+                   uint64_t lines) {
+        Entry e;
+
+        entry_begin(&e, o, plan, SCOPEMON_MESSAGE_LOSS, lost > 0 ? 4 : 5);
+        if (error != 0)
+                entry_add(&e, "MESSAGE=Container %s: %s takes no output: %s; %llu bytes in %llu lines lost", name_of(o),
+                          sink, strerror(error), (unsigned long long)lost, (unsigned long long)lines);
+        else
+                entry_add(&e, "MESSAGE=Container %s: %s takes output again; %llu bytes in %llu lines lost", name_of(o), sink,
+                          (unsigned long long)lost, (unsigned long long)lines);
+        entry_add(&e, SCOPEMON_FIELD_BYTES_LOST "=%llu", (unsigned long long)lost);
+        entry_add(&e, SCOPEMON_FIELD_LINES_LOST "=%llu", (unsigned long long)lines);
+        entry_send(&e);
+}
+
+/* Whose rate limit it is that our entries meet, as journald sees it: a user's units all are the one of their manager. */
+static void find_sender(const PlacementPlan *plan, char *ret, size_t size) {
+        if (plan->user)
+                (void)snprintf(ret, size, "user@%u.service", plan->uid);
+        else if (plan->monitor == PLACEMENT_MONITOR_SCOPE)
+                (void)snprintf(ret, size, "%s", plan->monitor_scope);
+        else
+                (void)snprintf(ret, size, "%s", plan->unit[0] ? plan->unit : "its unit");
+}
+
+/**
+ * announce_suppressed() - journald has taken output and thrown it away, as there was too much
+ * @suppressed: entries that are not in the journal; 0 if we cannot see there
+ * @entries: that were sent
+ */
+void announce_suppressed(const Options *o, const PlacementPlan *plan, uint64_t suppressed, uint64_t entries) {
+        char sender[UNITNAME_SIZE], remedy[FIELD_SIZE / 2];
+        size_t n;
+        Entry e;
+
+        find_sender(plan, sender, sizeof sender);
+        n = strlen(sender);
+        if (n > 8 && strcmp(sender + n - 8, ".service") == 0)
+                (void)snprintf(remedy, sizeof remedy, "LogRateLimitIntervalSec=1s and a large LogRateLimitBurst= for %s",
+                               sender);
+        else
+                (void)snprintf(remedy, sizeof remedy, "RateLimitBurst= in journald.conf(5), as a scope has no such setting");
+
+        entry_begin(&e, o, plan, SCOPEMON_MESSAGE_SUPPRESSED, 4);
+        if (suppressed > 0)
+                entry_add(&e, "MESSAGE=Container %s: the journal has not kept %llu of %llu lines: %s has sent more than "
+                          "journald's rate limit lets it; what helps: %s", name_of(o), (unsigned long long)suppressed,
+                          (unsigned long long)entries, sender, remedy);
+        else
+                entry_add(&e, "MESSAGE=Container %s: the journal was sent %llu lines, which may be more than journald's "
+                          "rate limit lets %s, and whether it has kept them cannot be seen; what helps: %s", name_of(o),
+                          (unsigned long long)entries, sender, remedy);
+        entry_add(&e, SCOPEMON_FIELD_SUPPRESSED "=%llu", (unsigned long long)suppressed);
+        entry_add(&e, SCOPEMON_FIELD_ENTRIES "=%llu", (unsigned long long)entries);
+        entry_add(&e, SCOPEMON_FIELD_REMEDY "=%s", remedy);
+        entry_send(&e);
+}
+
+/**
+ * announce_upgraded() - another binary has taken over
+ * @before: version of the one before
+ * @usec: how long output was not served
+ */
+void announce_upgraded(const Options *o, const PlacementPlan *plan, const char *before, uint64_t usec) {
+        Entry e;
+
+        if (o->exec)
+                return;
+        entry_begin(&e, o, plan, SCOPEMON_MESSAGE_UPGRADED, 6);
+        entry_add(&e, "MESSAGE=Container %s: the monitor was upgraded from %s to %s, output waited for %llu.%03llu ms",
+                  name_of(o), before, options_version(), (unsigned long long)usec / 1000,
+                  (unsigned long long)usec % 1000);
+        entry_add(&e, SCOPEMON_FIELD_VERSION "=%s", options_version());
+        entry_add(&e, SCOPEMON_FIELD_VERSION_BEFORE "=%s", before);
+        entry_add(&e, SCOPEMON_FIELD_PAUSE "=%llu", (unsigned long long)usec);
+        entry_send(&e);
+}
+
+/**
+ * announce_upgrade_refused() - another binary has not taken over, the one that runs goes on
+ * @program: its path, NULL if unknown
+ */
+void announce_upgrade_refused(const Options *o, const PlacementPlan *plan, const char *program, const char *why) {
+        Entry e;
+
+        if (o->exec)
+                return;
+        entry_begin(&e, o, plan, SCOPEMON_MESSAGE_UPGRADE_REFUSED, 4);
+        entry_add(&e, "MESSAGE=Container %s: the monitor was not upgraded: %s", name_of(o), why);
+        entry_add(&e, SCOPEMON_FIELD_PROGRAM "=%s", program ? program : "");
+        entry_add(&e, SCOPEMON_FIELD_REASON "=%s", why);
+        entry_send(&e);
+}

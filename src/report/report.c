@@ -1,0 +1,394 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * What the caller is told, and where: records on the sync pipe and the attach pipe, the exit files, the oom files. The
+ * order among these is the keeper's business; that none is told twice, and no failure after a success, is ours:
+ *
+ *                   pid               failure        end
+ *     create, api 0 {"pid": N}        {"pid": -1}    -
+ *     create, api 1 {"data": N}       {"data": -1}   -
+ *     exec, api 0   -                 {"exit_code": -1}   {"exit_code": N}
+ *     exec, api 1   {"data": N}       {"data": -1}   {"data": N}
+ *
+ * The peers may be pipes, stream or seqpacket sockets, and belong to others: they may be gone (then the descriptor is
+ * closed and that is all) or never read. Nobody may stall the monitor, so a record that is not taken within a second is
+ * given up and that is the answer. O_NONBLOCK is not touched, since the description may be shared. A record is one
+ * write: on seqpacket it is one packet, and it fits into one page of a pipe, so where poll() sees room a write does not
+ * wait. SIGPIPE must be ignored in whatever process uses this.
+ *
+ * Directories are opened at the start, so that the files land where the caller meant even if it moves them. One that
+ * cannot be opened then, or was removed meanwhile, is looked up again by name when its file is due: a container whose
+ * exit directory is missing starts all the same.
+ */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "report/report.h"
+#include "event/loop.h"
+#include "scopemon/protocol.h"
+#include "wire/syncmsg.h"
+
+#define RECORD_WAIT_MS 1000
+#define NOBUFS_WAIT_MS 10
+#define FILE_MODE 0644
+
+typedef struct Place {
+        int fd;     /* the directory; -1 if it could not be opened yet */
+        char *path; /* NULL if the caller wants no file there */
+} Place;
+
+typedef enum ReportState {
+        REPORT_FRESH,
+        REPORT_STARTED, /* the pid was told, or would have been if this mode told it */
+        REPORT_OVER,    /* nothing more to be said on the sync pipe */
+} ReportState;
+
+_Static_assert(REPORT_OVER == REPORT_STATE_MAX, "what is saved must be known");
+
+struct Report {
+        int sync_fd;
+        int attach_fd;
+        Place exit_dir;
+        Place persist_dir;
+        Place bundle;
+        char *cid;
+        const char *pid_key;  /* NULL: this mode does not tell the pid */
+        const char *last_key; /* of failure and exit code */
+        bool exec;
+        ReportState state;
+        bool started;
+        bool oom_told;
+};
+
+static int place_init(Place *p, const char *path) {
+        if (!path)
+                return 0;
+        p->path = strdup(path);
+        if (!p->path)
+                return fail(-ENOMEM);
+        p->fd = fd_open_directory(path);
+        return 0;
+}
+
+static void place_done(Place *p) {
+        cleanup_close(&p->fd);
+        p->fd = -1;
+        free(p->path);
+        p->path = NULL;
+}
+
+static int place_reopen(Place *p) {
+        struct stat st;
+
+        if (p->fd >= 0 && fstat(p->fd, &st) == 0 && st.st_nlink > 0)
+                return 0;
+        cleanup_close(&p->fd);
+        p->fd = fd_open_directory(p->path);
+        return p->fd < 0 ? relay(p->fd) : 0;
+}
+
+static int place_write(Place *p, const char *name, const char *text) {
+        int r;
+
+        if (!p->path)
+                return 0;
+        r = place_reopen(p);
+        if (r >= 0)
+                r = fd_write_file_atomic(p->fd, name, text, strlen(text), FILE_MODE);
+        return r < 0 ? relay(r) : 0;
+}
+
+/**
+ * report_new() - get ready to report
+ * @spec: its two descriptors are adopted, whatever comes of this; its strings are copied
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int report_new(Report **ret, const ReportSpec *spec) {
+        _cleanup_close_ int sync_fd = spec->sync_fd, attach_fd = spec->attach_fd;
+        _cleanup_(report_freep) Report *r = NULL;
+
+        r = calloc(1, sizeof *r);
+        if (!r)
+                return fail(-ENOMEM);
+        r->exit_dir.fd = r->persist_dir.fd = r->bundle.fd = -1;
+        r->sync_fd = TAKE_FD(sync_fd);
+        r->attach_fd = TAKE_FD(attach_fd);
+        r->exec = spec->exec;
+        r->last_key = spec->api_v1 ? "data" : spec->exec ? "exit_code" : "pid";
+        r->pid_key = spec->exec && !spec->api_v1 ? NULL : r->last_key;
+
+        r->cid = strdup(spec->cid);
+        if (!r->cid || place_init(&r->exit_dir, spec->exit_dir) < 0 ||
+            place_init(&r->persist_dir, spec->persist_dir) < 0 ||
+            place_init(&r->bundle, spec->bundle) < 0)
+                return fail(-ENOMEM);
+
+        *ret = TAKE_PTR(r);
+        return 0;
+}
+
+/**
+ * report_free() - close everything
+ *
+ * Return: NULL.
+ */
+Report *report_free(Report *r) {
+        if (!r)
+                return NULL;
+        report_close(r);
+        place_done(&r->exit_dir);
+        place_done(&r->persist_dir);
+        place_done(&r->bundle);
+        free(r->cid);
+        free(r);
+        return NULL;
+}
+
+static int64_t now_ms(void) {
+        return (int64_t)(loop_now() / 1000);
+}
+
+/* Bytes written, 0 if there is no room now. A descriptor that nobody will ever read from is closed. */
+static ssize_t write_some(int *fd, const char *data, size_t n) {
+        struct pollfd p = { .fd = *fd, .events = POLLOUT };
+        ssize_t written;
+
+        written = send(*fd, data, n, MSG_DONTWAIT | MSG_NOSIGNAL);
+        if (written < 0 && errno == ENOTSOCK) {
+                if (poll(&p, 1, 0) == 0)
+                        return 0;
+                written = write(*fd, data, n);
+        }
+        if (written >= 0)
+                return written;
+        if (errno == EPIPE || errno == ECONNRESET || errno == ENOTCONN) {
+                cleanup_close(fd);
+                *fd = -1;
+                return 0;
+        }
+        return errno == EAGAIN || errno == EINTR || errno == ENOBUFS ? 0 : fail(-errno);
+}
+
+/* Room may be reported while the kernel has no memory for it, hence the pause at the end. */
+static void wait_for_room(int fd, int64_t deadline) {
+        struct pollfd p = { .fd = fd, .events = POLLOUT };
+        int64_t left = deadline - now_ms();
+
+        if (left > 0 && poll(&p, 1, (int)left) == 1)
+                (void)poll(NULL, 0, left < NOBUFS_WAIT_MS ? (int)left : NOBUFS_WAIT_MS);
+}
+
+static int send_record(int *fd, const char *key, int64_t value, const char *text, size_t n_text) {
+        int64_t deadline = now_ms() + RECORD_WAIT_MS;
+        char record[SYNCMSG_MAX];
+        size_t size, done = 0;
+
+        size = syncmsg_format(record, key, value, text, n_text);
+        while (*fd >= 0) {
+                ssize_t n = write_some(fd, record + done, size - done);
+
+                if (n < 0)
+                        return relay((int)n);
+                done += (size_t)n;
+                if (done == size)
+                        return 0;
+                if (now_ms() >= deadline)
+                        break;
+                if (n == 0 && *fd >= 0)
+                        wait_for_room(*fd, deadline);
+        }
+        if (*fd < 0)
+                return 0;
+        if (done > 0) { /* half a record spoils whatever would follow */
+                cleanup_close(fd);
+                *fd = -1;
+        }
+        return REPORT_STALLED;
+}
+
+/**
+ * report_attach_ready() - tell that attach socket and fifos can be used
+ *
+ * Return: 0, REPORT_STALLED, or a negative errno.
+ */
+int report_attach_ready(Report *r) {
+        int q;
+
+        q = send_record(&r->attach_fd, "data", 0, NULL, 0);
+        return q < 0 ? relay(q) : q;
+}
+
+/**
+ * report_pid() - tell that the target exists
+ *
+ * From here on report_failure() has no effect, also in the one mode in which the pid is not told.
+ *
+ * Return: 0, REPORT_STALLED, or a negative errno.
+ */
+int report_pid(Report *r, pid_t pid) {
+        int q;
+
+        if (r->state != REPORT_FRESH)
+                return 0;
+        r->state = REPORT_STARTED;
+        r->started = true;
+        if (!r->pid_key)
+                return 0;
+        q = send_record(&r->sync_fd, r->pid_key, pid, NULL, 0);
+        return q < 0 ? relay(q) : q;
+}
+
+/**
+ * report_failure() - tell that there will be no target
+ * @text: what the runtime said; may be empty, is cut to what callers can read
+ *
+ * Told at most once, and not after report_pid().
+ *
+ * Return: 0, REPORT_STALLED, or a negative errno.
+ */
+int report_failure(Report *r, const char *text, size_t n_text) {
+        int q;
+
+        if (r->state != REPORT_FRESH)
+                return 0;
+        r->state = REPORT_OVER;
+        q = send_record(&r->sync_fd, r->last_key, -1, text, n_text);
+        return q < 0 ? relay(q) : q;
+}
+
+/**
+ * report_exec_exit() - tell how an exec ended
+ * @status: exit code, or -1
+ * @text: why it is -1, or NULL
+ *
+ * No effect for create and restore, whose callers look at the exit files, and after report_failure().
+ *
+ * Return: 0, REPORT_STALLED, or a negative errno.
+ */
+int report_exec_exit(Report *r, int status, const char *text) {
+        int q;
+
+        if (!r->exec || r->state == REPORT_OVER)
+                return 0;
+        r->state = REPORT_OVER;
+        q = send_record(&r->sync_fd, r->last_key, status, text, text ? strlen(text) : 0);
+        return q < 0 ? relay(q) : q;
+}
+
+/**
+ * report_exit_files() - write the status into the persist directory, then into the exit directory
+ * @status: exit code, or -1 if it is unknown or the target was timed out
+ *
+ * The second is tried whatever became of the first. Callers take the time of the file for the time of the end.
+ *
+ * Return: 0, or the first negative errno.
+ */
+int report_exit_files(Report *r, int status) {
+        char text[16];
+        int p, e;
+
+        (void)snprintf(text, sizeof text, "%d", status);
+        p = place_write(&r->persist_dir, SCOPEMON_FILE_EXIT, text);
+        e = place_write(&r->exit_dir, r->cid, text);
+        if (p < 0)
+                return relay(p);
+        return e < 0 ? relay(e) : 0;
+}
+
+/**
+ * report_oom() - leave the files that say the kernel ran out of the container's memory
+ *
+ * Written once; both are tried, and tried again the next time if one failed.
+ *
+ * Return: 0, or the first negative errno.
+ */
+int report_oom(Report *r) {
+        int p, b;
+
+        if (r->oom_told)
+                return 0;
+        p = place_write(&r->persist_dir, SCOPEMON_FILE_OOM, "");
+        b = place_write(&r->bundle, SCOPEMON_FILE_OOM, "");
+        r->oom_told = p >= 0 && b >= 0;
+        if (p < 0)
+                return relay(p);
+        return b < 0 ? relay(b) : 0;
+}
+
+/**
+ * report_is_started() - whether the target's pid has been told, or would have been if this mode told it
+ */
+bool report_is_started(const Report *r) {
+        return r->started;
+}
+
+/**
+ * report_sync_fd() - the descriptor that is to survive when others are closed
+ *
+ * Return: a borrowed descriptor, -1 if there is none or its reader is gone.
+ */
+int report_sync_fd(const Report *r) {
+        return r->sync_fd;
+}
+
+/**
+ * report_attach_fd() - the same for the attach pipe
+ *
+ * Return: a borrowed descriptor, -1 if there is none or its reader is gone.
+ */
+int report_attach_fd(const Report *r) {
+        return r->attach_fd;
+}
+
+/**
+ * report_close() - let go of both pipes, so that their readers see the end
+ */
+void report_close(Report *r) {
+        cleanup_close(&r->sync_fd);
+        cleanup_close(&r->attach_fd);
+        r->sync_fd = r->attach_fd = -1;
+}
+
+/**
+ * report_save() - what the next image goes on with
+ * @ret: its descriptors are borrowed
+ */
+void report_save(const Report *r, ReportSaved *ret) {
+        *ret = (ReportSaved){ .fds = { r->sync_fd, r->attach_fd, r->exit_dir.fd, r->persist_dir.fd, r->bundle.fd },
+                              .state = r->state,
+                              .started = r->started,
+                              .oom_told = r->oom_told };
+        for (size_t i = 0; i < REPORT_FDS; i++)
+                if (ret->fds[i] < 0)
+                        ret->fds[i] = -1; /* a directory that could not be opened has an errno there */
+}
+
+/**
+ * report_restore() - go on where another one was
+ * @r: fresh, of the same options, without pipes
+ * @saved: its descriptors are adopted
+ */
+void report_restore(Report *r, const ReportSaved *saved) {
+        int *const places[REPORT_FDS] = { &r->sync_fd, &r->attach_fd, &r->exit_dir.fd, &r->persist_dir.fd,
+                                          &r->bundle.fd };
+
+        for (size_t i = 0; i < REPORT_FDS; i++) {
+                if (i >= 2 && saved->fds[i] < 0)
+                        continue; /* the directory may be there now */
+                cleanup_close(places[i]);
+                *places[i] = saved->fds[i];
+        }
+        r->state = (ReportState)saved->state;
+        r->started = saved->started;
+        r->oom_told = saved->oom_told;
+}

@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * The keeper in a service that stops, and in service mode.
+ *
+ * A unit that is restarted under systemd 252 stops no scope that is bound to it: no dependency can say so there. The
+ * monitor, which is in the unit, gets SIGTERM and passes it on; if the container does not obey, the scope would outlive
+ * the monitor. So before the unit's time is over the container's cgroup is killed from here.
+ *
+ * Service mode: what a container manager would do between create and delete. When the runtime has
+ * created the container it is started; when it runs, systemd is told; when systemd asks us to end, the container gets
+ * its own stop signal, once, and time; what is left then is killed with its cgroup.
+ *
+ * Deleting it from the runtime's records is the exit command (service.c).
+ *
+ * All other signals, but the one that wants an upgrade, are the container's.
+ */
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "keeper/keeper-internal.h"
+#include "oci/runtime.h"
+#include "service/service.h"
+#include "oci/bundle.h"
+
+#define FORGET_MS 10000
+#define UNIT_STOP_USEC 90000000U /* systemd's own default of TimeoutStopSec= */
+
+static int on_forwarded_signal(LoopSource *source, const struct signalfd_siginfo *info, void *userdata) {
+        if (info->ssi_signo == SIGUSR2)
+                upgrade_want(userdata, (pid_t)info->ssi_pid);
+        return keeper_on_signal(userdata, (int)info->ssi_signo);
+}
+
+/**
+ * keeper_watch_signals() - take the signals that are ours, or the container's
+ *
+ * SIGUSR1 is there since the original has it: look for dead children. SIGUSR2 wants an upgrade, and a look as well. In
+ * service mode whoever signals the unit's main process means the container.
+ *
+ * Return: 0 or a negative errno.
+ */
+int keeper_watch_signals(Keeper *k) {
+        static const int signals[] = { SIGTERM, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2 };
+        sigset_t set;
+
+        if (k->options->service)
+                service_signals(&set);
+        else
+                (void)sigemptyset(&set);
+        if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
+                return fail(-errno);
+        for (size_t i = 0; i < ELEMENTS(signals); i++)
+                (void)sigaddset(&set, signals[i]);
+        for (int i = 1; i < (int)ELEMENTS(k->signals); i++) {
+                int r = 0;
+
+                if (sigismember(&set, i) == 1)
+                        r = loop_add_signal(k->loop, &k->signals[i], i, on_forwarded_signal, k);
+                if (r < 0)
+                        return relay(r);
+        }
+        return 0;
+}
+
+static int spawn_verb(Keeper *k, const char *verb, int out, pid_t *ret_pid, int *ret_pidfd) {
+        _cleanup_free_ char **argv = NULL;
+        _cleanup_close_ int null_fd = -1;
+        int r;
+
+        r = runtime_verb_argv(k->options, verb, &argv);
+        if (r < 0)
+                return relay(r);
+        null_fd = fd_open_null(O_RDWR);
+        if (null_fd < 0)
+                return relay(null_fd);
+        if (out < 0)
+                out = null_fd;
+        r = process_spawn(&(ProcessSpec){ .path = k->options->runtime,
+                                          .argv = argv,
+                                          .envp = k->origin->envp,
+                                          .stdio = { null_fd, out, out },
+                                          .mask = &k->origin->mask,
+                                          .wait_fd = -1 },
+                          ret_pid, ret_pidfd);
+        return r < 0 ? relay(r) : 0;
+}
+
+/**
+ * keeper_service_forget() - have the runtime forget a container of this name that does not run any more
+ *
+ * A unit that was killed whole has left one. Without --force: one that runs is somebody else's, and stays. Blocks until
+ * the runtime has ended, 10 s at most.
+ *
+ * Return: 0 or a negative errno.
+ */
+int keeper_service_forget(Keeper *k) {
+        _cleanup_close_ int pidfd = -1;
+        struct pollfd end = { .events = POLLIN };
+        pid_t pid;
+        int r;
+
+        r = spawn_verb(k, "delete", -1, &pid, &pidfd);
+        if (r < 0)
+                return relay(r);
+        end.fd = pidfd;
+        if (poll(&end, 1, FORGET_MS) <= 0)
+                (void)process_signal(pidfd, SIGKILL);
+        else
+                (void)process_reap(pid); /* else it is a stranger to the reaper, which buries it */
+        return 0;
+}
+
+/**
+ * keeper_service_start() - the container is created: start it
+ *
+ * Return: 0 or a negative errno.
+ */
+int keeper_service_start(Keeper *k) {
+        int r;
+
+        service_tell_created(k->options);
+        r = spawn_verb(k, "start", STDERR_FILENO, &k->start_pid, NULL);
+        if (r < 0)
+                return relay(r);
+        return reaper_claim(k->reaper, k->start_pid);
+}
+
+/**
+ * keeper_service_on_start_exit() - the runtime has started the container, or not
+ *
+ * Return: 0 or a negative errno.
+ */
+int keeper_service_on_start_exit(Keeper *k, const ProcessStatus *status) {
+        k->start_pid = 0;
+        if (status->code == 0) {
+                service_tell_ready(k->options, k->target_pid);
+                keeper_store_begin(k);
+                return 0;
+        }
+        if (k->facts.container_exited)
+                return 0; /* it was too quick for the runtime, which is no failure of anybody */
+        service_tell_failed("The runtime could not start the container");
+        (void)process_signal(k->target_pidfd, SIGKILL);
+        return 0;
+}
+
+static void kill_container(Keeper *k) {
+        bool nested = k->plan.container == PLACEMENT_CONTAINER_NESTED;
+        _cleanup_free_ char *path = NULL;
+
+        if ((!nested && cgroup_own(k->target_pid, &path) < 0) ||
+            cgroup_kill(nested ? k->plan.container_path : path) < 0)
+                (void)process_signal(k->target_pidfd, SIGKILL); /* the rest goes with its first process */
+}
+
+static int on_stop_timeout(LoopSource *source, uint64_t usec, void *userdata) {
+        Keeper *k = userdata;
+
+        log_warning("Container %s has not ended in time, it is killed", k->options->name);
+        kill_container(k);
+        return 0;
+}
+
+static int on_unit_timeout(LoopSource *source, uint64_t usec, void *userdata) {
+        Keeper *k = userdata;
+
+        k->stop_source = loop_source_free(k->stop_source);
+        k->stop_usec = 0;
+        if (!place_unit_stops(&k->plan))
+                return 0; /* somebody has sent us a signal, no more */
+        log_warning("%s stops and the container has not ended in time, it is killed", k->plan.unit);
+        kill_container(k);
+        return 0;
+}
+
+/**
+ * keeper_service_arm_stop() - a stop is under way: at stop_usec what is left is killed
+ *
+ * Return: 0 or a negative errno.
+ */
+int keeper_service_arm_stop(Keeper *k) {
+        int r;
+
+        r = loop_add_time(k->loop, &k->stop_source, keeper_left(k->stop_usec),
+                          k->options->service ? on_stop_timeout : on_unit_timeout, k);
+        return r < 0 ? relay(r) : 0;
+}
+
+/**
+ * keeper_service_ended() - the container has ended; what it wrote is stored in @usec at most
+ *
+ * The watchdog, if the container has fed it, is ours now.
+ */
+void keeper_service_ended(Keeper *k, uint64_t usec) {
+        if (service_container_notifies(k->options))
+                (void)keeper_service_watchdog(k);
+        if (k->stop_source)
+                service_tell_stopped(k->options, usec);
+}
+
+/**
+ * keeper_service_watch_stop() - SIGTERM came: if it was our unit's stop, it must not leave the container's scope behind
+ *
+ * Nor, where it is nested, take us along with the container: how it ended would never be known.
+ *
+ * Return: 0 or a negative errno.
+ */
+int keeper_service_watch_stop(Keeper *k) {
+        uint64_t usec = k->plan.unit_stop_usec;
+
+        if (k->stop_source || k->phase != PHASE_RUNNING || k->target_pidfd < 0 ||
+            (k->plan.row != PLACEMENT_ROW_BIND && k->plan.row != PLACEMENT_ROW_BIND_LOOSE &&
+             k->plan.row != PLACEMENT_ROW_NEST))
+                return 0;
+        if (usec == 0 || usec > UNIT_STOP_USEC)
+                usec = UNIT_STOP_USEC;
+        k->stop_usec = loop_now() + service_time_to_stop(usec);
+        return keeper_service_arm_stop(k);
+}
+
+static void read_stop(Keeper *k, ServiceStop *ret) {
+        _cleanup_(bundle_freep) Bundle *b = NULL;
+        const char *why;
+
+        if (bundle_open(&b, k->options->bundle, &why) != 0)
+                b = NULL;
+        service_stop_of_bundle(b, k->plan.unit_stop_usec, ret);
+}
+
+/**
+ * keeper_service_pass_on() - a signal for the container
+ *
+ * Before its first process is the container's own program, and after its end, there is nobody to reach.
+ * SIGHUP is how systemd reloads a service that says when it has.
+ *
+ * Return: 0 or a negative errno.
+ */
+int keeper_service_pass_on(Keeper *k, int signal) {
+        if (k->phase == PHASE_RUNNING && k->start_pid == 0 && !k->facts.container_exited) {
+                if (signal == SIGHUP)
+                        service_tell_reloading(k->options);
+                (void)process_signal(k->target_pidfd, signal); /* it may have just ended */
+                if (signal == SIGHUP)
+                        service_tell_ready(k->options, k->target_pid);
+        } else if (k->runtime_pidfd >= 0 && (signal == SIGINT || signal == SIGQUIT))
+                (void)process_signal(k->runtime_pidfd, signal); /* somebody at a terminal has had enough */
+        return k->reaper ? reaper_look(k->reaper) : 0;
+}
+
+/**
+ * keeper_service_stop() - systemd wants the unit to end
+ *
+ * Only the first time counts.
+ *
+ * Return: 0 or a negative errno.
+ */
+int keeper_service_stop(Keeper *k) {
+        ServiceStop stop;
+
+        if (k->stop_source)
+                return 0;
+        read_stop(k, &stop);
+        service_tell_stopping(k->options, stop.usec);
+        (void)process_signal(k->target_pidfd, stop.signal); /* one that has ended needs none */
+        k->stop_usec = loop_now() + stop.usec;
+        keeper_store_state(k);
+        return keeper_service_arm_stop(k);
+}
+
+static int on_watchdog(LoopSource *source, uint64_t usec, void *userdata) {
+        service_tell_alive();
+        loop_source_set_time(source, service_watchdog_usec() / 2);
+        return 0;
+}
+
+/**
+ * keeper_service_watchdog() - tell systemd that we are alive, as often as it wants to hear it
+ *
+ * Return: 0 or a negative errno.
+ */
+int keeper_service_watchdog(Keeper *k) {
+        int r;
+
+        if (service_watchdog_usec() == 0)
+                return 0;
+        r = loop_add_time(k->loop, &k->watchdog_source, 0, on_watchdog, k);
+        return r < 0 ? relay(r) : 0;
+}

@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * What a keeper in service mode leaves to the next process of its unit, should it be killed: in the unit's file
+ * descriptor store is a copy of all that an upgrade would hand on, and the keeper's end of the channel to its worker
+ * besides. So the worker notices nothing: the channel does not close, output goes on, clients are served. The next
+ * keeper (store.c) tells it to leave between two batches, and starts one of its own.
+ *
+ * Descriptors are stored under the name of what they are for, one by one as they come and go. The plain values are a
+ * sealed memory of their own. A newer one is put beside the older one before that is removed, under two names that
+ * take turns, since we may be killed in between; of two the one with the higher serial counts.
+ *
+ * Nothing is stored until the container has been started: before that there is nothing to take back, and a file in our
+ * directory says to "scopemon end" which of the two it is.
+ */
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "report/announce.h"
+#include "keeper/keeper-internal.h"
+#include "service/service.h"
+#include "service/store.h"
+#include "systemd/notify-store.h"
+#include "wire/notifymsg.h"
+
+static void complain(int r, const char *name) {
+        if (r < 0)
+                (void)log_warning_errno(r, "Cannot store %s, the container will not outlive its monitor", name);
+}
+
+static void put(const char *name, int fd) {
+        complain(notify_store_put(name, fd), name);
+}
+
+static void replace(const char *name, int fd) {
+        (void)notify_store_remove(name); /* if it cannot be reached, that is said below */
+        if (fd >= 0)
+                put(name, fd);
+}
+
+static int seal_values(Keeper *k, int *ret_fd) {
+        _cleanup_(saved_freep) Saved *s = NULL;
+        int r;
+
+        r = keeper_save(k, &s);
+        if (r < 0)
+                return relay(r);
+        memset(s->fds, -1, sizeof s->fds); /* they have names */
+        memset(s->clients, -1, sizeof s->clients);
+        s->n_inherited = 0;
+        r = saved_seal(s, ret_fd);
+        return r < 0 ? relay(r) : 0;
+}
+
+/**
+ * keeper_store_state() - the plain values have changed
+ */
+void keeper_store_state(Keeper *k) {
+        static const char *const names[] = { STORE_STATE "0", STORE_STATE "1" };
+        _cleanup_close_ int fd = -1;
+        int r;
+
+        if (!k->stored)
+                return;
+        k->store_serial++;
+        r = seal_values(k, &fd);
+        if (r < 0) {
+                complain(r, "the monitor's state");
+                return;
+        }
+        put(names[k->store_serial % 2], fd);
+        (void)notify_store_remove(names[(k->store_serial + 1) % 2]);
+}
+
+static void store_worker(Keeper *k) {
+        int channel = k->worker ? worker_process_channel(k->worker) : -1;
+        _cleanup_close_ int pidfd = -1;
+
+        replace(store_name(SAVED_FD_CHANNEL), channel);
+        if (channel >= 0)
+                pidfd = process_pidfd(worker_process_pid(k->worker));
+        replace(store_name(SAVED_FD_WORKER_PROCESS), pidfd);
+}
+
+/**
+ * keeper_store_again() - all is to be stored as we would have done it: another image may have done it before
+ */
+void keeper_store_again(Keeper *k) {
+        _cleanup_(saved_freep) Saved *s = NULL;
+        int r;
+
+        if (!k->stored)
+                return;
+        r = keeper_save(k, &s);
+        if (r < 0) {
+                complain(r, "the monitor's state");
+                return;
+        }
+        for (SavedFd i = 0; i < SAVED_FD_CHANNEL; i++)
+                if (s->fds[i] >= 0)
+                        replace(store_name(i), s->fds[i]);
+        for (uint32_t slot = 0; slot < ATTACH_SLOTS; slot++)
+                if (s->clients[slot] >= 0)
+                        keeper_store_kept(k, WORKER_KEPT_CLIENT, slot, s->clients[slot]);
+        store_worker(k);
+        keeper_store_state(k); /* the last: without it the rest is nothing */
+}
+
+static int make_mark(void) {
+        _cleanup_free_ char *path = NULL;
+        int fd, r;
+
+        r = store_mark_path(&path);
+        if (r < 0)
+                return relay(r);
+        fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+        if (fd < 0)
+                return fail(-errno);
+        (void)close(fd);
+        return 0;
+}
+
+/**
+ * keeper_store_begin() - the container runs: from now on it can be taken back, if the unit is made for that
+ */
+void keeper_store_begin(Keeper *k) {
+        if (!k->plan.survives)
+                return;
+        k->stored = true;
+        k->ready_told = !service_container_notifies(k->options);
+        keeper_store_again(k);
+        complain(make_mark(), "the mark of that");
+}
+
+/**
+ * keeper_store_kept() - the worker process has got or lost something that the next keeper would need
+ */
+void keeper_store_kept(void *userdata, WorkerKept what, uint32_t index, int fd) {
+        Keeper *k = userdata;
+        char name[NOTIFY_STORE_NAME_MAX];
+
+        if (!k->stored)
+                return;
+        switch (what) {
+        case WORKER_KEPT_FD:
+                replace(store_name(SAVED_FD_WORKER + index), fd);
+                return;
+        case WORKER_KEPT_CLIENT:
+                store_client_name(name, index);
+                replace(name, fd);
+                return;
+        case WORKER_KEPT_CHANNEL:
+                store_worker(k);
+                return;
+        }
+}
+
+/**
+ * keeper_store_notified() - the container has told systemd something
+ */
+void keeper_store_notified(void *userdata, const char *text, size_t n) {
+        Keeper *k = userdata;
+
+        if (!k->stored || k->ready_told || !notifymsg_says(text, n, "READY=1"))
+                return;
+        k->ready_told = true;
+        keeper_store_state(k);
+}
+
+/**
+ * keeper_store_taken() - this process has taken over from one that has died
+ */
+void keeper_store_taken(Keeper *k) {
+        k->upgrade.step = UPGRADE_IDLE;
+        announce_keeper_replaced(k->options, &k->plan);
+        service_tell_taken(k->options, k->target_pid, k->ready_told);
+        keeper_store_state(k);
+}
+
+/**
+ * keeper_store_end() - there is nothing to take back any more
+ */
+void keeper_store_end(Keeper *k) {
+        _cleanup_free_ char *mark = NULL;
+
+        if (!k->stored)
+                return;
+        (void)notify_store_remove(STORE_STATE "0"); /* what else is there is closed with the unit, or by the next process */
+        (void)notify_store_remove(STORE_STATE "1");
+        if (store_mark_path(&mark) >= 0)
+                (void)unlink(mark);
+        k->stored = false;
+}

@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * The next main process of a unit whose keeper has died (keeper-store.c): systemd has passed it what that one had
+ * stored. If there is a state among it, and all that belongs to it, it goes on where the other one was; else what is
+ * there is put away, with the container, and the unit starts afresh.
+ */
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/parse.h"
+#include "service/service-end.h"
+#include "service/store.h"
+#include "upgrade/upgrade.h"
+
+#define CLIENT "client-"
+
+/* clang-format off */
+static const char *const names[_SAVED_FD_MAX] = {
+        [SAVED_FD_BUNDLE] = "directory",
+        [SAVED_FD_TARGET] = "container",
+        [SAVED_FD_REPORT] = "sync",
+        [SAVED_FD_REPORT + 1] = "attach-pipe",
+        [SAVED_FD_REPORT + 2] = "exit-directory",
+        [SAVED_FD_REPORT + 3] = "persist-directory",
+        [SAVED_FD_REPORT + 4] = "bundle",
+        [SAVED_FD_CONTROL + CONTROL_CTL_READ] = "ctl-read",
+        [SAVED_FD_CONTROL + CONTROL_CTL_WRITE] = "ctl-write",
+        [SAVED_FD_CONTROL + CONTROL_WINSZ_READ] = "winsz-read",
+        [SAVED_FD_CONTROL + CONTROL_WINSZ_WRITE] = "winsz-write",
+        [SAVED_FD_LOG_DIR] = "log-directory",
+        [SAVED_FD_WORKER + CHANNEL_FD_RING] = "ring",
+        [SAVED_FD_WORKER + CHANNEL_FD_STDOUT] = "stdout",
+        [SAVED_FD_WORKER + CHANNEL_FD_STDERR] = "stderr",
+        [SAVED_FD_WORKER + CHANNEL_FD_STDIN] = "stdin",
+        [SAVED_FD_WORKER + CHANNEL_FD_CONSOLE] = "terminal",
+        [SAVED_FD_WORKER + CHANNEL_FD_LISTENER] = "attach",
+        [SAVED_FD_WORKER + CHANNEL_FD_STARTER] = "starter",
+        [SAVED_FD_WORKER + CHANNEL_FD_CTL] = "ctl",
+        [SAVED_FD_WORKER + CHANNEL_FD_WINSZ] = "winsz",
+        [SAVED_FD_WORKER + CHANNEL_FD_NOTIFY] = "notify",
+        [SAVED_FD_WORKER + CHANNEL_FD_LOGFILE] = "log",
+        [SAVED_FD_CHANNEL] = "channel",
+        [SAVED_FD_WORKER_PROCESS] = "worker",
+};
+/* clang-format on */
+
+/**
+ * store_name() - under which a descriptor is stored
+ */
+const char *store_name(SavedFd what) {
+        return names[what];
+}
+
+/**
+ * store_client_name() - the same of an attached client
+ */
+void store_client_name(char name[NOTIFY_STORE_NAME_MAX], uint32_t slot) {
+        (void)snprintf(name, NOTIFY_STORE_NAME_MAX, CLIENT "%u", slot);
+}
+
+/**
+ * store_mark_path() - of the file that is there while a container can be taken back: $RUNTIME_DIRECTORY.stored
+ *
+ * Not in that directory, which goes with the unit: whoever ends the container then wants to know.
+ *
+ * Return: 0 with @ret the caller's to free, or a negative errno: -ENOENT if the unit has no such directory.
+ */
+int store_mark_path(char **ret) {
+        const char *dir = getenv("RUNTIME_DIRECTORY");
+
+        if (!dir || !*dir)
+                return fail(-ENOENT);
+        return asprintf(ret, "%.*s.stored", (int)strcspn(dir, ":"), dir) < 0 ? fail(-ENOMEM) : 0;
+}
+
+static int *find_place(Saved *s, const char *name) {
+        uint64_t slot;
+
+        for (SavedFd i = 0; i < _SAVED_FD_MAX; i++)
+                if (strcmp(names[i], name) == 0)
+                        return &s->fds[i];
+        if (strncmp(name, CLIENT, strlen(CLIENT)) == 0 && parse_u64(name + strlen(CLIENT), &slot) >= 0 &&
+            slot < ATTACH_SLOTS)
+                return &s->clients[slot];
+        return NULL;
+}
+
+/* Of two states the later one; NULL if there is none that we know. */
+static Saved *find_state(const StoredFd *entries, size_t n, bool *ret_any) {
+        Saved *best = NULL;
+
+        *ret_any = false;
+        for (size_t i = 0; i < n; i++) {
+                Saved *s = NULL;
+
+                if (strncmp(entries[i].name, STORE_STATE, strlen(STORE_STATE)) != 0)
+                        continue;
+                *ret_any = true;
+                if (saved_open(entries[i].fd, &s) != 0)
+                        continue;
+                if (best && best->serial > s->serial) {
+                        saved_free(s);
+                        continue;
+                }
+                saved_free(best);
+                best = s;
+        }
+        return best;
+}
+
+static bool take_descriptors(Saved *s, StoredFd *entries, size_t n) {
+        for (size_t i = 0; i < n; i++) {
+                int *place = find_place(s, entries[i].name);
+
+                if (place && *place < 0)
+                        *place = TAKE_FD(entries[i].fd);
+        }
+        return saved_is_whole(s) && s->fds[SAVED_FD_TARGET] >= 0 && s->fds[SAVED_FD_BUNDLE] >= 0;
+}
+
+static void clear(const StoredFd *entries, size_t n) {
+        for (size_t i = 0; i < n; i++)
+                (void)notify_store_remove(entries[i].name); /* of what is not there there is nothing to remove */
+}
+
+static void put_away(Saved *s) {
+        fd_close_many(s->fds, _SAVED_FD_MAX);
+        fd_close_many(s->clients, ATTACH_SLOTS);
+}
+
+/**
+ * store_resume() - go on where the keeper before was, if it has died and left its container
+ * @argc, @argv: "scopemon --service ..."
+ * @envp: of main()
+ * @ret_resumed: whether it had
+ *
+ * Return: as keeper_run(); 0 if there is nothing to go on with.
+ */
+int store_resume(int argc, char *argv[], char *envp[], bool *ret_resumed) {
+        _cleanup_(saved_freep) Saved *s = NULL;
+        _cleanup_free_ StoredFd *entries = NULL;
+        bool any;
+        size_t n;
+        int r;
+
+        *ret_resumed = false;
+        r = notify_store_take(&entries, &n);
+        if (r < 0)
+                return relay(r);
+        if (n == 0)
+                return 0;
+        s = find_state(entries, n, &any);
+        *ret_resumed = s && take_descriptors(s, entries, n);
+        if (!*ret_resumed)
+                clear(entries, n);
+        notify_store_close(entries, n);
+        if (*ret_resumed) {
+                r = upgrade_go_on(s, argv, envp);
+                return r < 0 ? log_error_errno(r, "The container cannot be taken back:") : r;
+        }
+        if (s)
+                put_away(s);
+        if (!any)
+                return 0;
+        log_error("The container of a monitor that has died cannot be taken back, it is ended");
+        return service_end(argc, argv, envp, true) == 0 ? 0 : fail(-ECHILD);
+}

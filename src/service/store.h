@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* Service mode: what systemd keeps for the next main process of a unit, and how that one takes it back. */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "upgrade/saved.h"
+#include "systemd/notify-store.h"
+
+#define STORE_STATE "state-" /* and 0 or 1 */
+
+const char *store_name(SavedFd what);
+void store_client_name(char name[NOTIFY_STORE_NAME_MAX], uint32_t slot);
+int store_mark_path(char **ret);
+int store_resume(int argc, char *argv[], char *envp[], bool *ret_resumed);

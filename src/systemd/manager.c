@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * What the keeper asks a systemd manager. Each question is asked by a child: it maps libsystemd, which could never be
+ * unmapped again and would be most of the keeper's memory for the months of a container's life, opens the bus, asks
+ * one thing, writes the answer into a pipe and ends. Whatever the library leaves behind ends with it.
+ *
+ * The child has the question by being a fork of ours; of our descriptors it has none but the pipe. It dies with us,
+ * and is killed if it does not come to an end. It is in our cgroup, so nothing that empties that may be done
+ * meanwhile. SIGCHLD may be pending afterwards, for a child that is buried.
+ */
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "base/process.h"
+#include "systemd/manager.h"
+#include "systemd/bus.h"
+#include "event/loop.h"
+
+#define ANSWER_USEC 60000000ULL /* the child's own limits are below that, all together */
+#define JOB_USEC 25000000ULL
+
+typedef struct Question {
+        bool user;
+        uid_t uid;
+        const char *unit;      /* either this */
+        const ScopeSpec *spec; /* or this */
+} Question;
+
+typedef struct Answer {
+        int result;
+        ManagerTrouble trouble;
+        UnitFacts unit;
+} Answer;
+
+/* ---- in the child ------------------------------------------------------------------------------------- */
+
+static int make_scope(Bus *bus, const ScopeSpec *spec, ManagerTrouble *trouble) {
+        _cleanup_(scope_freep) Scope *scope = NULL;
+        int r;
+
+        r = scope_begin(&scope, bus, spec);
+        if (r < 0)
+                return relay(r);
+        r = scope_wait(scope, JOB_USEC);
+        if (r > 0)
+                (void)snprintf(trouble->text, sizeof trouble->text, "%s", scope_error(scope));
+        return r;
+}
+
+static void ask(const Question *q, Answer *a) {
+        _cleanup_(bus_freep) Bus *bus = NULL;
+        int r;
+
+        r = bus_open(q->user, q->uid, &bus);
+        if (r < 0) {
+                a->result = a->trouble.bus_error = r;
+                bus_explain(r, q->user, q->uid, a->trouble.text, sizeof a->trouble.text);
+                return;
+        }
+        a->result = q->spec ? make_scope(bus, q->spec, &a->trouble) : unit_facts(bus, q->unit, &a->unit);
+        if (a->result < 0)
+                (void)snprintf(a->trouble.text, sizeof a->trouble.text, "%s", strerror(-a->result));
+}
+
+static void __attribute__((noreturn)) answer(const Question *q, int fd, pid_t parent) {
+        Answer a = { 0 };
+
+        (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+        if (getppid() != parent)
+                process_exit(EXIT_FAILURE);
+        (void)fd_close_all_but(&fd, 1);
+        ask(q, &a);
+        process_exit(fd_write_full(fd, &a, sizeof a) < 0 ? EXIT_FAILURE : EXIT_SUCCESS);
+}
+
+/* ---- in the keeper ------------------------------------------------------------------------------------ */
+
+static int receive(int fd, Answer *ret) {
+        uint64_t end = loop_now() + ANSWER_USEC;
+        size_t n = 0;
+
+        while (n < sizeof *ret) {
+                struct pollfd p = { .fd = fd, .events = POLLIN };
+                uint64_t now = loop_now();
+                ssize_t k;
+                int r;
+
+                r = now < end ? poll(&p, 1, (int)((end - now + 999) / 1000)) : 0;
+                if (r == 0)
+                        return fail(-ETIMEDOUT);
+                k = r < 0 ? -1 : read(fd, (char *)ret + n, sizeof *ret - n);
+                if (k < 0 && errno != EINTR && errno != EAGAIN)
+                        return fail(-errno);
+                if (k == 0)
+                        return fail(-EPIPE); /* it has died */
+                n += k > 0 ? (size_t)k : 0;
+        }
+        return 0;
+}
+
+static int put(const Question *q, Answer *ret) {
+        _cleanup_close_ int read_fd = -1, write_fd = -1;
+        pid_t parent = getpid(), pid = 0;
+        int r;
+
+        r = fd_pipe(&read_fd, &write_fd);
+        if (r < 0)
+                return relay(r);
+        r = process_fork(&pid);
+        if (r < 0)
+                return relay(r);
+        if (r == 0)
+                answer(q, write_fd, parent);
+        fd_close_many(&write_fd, 1);
+        r = receive(read_fd, ret);
+        (void)process_end(pid);
+        return r < 0 ? relay(r) : 0;
+}
+
+static int put_and_tell(const Question *q, Answer *ret, ManagerTrouble *ret_trouble) {
+        int r;
+
+        r = put(q, ret);
+        if (r < 0) {
+                ret->result = r;
+                ret->trouble.bus_error = r;
+                (void)snprintf(ret->trouble.text, sizeof ret->trouble.text, "the manager cannot be asked: %s",
+                               strerror(-r));
+        }
+        *ret_trouble = ret->trouble;
+        return ret->result;
+}
+
+/**
+ * manager_look_at_unit() - unit_facts(), from a manager named as for bus_open()
+ *
+ * Return: 0 or a negative errno; then @ret_trouble has the words.
+ */
+int manager_look_at_unit(bool user, uid_t uid, const char *unit, UnitFacts *ret, ManagerTrouble *ret_trouble) {
+        Answer a = { 0 };
+        int r;
+
+        r = put_and_tell(&(Question){ .user = user, .uid = uid, .unit = unit }, &a, ret_trouble);
+        if (r < 0)
+                return relay(r);
+        *ret = a.unit;
+        return 0;
+}
+
+/**
+ * manager_make_scope() - start a scope and wait for the end of its job, 25 s at most
+ *
+ * Return: 0, what scope_wait() returns, or a negative errno; if not 0 @ret_trouble has the words.
+ */
+int manager_make_scope(bool user, uid_t uid, const ScopeSpec *spec, ManagerTrouble *ret_trouble) {
+        Answer a = { 0 };
+        int r;
+
+        r = put_and_tell(&(Question){ .user = user, .uid = uid, .spec = spec }, &a, ret_trouble);
+        return r < 0 ? relay(r) : r;
+}

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* What the keeper asks a systemd manager, each time in a child that ends with the answer. */
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "systemd/scope.h"
+#include "systemd/unit.h"
+
+typedef struct ManagerTrouble {
+        int bus_error;  /* negative: there was no asking */
+        char text[256]; /* for people */
+} ManagerTrouble;
+
+int manager_look_at_unit(bool user, uid_t uid, const char *unit, UnitFacts *ret, ManagerTrouble *ret_trouble);
+int manager_make_scope(bool user, uid_t uid, const ScopeSpec *spec, ManagerTrouble *ret_trouble);

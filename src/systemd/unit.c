@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * What the manager knows of a unit: all its properties in one call, of which a handful is kept. One call, since it
+ * stands in the way of a container's start, and since the answers then belong to the same moment.
+ *
+ * A property that is missing leaves its fact empty: scopes have no Type=, older managers no DelegateSubgroup=.
+ */
+
+#include <errno.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "systemd/bus-connection.h"
+#include "systemd/unit.h"
+#include "wire/unitname.h"
+
+typedef struct UnitProperty {
+        const char *name;
+        const char *type;
+        size_t offset;
+        size_t size;
+} UnitProperty;
+
+#define PROPERTY(name, type, field)                                                                \
+        { name, type, offsetof(UnitFacts, field), sizeof(((UnitFacts *)NULL)->field) }
+
+static const UnitProperty unit_properties[] = {
+        PROPERTY("ActiveState", "s", active_state),
+        PROPERTY("SubState", "s", sub_state),
+        PROPERTY("Type", "s", type),
+        PROPERTY("KillMode", "s", kill_mode),
+        PROPERTY("ControlGroup", "s", control_group),
+        PROPERTY("Delegate", "b", delegate),
+        PROPERTY("RemainAfterExit", "b", remain_after_exit),
+        PROPERTY("TimeoutStopUSec", "t", timeout_stop_usec),
+        PROPERTY("FileDescriptorStoreMax", "u", fd_store_max),
+        PROPERTY("LoadState", "s", load_state),
+        PROPERTY("Result", "s", result),
+        PROPERTY("Slice", "s", slice),
+        PROPERTY("KillSignal", "i", kill_signal),
+        PROPERTY("MemoryMax", "t", memory_max),
+        PROPERTY("MemoryHigh", "t", memory_high),
+        PROPERTY("TasksMax", "t", tasks_max),
+        PROPERTY("CPUQuotaPerSecUSec", "t", cpu_quota_usec),
+        PROPERTY("BindsTo", "as", binds_to),
+        PROPERTY("PartOf", "as", part_of),
+        PROPERTY("Requires", "as", requires),
+        PROPERTY("StopPropagatedFrom", "as", stop_propagated_from),
+        PROPERTY("Before", "as", before),
+        PROPERTY("After", "as", after),
+};
+
+/* Names are of no use in part: one that does not fit is left out. */
+static int read_list(const Libsystemd *sd, sd_bus_message *m, char *list, size_t size, const char *wanted,
+                     bool *ret_found) {
+        const char *word;
+        size_t n = 0;
+        int r;
+
+        r = sd->bus_message_enter_container(m, 'v', "as");
+        if (r >= 0)
+                r = sd->bus_message_enter_container(m, 'a', "s");
+        while (r >= 0 && (r = sd->bus_message_read(m, "s", &word)) > 0) {
+                *ret_found = *ret_found || (wanted && strcmp(word, wanted) == 0);
+                if (n + strlen(word) + 2 <= size)
+                        n += (size_t)snprintf(list + n, size - n, "%s%s", n > 0 ? " " : "", word);
+        }
+        if (r >= 0)
+                r = sd->bus_message_exit_container(m);
+        if (r >= 0)
+                r = sd->bus_message_exit_container(m);
+        return r < 0 ? fail(r) : 0;
+}
+
+static int read_basic(const Libsystemd *sd, sd_bus_message *m, const UnitProperty *p, UnitFacts *f) {
+        char *field = (char *)f + p->offset;
+        bool found = false;
+        uint64_t number;
+        const char *text;
+        int r, flag;
+
+        switch (p->type[0]) {
+        case 'a':
+                r = read_list(sd, m, field, p->size, NULL, &found);
+                return r < 0 ? relay(r) : 0;
+        case 'i':
+                r = sd->bus_message_read(m, "v", "i", (int32_t *)field);
+                break;
+        case 'u':
+                r = sd->bus_message_read(m, "v", "u", (uint32_t *)field);
+                break;
+        case 's':
+                r = sd->bus_message_read(m, "v", "s", &text);
+                if (r >= 0 && strlen(text) < p->size)
+                        memcpy(field, text, strlen(text) + 1);
+                break;
+        case 'b':
+                r = sd->bus_message_read(m, "v", "b", &flag);
+                if (r >= 0)
+                        *(bool *)field = flag;
+                break;
+        default:
+                r = sd->bus_message_read(m, "v", "t", &number);
+                if (r >= 0)
+                        memcpy(field, &number, sizeof number);
+                break;
+        }
+        return r < 0 ? fail(r) : 0;
+}
+
+/* ExecStart= and its like: path, arguments, ignore-failure, begin and end in both clocks, pid, code, status */
+static int read_commands(const Libsystemd *sd, sd_bus_message *m, bool *ret_any, bool *ret_unstarted) {
+        bool any = false, unstarted = false;
+        int r;
+
+        r = sd->bus_message_enter_container(m, 'v', "a(sasbttttuii)");
+        if (r >= 0)
+                r = sd->bus_message_enter_container(m, 'a', "(sasbttttuii)");
+        while (r >= 0 && (r = sd->bus_message_enter_container(m, 'r', "sasbttttuii")) > 0) {
+                uint64_t begin = 0;
+
+                any = true;
+                r = sd->bus_message_skip(m, "sasb");
+                if (r >= 0)
+                        r = sd->bus_message_read(m, "t", &begin);
+                if (r >= 0)
+                        r = sd->bus_message_skip(m, "tttuii");
+                if (r >= 0)
+                        r = sd->bus_message_exit_container(m);
+                unstarted = unstarted || begin == 0;
+        }
+        if (r >= 0)
+                r = sd->bus_message_exit_container(m);
+        if (r >= 0)
+                r = sd->bus_message_exit_container(m);
+        if (r < 0)
+                return fail(r);
+        *ret_any = any;
+        *ret_unstarted = unstarted;
+        return 0;
+}
+
+static int read_property(const Libsystemd *sd, sd_bus_message *m, const char *name, UnitFacts *f) {
+        const char *text;
+        char none[1];
+        bool unused;
+        int r;
+
+        for (size_t i = 0; i < ELEMENTS(unit_properties); i++)
+                if (strcmp(unit_properties[i].name, name) == 0)
+                        return read_basic(sd, m, &unit_properties[i], f);
+        if (strcmp(name, "ExecStart") == 0)
+                return read_commands(sd, m, &unused, &f->unstarted);
+        if (strcmp(name, "ExecStop") == 0)
+                return read_commands(sd, m, &f->exec_stop, &unused);
+        if (strcmp(name, "Conflicts") == 0)
+                return read_list(sd, m, none, sizeof none, "shutdown.target", &f->stops_at_shutdown);
+        if (strcmp(name, "DelegateSubgroup") == 0) {
+                r = sd->bus_message_read(m, "v", "s", &text);
+                if (r >= 0)
+                        f->subgroup = text[0] != 0;
+        } else {
+                r = sd->bus_message_skip(m, "v");
+        }
+        return r < 0 ? fail(r) : 0;
+}
+
+static int read_properties(const Libsystemd *sd, sd_bus_message *m, UnitFacts *f) {
+        int r;
+
+        r = sd->bus_message_enter_container(m, 'a', "{sv}");
+        if (r < 0)
+                return fail(r);
+        while ((r = sd->bus_message_enter_container(m, 'e', "sv")) > 0) {
+                const char *name;
+
+                r = sd->bus_message_read(m, "s", &name);
+                if (r < 0)
+                        return fail(r);
+                r = read_property(sd, m, name, f);
+                if (r < 0)
+                        return relay(r);
+                r = sd->bus_message_exit_container(m);
+                if (r < 0)
+                        return fail(r);
+        }
+        return r < 0 ? fail(r) : 0;
+}
+
+/**
+ * unit_facts() - ask a manager for a unit
+ * @bus: connection to it, from bus_open()
+ *
+ * Blocks until the answer is there, 25 s at most. A unit that the manager does not know is "inactive", not an error.
+ *
+ * Return: 0 or a negative errno.
+ */
+int unit_facts(Bus *bus, const char *unit, UnitFacts *ret) {
+        const Libsystemd *sd = &bus->sd;
+        sd_bus_message *reply = NULL;
+        char path[UNITNAME_OBJECT_SIZE];
+        UnitFacts facts = { 0 };
+        int r;
+
+        if (unitname_object_path(path, sizeof path, unit) != 0)
+                return fail(-EINVAL);
+        r = sd->bus_call_method(bus->connection, "org.freedesktop.systemd1", path, "org.freedesktop.DBus.Properties",
+                               "GetAll", NULL, &reply, "s", "");
+        if (r < 0)
+                return fail(r);
+        r = read_properties(sd, reply, &facts);
+        (void)sd->bus_message_unref(reply);
+        if (r < 0)
+                return relay(r);
+        *ret = facts;
+        return 0;
+}
+
+/**
+ * unit_is_listed() - is a unit in one of the lists of UnitFacts?
+ */
+bool unit_is_listed(const char *list, const char *unit) {
+        size_t n = strlen(unit);
+
+        for (const char *p = list; n > 0 && (p = strstr(p, unit)); p += n)
+                if ((p == list || p[-1] == ' ') && (p[n] == ' ' || p[n] == 0))
+                        return true;
+        return false;
+}

@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * A keeper written down, and made again from that: the two halves of an upgrade that must agree about every field. What
+ * is not here is either in the ring (all of the worker's state), or follows from the options, or is over once the
+ * container runs (console, start pipe, what went wrong at the start).
+ *
+ * Only a keeper whose container runs is ever written down.
+ */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "keeper/keeper-internal.h"
+
+#define SIGNALS 64 /* bits of a mask */
+
+static uint64_t mask_to_bits(const sigset_t *mask) {
+        uint64_t bits = 0;
+
+        for (int i = 1; i <= SIGNALS; i++)
+                if (sigismember(mask, i) == 1)
+                        bits |= 1ULL << (i - 1);
+        return bits;
+}
+
+static void mask_from_bits(sigset_t *ret, uint64_t bits) {
+        (void)sigemptyset(ret);
+        for (int i = 1; i <= SIGNALS; i++)
+                if (bits & 1ULL << (i - 1))
+                        (void)sigaddset(ret, i); /* glibc's own two are refused, and never blocked */
+}
+
+static int save_origin(const Keeper *k, Saved *s) {
+        const Origin *o = k->origin;
+        int r = 0;
+
+        s->mask = mask_to_bits(&o->mask);
+        (void)snprintf(s->oom_score_adj, sizeof s->oom_score_adj, "%s", o->oom_score_adj);
+        (void)snprintf(s->path, sizeof s->path, "%s", o->program ? o->program : "");
+        (void)snprintf(s->version, sizeof s->version, "%s", options_version());
+        (void)prctl(PR_GET_NAME, s->comm);
+        for (int i = 0; r >= 0 && i < o->argc; i++)
+                r = saved_add_word(s, o->argv[i], strlen(o->argv[i]));
+        for (size_t i = 0; r >= 0 && i < o->n_inherited; i++)
+                if (o->inherited[i] >= 0 && fcntl(o->inherited[i], F_GETFD) >= 0)
+                        r = saved_add_inherited(s, o->inherited[i]);
+        return r < 0 ? relay(r) : 0;
+}
+
+/**
+ * keeper_save() - write down what the next image goes on with
+ * @ret: the caller's to free; its descriptors stay ours
+ *
+ * Return: 0 or a negative errno.
+ */
+int keeper_save(Keeper *k, Saved **ret) {
+        _cleanup_(saved_freep) Saved *s = NULL;
+        ReportSaved report;
+        int r;
+
+        r = saved_new(&s);
+        if (r < 0)
+                return relay(r);
+
+        s->keeper = getpid();
+        s->facts = k->facts;
+        s->phase = PHASE_RUNNING; /* what comes after it is entered again, and the facts say how far it had come */
+        s->terminal_received = k->terminal_received;
+        s->terminated = k->terminated;
+        s->oom = k->oom || (k->oom_watch && cgroup_oom_check(k->oom_watch));
+        s->target = k->target_pid;
+        s->target_status = k->target_status;
+        s->exit_status = k->exit_status;
+        s->serial = k->store_serial;
+        s->ready_told = k->ready_told;
+        s->started_usec = k->started_usec;
+        s->timeout_usec = k->timeout_usec;
+        s->stop_usec = k->stop_usec;
+        s->plan = k->plan;
+
+        report_save(k->report, &report);
+        memcpy(&s->fds[SAVED_FD_REPORT], report.fds, sizeof report.fds);
+        s->report_state = report.state;
+        s->report_started = report.started;
+        s->oom_told = report.oom_told;
+
+        s->fds[SAVED_FD_BUNDLE] = k->bundle_fd;
+        s->fds[SAVED_FD_TARGET] = k->target_pidfd;
+        memcpy(&s->fds[SAVED_FD_CONTROL], k->control, sizeof k->control);
+        s->has_worker = k->worker != NULL;
+        if (k->worker) {
+                s->fds[SAVED_FD_LOG_DIR] = worker_process_log_dir(k->worker);
+                worker_process_save(k->worker, &s->worker, &s->fds[SAVED_FD_WORKER], s->clients);
+        }
+        r = save_origin(k, s);
+        if (r < 0)
+                return relay(r);
+        *ret = TAKE_PTR(s);
+        return 0;
+}
+
+/**
+ * keeper_restore_origin() - what the first image has noted of its caller
+ * @ret: borrows from @s; its inherited descriptors are CLOEXEC from here on, as nothing that we start wants them
+ *
+ * Return: 0 or a negative errno.
+ */
+int keeper_restore_origin(Origin *ret, Saved *s, const Options *o, char *given_argv[], char *envp[]) {
+        *ret = (Origin){ .argc = s->argc,
+                         .argv = s->argv,
+                         .given_argv = given_argv,
+                         .envp = envp,
+                         .start_fd = -1,
+                         .sync_fd = -1,
+                         .attach_fd = -1,
+                         .caller_pidfd = -1,
+                         .log_dir_fd = -1,
+                         .log_fd = -1,
+                         .log_name = o->log_targets.file ? options_log_name(o) : NULL };
+        ret->inherited = TAKE_PTR(s->inherited);
+        ret->n_inherited = s->n_inherited;
+        s->n_inherited = 0;
+        mask_from_bits(&ret->mask, s->mask);
+        (void)snprintf(ret->oom_score_adj, sizeof ret->oom_score_adj, "%s", s->oom_score_adj);
+        if (s->path[0] && !(ret->program = strdup(s->path)))
+                return fail(-ENOMEM);
+        return 0;
+}
+
+static int resume_report(Keeper *k, const Saved *s) {
+        ReportSaved report = { .state = s->report_state, .started = s->report_started, .oom_told = s->oom_told };
+        int r;
+
+        r = keeper_make_report(k);
+        if (r < 0)
+                return relay(r);
+        memcpy(report.fds, &s->fds[SAVED_FD_REPORT], sizeof report.fds);
+        report_restore(k->report, &report);
+        return 0;
+}
+
+/* Are we another process than the one whose state this is? */
+static bool is_successor(const Saved *s) {
+        return s->keeper != getpid();
+}
+
+static int resume_worker(Keeper *k, const Saved *s) {
+        WorkerProcessSpec spec = { .options = k->options,
+                                   .argv = k->origin->argv,
+                                   .envp = k->origin->envp,
+                                   .plan = &k->plan,
+                                   .reaper = k->reaper,
+                                   .target_fd = k->target_pidfd,
+                                   .started_usec = k->started_usec,
+                                   .log_dir_fd = s->fds[SAVED_FD_LOG_DIR],
+                                   .log_name = k->origin->log_name };
+        int fd, r;
+
+        if (!s->has_worker)
+                return 0;
+        memcpy(spec.fds, &s->fds[SAVED_FD_WORKER], sizeof spec.fds);
+        fd = fd_dup(spec.fds[CHANNEL_FD_RING]);
+        if (fd < 0)
+                return relay(fd);
+        r = ring_map(&k->ring, fd, sizeof(WorkerState));
+        if (r < 0)
+                return relay(r);
+        spec.ring = k->ring;
+        r = worker_process_new(&k->worker, k->loop, &spec, &keeper_worker_handler, k);
+        if (r < 0)
+                return relay(r);
+        if (is_successor(s))
+                return worker_process_adopt(k->worker, &s->worker, s->clients, s->fds[SAVED_FD_CHANNEL],
+                                            s->fds[SAVED_FD_WORKER_PROCESS]);
+        return worker_process_resume(k->worker, &s->worker, s->clients);
+}
+
+static void resume_plain(Keeper *k, const Saved *s) {
+        k->facts = s->facts;
+        k->phase = s->phase;
+        k->terminal_received = s->terminal_received;
+        k->terminated = s->terminated;
+        k->oom = s->oom;
+        k->target_pid = s->target;
+        k->target_status = s->target_status;
+        k->exit_status = s->exit_status;
+        k->store_serial = s->serial;
+        k->ready_told = s->ready_told;
+        k->stored = s->plan.survives;
+        k->started_usec = s->started_usec;
+        k->timeout_usec = s->timeout_usec;
+        k->stop_usec = s->stop_usec;
+        k->plan = s->plan;
+        k->bundle_fd = s->fds[SAVED_FD_BUNDLE];
+        k->target_pidfd = s->fds[SAVED_FD_TARGET];
+        memcpy(k->control, &s->fds[SAVED_FD_CONTROL], sizeof k->control);
+        k->upgrade.step = !s->has_worker ? UPGRADE_IDLE : is_successor(s) ? UPGRADE_ADOPTING : UPGRADE_RESUMED;
+        k->upgrade.requester = s->requester;
+        k->upgrade.begun_usec = s->begun_usec;
+        (void)snprintf(k->upgrade.version, sizeof k->upgrade.version, "%s", s->version);
+}
+
+static int resume_deadlines(Keeper *k) {
+        int r;
+
+        r = k->timeout_usec ? keeper_arm_timeout(k) : 0;
+        if (r >= 0 && k->stop_usec)
+                r = keeper_service_arm_stop(k);
+        return r < 0 ? relay(r) : 0;
+}
+
+/**
+ * keeper_resume() - a keeper that goes on where another image of this process was, or a process that has died
+ * @options: borrowed, checked
+ * @origin: borrowed
+ * @s: its descriptors are taken over
+ *
+ * keeper_run() follows. A container that has ended meanwhile is a zombie still.
+ *
+ * Return: 0 or a negative errno.
+ */
+int keeper_resume(Keeper **ret, const Options *options, Origin *origin, const Saved *s) {
+        _cleanup_(keeper_freep) Keeper *k = NULL;
+        int r;
+
+        r = saved_set_cloexec(s, true);
+        if (r >= 0)
+                r = keeper_new(&k, options, origin);
+        if (r < 0)
+                return relay(r);
+        for (size_t i = 0; i < origin->n_inherited; i++)
+                (void)fd_set_cloexec(origin->inherited[i], true);
+        resume_plain(k, s);
+        r = resume_report(k, s);
+        if (r >= 0)
+                r = keeper_make_reaper(k);
+        if (r >= 0)
+                r = resume_worker(k, s);
+        if (r < 0)
+                return relay(r);
+        if (k->options->cuuid && !k->options->full_attach && k->bundle_fd >= 0)
+                (void)attach_link_path(k->options->socket_dir_path, k->options->cuuid, &k->attach_link);
+        if (cgroup_oom_new(&k->oom_watch, k->loop, k->target_pid, !options->exec, NULL, NULL) < 0)
+                log_debug("OOM kills of the container will not be seen");
+        r = keeper_watch_target(k);
+        if (r >= 0)
+                r = resume_deadlines(k);
+        if (r >= 0 && !k->worker) {
+                if (is_successor(s))
+                        keeper_store_taken(k);
+                else
+                        upgrade_done(k);
+        }
+        if (r >= 0)
+                r = reaper_look(k->reaper);
+        if (r < 0)
+                return relay(r);
+        *ret = TAKE_PTR(k);
+        return 0;
+}

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* What a keeper hands on to the image that takes its place, as plain values, and as sealed memory. */
+
+#include <limits.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/cleanup.h"
+#include "keeper/lifecycle.h"
+#include "placement/placement.h"
+#include "report/report.h"
+#include "keeper/worker-process.h"
+#include "attach/attach.h"
+#include "io/control.h"
+
+/* Descriptors that are not the worker's. */
+typedef enum SavedFd {
+        SAVED_FD_BUNDLE,
+        SAVED_FD_TARGET, /* pidfd */
+        SAVED_FD_REPORT,
+        SAVED_FD_CONTROL = SAVED_FD_REPORT + REPORT_FDS,
+        SAVED_FD_LOG_DIR = SAVED_FD_CONTROL + _CONTROL_FD_MAX,
+        SAVED_FD_WORKER,
+        /* of a worker that runs on without its keeper; never in an upgrade */
+        SAVED_FD_CHANNEL = SAVED_FD_WORKER + _CHANNEL_FD_MAX,
+        SAVED_FD_WORKER_PROCESS, /* pidfd */
+        _SAVED_FD_MAX,
+} SavedFd;
+
+typedef struct Saved {
+        uint64_t layout;    /* of the ring's memory; saved_seal() sets it */
+        pid_t keeper;       /* whose state this is */
+        pid_t requester;    /* who asked for the upgrade, 0 if nobody waits for an answer */
+        uint64_t begun_usec; /* when the worker was told to stop, 0 if it has not been */
+        Facts facts;
+        Phase phase;
+        bool terminal_received, terminated, oom, oom_told, report_started;
+        unsigned report_state;
+        pid_t target;
+        ProcessStatus target_status;
+        int exit_status; /* ours, once the end has been told */
+        uint64_t serial; /* of two states of the same keeper the later one counts */
+        bool ready_told; /* systemd knows that the service is ready */
+        uint64_t started_usec, timeout_usec, stop_usec; /* CLOCK_MONOTONIC; the latter two are deadlines, or 0 */
+        uint64_t mask;      /* signal N of the caller's mask is bit N - 1 */
+        WorkerSaved worker;
+        bool has_worker;
+        PlacementPlan plan;
+        char oom_score_adj[16];
+        char version[64];
+        char comm[16];
+        char path[PATH_MAX]; /* of the program */
+
+        int fds[_SAVED_FD_MAX];
+        int clients[ATTACH_SLOTS];
+        int *inherited; /* owned, as are the words */
+        size_t n_inherited;
+        char **argv;
+        int argc;
+} Saved;
+
+/* Positive answers of saved_open(). */
+enum {
+        SAVED_FOREIGN = 1, /* another version's */
+        SAVED_BROKEN = 2,
+};
+
+int saved_new(Saved **ret);
+Saved *saved_free(Saved *s);
+DEFINE_CLEANUP(Saved, saved_free)
+
+int saved_add_inherited(Saved *s, int fd);
+int saved_add_word(Saved *s, const char *word, size_t n);
+int saved_seal(Saved *s, int *ret_fd);
+int saved_open(int fd, Saved **ret);
+int saved_decode(const char *data, size_t n, Saved **ret);
+bool saved_is_whole(const Saved *s);
+int saved_set_cloexec(const Saved *s, bool on);

@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * An upgrade, from the side of the image that takes over. First as a child of the one that runs, with "--check-state
+ * FD": is this state one that we know, do its options mean something to us, is the ring of our form? All that could
+ * make us fail later is tried here, and nothing is touched. Then, by exec, in the place of that one: its command line
+ * is the same, an environment variable names the descriptor of the state.
+ *
+ * A variable that is not meant for this process (somebody's environment was copied) says so by the pid in the state,
+ * and is ignored.
+ */
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "base/parse.h"
+#include "keeper/keeper-internal.h"
+#include "keeper/launch.h"
+#include "service/service.h"
+#include "upgrade/upgrade.h"
+#include "io/cgroup.h"
+
+static int options_of(const Saved *s, Options *ret) {
+        int r;
+
+        r = options_parse(s->argc, s->argv, ret);
+        if (r != 0)
+                return r < 0 ? relay(r) : fail(-EINVAL);
+        r = options_check(ret);
+        return r < 0 ? relay(r) : 0;
+}
+
+static int check_ring(const Saved *s) {
+        _cleanup_(ring_freep) Ring *ring = NULL;
+        int fd, r;
+
+        if (!s->has_worker)
+                return 0;
+        fd = fd_dup(s->fds[SAVED_FD_WORKER + CHANNEL_FD_RING]);
+        if (fd < 0)
+                return relay(fd);
+        r = ring_map(&ring, fd, sizeof(WorkerState));
+        return r < 0 ? relay(r) : 0;
+}
+
+/**
+ * upgrade_is_check() - are we asked whether we could take over?
+ */
+bool upgrade_is_check(int argc, char *argv[]) {
+        return argc == 3 && strcmp(argv[1], UPGRADE_CHECK) == 0;
+}
+
+static int complain(const char *text) {
+        (void)fprintf(stderr, "%s\n", text); /* the keeper reads it */
+        return EXIT_FAILURE;
+}
+
+/**
+ * upgrade_check() - could we take over?
+ *
+ * Return: an exit status; if it is not 0, why is on stderr.
+ */
+int upgrade_check(int argc, char *argv[]) {
+        _cleanup_(saved_freep) Saved *s = NULL;
+        Options options = { 0 };
+        int fd, r;
+
+        r = parse_fd(argv[2], &fd);
+        if (r < 0)
+                return complain(UPGRADE_CHECK " takes a descriptor");
+        r = saved_open(fd, &s);
+        if (r == SAVED_FOREIGN)
+                return complain("the state is of another version");
+        if (r != 0 || !saved_is_whole(s))
+                return complain("the state is not understood");
+        r = options_of(s, &options);
+        options_done(&options);
+        if (r < 0)
+                return complain("the command line is not understood");
+        r = check_ring(s);
+        if (r < 0)
+                return complain("the ring is not understood");
+        return EXIT_SUCCESS;
+}
+
+/* The state that is meant for us, NULL if there is none. */
+static Saved *find_state(char *envp[]) {
+        const char *word = NULL;
+        Saved *s = NULL;
+        int fd;
+
+        for (; *envp && !word; envp++)
+                if (strncmp(*envp, UPGRADE_VARIABLE "=", strlen(UPGRADE_VARIABLE "=")) == 0)
+                        word = *envp + strlen(UPGRADE_VARIABLE "=");
+        if (!word || parse_fd(word, &fd) < 0 || saved_open(fd, &s) != 0)
+                return NULL;
+        if (s->keeper != getpid() || !saved_is_whole(s))
+                return saved_free(s);
+        (void)close(fd);
+        return s;
+}
+
+static void drop_variable(char *envp[]) {
+        char **out = envp;
+
+        for (; *envp; envp++)
+                if (strncmp(*envp, UPGRADE_VARIABLE "=", strlen(UPGRADE_VARIABLE "=")) != 0)
+                        *out++ = *envp;
+        *out = NULL;
+}
+
+/* What a process of our own has inherited by exec, another one has to make anew. */
+static int be_successor(const Saved *s) {
+        _cleanup_free_ char *cgroup = NULL;
+        int r;
+
+        (void)umask(022);
+        launch_protect();
+        r = launch_block_signals(NULL);
+        if (r < 0)
+                return relay(r);
+        if (prctl(PR_SET_CHILD_SUBREAPER, 1) < 0)
+                return fail(-errno);
+        if (s->plan.monitor != PLACEMENT_MONITOR_NESTED || cgroup_own(getpid(), &cgroup) != 0 ||
+            strcmp(cgroup, s->plan.unit_path) != 0)
+                return 0;
+        r = cgroup_nest(s->plan.unit_path, PLACEMENT_LEAF, getpid());
+        if (r != 0)
+                log_warning("Cannot move to " PLACEMENT_LEAF " of %s", s->plan.unit);
+        return 0;
+}
+
+/**
+ * upgrade_go_on() - be a keeper that was another image, or another process
+ * @s: its descriptors are taken over
+ *
+ * Return: as keeper_run().
+ */
+int upgrade_go_on(Saved *s, char *argv[], char *envp[]) {
+        _cleanup_(keeper_freep) Keeper *k = NULL;
+        Options options = { 0 };
+        Origin origin = { 0 };
+        int r;
+
+        log_set_stderr(s->argc > 1 && strcmp(s->argv[1], "--service") == 0);
+        (void)prctl(PR_SET_NAME, s->comm);
+        r = options_of(s, &options);
+        if (r >= 0 && s->keeper != getpid())
+                r = be_successor(s);
+        if (r < 0)
+                return relay(r);
+        if (options.service)
+                envp = service_environment(envp);
+        r = envp ? keeper_restore_origin(&origin, s, &options, argv, envp) : fail(-ENOMEM);
+        if (r >= 0)
+                r = keeper_resume(&k, &options, &origin, s);
+        if (r >= 0)
+                r = keeper_run(k);
+        k = keeper_free(k);
+        options_done(&options);
+        launch_done(&origin);
+        return r;
+}
+
+/**
+ * upgrade_resume() - go on where the image before was, if there was one
+ * @envp: the variable is taken out of it
+ * @ret_resumed: whether there was
+ *
+ * Return: as keeper_run(); 0 if there was none.
+ */
+int upgrade_resume(char *argv[], char *envp[], bool *ret_resumed) {
+        _cleanup_(saved_freep) Saved *s = NULL;
+        int r;
+
+        s = find_state(envp);
+        drop_variable(envp);
+        *ret_resumed = s != NULL;
+        if (!s)
+                return 0;
+        r = upgrade_go_on(s, argv, envp);
+        return r < 0 ? log_error_errno(r, "The container has lost its monitor in an upgrade:") : r;
+}

@@ -1,0 +1,353 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * An upgrade, from the side of the image that hands on:
+ *
+ *     SIGUSR2 ─▶ WANTED ─▶ CHECKING ─▶ STOPPING ─▶ STOPPED ─▶ exec ─▶ (upgrade-resume.c)
+ *
+ * Nothing is given up before it is known that somebody can take it. The new binary is first run as a child, on a sealed
+ * copy of our state: one that cannot start, hangs, or does not know this state is found out there, and everything is as
+ * it was. Then the worker is stopped between two batches: from here on output waits in its pipe, for as long as it
+ * takes to exec a program and start a worker. Last, the descriptors lose CLOEXEC and we become the new program: same
+ * pid, so whoever waits for us or signals us notices nothing; same children; deadlines are points in time. An exec
+ * that returns after all is a refusal too: a new worker of ours goes on.
+ *
+ * Only while the container runs: before, the runtime is our child and has our pipes (then it is done a moment later);
+ * after, the end is being told, and there will be nobody to upgrade.
+ *
+ * The program is looked up by the path it was first started with: it may have been replaced, that is the point.
+ */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "report/announce.h"
+#include "keeper/keeper-internal.h"
+#include "upgrade/upgrade.h"
+#include "io/answer.h"
+
+#define CHECK_USEC 10000000U
+#define STOP_USEC 2000000U
+#define WORDS_MAX 160
+
+extern char **environ;
+
+static void answer(const Keeper *k, const char *how, const char *text) {
+        char line[ANSWER_MAX];
+
+        if (k->upgrade.requester <= 0)
+                return;
+        (void)snprintf(line, sizeof line, "%s: %s", how, text);
+        answer_send(k->upgrade.requester, line);
+}
+
+static void forget(Keeper *k) {
+        Upgrade *u = &k->upgrade;
+
+        u->deadline = loop_source_free(u->deadline);
+        fd_close_many(&u->words_fd, 1);
+        u->step = UPGRADE_IDLE;
+        u->requester = 0;
+}
+
+/* Everything stays as it is. */
+static void refuse(Keeper *k, const char *text) {
+        log_warning("Not upgraded: %s", text);
+        announce_upgrade_refused(k->options, &k->plan, k->origin->program, text);
+        answer(k, UPGRADE_REFUSED, text);
+        forget(k);
+}
+
+static void refuse_errno(Keeper *k, int r, const char *what) {
+        char text[256];
+
+        (void)snprintf(text, sizeof text, "%s: %s", what, strerror(-r));
+        refuse(k, text);
+}
+
+static int on_deadline(LoopSource *source, uint64_t usec, void *userdata) {
+        Keeper *k = userdata;
+
+        k->upgrade.deadline = loop_source_free(k->upgrade.deadline);
+        if (k->upgrade.step == UPGRADE_CHECKING) {
+                k->upgrade.too_slow = true;
+                (void)process_kill_child(k->upgrade.check_pid, SIGKILL);
+        } else if (k->upgrade.step == UPGRADE_STOPPING)
+                worker_process_kill(k->worker); /* the ring tells what it had done */
+        return 0;
+}
+
+static int set_deadline(Keeper *k, uint64_t usec) {
+        int r;
+
+        k->upgrade.deadline = loop_source_free(k->upgrade.deadline);
+        r = loop_add_time(k->loop, &k->upgrade.deadline, usec, on_deadline, k);
+        return r < 0 ? relay(r) : 0;
+}
+
+/* ---- may it take over? -------------------------------------------------------------------------------- */
+
+static int seal(Keeper *k, Saved **ret, int *ret_fd) {
+        _cleanup_(saved_freep) Saved *s = NULL;
+        int r;
+
+        r = keeper_save(k, &s);
+        if (r < 0)
+                return relay(r);
+        s->begun_usec = k->upgrade.begun_usec;
+        s->requester = k->upgrade.requester;
+        r = saved_seal(s, ret_fd);
+        if (r < 0)
+                return relay(r);
+        *ret = TAKE_PTR(s);
+        return 0;
+}
+
+static int spawn_check(Keeper *k, const Saved *s, int state_fd) {
+        Upgrade *u = &k->upgrade;
+        _cleanup_close_ int null_fd = -1, words_fd = -1;
+        int ring = s->fds[SAVED_FD_WORKER + CHANNEL_FD_RING], keep[2] = { state_fd, ring };
+        char number[16];
+        char *argv[] = { k->origin->given_argv[0], (char *)UPGRADE_CHECK, number, NULL };
+        int r;
+
+        (void)snprintf(number, sizeof number, "%d", state_fd);
+        null_fd = fd_open_null(O_RDWR);
+        words_fd = memfd_create("scopemon-words", MFD_CLOEXEC);
+        if (null_fd < 0 || words_fd < 0)
+                return fail(null_fd < 0 ? null_fd : -errno);
+        r = process_spawn(&(ProcessSpec){ .path = k->origin->program,
+                                          .argv = argv,
+                                          .envp = k->origin->envp,
+                                          .stdio = { null_fd, words_fd, words_fd },
+                                          .wait_fd = -1,
+                                          .keep_fds = keep,
+                                          .n_keep_fds = ring < 0 ? 1 : 2 },
+                          &u->check_pid, NULL);
+        if (r < 0)
+                return relay(r);
+        u->words_fd = TAKE_FD(words_fd);
+        u->too_slow = false;
+        return reaper_claim(k->reaper, u->check_pid);
+}
+
+static int check(Keeper *k) {
+        _cleanup_(saved_freep) Saved *s = NULL;
+        _cleanup_close_ int fd = -1;
+        int r;
+
+        r = seal(k, &s, &fd);
+        if (r < 0)
+                return relay(r);
+        if (stat(k->origin->program, &k->upgrade.binary) < 0)
+                return fail(-errno);
+        r = spawn_check(k, s, fd);
+        if (r < 0)
+                return relay(r);
+        k->upgrade.step = UPGRADE_CHECKING;
+        return set_deadline(k, CHECK_USEC);
+}
+
+/**
+ * upgrade_want() - SIGUSR2 has come
+ * @requester: from whom, 0 if unknown
+ */
+void upgrade_want(Keeper *k, pid_t requester) {
+        Upgrade *u = &k->upgrade;
+
+        if (u->step > UPGRADE_WANTED) {
+                if (requester > 0)
+                        answer_send(requester, UPGRADE_REFUSED ": an upgrade is under way already");
+                return;
+        }
+        u->requester = requester;
+        u->step = UPGRADE_WANTED;
+        if (k->phase < PHASE_RUNNING || k->start_pid != 0)
+                log_warning("The upgrade waits until the runtime has exited");
+}
+
+/* The last line that is not empty. */
+static void last_words(int fd, char text[WORDS_MAX]) {
+        char all[4096], *line;
+        ssize_t n = pread(fd, all, sizeof all - 1, 0);
+
+        all[n > 0 ? n : 0] = 0;
+        while (n > 0 && (unsigned char)all[n - 1] <= ' ')
+                all[--n] = 0;
+        line = strrchr(all, '\n');
+        (void)snprintf(text, WORDS_MAX, "%.*s", WORDS_MAX - 1, line ? line + 1 : all);
+        for (char *p = text; *p; p++)
+                if ((unsigned char)*p < ' ' || *p == 0x7f)
+                        *p = '?';
+}
+
+/**
+ * upgrade_on_check_exit() - the new binary has looked at our state
+ *
+ * Return: 0 or a negative errno.
+ */
+int upgrade_on_check_exit(Keeper *k, const ProcessStatus *status) {
+        Upgrade *u = &k->upgrade;
+        char text[2 * WORDS_MAX], words[WORDS_MAX];
+
+        u->check_pid = 0;
+        u->deadline = loop_source_free(u->deadline);
+        if (status->code != 0) {
+                last_words(u->words_fd, words);
+                if (u->too_slow)
+                        (void)snprintf(text, sizeof text, "the new program does not answer");
+                else if (status->signal != 0)
+                        (void)snprintf(text, sizeof text, "the new program was ended by SIG%s%s%s",
+                                       sigabbrev_np(status->signal) ?: "?", words[0] ? ": " : "", words);
+                else
+                        (void)snprintf(text, sizeof text, "the new program cannot take over%s%s",
+                                       words[0] ? ": " : "", words);
+                refuse(k, text);
+                return 0;
+        }
+        fd_close_many(&u->words_fd, 1);
+        u->begun_usec = loop_now();
+        if (!k->worker || worker_process_pid(k->worker) == 0) {
+                u->step = UPGRADE_STOPPED;
+                return 0;
+        }
+        u->step = UPGRADE_STOPPING;
+        worker_process_stop(k->worker);
+        return set_deadline(k, STOP_USEC);
+}
+
+/**
+ * upgrade_on_stopped() - the worker has ended as it was told
+ *
+ * What is left to do is done when it has been reaped.
+ *
+ * Return: 0.
+ */
+int upgrade_on_stopped(Keeper *k) {
+        k->upgrade.deadline = loop_source_free(k->upgrade.deadline);
+        k->upgrade.step = UPGRADE_STOPPED;
+        return 0;
+}
+
+/* ---- the exec ----------------------------------------------------------------------------------------- */
+
+static bool is_same_file(const struct stat *a, const struct stat *b) {
+        return a->st_dev == b->st_dev && a->st_ino == b->st_ino && a->st_size == b->st_size &&
+               a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec &&
+               a->st_ctim.tv_sec == b->st_ctim.tv_sec && a->st_ctim.tv_nsec == b->st_ctim.tv_nsec;
+}
+
+/* Ours, with one variable more: command line and environment are what callers look for in /proc. */
+static char **environment(char *variable) {
+        size_t n = 0, kept = 0;
+        char **copy;
+
+        while (environ[n])
+                n++;
+        copy = calloc(n + 2, sizeof *copy);
+        for (size_t i = 0; copy && i < n; i++)
+                if (strncmp(environ[i], UPGRADE_VARIABLE "=", strlen(UPGRADE_VARIABLE "=")) != 0)
+                        copy[kept++] = environ[i];
+        if (copy)
+                copy[kept] = variable;
+        return copy;
+}
+
+/* Returns only if it has failed. */
+static int become(Keeper *k) {
+        _cleanup_(saved_freep) Saved *s = NULL;
+        _cleanup_free_ char **envp = NULL;
+        _cleanup_close_ int fd = -1;
+        char variable[64];
+        struct stat now;
+        int r;
+
+        if (stat(k->origin->program, &now) < 0)
+                return fail(-errno);
+        if (!is_same_file(&now, &k->upgrade.binary))
+                return fail(-ETXTBSY); /* another one than was checked */
+        r = seal(k, &s, &fd);
+        if (r < 0)
+                return relay(r);
+        (void)snprintf(variable, sizeof variable, UPGRADE_VARIABLE "=%d", fd);
+        envp = environment(variable);
+        if (!envp)
+                return fail(-ENOMEM);
+        r = saved_set_cloexec(s, false);
+        if (r >= 0)
+                r = fd_set_cloexec(fd, false);
+        if (r >= 0)
+                r = process_replace(k->origin->program, k->origin->given_argv, envp);
+        (void)saved_set_cloexec(s, true); /* what could not be set before cannot be now */
+        return relay(r);
+}
+
+static int exec_or_go_on(Keeper *k) {
+        int r;
+
+        if (k->phase == PHASE_RUNNING) {
+                r = become(k);
+                refuse_errno(k, r, k->origin->program);
+        } else
+                refuse(k, "the container has ended");
+        if (!k->worker)
+                return 0;
+        r = worker_process_go_on(k->worker);
+        return r < 0 ? relay(r) : 0;
+}
+
+/**
+ * upgrade_advance() - go as far as is possible now
+ *
+ * To be called when no child is a zombie. May not return.
+ *
+ * Return: 0 or a negative errno.
+ */
+int upgrade_advance(Keeper *k) {
+        int r;
+
+        switch (k->upgrade.step) {
+        case UPGRADE_WANTED:
+                if (k->phase > PHASE_RUNNING)
+                        refuse(k, "the container has ended");
+                else if (!k->origin->program)
+                        refuse(k, "the path of the program is unknown");
+                else if (k->phase == PHASE_RUNNING && k->start_pid == 0) {
+                        r = check(k);
+                        if (r < 0)
+                                refuse_errno(k, r, k->origin->program);
+                }
+                return 0;
+        case UPGRADE_STOPPED:
+                return exec_or_go_on(k);
+        case UPGRADE_IDLE:
+        case UPGRADE_CHECKING:
+        case UPGRADE_STOPPING:
+        case UPGRADE_RESUMED:
+        case UPGRADE_ADOPTING:
+                break;
+        }
+        return 0;
+}
+
+/**
+ * upgrade_done() - this is the new image, and its worker is ready: say so
+ */
+void upgrade_done(Keeper *k) {
+        uint64_t usec = loop_now() - k->upgrade.begun_usec;
+        char text[ANSWER_MAX / 2];
+
+        (void)snprintf(text, sizeof text, "output waited for %llu.%03llu ms", (unsigned long long)usec / 1000,
+                       (unsigned long long)usec % 1000);
+        announce_upgraded(k->options, &k->plan, k->upgrade.version, usec);
+        keeper_store_again(k); /* in our own words */
+        answer(k, UPGRADE_DONE, text);
+        forget(k);
+}

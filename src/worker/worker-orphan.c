@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * A worker whose keeper has been killed, where nobody takes the container back: with Podman and CRI-O. It goes on to
+ * the end: output, clients, and a last entry in the journal that says how the container has ended, as far as the
+ * kernel tells somebody who is not its parent.
+ *
+ * And it writes the exit files, as the keeper would have: an exit whose status is unknown is -1. More it cannot do for
+ * the caller: it runs no exit command, and knows of no memory that has run out. A keeper that dies after it was told
+ * that all is done, and before it has told so itself, leaves nobody who could.
+ */
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/error.h"
+#include "report/announce.h"
+#include "worker/worker-internal.h"
+#include "sandbox/exit-file.h"
+#include "scopemon/protocol.h"
+
+/**
+ * worker_orphan_prepare() - before the sandbox is entered: which exit files can be written later
+ *
+ * Where the kernel is too old for it, none.
+ */
+void worker_orphan_prepare(Worker *w) {
+        const Options *o = w->options;
+        const char *const dirs[] = { [EXIT_FILE_PERSIST] = o->persist_dir, [EXIT_FILE_EXIT] = o->exit_dir };
+        const char *const names[] = { [EXIT_FILE_PERSIST] = SCOPEMON_FILE_EXIT, [EXIT_FILE_EXIT] = o->cid };
+
+        if (!o->exec && (o->persist_dir || o->exit_dir))
+                (void)exit_files_seal(&w->exit_files, dirs, names);
+}
+
+/**
+ * worker_orphan_drained() - the sinks have all that the container has written: its end may be known
+ *
+ * The persist file comes first, as from the keeper.
+ */
+void worker_orphan_drained(Worker *w) {
+        char text[16];
+
+        if (!w->target_ended || w->exit_told)
+                return;
+        (void)snprintf(text, sizeof text, "%d", w->target_status.known ? w->target_status.code : -1);
+        w->exit_told = w->exit_files.names[EXIT_FILE_NAME_NONE] != NULL;
+        for (ExitFileId i = 0; i < _EXIT_FILE_MAX; i++)
+                if (w->exit_files.names[EXIT_FILE_NAME_PATH + i] && exit_file_write(&w->exit_files, i, text) < 0)
+                        w->exit_told = false;
+}
+
+static int on_target_end(void *userdata, const ProcessStatus *status) {
+        Worker *w = userdata;
+
+        if (status)
+                w->target_status = *status;
+        w->target_ended = true;
+        if (!w->drained)
+                return worker_output_drain(w);
+        worker_orphan_drained(w);
+        return worker_output_finish(w);
+}
+
+/**
+ * worker_orphan_advance() - a stream has ended
+ *
+ * Where the target itself is not known, its streams tell: when both have ended, so has it.
+ *
+ * Return: 0 or a negative errno.
+ */
+int worker_orphan_advance(Worker *w) {
+        if (!worker_output_ended(w) || w->draining || (w->target_watch && !w->target_ended))
+                return 0;
+        return worker_output_drain(w);
+}
+
+/**
+ * worker_orphaned() - the keeper is gone
+ *
+ * Return: 0 or a negative errno.
+ */
+int worker_orphaned(Worker *w) {
+        static const ExitWatchHandler target_handler = { .on_end = on_target_end };
+        int r;
+
+        w->keeper_gone = true;
+        w->channel_source = loop_source_free(w->channel_source);
+        if (!w->ring) {
+                loop_exit(w->loop, 1);
+                return 0;
+        }
+        r = w->sinks ? sinks_set_file(w->sinks, -1) : 0; /* another one may have been wanted */
+        if (r >= 0)
+                r = worker_output_run(w); /* there may be a container, and nobody to say so */
+        if (r >= 0 && w->target_fd >= 0)
+                r = exit_watch_new(&w->target_watch, w->loop, w->target_fd, &target_handler, w);
+        if (r < 0)
+                return relay(r);
+        return w->drained ? worker_output_finish(w) : worker_orphan_advance(w);
+}
+
+/**
+ * worker_orphan_tell() - the end of a container that had no keeper any more, and of all its output
+ */
+void worker_orphan_tell(const Worker *w) {
+        AnnounceEnd end = { .status = &w->target_status, .orphaned = true, .exit_files = w->exit_told,
+                            .usec = loop_now() - w->started_usec };
+        PlacementPlan *none;
+
+        if (!w->target_ended || w->options->exec)
+                return;
+        for (SinkId i = 0; i < _SINK_MAX; i++) {
+                end.bytes += w->state->sinks[i].bytes;
+                end.lost += w->state->sinks[i].lost_bytes;
+        }
+        none = calloc(1, sizeof *none); /* too large for a stack that is never given back */
+        if (none)
+                announce_ended(w->options, none, &end);
+        free(none);
+}

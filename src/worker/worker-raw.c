@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * Output that two workers have died of. It goes to the sinks with as little thought as possible: no batches, nothing
+ * remembered, one record after the other by a loop of its own that shares no code with line.c and the sinks. A worker
+ * does that before anything else, and only once: what it could not write the sinks get in the ordinary way.
+ *
+ * A worker that dies of this too leaves the record at hand, if the file has it, to be written twice.
+ */
+
+#include <endian.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "worker/worker-internal.h"
+#include "sink/sink-journald.h"
+#include "wire/line.h"
+
+typedef bool (*PutRaw)(Worker *w, int fd, StreamId id, const char *data, size_t n, bool whole);
+
+static bool put_file(Worker *w, int fd, StreamId id, const char *data, size_t n, bool whole) {
+        char stamp[LINE_STAMP_SIZE], prefix[LINE_PREFIX_SIZE];
+        struct iovec iov[] = { { prefix, sizeof prefix }, { (void *)data, n }, { (void *)"\n", 1 } };
+        struct timespec now;
+        struct stat before;
+        struct tm tm;
+        ssize_t written;
+
+        (void)clock_gettime(CLOCK_REALTIME, &now); /* cannot fail for this clock */
+        if (fstat(fd, &before) < 0 || !localtime_r(&now.tv_sec, &tm))
+                return false;
+        line_format_stamp(stamp, &tm, now.tv_nsec);
+        line_format_prefix(prefix, stamp, id, !whole);
+        written = writev(fd, iov, 3);
+        if (written == (ssize_t)(sizeof prefix + n + 1))
+                return true;
+        if (written > 0 && S_ISREG(before.st_mode))
+                (void)ftruncate(fd, before.st_size); /* if that fails too, half a record stays */
+        return false;
+}
+
+static bool put_journal(Worker *w, int fd, StreamId id, const char *data, size_t n, bool whole) {
+        static const char *const priorities[_STREAM_MAX] = { "6", "3" };
+        const char *cid = w->options->cid, *name = w->options->name ? w->options->name : cid;
+        uint64_t size = htole64(n);
+        char fields[1024];
+        struct iovec iov[] = { { (void *)"MESSAGE\n", 8 }, { &size, sizeof size }, { (void *)data, n }, { fields, 0 } };
+        struct msghdr message = { .msg_iov = iov, .msg_iovlen = 4 };
+        int length;
+
+        length = snprintf(fields, sizeof fields,
+                          "\nCONTAINER_ID_FULL=%.128s\nPRIORITY=%s\nCONTAINER_ID=%.12s\nCONTAINER_NAME=%.256s\n"
+                          "SYSLOG_IDENTIFIER=%.256s\n%s",
+                          cid, priorities[id], cid, name, name, whole ? "" : "CONTAINER_PARTIAL_MESSAGE=true\n");
+        iov[3].iov_len = (size_t)length;
+        return sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0;
+}
+
+/* Bytes [position, to) of @window, in records of @max bytes at most; @state knows how far it came. */
+static void write_raw(Worker *w, int fd, SinkState *state, StreamId id, const Window *window, PutRaw put, size_t max) {
+        uint64_t to = w->state->raw_to[id] < window->to ? w->state->raw_to[id] : window->to;
+
+        if (state->position[id] < window->from)
+                state->position[id] = window->from;
+        while (state->position[id] < to) {
+                const char *data = window->data + (state->position[id] - window->from);
+                size_t left = (size_t)(to - state->position[id]), n = 0;
+                bool whole;
+
+                while (n < left && n < max && data[n] != '\n')
+                        n++;
+                whole = n < left && data[n] == '\n';
+                if (!put(w, fd, id, data, n, whole))
+                        return;
+                state->continues[id] = !whole;
+                state->position[id] += n + whole;
+                state->bytes += n + whole;
+        }
+}
+
+/* Takes back what there is of a batch, whose records are made anew. Return: false if the file cannot be touched. */
+static bool forget_intent(int fd, SinkState *state, StreamId id) {
+        SinkIntent *intent = &state->intent;
+        struct stat st;
+
+        if (!intent->valid)
+                return true;
+        if (intent->stream != id || fstat(fd, &st) < 0)
+                return false;
+        if (intent->from == state->position[id] && S_ISREG(st.st_mode) && (uint64_t)st.st_size > intent->size &&
+            ftruncate(fd, (off_t)intent->size) < 0)
+                return false;
+        intent->valid = 0;
+        return true;
+}
+
+/* A fifo must not stop us. */
+static bool can_write(int fd) {
+        struct stat st;
+
+        return fstat(fd, &st) >= 0 && (S_ISREG(st.st_mode) || fd_set_nonblock(fd, true) >= 0);
+}
+
+static int connect_journal(void) {
+        _cleanup_close_ int fd = -1;
+        struct sockaddr_un address;
+        socklen_t size;
+
+        fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        if (fd < 0 || fd_unix_address(SINK_JOURNALD_SOCKET, &address, &size) < 0 ||
+            connect(fd, (const struct sockaddr *)&address, size) < 0)
+                return -1;
+        return TAKE_FD(fd);
+}
+
+/**
+ * worker_raw() - write what the keeper has marked, before anything else is done with it
+ *
+ * What goes wrong here leaves its output to the sinks.
+ */
+void worker_raw(Worker *w) {
+        int file = w->fds[CHANNEL_FD_LOGFILE];
+
+        for (StreamId id = 0; id < _STREAM_MAX; id++) {
+                Window window = ring_window(w->ring, id, 0);
+                SinkState *sinks = w->state->sinks;
+                _cleanup_close_ int journal = -1;
+
+                if (w->state->raw_to[id] == 0)
+                        continue;
+                if (file >= 0 && can_write(file) && forget_intent(file, &sinks[SINK_FILE], id))
+                        write_raw(w, file, &sinks[SINK_FILE], id, &window, put_file, LINE_FILE_MAX);
+                journal = w->options->log_targets.journald ? connect_journal() : -1;
+                if (journal >= 0)
+                        write_raw(w, journal, &sinks[SINK_JOURNAL], id, &window, put_journal,
+                                  SINK_JOURNALD_LINE_MAX);
+                w->state->raw_to[id] = 0;
+        }
+}

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * The worker's sinks: made from what the caller wants, with a keeper to ask for a new log file and to tell of trouble.
+ */
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "oci/runtime.h"
+#include "worker/worker-internal.h"
+
+static int on_sink_ready(void *userdata) {
+        return worker_output_go_on(userdata);
+}
+
+/* Without a keeper there is no other file than the one we have. */
+static int on_reopen(void *userdata) {
+        Worker *w = userdata;
+        int r;
+
+        r = worker_tell(w, CHANNEL_REOPEN, 0);
+        if (r < 0)
+                return relay(r);
+        return w->sinks && (w->keeper_gone || w->unheard) ? sinks_set_file(w->sinks, -1) : 0;
+}
+
+static int on_sink_trouble(void *userdata, SinkId sink, int error, uint64_t lost) {
+        Worker *w = userdata;
+
+        if (sink == SINK_JOURNAL && lost > 0 && w->attach)
+                for (StreamId id = 0; id < _STREAM_MAX; id++)
+                        attach_unwithhold(w->attach, id);
+        return worker_send(w,
+                           &(ChannelRecord){ .type = CHANNEL_TROUBLE,
+                                             .number = sink == SINK_FILE ? CHANNEL_TROUBLE_FILE
+                                                                         : CHANNEL_TROUBLE_JOURNAL,
+                                             .value = error,
+                                             .count = lost },
+                           -1);
+}
+
+/**
+ * worker_sinks_open() - the sinks that the caller has asked for, with the log file that the keeper has sent
+ *
+ * Return: 0, also if there are none, or a negative errno.
+ */
+int worker_sinks_open(Worker *w) {
+        static const SinksHandler handler = { .on_ready = on_sink_ready,
+                                              .on_reopen = on_reopen,
+                                              .on_trouble = on_sink_trouble };
+        const Options *o = w->options;
+        SinksSpec spec = { .file = o->log_targets.file,
+                           .file_fd = TAKE_FD(w->fds[CHANNEL_FD_LOGFILE]),
+                           .size_max = o->log_size_max,
+                           .global_size_max = o->log_global_size_max,
+                           .fsync = !o->no_sync_log,
+                           .journald = o->log_targets.journald,
+                           .cid = o->cid,
+                           .name = o->name,
+                           .tag = o->log_tag,
+                           .labels = o->log_label.words,
+                           .n_labels = o->log_label.n,
+                           .no_partial_message = o->no_container_partial_message,
+                           .podman_priorities = runtime_is_podman(o),
+                           .object_unit = w->state->facts.object_unit };
+        int r;
+
+        if (!spec.file && !spec.journald)
+                return 0;
+        w->state->facts.object_unit[WORKER_UNIT_FIELD_MAX - 1] = 0;
+        if (!spec.object_unit[0])
+                spec.object_unit = NULL;
+        r = sinks_new(&w->sinks, w->loop, &spec, w->state->sinks, &handler, w);
+        return r < 0 ? relay(r) : 0;
+}

@@ -1,0 +1,366 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * The worker: container output, log sinks, attach clients, ctl and winsz lines, the filtering of notifications. All
+ * that a hostile container or client can send is parsed here and nowhere else; so the worker is confined, never forks
+ * or execs, opens nothing (but makes two files, if the keeper cannot: worker-orphan.c), and may die at any instruction.
+ * What the next one needs is in the ring.
+ *
+ * It starts with one descriptor, the channel to the keeper, closes all others but stdio, and is given the rest in one
+ * record. The keeper never waits for it; it may wait a moment for the keeper, which never blocks.
+ *
+ * The loop has no signals, and all reads go through the ring (see ring.c for why).
+ */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/prctl.h>
+#include <time.h>
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "base/process.h"
+#include "worker/worker-internal.h"
+#include "sandbox/sandbox.h"
+
+#define KEEPER_WAIT_MS 1000
+
+/* ---- talking to the keeper ---------------------------------------------------------------------------- */
+
+static int send_packed(Worker *w, const ChannelRecord *record, char *data, size_t size, int fd) {
+        size_t n = channel_pack(data, size, record);
+        int waited = 0;
+
+        for (;;) {
+                struct pollfd p = { .fd = w->channel, .events = POLLOUT };
+                ssize_t sent;
+
+                if (w->keeper_gone)
+                        return 0;
+                sent = fd_send(w->channel, data, n, &fd, fd >= 0);
+                if (sent >= 0)
+                        return 0;
+                if (sent == -EPIPE || sent == -ECONNRESET) {
+                        w->unheard = true;
+                        return 0;
+                }
+                if ((sent != -EAGAIN && sent != -ETOOMANYREFS) || record->type == CHANNEL_NOTIFY)
+                        return relay((int)sent);
+                if (sent == -ETOOMANYREFS && waited++ < KEEPER_WAIT_MS) /* descriptors on their way, not bytes */
+                        (void)poll(NULL, 0, 1);
+                else if (sent == -ETOOMANYREFS || poll(&p, 1, KEEPER_WAIT_MS) == 0)
+                        return fail(-ETIMEDOUT);
+        }
+}
+
+/* Its frame is for itself: a stack stays as deep as it has once been. */
+static int __attribute__((noinline)) send_long(Worker *w, const ChannelRecord *record, int fd) {
+        char data[CHANNEL_RECORD_MAX];
+
+        return send_packed(w, record, data, sizeof data, fd);
+}
+
+/**
+ * worker_send() - send a record to the keeper
+ * @fd: goes with it, borrowed; -1 for none
+ *
+ * Waits a moment if the channel is full, except with a notification: those may be lost.
+ *
+ * Return: 0, also when there is no keeper any more, or a negative errno.
+ */
+int worker_send(Worker *w, const ChannelRecord *record, int fd) {
+        char data[CHANNEL_SHORT_MAX];
+
+        if (record->n_text > sizeof data - (CHANNEL_RECORD_MAX - CHANNEL_TEXT_MAX))
+                return send_long(w, record, fd);
+        return send_packed(w, record, data, sizeof data, fd);
+}
+
+/**
+ * worker_tell() - worker_send() of a record with a number at most
+ *
+ * Return: 0 or a negative errno.
+ */
+int worker_tell(Worker *w, ChannelType type, uint32_t number) {
+        return worker_send(w, &(ChannelRecord){ .type = type, .number = number }, -1);
+}
+
+/* ---- start -------------------------------------------------------------------------------------------- */
+
+static int worker_open_terminal(Worker *w, int master) {
+        int r;
+
+        r = streams_add_terminal(w->streams, master, !w->state->stdin_closed);
+        if (r < 0)
+                return relay(r);
+        return worker_input_terminal(w);
+}
+
+static int worker_set_up(Worker *w) {
+        int r;
+
+        r = ring_map(&w->ring, TAKE_FD(w->fds[CHANNEL_FD_RING]), sizeof(WorkerState));
+        if (r < 0)
+                return relay(r);
+        w->state = ring_state(w->ring);
+        w->io_fd = open("/proc/self/io", O_RDONLY | O_CLOEXEC); /* without it a packet may reach stdin twice */
+        tzset(); /* reads a file, so before anything is counted or forbidden */
+
+        worker_raw(w);
+        r = worker_output_open(w);
+        if (r < 0)
+                return relay(r);
+        r = worker_input_open(w);
+        if (r < 0)
+                return relay(r);
+        r = ring_begin(w->ring);
+        if (r < 0)
+                return relay(r);
+        worker_orphan_prepare(w);
+        r = worker_confine(&w->exit_files);
+        if (r < 0)
+                return relay(r);
+
+        if (w->fds[CHANNEL_FD_CONSOLE] >= 0)
+                r = worker_open_terminal(w, TAKE_FD(w->fds[CHANNEL_FD_CONSOLE]));
+        else
+                r = worker_input_start(w);
+        if (r < 0)
+                return relay(r);
+        w->state->facts.title[WORKER_TITLE_MAX - 1] = 0;
+        if (w->state->facts.title[0])
+                process_set_title(w->argv, w->state->facts.title);
+        return worker_tell(w, CHANNEL_READY, 0);
+}
+
+/* ---- the keeper's records ----------------------------------------------------------------------------- */
+
+static int worker_take_fds(Worker *w, uint32_t set, int *fds) {
+        size_t next = 0;
+
+        if (w->ring)
+                return fail(-EBADMSG);
+        for (ChannelFd i = 0; i < _CHANNEL_FD_MAX; i++)
+                if (set & (1U << i))
+                        w->fds[i] = TAKE_FD(fds[next++]);
+        return worker_set_up(w);
+}
+
+static int worker_dispatch(Worker *w, const ChannelRecord *record, int *fds) {
+        if (record->type != CHANNEL_SETUP && !w->ring)
+                return fail(-EBADMSG);
+
+        switch (record->type) {
+        case CHANNEL_SETUP:
+                return worker_take_fds(w, record->number, fds);
+        case CHANNEL_CLIENT:
+                if (w->attach) /* fails if the client was being ended and its slot has gone to another */
+                        (void)attach_adopt(w->attach, record->number, TAKE_FD(fds[0]));
+                return 0;
+        case CHANNEL_CONSOLE:
+                return worker_open_terminal(w, TAKE_FD(fds[0]));
+        case CHANNEL_RUN:
+                fd_close_many(&w->target_fd, 1);
+                w->target_fd = record->number == 0 ? TAKE_FD(fds[0]) : -1;
+                w->started_usec = record->count;
+                loop_source_set_time(w->settle_source, PROCESS_SETTLE_USEC);
+                return worker_output_run(w);
+        case CHANNEL_LOGFILE:
+                return w->sinks ? sinks_set_file(w->sinks, record->number == 0 ? TAKE_FD(fds[0]) : -1) : 0;
+        case CHANNEL_DRAIN:
+                if (w->notify && notify_drain(w->notify) < 0)
+                        return fail(-EIO);
+                return worker_output_drain(w);
+        case CHANNEL_STOP:
+                loop_exit(w->loop, 0); /* what comes after it is the next worker's */
+                return 0;
+        case CHANNEL_NONE:
+        case CHANNEL_READY:
+        case CHANNEL_CLIENT_NEW:
+        case CHANNEL_CLIENT_GONE:
+        case CHANNEL_REOPEN:
+        case CHANNEL_STDIN_CLOSED:
+        case CHANNEL_NOTIFY:
+        case CHANNEL_TROUBLE:
+        case CHANNEL_DRAINED:
+        case CHANNEL_DONE:
+        case _CHANNEL_MAX:
+                break;
+        }
+        return fail(-EBADMSG);
+}
+
+static int worker_on_record(LoopSource *source, int fd, uint32_t revents, void *userdata) {
+        Worker *w = userdata;
+        char data[CHANNEL_SHORT_MAX];
+        int fds[_CHANNEL_FD_MAX];
+        ChannelRecord record;
+        size_t n_fds = 0;
+        ssize_t n;
+        int r;
+
+        n = fd_receive(fd, data, sizeof data, fds, ELEMENTS(fds), &n_fds);
+        if (n == -EAGAIN || n == -ECONNRESET) /* it died, and what it said before is still to come */
+                return 0;
+        if (n <= 0)
+                return worker_orphaned(w);
+
+        r = channel_unpack(data, (size_t)n, &record);
+        if (r >= 0 && n_fds != channel_n_fds(&record))
+                r = -EBADMSG;
+        r = r < 0 ? fail(r) : worker_dispatch(w, &record, fds);
+        fd_close_many(fds, n_fds);
+        if (r < 0)
+                loop_exit(w->loop, r); /* the keeper starts another one */
+        return 0;
+}
+
+/*
+ * Somebody has made us try what a worker never does. The keeper is told the name of it, then the signal does its work.
+ * Nothing of ours can be believed here any more but the number of the channel, which is the same in every worker.
+ */
+static void worker_on_forbidden(int signal_number, siginfo_t *info, void *context) {
+        const char *name = sandbox_call_name(info->si_syscall);
+        ChannelRecord record = { .type = CHANNEL_TROUBLE,
+                                 .number = CHANNEL_TROUBLE_SANDBOX,
+                                 .value = info->si_syscall,
+                                 .text = name,
+                                 .n_text = strlen(name) };
+        char data[128];
+
+        (void)fd_send(WORKER_CHANNEL, data, channel_pack(data, sizeof data, &record), NULL, 0);
+        (void)signal(SIGSYS, SIG_DFL);
+        (void)raise(SIGSYS); /* held back until we return */
+}
+
+/**
+ * worker_confine() - from here on nothing but what a worker does
+ * @files: which it may make
+ *
+ * The channel is WORKER_CHANNEL.
+ *
+ * Return: 0 or a negative errno; then it is not to go on.
+ */
+int worker_confine(const ExitFiles *files) {
+        const struct sigaction forbidden = { .sa_sigaction = worker_on_forbidden, .sa_flags = SA_SIGINFO };
+
+        if (sigaction(SIGSYS, &forbidden, NULL) < 0)
+                return fail(-errno);
+        return sandbox_enter(files);
+}
+
+/* What comes now is the rest of our life; a short one needs no tidying. */
+static int worker_on_settled(LoopSource *source, uint64_t usec, void *userdata) {
+        process_trim();
+        return 0;
+}
+
+/* They mean the container, or the keeper. What nobody ignores by name is never taken, but for our own faults. */
+static void worker_ignore_signals(void) {
+        static const int signals[] = { SIGTERM, SIGINT,  SIGQUIT, SIGHUP,
+                                       SIGPIPE, SIGUSR1, SIGUSR2, SIGXFSZ };
+        static const int faults[] = { SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGSYS, SIGTRAP };
+        sigset_t others;
+
+        for (size_t i = 0; i < ELEMENTS(signals); i++)
+                (void)signal(signals[i], SIG_IGN);
+        (void)signal(SIGCHLD, SIG_DFL);
+        (void)sigfillset(&others);
+        for (size_t i = 0; i < ELEMENTS(faults); i++)
+                (void)sigdelset(&others, faults[i]);
+        (void)sigprocmask(SIG_SETMASK, &others, NULL);
+}
+
+static void worker_done(Worker *w) {
+        worker_input_close(w);
+        worker_output_close(w);
+        fd_close_many(w->fds, _CHANNEL_FD_MAX);
+        fd_close_many(&w->io_fd, 1);
+        w->target_watch = exit_watch_free(w->target_watch);
+        fd_close_many(&w->target_fd, 1);
+        w->ring = ring_free(w->ring);
+        w->channel_source = loop_source_free(w->channel_source);
+        w->settle_source = loop_source_free(w->settle_source);
+        w->loop = loop_unref(w->loop);
+}
+
+/* Where the handler of SIGSYS finds it. */
+static int worker_take_channel(int fd) {
+        int r;
+
+        r = fd_close_all_but(&(int){ fd }, 1);
+        if (r < 0)
+                return relay(r);
+        if (fd == WORKER_CHANNEL)
+                return 0;
+        if (dup3(fd, WORKER_CHANNEL, O_CLOEXEC) < 0)
+                return fail(-errno);
+        (void)close(fd);
+        return 0;
+}
+
+/* Our title is written over the command line that the options point into. */
+static int worker_copy_options(Options *copy, char ***ret_labels) {
+        const char **words[] = { &copy->cid, &copy->name, &copy->log_tag };
+        char **labels;
+
+        for (size_t i = 0; i < ELEMENTS(words); i++)
+                if (*words[i] && !(*words[i] = strdup(*words[i])))
+                        return fail(-ENOMEM);
+        labels = calloc(copy->log_label.n + 1, sizeof *labels);
+        if (!labels)
+                return fail(-ENOMEM);
+        for (size_t i = 0; i < copy->log_label.n; i++)
+                if (!(labels[i] = strdup(copy->log_label.words[i])))
+                        return fail(-ENOMEM);
+        copy->log_label.words = *ret_labels = labels;
+        return 0;
+}
+
+/**
+ * worker_run() - be a worker until the container's output has ended
+ * @channel_fd: becomes WORKER_CHANNEL; all other descriptors from 3 up are closed
+ * @argv: of main(); overwritten with a title
+ *
+ * Memory is left to the end of the process, which is near.
+ *
+ * Return: 0 at the ordinary end, or a negative errno.
+ */
+int worker_run(int channel_fd, const Options *options, char *const *argv) {
+        Options copy = *options;
+        char **labels;
+        Worker w = { .options = &copy,
+                     .argv = argv,
+                     .channel = WORKER_CHANNEL,
+                     .io_fd = -1,
+                     .target_fd = -1 };
+        int r;
+
+        memset(w.fds, -1, sizeof w.fds);
+        worker_ignore_signals();
+        (void)prctl(PR_SET_TIMERSLACK, 1); /* a rest (gather.c) is shorter than the 50 us by which timers are late */
+        r = worker_copy_options(&copy, &labels);
+        if (r < 0)
+                return relay(r);
+        r = worker_take_channel(channel_fd);
+        if (r < 0)
+                return relay(r);
+        r = loop_new(&w.loop);
+        if (r < 0)
+                return relay(r);
+        r = loop_add_io(w.loop, &w.channel_source, WORKER_CHANNEL, EPOLLIN, worker_on_record, &w);
+        if (r >= 0) /* clients are accepted before, output is read after */
+                loop_source_set_priority(w.channel_source, LOOP_PRIORITY_EARLY);
+        if (r >= 0)
+                r = loop_add_time(w.loop, &w.settle_source, PROCESS_SETTLE_USEC, worker_on_settled, NULL);
+        if (r >= 0)
+                r = loop_run(w.loop);
+        if (r >= 0 && w.keeper_gone)
+                worker_orphan_tell(&w);
+        worker_done(&w);
+        return r < 0 ? relay(r) : 0;
+}

@@ -1,0 +1,350 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * Questions about containers. What systemd and the journal have to say is for tests/system/cases/explain.py; here are
+ * the command line, what follows from a unit's properties, and a monitor that waits for its start byte.
+ */
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/inotify.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include "base/fd.h"
+#include "clean.h"
+#include "explain/explain-internal.h"
+#include "explain/explain.h"
+#include "config/options.h"
+
+#define ID_REST "223344556677ffeeddccbbaa99887766554433221100aabbccddeeff"
+
+typedef struct Said {
+        int status;
+        char out[16384], err[1024];
+} Said;
+
+static void read_back(int fd, char *text, size_t size) {
+        ssize_t n = pread(fd, text, size - 1, 0);
+
+        cr_assert_geq(n, 0);
+        text[n] = 0;
+}
+
+/* Runs "scopemon WORDS..." in a process of its own: stdout is its to flush. */
+static Said ask(const char *const *words) {
+        char out[] = "/tmp/test-explain-XXXXXX", err[] = "/tmp/test-explain-XXXXXX";
+        int out_fd = mkstemp(out), err_fd = mkstemp(err), status, argc = 1;
+        char *argv[16] = { (char *)"scopemon" };
+        Said said;
+        pid_t pid;
+
+        for (; words[argc - 1]; argc++)
+                argv[argc] = strdup(words[argc - 1]);
+        pid = fork();
+        if (pid == 0) {
+                (void)dup2(out_fd, STDOUT_FILENO);
+                (void)dup2(err_fd, STDERR_FILENO);
+                _exit(explain_is_verb(argv[1]) ? explain_run(argc, argv) : 99);
+        }
+        cr_assert_eq(waitpid(pid, &status, 0), pid);
+        cr_assert(WIFEXITED(status), "died of signal %d", WTERMSIG(status));
+        said.status = WEXITSTATUS(status);
+        read_back(out_fd, said.out, sizeof said.out);
+        read_back(err_fd, said.err, sizeof said.err);
+        for (int i = 1; i < argc; i++)
+                free(argv[i]);
+        (void)close(out_fd);
+        (void)close(err_fd);
+        (void)unlink(out);
+        (void)unlink(err);
+        return said;
+}
+
+#define ask(...) ask((const char *const[]){ __VA_ARGS__, NULL })
+
+static void check_one_line(const char *text) {
+        cr_assert_neq(text[0], 0);
+        cr_assert_eq(strchr(text, '\n'), text + strlen(text) - 1, "not one line: \"%s\"", text);
+}
+
+CleanTest(explain, only_two_first_words_are_questions) {
+        cr_assert(explain_is_verb("explain"));
+        cr_assert(explain_is_verb("list"));
+        cr_assert_not(explain_is_verb("--explain"));
+        cr_assert_not(explain_is_verb("1")); /* "--api-version 1" */
+        cr_assert_not(explain_is_verb(""));
+}
+
+CleanTest(explain, a_wrong_command_line_is_one_line_and_1) {
+        static const char *const cases[][4] = {
+                { "explain" },
+                { "explain", "--json" },
+                { "explain", "--json=long", "x" },
+                { "explain", "--json=", "x" },
+                { "explain", "--user=1", "x" },
+                { "explain", "--nonsense", "x" },
+                { "explain", "-x", "x" },
+                { "list", "x" },
+                { "list", "--nonsense" },
+        };
+
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                Said s = ask(cases[i][0], cases[i][1], cases[i][2]);
+
+                cr_assert_eq(s.status, EXPLAIN_FAILED, "case %zu: status %d", i, s.status);
+                cr_assert_str_empty(s.out);
+                check_one_line(s.err);
+                cr_assert_eq(strncmp(s.err, "Failed to ", 10), 0, "%s", s.err);
+        }
+}
+
+CleanTest(explain, help_names_all_options) {
+        static const char *const words[] = { "explain", "list",        "--json=MODE",
+                                             "--user",  "--no-legend", "--help" };
+        Said s = ask("explain", "--help");
+
+        cr_assert_eq(s.status, EXPLAIN_OK);
+        for (size_t i = 0; i < ELEMENTS(words); i++)
+                cr_assert_not_null(strstr(s.out, words[i]), "%s", words[i]);
+}
+
+CleanTest(explain, what_nobody_knows_is_4) {
+        static const char *const words[] = { "no-such-container-anywhere",
+                                             "no-such-unit-anywhere.service",
+                                             "4194303",
+                                             "-",
+                                             "",
+                                             "ffffeeeeddddccccbbbbaaaa",
+                                             "a b\033[1m" };
+
+        for (size_t i = 0; i < ELEMENTS(words); i++) {
+                Said s = ask("explain", "--json=short", "--", words[i]);
+
+                cr_assert_eq(s.status, EXPLAIN_UNKNOWN, "%s: status %d", words[i], s.status);
+                cr_assert_str_empty(s.out);
+                check_one_line(s.err);
+        }
+}
+
+/* A monitor that waits for its start byte: started, and nothing made yet. */
+typedef struct Waiting {
+        pid_t pid;
+        int start;
+        int made; /* inotify: something is made in the directory */
+        char dir[64];
+        char id[128], name[64]; /* of this very test: others run beside it */
+} Waiting;
+
+static void start_waiting(Waiting *w) {
+        const char *program = getenv("SCOPEMON");
+        int pipe_fds[2];
+        char number[16], log[96];
+
+        cr_assert_not_null(program);
+        (void)snprintf(w->id, sizeof w->id, "%08x" ID_REST, (unsigned)getpid());
+        (void)snprintf(w->name, sizeof w->name, "test-explain-%d", getpid());
+        (void)strcpy(w->dir, "/tmp/test-explain-XXXXXX");
+        cr_assert_not_null(mkdtemp(w->dir));
+        (void)snprintf(log, sizeof log, "%s/log", w->dir);
+        w->made = inotify_init1(IN_CLOEXEC);
+        cr_assert_geq(inotify_add_watch(w->made, w->dir, IN_CREATE), 0);
+        cr_assert_eq(pipe(pipe_fds), 0);
+        w->pid = fork();
+        if (w->pid == 0) {
+                (void)close(pipe_fds[1]);
+                (void)snprintf(number, sizeof number, "%d", pipe_fds[0]);
+                (void)setenv("_OCI_STARTPIPE", number, 1);
+                (void)execl(program, "any-name", "--api-version", "1", "-c", w->id, "-u", w->id,
+                            "-r", "/bin/false", "-b", w->dir, "-n", w->name, "--exit-command-arg",
+                            "-c", "-sl", log, "--sync", (char *)NULL);
+                _exit(1);
+        }
+        (void)close(pipe_fds[0]);
+        w->start = pipe_fds[1];
+}
+
+/* Until it has made its log file: then its command line is its own. */
+static void wait_for_argv(const Waiting *w) {
+        struct pollfd p = { .fd = w->made, .events = POLLIN };
+
+        cr_assert_eq(poll(&p, 1, 60000), 1, "the monitor does not start");
+}
+
+static void end_waiting(Waiting *w) {
+        char log[96];
+
+        cr_assert_eq(kill(w->pid, SIGKILL), 0);
+        cr_assert_eq(waitpid(w->pid, NULL, 0), w->pid);
+        (void)close(w->start);
+        (void)close(w->made);
+        (void)snprintf(log, sizeof log, "%s/log", w->dir);
+        (void)unlink(log);
+        cr_assert_eq(rmdir(w->dir), 0);
+}
+
+CleanTest(explain, a_monitor_is_found_by_all_its_names) {
+        char pid[16], part[13];
+        Waiting w;
+
+        start_waiting(&w);
+        wait_for_argv(&w);
+        (void)snprintf(pid, sizeof pid, "%d", w.pid);
+        (void)snprintf(part, sizeof part, "%.12s", w.id);
+        {
+                const char *const words[] = { w.name, w.id, part, pid };
+
+                for (size_t i = 0; i < ELEMENTS(words); i++) {
+                        Said s = ask("explain", words[i], "--json", "short");
+
+                        cr_assert_eq(s.status, EXPLAIN_OK, "%s: status %d, %s", words[i], s.status,
+                                     s.err);
+                        check_one_line(s.out);
+                        cr_assert_not_null(strstr(s.out, w.id), "%s", s.out);
+                        cr_assert_not_null(strstr(s.out, w.name), "%s", s.out);
+                        cr_assert_not_null(strstr(s.out, "\"running\":false"), "%s", s.out);
+                        cr_assert_not_null(strstr(s.out, pid), "%s", s.out);
+                        cr_assert_null(strstr(s.out, "\"container\""), "%s", s.out);
+                }
+        }
+        end_waiting(&w);
+}
+
+CleanTest(explain, people_get_a_dozen_lines_and_a_table) {
+        size_t lines = 0;
+        Waiting w;
+        Said s;
+
+        start_waiting(&w);
+        wait_for_argv(&w);
+        s = ask("explain", w.name);
+        cr_assert_eq(s.status, EXPLAIN_OK);
+        for (const char *p = s.out; (p = strchr(p, '\n')); p++)
+                lines++;
+        cr_assert_leq(lines, 12, "%s", s.out);
+        cr_assert_not_null(strstr(s.out, w.name), "%s", s.out);
+        cr_assert_not_null(strstr(s.out, w.id), "%s", s.out);
+        cr_assert_not_null(strstr(s.out, "Placement: "), "%s", s.out);
+
+        s = ask("list");
+        cr_assert_eq(s.status, EXPLAIN_OK);
+        cr_assert_eq(strncmp(s.out, "NAME ", 5), 0, "%s", s.out);
+        cr_assert_not_null(strstr(s.out, w.name), "%s", s.out);
+        s = ask("list", "--no-legend");
+        cr_assert_null(strstr(s.out, "MONITOR"), "%s", s.out);
+        s = ask("list", "--json=pretty");
+        cr_assert_eq(s.out[0], '[');
+        end_waiting(&w);
+}
+
+CleanTest(explain, another_programs_command_line_is_not_a_monitors) {
+        static const char *const monitor[] = { "x",    "--api-version",       "1",  "-c",
+                                               "id",   "--exit-command-arg",  "-n", "-tin",
+                                               "name", "--log-path=journald", "-s", "--exec",
+                                               NULL };
+        static const char *const others[][5] = {
+                { "sh", "-c", "sleep 1; true", "--login" },
+                { "ls", "--cid", "id", "-Q" },
+                { "x", "--cid" },
+                { "x", "--", "--cid", "id" },
+                { NULL },
+        };
+        const char *value = "unchanged";
+
+        cr_assert(options_peek((char *const *)monitor, "cid", &value));
+        cr_assert_str_eq(value, "id");
+        cr_assert(options_peek((char *const *)monitor, "name", &value));
+        cr_assert_str_eq(value, "name");
+        cr_assert(options_peek((char *const *)monitor, "log-path", &value));
+        cr_assert_str_eq(value, "journald");
+        cr_assert(options_peek((char *const *)monitor, "systemd-cgroup", &value));
+        cr_assert(options_peek((char *const *)monitor, "exec", &value));
+        cr_assert(options_peek((char *const *)monitor, "terminal", &value));
+        value = "unchanged";
+        cr_assert_not(options_peek((char *const *)monitor, "sync", &value));
+        for (size_t i = 0; i < ELEMENTS(others); i++)
+                cr_assert_not(options_peek((char *const *)others[i], "cid", &value), "case %zu", i);
+        cr_assert_str_eq(value, "unchanged");
+}
+
+/* ---- what follows from properties --------------------------------------------------------------------- */
+
+static Explained *bound_scope(void) {
+        Explained *e = calloc(1, sizeof *e);
+
+        e->container_unit = (ExplainUnit){ .name = "libpod-x.scope", .known = true };
+        e->monitor_unit = (ExplainUnit){ .name = "baz.service",
+                                         .known = true,
+                                         .facts = { .stops_at_shutdown = true } };
+        e->slice = (ExplainUnit){ .name = "machine.slice", .known = true };
+        (void)strcpy(e->container_unit.facts.binds_to, "baz.service");
+        return e;
+}
+
+static void check_order(const Explained *e, const char *first, const char *second, bool at_once) {
+        ExplainStep steps[2];
+
+        cr_assert_eq(explain_order(e, steps), 2);
+        cr_assert_str_eq(steps[0].unit->name, first);
+        cr_assert_str_eq(steps[1].unit->name, second);
+        cr_assert_not(steps[0].at_once);
+        cr_assert_eq(steps[1].at_once, at_once);
+}
+
+CleanTest(explain, what_is_started_first_is_stopped_last) {
+        _cleanup_free_ Explained *e = bound_scope();
+        ExplainStep steps[2];
+
+        check_order(e, "libpod-x.scope", "baz.service", true);
+        (void)strcpy(e->container_unit.facts.before, "shutdown.target baz.service");
+        check_order(e, "baz.service", "libpod-x.scope", false);
+        e->container_unit.facts.before[0] = 0;
+        (void)strcpy(e->monitor_unit.facts.after, "libpod-x.scope");
+        check_order(e, "baz.service", "libpod-x.scope", false);
+        e->monitor_unit.facts.after[0] = 0;
+        (void)strcpy(e->container_unit.facts.after, "machine.slice baz.service");
+        check_order(e, "libpod-x.scope", "baz.service", false);
+
+        cr_assert_eq(explain_order(e, steps), 2);
+        cr_assert(steps[0].stopped, "it is bound to one that is");
+        e->container_unit.facts.binds_to[0] = 0;
+        check_order(e, "baz.service", "libpod-x.scope", false);
+        cr_assert_eq(explain_order(e, steps), 2);
+        cr_assert(steps[0].stopped);
+        cr_assert_not(steps[1].stopped);
+        (void)strcpy(e->container_unit.facts.requires, "machine.slice");
+        e->slice.facts.stops_at_shutdown = true;
+        cr_assert_eq(explain_order(e, steps), 2);
+        cr_assert(steps[0].stopped && steps[1].stopped);
+}
+
+CleanTest(explain, one_unit_is_one_step) {
+        _cleanup_free_ Explained *e = bound_scope();
+        const char *stoppers[4];
+        ExplainStep steps[2];
+
+        e->container_unit = e->monitor_unit;
+        cr_assert_eq(explain_order(e, steps), 1);
+        cr_assert_eq(explain_stoppers(e, stoppers), 1);
+        cr_assert_str_eq(stoppers[0], "baz.service");
+        e->container_unit.known = e->monitor_unit.known = false;
+        cr_assert_eq(explain_order(e, steps), 0);
+}
+
+CleanTest(explain, units_of_the_same_name_differ_by_their_manager) {
+        _cleanup_free_ Explained *e = bound_scope();
+        const char *stoppers[4];
+
+        cr_assert_eq(explain_stoppers(e, stoppers), 2);
+        cr_assert_str_eq(stoppers[1], "baz.service");
+        e->monitor_unit.user = true;
+        cr_assert_eq(explain_stoppers(e, stoppers), 1,
+                     "a link does not reach another manager's unit");
+        e->container_unit = e->monitor_unit;
+        cr_assert(explain_same_unit(&e->container_unit, &e->monitor_unit));
+        e->monitor_unit.owner = 1000;
+        cr_assert_not(explain_same_unit(&e->container_unit, &e->monitor_unit));
+}

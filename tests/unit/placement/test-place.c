@@ -1,0 +1,314 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * Placement as it is carried out: config.json before and after, and what the manager is asked for.
+ * A test that needs a host of its own makes one: a mount namespace in which /proc says another
+ * cgroup, /run holds what is wanted of systemd, and fake-manager listens. Without the right to that
+ * it is content with less.
+ */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+
+#include "base/fd.h"
+#include "clean.h"
+#include "placement/place.h"
+#include "fake-manager.h"
+#include "scopemon/protocol.h"
+
+#define CID "0123456789abcdef"
+#define SCOPE "libpod-" CID ".scope"
+#define CONFIG                                                                                     \
+        "{\"ociVersion\":\"1.0.2\",\"linux\":{\"cgroupsPath\":\"machine.slice:libpod:" CID         \
+        "\"},\"x\":[1,2]}"
+
+typedef struct Site {
+        char dir[64], config[128];
+        Options options;
+        PlacementPlan plan;
+        PlaceText text;
+        PlaceHold hold;
+} Site;
+
+static void write_text(const char *path, const char *text) {
+        _cleanup_close_ int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+
+        cr_assert_geq(fd, 0, "%s: %m", path);
+        cr_assert_eq(fd_write_full(fd, text, strlen(text)), 0);
+}
+
+/* @config: NULL for none */
+static void site_init(Site *s, const char *config) {
+        *s = (Site){ .dir = "/tmp/test-place-XXXXXX" };
+        cr_assert_not_null(mkdtemp(s->dir));
+        (void)snprintf(s->config, sizeof s->config, "%s/config.json", s->dir);
+        if (config)
+                write_text(s->config, config);
+        s->options =
+                (Options){ .cid = CID, .name = "baz", .bundle = s->dir, .systemd_cgroup = true, .runtime = "/usr/bin/runc" };
+        cr_assert_eq(unsetenv(SCOPEMON_ENV_PLACEMENT), 0);
+}
+
+static int place(Site *s) {
+        return place_container(&s->options, &s->plan, &s->text, &s->hold);
+}
+
+static bool config_has(const Site *s, const char *text) {
+        _cleanup_free_ char *config = NULL;
+
+        cr_assert_eq(fd_read_file(AT_FDCWD, s->config, 65536, &config, NULL), 0);
+        return strstr(config, text);
+}
+
+static void check_untouched(const Site *s, const char *before) {
+        _cleanup_free_ char *config = NULL;
+
+        cr_assert_eq(fd_read_file(AT_FDCWD, s->config, 65536, &config, NULL), 0);
+        cr_assert_str_eq(config, before);
+}
+
+static void site_done(Site *s) {
+        (void)unlink(s->config);
+        cr_assert_eq(rmdir(s->dir), 0, "%s is not empty", s->dir);
+}
+
+/* ---- anywhere -------------------------------------------------------------------------------- */
+
+CleanTest(place, exec_looks_at_nothing) {
+        Site s;
+
+        site_init(&s, "no JSON at all");
+        s.options.exec = true;
+        cr_assert_eq(setenv(SCOPEMON_ENV_PLACEMENT, "nonsense", 1), 0);
+        cr_assert_eq(place(&s), 0);
+        cr_assert_eq(s.plan.row, PLACEMENT_ROW_EXEC);
+        cr_assert(s.plan.systemd_cgroup);
+        check_untouched(&s, "no JSON at all");
+        site_done(&s);
+}
+
+CleanTest(place, callers_placement_is_left_alone_if_that_is_asked_for) {
+        Site s;
+
+        site_init(&s, CONFIG);
+        cr_assert_eq(setenv(SCOPEMON_ENV_PLACEMENT, SCOPEMON_PLACEMENT_CALLER, 1), 0);
+        cr_assert_eq(place(&s), 0);
+        cr_assert_eq(s.plan.row, PLACEMENT_ROW_AS_GIVEN);
+        cr_assert_eq(s.plan.monitor, PLACEMENT_MONITOR_STAYS);
+        cr_assert_str_eq(s.text.trouble, "");
+        check_untouched(&s, CONFIG);
+        site_done(&s);
+
+        site_init(&s, "{\"annotations\":{\"" SCOPEMON_ANNOTATION_PLACEMENT "\":\"caller\"}}");
+        cr_assert_eq(setenv(SCOPEMON_ENV_PLACEMENT, SCOPEMON_PLACEMENT_UNIT, 1), 0);
+        cr_assert_eq(place(&s), 0, "the annotation is the container's own");
+        cr_assert_eq(s.plan.row, PLACEMENT_ROW_AS_GIVEN);
+        site_done(&s);
+}
+
+CleanTest(place, missing_config_is_the_runtimes_to_complain_of) {
+        Site s;
+
+        site_init(&s, NULL);
+        cr_assert_eq(setenv(SCOPEMON_ENV_PLACEMENT, SCOPEMON_PLACEMENT_CALLER, 1), 0);
+        cr_assert_eq(place(&s), 0);
+        site_done(&s);
+}
+
+CleanTest(place, missing_bundle_is_named) {
+        Site s;
+
+        site_init(&s, NULL);
+        s.options.bundle = "/nonexistent-bundle";
+        cr_assert_eq(place(&s), PLACE_REFUSED);
+        cr_assert_str_eq(s.text.refusal, "bundle /nonexistent-bundle: No such file or directory");
+        site_done(&s);
+}
+
+CleanTest(place, refusal_says_what_is_wrong) {
+        static const struct {
+                const char *config, *wish, *said;
+        } cases[] = {
+                { "{\"linux\":", NULL, "config.json" },
+                { "[]", NULL, "config.json" },
+                { CONFIG, "nonsense", "nonsense" },
+                { "{\"annotations\":{\"" SCOPEMON_ANNOTATION_PLACEMENT "\":\"bogus\"}}", "caller",
+                  "bogus" },
+        };
+
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                Site s;
+
+                site_init(&s, cases[i].config);
+                if (cases[i].wish)
+                        cr_assert_eq(setenv(SCOPEMON_ENV_PLACEMENT, cases[i].wish, 1), 0);
+                cr_assert_eq(place(&s), PLACE_REFUSED, "case %zu", i);
+                cr_assert_not_null(strstr(s.text.refusal, cases[i].said), "%s", s.text.refusal);
+                check_untouched(&s, cases[i].config);
+                site_done(&s);
+        }
+}
+
+/* ---- on a host of its own -------------------------------------------------------------------- */
+
+#define MANAGER_SOCKET "/run/systemd/private"
+
+/* False if we may not make one. @cgroup: where the test process is said to be. */
+static bool host_make(const char *cgroup) {
+        char path[64];
+
+        if (geteuid() != 0 || unshare(CLONE_NEWNS) < 0 ||
+            mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+            mount("run", "/run", "tmpfs", 0, NULL) < 0 ||
+            mount("cgroup", "/sys/fs/cgroup", "cgroup2", 0, NULL) < 0)
+                return false;
+        cr_assert_eq(mkdir("/run/systemd", 0755), 0);
+        cr_assert_eq(mkdir("/run/systemd/system", 0755), 0);
+        write_text("/run/cgroup", cgroup);
+        (void)snprintf(path, sizeof path, "/proc/%d/cgroup", getpid());
+        cr_assert_eq(mount("/run/cgroup", path, NULL, MS_BIND, NULL), 0, "%m");
+        cr_assert_eq(unsetenv("DBUS_SYSTEM_BUS_ADDRESS"), 0);
+        return true;
+}
+
+CleanTest(place, scope_of_the_container_is_bound_to_a_service) {
+        FakeManagerScript script = { .type = "notify" };
+        FakeManagerSeen seen;
+        FakeManager *m;
+        Site s;
+
+        if (!host_make("0::/system.slice/web.service\n"))
+                return;
+        site_init(&s, CONFIG);
+        m = fake_manager_new(&script, MANAGER_SOCKET);
+        cr_assert_eq(place(&s), 0);
+        fake_manager_finish(m, &seen);
+        cr_assert_eq(seen.n_get_alls, 1);
+        cr_assert_eq(seen.n_starts, 0, "the runtime makes its scope");
+        cr_assert_eq(s.plan.row, PLACEMENT_ROW_BIND, "%s", s.plan.reason);
+        cr_assert_str_eq(s.plan.container_scope, SCOPE);
+        cr_assert(config_has(&s, "BindsTo"));
+        cr_assert(config_has(&s, "web.service"));
+        cr_assert(config_has(&s, "Container baz"));
+        cr_assert(config_has(&s, "StopPropagatedFrom"));
+        cr_assert(config_has(&s, "\"x\""), "every other member is kept");
+        cr_assert_str_eq(s.text.trouble, "");
+        site_done(&s);
+}
+
+CleanTest(place, limit_that_does_not_bind_the_container_is_told) {
+        FakeManagerScript script = { .type = "notify", .memory_max = 4096 };
+        FakeManager *m;
+        Site s;
+
+        if (!host_make("0::/system.slice/web.service\n"))
+                return;
+        site_init(&s, CONFIG);
+        m = fake_manager_new(&script, MANAGER_SOCKET);
+        cr_assert_eq(place(&s), 0);
+        fake_manager_finish(m, NULL);
+        cr_assert_str_eq(s.text.problem, "MemoryMax= of web.service does not bind the container");
+        cr_assert_str_eq(s.text.remedy, "Delegate=yes in the unit");
+        cr_assert_str_eq(s.text.trouble, "");
+        site_done(&s);
+}
+
+CleanTest(place, manager_that_is_not_there_is_done_without) {
+        Site s;
+
+        if (!host_make("0::/system.slice/web.service\n"))
+                return;
+        site_init(&s, CONFIG);
+        cr_assert_eq(place(&s), 0);
+        cr_assert_eq(s.plan.row, PLACEMENT_ROW_NO_MANAGER);
+        cr_assert_eq(s.plan.monitor, PLACEMENT_MONITOR_STAYS);
+        cr_assert(s.plan.systemd_cgroup);
+        cr_assert_str_neq(s.text.trouble, "");
+        cr_assert_str_eq(s.text.problem, s.text.trouble);
+        cr_assert_str_eq(s.text.remedy, "systemctl start dbus.socket");
+        check_untouched(&s, CONFIG);
+        site_done(&s);
+}
+
+CleanTest(place, scope_that_does_not_hold_us_is_no_scope) {
+        FakeManagerScript script = { 0 };
+        FakeManagerSeen seen;
+        FakeManager *m;
+        Site s;
+
+        if (!host_make("0::/user.slice/user-0.slice/session-1.scope\n"))
+                return;
+        site_init(&s, CONFIG);
+        m = fake_manager_new(&script, MANAGER_SOCKET);
+        cr_assert_eq(place(&s), 0);
+        fake_manager_finish(m, &seen);
+        cr_assert_eq(seen.n_starts, 1);
+        cr_assert_str_eq(seen.unit, "libpod-conmon-" CID ".scope");
+        cr_assert_eq(s.plan.monitor, PLACEMENT_MONITOR_STAYS);
+        cr_assert_not_null(strstr(s.text.trouble, "we are not in it"), "%s", s.text.trouble);
+        site_done(&s);
+}
+
+/* The one who stays in that scope is not in what /proc is made to say here, so all is as if it had not been made. */
+CleanTest(place, scope_of_ours_that_cannot_be_had_is_left_to_the_runtime) {
+        FakeManagerScript script = { 0 };
+        FakeManagerSeen seen;
+        FakeManager *m;
+        Site s;
+
+        if (!host_make("0::/machine.slice/libpod-conmon-" CID ".scope\n"))
+                return;
+        site_init(&s, CONFIG);
+        s.options.runtime = "/bin/true"; /* which knows no annotations */
+        m = fake_manager_new(&script, MANAGER_SOCKET);
+        cr_assert_eq(place(&s), 0);
+        fake_manager_finish(m, &seen);
+        cr_assert_eq(seen.n_starts, 1);
+        cr_assert_str_eq(seen.unit, SCOPE);
+        cr_assert_not_null(strstr(seen.properties, " After "), "%s", seen.properties);
+        cr_assert_eq(s.plan.row, PLACEMENT_ROW_MOVED);
+        cr_assert(s.plan.systemd_cgroup);
+        cr_assert_not(s.plan.make_scope);
+        cr_assert_not_null(strstr(s.text.trouble, "No scope by us"), "%s", s.text.trouble);
+        cr_assert(config_has(&s, "machine.slice:libpod:" CID));
+        cr_assert(config_has(&s, "Container baz"));
+        cr_assert_eq(s.hold.end_fd, -1);
+        cr_assert_eq(s.hold.procs_fd, -1);
+        site_done(&s);
+}
+
+CleanTest(place, refused_scope_is_told_and_done_without) {
+        FakeManagerScript script = { .refuse = "not today" };
+        FakeManagerSeen seen;
+        FakeManager *m;
+        Site s;
+
+        if (!host_make("0::/user.slice/user-0.slice/session-1.scope\n"))
+                return;
+        site_init(&s, CONFIG);
+        m = fake_manager_new(&script, MANAGER_SOCKET);
+        cr_assert_eq(place(&s), 0);
+        fake_manager_finish(m, &seen);
+        cr_assert_eq(s.plan.monitor, PLACEMENT_MONITOR_STAYS);
+        cr_assert_not_null(strstr(s.text.trouble, "not today"), "%s", s.text.trouble);
+        site_done(&s);
+}
+
+CleanTest(place, wish_that_cannot_be_met_is_an_error) {
+        Site s;
+
+        if (!host_make("0::/user.slice/user-0.slice/session-1.scope\n"))
+                return;
+        site_init(&s, CONFIG);
+        cr_assert_eq(setenv(SCOPEMON_ENV_PLACEMENT, SCOPEMON_PLACEMENT_UNIT, 1), 0);
+        cr_assert_eq(place(&s), PLACE_REFUSED);
+        cr_assert_not_null(strstr(s.text.refusal, "service"), "%s", s.text.refusal);
+        check_untouched(&s, CONFIG);
+        site_done(&s);
+}

@@ -1,0 +1,704 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Each row of the table, by its number, then what may shift a container from one to another. */
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "clean.h"
+#include "placement/placement.h"
+
+#define ID "8d0c5a"
+#define SERVICE "/system.slice/baz.service"
+#define USER_SERVICE "/user.slice/user-1000.slice/user@1000.service/app.slice/baz.service"
+#define SESSION "/user.slice/user-0.slice/session-1.scope"
+
+static const UnitFacts running = { .active_state = "active", .type = "exec", .kill_mode = "control-group" };
+
+/* Podman as root in a unit: the most common case */
+static PlacementFacts podman_in(const char *cgroup) {
+        return (PlacementFacts){
+                .id = ID,
+                .cgroups_path = "machine.slice:libpod:" ID,
+                .systemd_cgroup = true,
+                .unified = true,
+                .managed = true,
+                .cgroup = cgroup,
+                .delegation = PLACEMENT_DELEGATION_NO,
+                .unit = &running,
+        };
+}
+
+static PlacementFacts podman_delegated(const char *cgroup) {
+        PlacementFacts f = podman_in(cgroup);
+
+        f.delegation = PLACEMENT_DELEGATION_YES;
+        return f;
+}
+
+static PlacementFacts rootless_in(const char *cgroup) {
+        PlacementFacts f = podman_in(cgroup);
+
+        f.cgroups_path = "user.slice:libpod:" ID;
+        f.rootless = true;
+        f.uid = 1000;
+        f.delegation = PLACEMENT_DELEGATION_UNKNOWN;
+        return f;
+}
+
+/* Decides, and checks what holds for each plan. */
+static PlacementPlan plan_of(const PlacementFacts *f, const char *row) {
+        PlacementPlan p;
+
+        cr_assert_eq(placement_decide(f, &p), 0, "row %s: %s", row, p.reason);
+        cr_assert_str_eq(placement_row_name(p.row), row, "row %s instead of %s: %s",
+                         placement_row_name(p.row), row, p.reason);
+        cr_assert_neq(p.reason[0], 0);
+        cr_assert_null(strchr(p.reason, '\n'));
+        if (p.container == PLACEMENT_CONTAINER_NESTED) {
+                cr_assert_eq(p.monitor, PLACEMENT_MONITOR_NESTED);
+                cr_assert_not(p.systemd_cgroup);
+        } else {
+                cr_assert_neq(p.monitor, PLACEMENT_MONITOR_NESTED);
+                cr_assert_eq(p.systemd_cgroup, f->systemd_cgroup);
+        }
+        cr_assert_eq(p.describe, p.container == PLACEMENT_CONTAINER_SCOPE);
+        cr_assert_eq(p.binds_to, p.before && !p.survives);
+        if (p.binds_to)
+                cr_assert(p.stop_propagated_from);
+        if (p.stop_propagated_from) {
+                cr_assert_eq(p.container, PLACEMENT_CONTAINER_SCOPE);
+                cr_assert_neq(p.unit[0], 0);
+        }
+        if (p.container == PLACEMENT_CONTAINER_SCOPE) {
+                cr_assert_neq(p.container_scope[0], 0);
+                cr_assert_eq(p.user_scope, f->rootless, "row %s", row);
+        }
+        return p;
+}
+
+static void check_impossible(const PlacementFacts *f, const char *words) {
+        PlacementPlan p;
+
+        cr_assert_eq(placement_decide(f, &p), PLACEMENT_IMPOSSIBLE, "%s", p.reason);
+        cr_assert_not_null(strstr(p.reason, words), "\"%s\" lacks \"%s\"", p.reason, words);
+}
+
+Test(placement, row_1_split_is_left_as_it_is) {
+        PlacementFacts f = podman_in(SERVICE "/runtime");
+        PlacementPlan p;
+
+        f.cgroups_path = SERVICE "/libpod-payload-" ID;
+        f.systemd_cgroup = false;
+        f.delegation = PLACEMENT_DELEGATION_UNKNOWN;
+        f.unit = NULL;
+        p = plan_of(&f, "1");
+        cr_assert_eq(p.monitor, PLACEMENT_MONITOR_STAYS);
+        cr_assert_eq(p.container, PLACEMENT_CONTAINER_AS_GIVEN);
+
+        f.cgroup = SESSION; /* from a shell */
+        f.cgroups_path = SESSION "/libpod-payload-" ID;
+        (void)plan_of(&f, "1");
+}
+
+Test(placement, row_2_nests_in_a_delegated_service) {
+        PlacementFacts f = podman_delegated(SERVICE);
+        PlacementPlan p = plan_of(&f, "2");
+
+        cr_assert_eq(p.container, PLACEMENT_CONTAINER_NESTED);
+        cr_assert_str_eq(p.unit, "baz.service");
+        cr_assert_str_eq(p.unit_path, SERVICE);
+        cr_assert_str_eq(p.container_path, SERVICE "/libpod-payload-" ID);
+        cr_assert_str_empty(p.container_scope);
+        cr_assert_not(p.move_self);
+        cr_assert_not(p.user);
+}
+
+Test(placement, row_2_nests_beside_a_leaf_without_asking_the_bus) {
+        PlacementFacts f = podman_delegated(SERVICE "/supervisor");
+        PlacementPlan p;
+
+        f.unit = NULL;
+        p = plan_of(&f, "2");
+        cr_assert_str_eq(p.container_path, SERVICE "/libpod-payload-" ID);
+        cr_assert_not(p.move_self);
+}
+
+Test(placement, row_2_nests_in_a_user_unit_that_the_bus_calls_delegated) {
+        PlacementFacts f = rootless_in(USER_SERVICE);
+        UnitFacts unit = running;
+        PlacementPlan p;
+
+        unit.delegate = true;
+        f.unit = &unit;
+        p = plan_of(&f, "2");
+        cr_assert_str_eq(p.container_path, USER_SERVICE "/libpod-payload-" ID);
+        cr_assert(p.user);
+        cr_assert_eq(p.uid, 1000);
+}
+
+Test(placement, row_2_from_a_stopping_unit_needs_no_job) {
+        PlacementFacts f = podman_delegated(SERVICE "/.control");
+        UnitFacts unit = running;
+        PlacementPlan p;
+
+        strcpy(unit.active_state, "deactivating");
+        strcpy(unit.sub_state, "stop-post");
+        unit.unstarted = true; /* ExecStartPre= has failed, so the rest will not come */
+        f.unit = &unit;
+        p = plan_of(&f, "2");
+        cr_assert(p.move_self);
+        cr_assert_str_eq(p.container_path, SERVICE "/libpod-payload-" ID);
+}
+
+Test(placement, row_2_that_failed_is_row_3) {
+        PlacementFacts f = podman_delegated(SERVICE);
+        PlacementPlan p;
+
+        f.nest_failed = true;
+        p = plan_of(&f, "3");
+        cr_assert(p.binds_to);
+}
+
+Test(placement, row_3_binds_the_scope) {
+        PlacementFacts f = podman_in(SERVICE);
+        PlacementPlan p = plan_of(&f, "3");
+
+        cr_assert_eq(p.monitor, PLACEMENT_MONITOR_STAYS);
+        cr_assert_eq(p.container, PLACEMENT_CONTAINER_SCOPE);
+        cr_assert_str_eq(p.container_scope, "libpod-" ID ".scope");
+        cr_assert(p.binds_to);
+        cr_assert(p.before);
+        cr_assert(p.stop_propagated_from);
+        cr_assert_str_eq(p.unit, "baz.service");
+}
+
+Test(placement, row_3_binds_to_a_unit_that_is_starting) {
+        PlacementFacts f = podman_in(SERVICE);
+        UnitFacts unit = running;
+
+        strcpy(unit.active_state, "activating");
+        f.unit = &unit;
+        cr_assert(plan_of(&f, "3").binds_to);
+}
+
+Test(placement, row_3_holds_for_user_units) {
+        PlacementFacts f = rootless_in(USER_SERVICE);
+
+        cr_assert(plan_of(&f, "3").binds_to);
+}
+
+static PlacementFacts with_runtime(PlacementFacts f, PlacementRuntime runtime) {
+        f.runtime = runtime;
+        return f;
+}
+
+Test(placement, a_scope_that_the_runtime_could_not_bind_is_made_by_us) {
+        PlacementFacts f = with_runtime(podman_in(SERVICE), PLACEMENT_RUNTIME_PLAIN);
+        PlacementPlan p;
+
+        cr_assert_eq(placement_decide(&f, &p), 0);
+        cr_assert_eq(p.row, PLACEMENT_ROW_BIND);
+        cr_assert(p.make_scope);
+        cr_assert(p.binds_to && p.before && p.stop_propagated_from && p.describe);
+        cr_assert_not(p.systemd_cgroup, "the runtime gets a path");
+        cr_assert_str_eq(p.container_scope, "libpod-" ID ".scope");
+        cr_assert_str_eq(p.container_slice, "machine.slice");
+        cr_assert_not_null(strstr(p.reason, "the monitor has made it"), "%s", p.reason);
+
+        f.made_failed = true;
+        cr_assert_not(plan_of(&f, "3").make_scope, "as if the runtime had known");
+}
+
+Test(placement, the_runtime_is_asked_only_where_its_answer_counts) {
+        PlacementFacts ask[] = { podman_in(SERVICE), podman_in(SESSION), rootless_in(USER_SERVICE),
+                                 podman_in("/machine.slice/libpod-conmon-" ID ".scope") };
+        PlacementFacts silent[] = { podman_delegated(SERVICE), podman_in("/system.slice/crio.service"),
+                                    rootless_in(SERVICE), podman_in(SERVICE), podman_in(SERVICE) };
+        PlacementPlan p;
+
+        for (size_t i = 0; i < ELEMENTS(ask); i++) {
+                ask[i].runtime = PLACEMENT_RUNTIME_UNKNOWN;
+                cr_assert_eq(placement_decide(&ask[i], &p), PLACEMENT_NEED_RUNTIME, "case %zu", i);
+                ask[i].runtime = PLACEMENT_RUNTIME_KNOWS;
+                cr_assert_eq(placement_decide(&ask[i], &p), 0, "case %zu", i);
+                cr_assert_not(p.make_scope);
+        }
+        silent[3].exec = true;
+        silent[4].systemd_cgroup = false;
+        for (size_t i = 0; i < ELEMENTS(silent); i++) {
+                silent[i].runtime = PLACEMENT_RUNTIME_UNKNOWN;
+                cr_assert_neq(placement_decide(&silent[i], &p), PLACEMENT_NEED_RUNTIME, "case %zu", i);
+                cr_assert_not(p.make_scope);
+        }
+}
+
+Test(placement, a_scope_of_ours_is_where_the_runtime_would_have_made_it) {
+        static const struct {
+                const char *path, *slice, *rootless_slice;
+        } cases[] = {
+                { "machine-libpod_pod_7.slice:libpod:" ID, "machine-libpod_pod_7.slice", "machine-libpod_pod_7.slice" },
+                { ":libpod:" ID, "system.slice", "user.slice" },
+        };
+
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                PlacementFacts f = with_runtime(podman_in(SERVICE), PLACEMENT_RUNTIME_PLAIN);
+                PlacementPlan p;
+
+                f.cgroups_path = cases[i].path;
+                cr_assert_eq(placement_decide(&f, &p), 0);
+                cr_assert_str_eq(p.container_slice, cases[i].slice);
+                f = with_runtime(rootless_in(USER_SERVICE), PLACEMENT_RUNTIME_PLAIN);
+                f.cgroups_path = cases[i].path;
+                cr_assert_eq(placement_decide(&f, &p), 0);
+                cr_assert_str_eq(p.container_slice, cases[i].rootless_slice);
+        }
+}
+
+Test(placement, row_3_cannot_bind_to_another_managers_unit) {
+        PlacementFacts f = rootless_in(SERVICE); /* User= */
+        PlacementPlan p;
+
+        f.delegation = PLACEMENT_DELEGATION_NO;
+        f.unit = NULL;
+        p = plan_of(&f, "3a");
+        cr_assert_not(p.stop_propagated_from);
+        cr_assert_not_null(strstr(p.reason, "another manager"));
+}
+
+Test(placement, row_3a_does_not_bind_to_a_unit_that_is_not_up) {
+        static const char *const states[] = { "deactivating", "inactive", "failed", "maintenance", "" };
+
+        for (size_t i = 0; i < ELEMENTS(states); i++) {
+                PlacementFacts f = podman_in(SERVICE "/.control");
+                UnitFacts unit = running;
+                PlacementPlan p;
+
+                strcpy(unit.active_state, states[i]);
+                f.unit = &unit;
+                p = plan_of(&f, "3a");
+                cr_assert_not(p.binds_to, "%s", states[i]);
+                cr_assert(p.stop_propagated_from);
+                cr_assert_eq(p.monitor, PLACEMENT_MONITOR_STAYS);
+        }
+}
+
+Test(placement, row_3a_a_oneshot_does_not_take_the_container_with_it) {
+        PlacementFacts f = podman_in(SERVICE);
+        UnitFacts unit = running;
+
+        strcpy(unit.type, "oneshot");
+        strcpy(unit.active_state, "activating");
+        f.unit = &unit;
+        cr_assert_not(plan_of(&f, "3a").binds_to);
+        unit.remain_after_exit = true;
+        cr_assert(plan_of(&f, "3").binds_to);
+}
+
+Test(placement, row_4_the_callers_scope_is_kept) {
+        static const char *const groups[] = {
+                "/machine.slice/libpod-conmon-" ID ".scope",
+                "/system.slice/crio-conmon-" ID ".scope",
+                "/user.slice/user-1000.slice/user@1000.service/user.slice/libpod-conmon-" ID ".scope",
+        };
+
+        for (size_t i = 0; i < ELEMENTS(groups); i++) {
+                PlacementFacts f = podman_in(groups[i]);
+                PlacementPlan p;
+
+                f.unit = NULL;
+                f.delegation = PLACEMENT_DELEGATION_UNKNOWN;
+                p = plan_of(&f, "4");
+                cr_assert_eq(p.monitor, PLACEMENT_MONITOR_STAYS);
+                cr_assert_eq(p.container, PLACEMENT_CONTAINER_SCOPE);
+                cr_assert_str_eq(p.after, i < 2 ? p.unit : "", "another manager's units are not known there");
+                cr_assert_not(p.stop_propagated_from);
+        }
+}
+
+Test(placement, row_5_the_monitor_gets_a_scope) {
+        static const char *const groups[] = {
+                SESSION,
+                "/user.slice/user-1000.slice/user@1000.service/app.slice/app-term-7.scope",
+                "/machine.slice/libpod-conmon-another.scope",
+                "/user.slice/user-1000.slice/user@1000.service/init.scope",
+                "/init.scope",
+                "/",
+        };
+
+        for (size_t i = 0; i < ELEMENTS(groups); i++) {
+                PlacementFacts f = podman_in(groups[i]);
+                PlacementPlan p;
+
+                f.unit = NULL;
+                f.delegation = PLACEMENT_DELEGATION_UNKNOWN;
+                p = plan_of(&f, "5");
+                cr_assert_eq(p.monitor, PLACEMENT_MONITOR_SCOPE);
+                cr_assert_str_eq(p.monitor_scope, "libpod-conmon-" ID ".scope");
+                cr_assert_str_eq(p.monitor_slice, "machine.slice");
+                cr_assert_eq(p.container, PLACEMENT_CONTAINER_SCOPE);
+                cr_assert_str_eq(p.after, p.monitor_scope, "it is stopped before its monitor");
+                cr_assert_not(p.user);
+        }
+}
+
+Test(placement, row_5_is_for_the_users_manager_without_root) {
+        PlacementFacts f = rootless_in("/user.slice/user-1000.slice/session-2.scope");
+        PlacementPlan p = plan_of(&f, "5");
+
+        cr_assert(p.user);
+        cr_assert_eq(p.uid, 1000);
+        cr_assert_str_eq(p.monitor_slice, "user.slice");
+}
+
+Test(placement, row_5_without_a_scope_stays) {
+        PlacementFacts f = podman_in(SESSION);
+        PlacementPlan p;
+
+        f.scope_failed = true;
+        p = plan_of(&f, "9");
+        cr_assert_eq(p.monitor, PLACEMENT_MONITOR_STAYS);
+        cr_assert_eq(p.container, PLACEMENT_CONTAINER_SCOPE);
+}
+
+Test(placement, row_6_a_monitor_left_in_its_managers_service_gets_a_scope) {
+        PlacementFacts f = podman_in("/system.slice/crio.service");
+        PlacementPlan p;
+
+        f.delegation = PLACEMENT_DELEGATION_UNKNOWN;
+        f.unit = NULL;
+        f.cgroups_path = "kubepods-besteffort-pod7.slice:crio:" ID;
+        p = plan_of(&f, "6");
+        cr_assert_eq(p.monitor, PLACEMENT_MONITOR_SCOPE);
+        cr_assert_str_eq(p.monitor_scope, "crio-conmon-" ID ".scope");
+        cr_assert_str_eq(p.monitor_slice, "system.slice");
+        cr_assert_eq(p.container, PLACEMENT_CONTAINER_AS_GIVEN);
+        cr_assert_str_eq(p.container_scope, "crio-" ID ".scope");
+
+        f.cgroup = "/system.slice/podman.service"; /* delegated, and not for this */
+        f.cgroups_path = "machine.slice:libpod:" ID;
+        p = plan_of(&f, "6");
+        cr_assert_str_eq(p.monitor_scope, "libpod-conmon-" ID ".scope");
+}
+
+Test(placement, row_7_exec_asks_nothing) {
+        PlacementFacts f = podman_in(SERVICE);
+        PlacementPlan p;
+
+        f.exec = true;
+        f.delegation = PLACEMENT_DELEGATION_UNKNOWN;
+        f.unit = NULL;
+        f.cgroups_path = NULL;
+        f.wish_environment = "no such wish";
+        p = plan_of(&f, "7");
+        cr_assert_eq(p.monitor, PLACEMENT_MONITOR_STAYS);
+        cr_assert_eq(p.container, PLACEMENT_CONTAINER_AS_GIVEN);
+        f.cgroup = SESSION;
+        f.wish_environment = "unit";
+        (void)plan_of(&f, "7");
+}
+
+Test(placement, row_8_wishes_against_nesting) {
+        static const struct {
+                const char *cgroups_path;
+                bool passthrough;
+                const char *words;
+        } cases[] = {
+                { "machine.slice:libpod:" ID, true, "podman logs" },
+                { "machine-libpod_pod_77.slice:libpod:" ID, false, "pod" },
+                { "batch.slice:libpod:" ID, false, "cgroup parent" },
+                { "user.slice:libpod:" ID, false, "cgroup parent" },
+        };
+
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                PlacementFacts f = podman_delegated(SERVICE);
+                PlacementPlan p;
+
+                f.cgroups_path = cases[i].cgroups_path;
+                f.passthrough = cases[i].passthrough;
+                p = plan_of(&f, "8");
+                cr_assert_eq(p.monitor, PLACEMENT_MONITOR_STAYS);
+                cr_assert_eq(p.container, PLACEMENT_CONTAINER_SCOPE);
+                cr_assert(p.binds_to);
+                cr_assert_not_null(strstr(p.reason, cases[i].words), "%s", p.reason);
+        }
+}
+
+Test(placement, row_8_without_systemd_cgroups_nothing_is_bound_or_asked) {
+        PlacementFacts f = podman_delegated(SERVICE);
+        PlacementPlan p;
+
+        f.systemd_cgroup = false;
+        f.cgroups_path = "/libpod_parent/libpod-" ID;
+        f.unit = NULL;
+        f.delegation = PLACEMENT_DELEGATION_UNKNOWN;
+        p = plan_of(&f, "8");
+        cr_assert_eq(p.monitor, PLACEMENT_MONITOR_STAYS);
+        cr_assert_eq(p.container, PLACEMENT_CONTAINER_AS_GIVEN);
+        cr_assert_str_empty(p.container_scope);
+
+        f.cgroup = "/libpod_parent/conmon"; /* where Podman puts it */
+        cr_assert_eq(plan_of(&f, "8").monitor, PLACEMENT_MONITOR_STAYS);
+        f.cgroup = SESSION;
+        cr_assert_eq(plan_of(&f, "8").monitor, PLACEMENT_MONITOR_SCOPE);
+        f.cgroups_disabled = true;
+        cr_assert_eq(plan_of(&f, "8").monitor, PLACEMENT_MONITOR_STAYS);
+}
+
+Test(placement, row_9_no_manager) {
+        PlacementFacts f = podman_in(SERVICE);
+
+        f.managed = false;
+        (void)plan_of(&f, "9");
+        f = podman_in(SERVICE);
+        f.unified = false;
+        (void)plan_of(&f, "9");
+        f = podman_in(NULL);
+        (void)plan_of(&f, "9");
+        f = podman_in(SERVICE);
+        f.unit = NULL;
+        f.unit_failed = true;
+        cr_assert_eq(plan_of(&f, "9").container, PLACEMENT_CONTAINER_AS_GIVEN);
+}
+
+Test(placement, questions_are_asked_only_when_the_answer_depends_on_them) {
+        PlacementFacts f = podman_in(SERVICE);
+        PlacementPlan p;
+
+        f.delegation = PLACEMENT_DELEGATION_UNKNOWN;
+        f.unit = NULL;
+        cr_assert_eq(placement_decide(&f, &p), PLACEMENT_NEED_DELEGATION);
+        cr_assert_str_eq(p.unit_path, SERVICE);
+        f.delegation = PLACEMENT_DELEGATION_NO;
+        cr_assert_eq(placement_decide(&f, &p), PLACEMENT_NEED_UNIT);
+        cr_assert_str_eq(p.unit, "baz.service");
+        cr_assert_not(p.user);
+
+        f.passthrough = true; /* cannot be nested whatever the xattr says */
+        f.delegation = PLACEMENT_DELEGATION_UNKNOWN;
+        cr_assert_eq(placement_decide(&f, &p), PLACEMENT_NEED_UNIT);
+
+        f = rootless_in(USER_SERVICE);
+        f.unit = NULL;
+        cr_assert_eq(placement_decide(&f, &p), PLACEMENT_NEED_UNIT);
+        cr_assert(p.user);
+        cr_assert_eq(p.uid, 1000);
+}
+
+Test(placement, a_silent_bus_does_not_keep_a_delegated_unit_from_nesting) {
+        PlacementFacts f = podman_delegated(SERVICE);
+        PlacementPlan p;
+
+        f.unit = NULL;
+        cr_assert_eq(placement_decide(&f, &p), PLACEMENT_NEED_UNIT);
+        f.unit_failed = true;
+        (void)plan_of(&f, "2");
+        f = rootless_in(USER_SERVICE);
+        f.unit = NULL;
+        f.unit_failed = true;
+        (void)plan_of(&f, "9");
+}
+
+Test(placement, nesting_does_not_spoil_the_start_of_later_commands) {
+        static const char *const groups[] = { SERVICE, SERVICE "/.control" };
+        static const struct {
+                const char *type, *sub_state;
+                bool unstarted;
+                const char *row;
+        } cases[] = {
+                { "exec", "start-pre", true, "3" },
+                { "exec", "start-pre", false, "3" },
+                { "oneshot", "condition", true, "3a" },
+                { "oneshot", "start", true, "3a" },
+                { "oneshot", "start", false, "2" },
+                { "exec", "start", false, "2" },
+                { "exec", "start-post", true, "2" }, /* start times were lost by a daemon-reload */
+                { "exec", "running", true, "2" },
+        };
+
+        for (size_t i = 0; i < ELEMENTS(groups) * ELEMENTS(cases); i++) {
+                PlacementFacts f = podman_delegated(groups[i % 2]);
+                UnitFacts unit = running;
+
+                strcpy(unit.active_state, "activating");
+                strcpy(unit.type, cases[i / 2].type);
+                strcpy(unit.sub_state, cases[i / 2].sub_state);
+                unit.unstarted = cases[i / 2].unstarted;
+                f.unit = &unit;
+                (void)plan_of(&f, cases[i / 2].row);
+                unit.subgroup = true; /* they start elsewhere */
+                (void)plan_of(&f, "2");
+        }
+}
+
+Test(placement, nesting_is_for_units_that_end_all_they_hold) {
+        static const char *const modes[] = { "process", "none" };
+
+        for (size_t i = 0; i < ELEMENTS(modes); i++) {
+                PlacementFacts f = podman_delegated(SERVICE);
+                UnitFacts unit = running;
+
+                strcpy(unit.kill_mode, modes[i]);
+                f.unit = &unit;
+                (void)plan_of(&f, "3");
+                f.wish_annotation = "unit";
+                (void)plan_of(&f, "2");
+        }
+}
+
+Test(placement, another_users_unit_is_left_alone) {
+        PlacementFacts f = podman_in(USER_SERVICE); /* root, by sudo */
+        PlacementPlan p;
+
+        f.delegation = PLACEMENT_DELEGATION_UNKNOWN;
+        f.unit = NULL;
+        p = plan_of(&f, "3a");
+        cr_assert_not(p.stop_propagated_from);
+        f = rootless_in(USER_SERVICE);
+        f.uid = 1001;
+        (void)plan_of(&f, "3a");
+}
+
+Test(placement, wish_unit_overrides_what_others_wish) {
+        PlacementFacts f = podman_delegated(SERVICE);
+
+        f.wish_environment = "unit";
+        f.passthrough = true;
+        f.cgroups_path = "machine-libpod_pod_77.slice:libpod:" ID;
+        (void)plan_of(&f, "2");
+        f.systemd_cgroup = false;
+        f.cgroups_path = "/libpod_parent/libpod-" ID;
+        (void)plan_of(&f, "2");
+        f.cgroups_path = SERVICE "/libpod-payload-" ID;
+        (void)plan_of(&f, "1");
+}
+
+Test(placement, wish_unit_that_cannot_be_met_is_an_error) {
+        PlacementFacts f = podman_in(SERVICE);
+
+        f.wish_annotation = "unit";
+        check_impossible(&f, "baz.service is not delegated");
+        f = podman_delegated(SERVICE);
+        f.wish_annotation = "unit";
+        f.nest_failed = true;
+        check_impossible(&f, "could not be nested");
+        f.nest_failed = false;
+        f.managed = false;
+        check_impossible(&f, "there is no systemd");
+        f = podman_in(SESSION);
+        f.wish_annotation = "unit";
+        check_impossible(&f, "no service's cgroup");
+        f.cgroup = "/system.slice/podman.service";
+        check_impossible(&f, "in the caller's own service");
+}
+
+Test(placement, wish_scope_keeps_the_container_out_of_a_delegated_unit) {
+        PlacementFacts f = podman_delegated(SERVICE);
+
+        f.wish_environment = "scope";
+        cr_assert(plan_of(&f, "3").binds_to);
+        f.cgroup = SESSION;
+        (void)plan_of(&f, "5");
+        f.systemd_cgroup = false;
+        check_impossible(&f, "not told to make one");
+        f.cgroup = SERVICE;
+        check_impossible(&f, "not told to make one");
+        f.cgroups_path = SERVICE "/libpod-payload-" ID;
+        check_impossible(&f, "nested the container");
+        f.unified = false;
+        check_impossible(&f, "no unified");
+}
+
+Test(placement, wish_caller_changes_nothing_anywhere) {
+        static const char *const groups[] = { SERVICE, SESSION, "/", NULL };
+
+        for (size_t i = 0; i < ELEMENTS(groups); i++) {
+                PlacementFacts f = podman_delegated(groups[i]);
+                PlacementPlan p;
+
+                f.wish_annotation = "caller";
+                p = plan_of(&f, "8");
+                cr_assert_eq(p.monitor, PLACEMENT_MONITOR_STAYS);
+                cr_assert_eq(p.container, PLACEMENT_CONTAINER_AS_GIVEN);
+        }
+}
+
+Test(placement, the_annotation_wins_over_the_environment) {
+        PlacementFacts f = podman_delegated(SERVICE);
+
+        f.wish_annotation = "auto";
+        f.wish_environment = "scope";
+        (void)plan_of(&f, "2");
+}
+
+Test(placement, a_word_that_is_no_wish_is_an_error) {
+        PlacementFacts f = podman_in(SERVICE);
+
+        f.wish_environment = "Unit";
+        check_impossible(&f, "SCOPEMON_PLACEMENT=Unit: must be");
+        f.wish_annotation = "";
+        check_impossible(&f, "io.scopemon.placement=: must be");
+}
+
+Test(placement, strange_texts_change_nothing) {
+        static char long_id[5000];
+        static const char *const paths[] = {
+                "", ":", "::", ":libpod:" ID, "machine.slice:libpod:", "a:b:c:d", "machine.slice:libpod:x/y",
+                "../../x", "/", "machine.slice:libpod:a.slice", NULL,
+        };
+        PlacementFacts f = podman_delegated(SERVICE);
+
+        for (size_t i = 0; i < ELEMENTS(paths); i++) {
+                f.cgroups_path = paths[i];
+                cr_assert_eq(plan_of(&f, "8").container == PLACEMENT_CONTAINER_NESTED, false);
+        }
+
+        memset(long_id, 'a', sizeof long_id - 1);
+        f = podman_delegated(SERVICE);
+        f.id = long_id;
+        (void)plan_of(&f, "3");
+        f.id = "../../etc";
+        (void)plan_of(&f, "3");
+        f.id = NULL;
+        (void)plan_of(&f, "3");
+        f.cgroup = SESSION;
+        f.id = long_id;
+        cr_assert_eq(plan_of(&f, "9").monitor, PLACEMENT_MONITOR_STAYS);
+}
+
+/* ---- a monitor that comes back ------------------------------------------------------------------------ */
+
+static PlacementFacts service_in(const UnitFacts *unit, const char *wish) {
+        PlacementFacts f = podman_delegated(SERVICE);
+
+        f.service = true;
+        f.wish_environment = wish;
+        f.unit = unit;
+        return f;
+}
+
+Test(placement, container_survives_where_the_unit_is_made_for_that) {
+        UnitFacts unit = running;
+        PlacementFacts f = service_in(&unit, "unit");
+
+        cr_assert_not(plan_of(&f, "2").survives, "no descriptors are kept");
+        unit.fd_store_max = 100;
+        (void)snprintf(unit.kill_mode, sizeof unit.kill_mode, "mixed");
+        cr_assert_not(plan_of(&f, "2").survives, "it is killed with its monitor");
+        (void)snprintf(unit.kill_mode, sizeof unit.kill_mode, "process");
+        cr_assert(plan_of(&f, "2").survives);
+        f.service = false;
+        cr_assert_not(plan_of(&f, "2").survives, "the unit's main process is somebody else");
+}
+
+Test(placement, scope_that_survives_is_not_stopped_with_its_monitor) {
+        UnitFacts unit = running;
+        PlacementFacts f = service_in(&unit, "scope");
+        PlacementPlan p = plan_of(&f, "3");
+
+        cr_assert(p.binds_to && p.stop_propagated_from && !p.survives);
+        unit.fd_store_max = 100;
+        p = plan_of(&f, "3");
+        cr_assert(p.survives && p.before && !p.binds_to && !p.stop_propagated_from);
+}

@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* What a child has asked arrives here, and neither the child nor the library stays. */
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/process.h"
+#include "clean.h"
+#include "systemd/manager.h"
+#include "fake-manager.h"
+
+#define NOBODY 4294967000U /* a uid with no directory below /run/user */
+
+typedef struct Site {
+        char dir[64], socket[128];
+        FakeManager *manager;
+        FakeManagerSeen seen;
+} Site;
+
+static void site_init(Site *s, const FakeManagerScript *script) {
+        *s = (Site){ .dir = "/tmp/test-manager-XXXXXX" };
+        cr_assert_not_null(mkdtemp(s->dir));
+        (void)snprintf(s->socket, sizeof s->socket, "%s/bus", s->dir);
+        cr_assert_eq(setenv("XDG_RUNTIME_DIR", s->dir, 1), 0);
+        s->manager = script ? fake_manager_new(script, s->socket) : NULL;
+}
+
+static void site_done(Site *s) {
+        ProcessStatus status;
+
+        if (s->manager)
+                fake_manager_finish(s->manager, &s->seen);
+        (void)unlink(s->socket);
+        cr_assert_eq(rmdir(s->dir), 0);
+        cr_assert_eq(process_peek(0, &status), -ECHILD, "no child is left");
+}
+
+CleanTest(manager, unit_is_looked_at_with_one_call) {
+        FakeManagerScript script = { .delegate = true, .type = "notify", .active_state = "deactivating" };
+        ManagerTrouble trouble;
+        UnitFacts facts;
+        Site s;
+
+        site_init(&s, &script);
+        cr_assert_eq(manager_look_at_unit(true, NOBODY, "baz.service", &facts, &trouble), 0);
+        cr_assert(facts.delegate);
+        cr_assert_str_eq(facts.type, "notify");
+        cr_assert_str_eq(facts.active_state, "deactivating");
+        cr_assert_eq(trouble.bus_error, 0);
+        site_done(&s);
+        cr_assert_eq(s.seen.n_get_alls, 1);
+        cr_assert_eq(s.seen.n_starts, 0);
+}
+
+CleanTest(manager, absent_manager_is_explained) {
+        ManagerTrouble trouble;
+        UnitFacts facts;
+        Site s;
+
+        site_init(&s, NULL);
+        cr_assert_eq(manager_look_at_unit(true, NOBODY, "baz.service", &facts, &trouble), -ENOENT);
+        cr_assert_eq(trouble.bus_error, -ENOENT);
+        cr_assert(strstr(trouble.text, "enable-linger"), "%s", trouble.text);
+        site_done(&s);
+}
+
+CleanTest(manager, scope_is_made) {
+        FakeManagerScript script = { 0 };
+        ScopeSpec spec = { .name = "x.scope", .description = "X", .pid = getpid(), .pidfd = -1, .delegate = true };
+        ManagerTrouble trouble;
+        Site s;
+
+        site_init(&s, &script);
+        cr_assert_eq(manager_make_scope(true, NOBODY, &spec, &trouble), 0);
+        site_done(&s);
+        cr_assert_eq(s.seen.n_starts, 1);
+        cr_assert_str_eq(s.seen.unit, "x.scope");
+}
+
+CleanTest(manager, refusal_comes_in_the_managers_words) {
+        FakeManagerScript script = { .refuse = "not today" };
+        ScopeSpec spec = { .name = "x.scope", .pid = getpid(), .pidfd = -1 };
+        ManagerTrouble trouble;
+        Site s;
+
+        site_init(&s, &script);
+        cr_assert_eq(manager_make_scope(true, NOBODY, &spec, &trouble), SCOPE_REFUSED);
+        cr_assert_eq(trouble.bus_error, 0);
+        cr_assert_str_eq(trouble.text, "not today");
+        site_done(&s);
+}
+
+CleanTest(manager, child_holds_none_of_our_descriptors) {
+        FakeManagerScript script = { .silent = true };
+        ScopeSpec spec = { .name = "x.scope", .pid = getpid(), .pidfd = -1 };
+        int alive[2], answer[2], r;
+        ManagerTrouble trouble;
+        pid_t pid;
+        char byte;
+        Site s;
+
+        site_init(&s, &script);
+        cr_assert_eq(fd_pipe(&alive[0], &alive[1]), 0);
+        cr_assert_eq(fd_pipe(&answer[0], &answer[1]), 0);
+        r = process_fork(&pid);
+        cr_assert_geq(r, 0);
+        if (r == 0) { /* the manager is silent: this asker and its child would wait for half a minute */
+                fd_close_many(&alive[0], 1);
+                (void)manager_make_scope(true, NOBODY, &spec, &trouble);
+                process_exit(0);
+        }
+        fd_close_many(&alive[1], 1);
+        fd_close_many(answer, 2);
+        cr_assert_eq(process_kill_child(pid, SIGKILL), 0);
+        cr_assert_eq(read(alive[0], &byte, 1), 0, "nobody has the other end: not the child either");
+        cr_assert_eq(process_end(pid), 0);
+        fd_close_many(&alive[0], 1);
+        site_done(&s);
+}

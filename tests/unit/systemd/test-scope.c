@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/process.h"
+#include "clean.h"
+#include "fake-manager.h"
+#include "systemd/bus.h"
+#include "systemd/scope.h"
+
+#define LONG (30 * 1000000ULL)
+
+static const ScopeSpec plain = {
+        .name = "libpod-conmon-7.scope",
+        .slice = "machine.slice",
+        .description = "Monitor of container baz",
+        .documentation = "man:scopemon(8)",
+        .pid = 1,
+        .pidfd = -1,
+};
+
+static int start(const FakeManagerScript *script, const ScopeSpec *spec, char *error, FakeManagerSeen *seen) {
+        FakeManager *m = fake_manager_new(script, NULL);
+        Bus *bus = fake_manager_client(m);
+        Scope *s = NULL;
+        int r;
+
+        cr_assert_eq(scope_begin(&s, bus, spec), 0);
+        r = scope_wait(s, script->no_removal || script->silent ? 0 : LONG);
+        if (error)
+                strcpy(error, scope_error(s));
+        cr_assert_null(scope_free(s));
+        bus = bus_free(bus);
+        fake_manager_finish(m, seen);
+        return r;
+}
+
+CleanTest(scope, done_is_done) {
+        FakeManagerScript script = { 0 };
+        FakeManagerSeen seen;
+        char error[512];
+
+        cr_assert_eq(start(&script, &plain, error, &seen), 0);
+        cr_assert_str_empty(error);
+        cr_assert_eq(seen.n_starts, 1);
+        cr_assert_str_eq(seen.unit, "libpod-conmon-7.scope");
+        cr_assert_str_eq(seen.properties, " Description Documentation Slice CollectMode Delegate "
+                                          "DefaultDependencies PIDs ");
+}
+
+CleanTest(scope, a_good_reply_is_no_good_result) {
+        FakeManagerScript script = { .result = "failed" };
+        char error[512];
+
+        cr_assert_eq(start(&script, &plain, error, NULL), SCOPE_NOT_DONE);
+        cr_assert_str_eq(error, "the job to start libpod-conmon-7.scope ended as \"failed\"");
+}
+
+CleanTest(scope, ends_of_other_jobs_are_passed_over) {
+        FakeManagerScript script = { .other_job_first = true };
+
+        cr_assert_eq(start(&script, &plain, NULL, NULL), 0);
+}
+
+CleanTest(scope, an_end_before_the_reply_counts) {
+        FakeManagerScript script = { .removed_before_reply = true, .other_job_first = true };
+
+        cr_assert_eq(start(&script, &plain, NULL, NULL), 0);
+}
+
+CleanTest(scope, a_refusal_has_the_managers_words) {
+        FakeManagerScript script = { .refuse = "Unit x.scope was already loaded" };
+        char error[512];
+        FakeManagerSeen seen;
+
+        cr_assert_eq(start(&script, &plain, error, &seen), SCOPE_REFUSED);
+        cr_assert_str_eq(error, "Unit x.scope was already loaded");
+        cr_assert_eq(seen.n_starts, 1);
+}
+
+static ScopeSpec full(int pidfd) {
+        ScopeSpec spec = plain;
+
+        spec.binds_to = spec.before = spec.stop_propagated_from = "baz.service";
+        spec.pid = getpid();
+        spec.pidfd = pidfd;
+        spec.timeout_stop_usec = 10000000;
+        spec.after = "libpod-conmon-7.scope";
+        spec.kill_signal = 2;
+        return spec;
+}
+
+CleanTest(scope, all_properties_are_sent) {
+        int pidfd = process_pidfd(getpid());
+        ScopeSpec spec = full(pidfd);
+        FakeManagerScript script = { 0 };
+        FakeManagerSeen seen;
+
+        cr_assert_eq(start(&script, &spec, NULL, &seen), 0);
+        cr_assert_eq(seen.n_starts, 1);
+        cr_assert_str_eq(seen.properties, " Description Documentation Slice CollectMode BindsTo Before After "
+                                          "StopPropagatedFrom Delegate DefaultDependencies TimeoutStopUSec "
+                                          "KillSignal PIDFDs ");
+        (void)close(pidfd);
+}
+
+CleanTest(scope, an_old_manager_gets_pids) {
+        int pidfd = process_pidfd(getpid());
+        ScopeSpec spec = full(pidfd);
+        FakeManagerScript script = { .unknown = "PIDFDs" };
+        FakeManagerSeen seen;
+
+        cr_assert_eq(start(&script, &spec, NULL, &seen), 0);
+        cr_assert_eq(seen.n_starts, 2);
+        cr_assert_not_null(strstr(seen.properties, " PIDs "));
+        cr_assert_not_null(strstr(seen.properties, " StopPropagatedFrom "));
+        (void)close(pidfd);
+}
+
+CleanTest(scope, an_unknown_dependency_is_left_out) {
+        int pidfd = process_pidfd(getpid());
+        ScopeSpec spec = full(pidfd);
+        FakeManagerScript script = { .unknown = "StopPropagatedFrom" };
+        FakeManagerSeen seen;
+
+        cr_assert_eq(start(&script, &spec, NULL, &seen), 0);
+        cr_assert_eq(seen.n_starts, 2);
+        cr_assert_not_null(strstr(seen.properties, " PIDFDs "));
+        cr_assert_null(strstr(seen.properties, " StopPropagatedFrom "));
+        (void)close(pidfd);
+}
+
+CleanTest(scope, without_a_name_all_that_may_be_lacking_is_left_out) {
+        int pidfd = process_pidfd(getpid());
+        ScopeSpec spec = full(pidfd);
+        FakeManagerScript script = { .unknown = "PIDFDs", .unknown_unnamed = true };
+        FakeManagerSeen seen;
+
+        cr_assert_eq(start(&script, &spec, NULL, &seen), 0);
+        cr_assert_eq(seen.n_starts, 2);
+        cr_assert_not_null(strstr(seen.properties, " PIDs "));
+        cr_assert_null(strstr(seen.properties, " StopPropagatedFrom "));
+        (void)close(pidfd);
+}
+
+CleanTest(scope, what_is_needed_is_not_left_out) {
+        FakeManagerScript script = { .unknown = "Slice" };
+        FakeManagerSeen seen;
+        char error[512];
+
+        cr_assert_eq(start(&script, &plain, error, &seen), SCOPE_REFUSED);
+        cr_assert_str_eq(error, "Cannot set property Slice, or unknown property.");
+        cr_assert_eq(seen.n_starts, 1);
+}
+
+CleanTest(scope, a_connection_without_descriptors_gets_pids_at_once) {
+        int pidfd = process_pidfd(getpid());
+        ScopeSpec spec = full(pidfd);
+        FakeManagerScript script = { .no_fds = true };
+        FakeManagerSeen seen;
+
+        cr_assert_eq(start(&script, &spec, NULL, &seen), 0);
+        cr_assert_eq(seen.n_starts, 1);
+        cr_assert_not_null(strstr(seen.properties, " PIDs "));
+        (void)close(pidfd);
+}
+
+CleanTest(scope, silence_is_not_waited_out) {
+        FakeManagerScript script = { .silent = true };
+        char error[512];
+
+        cr_assert_eq(start(&script, &plain, error, NULL), SCOPE_NO_ANSWER);
+        cr_assert_str_eq(error, "the manager does not answer in time");
+}
+
+CleanTest(scope, a_job_without_an_end_is_not_waited_out) {
+        FakeManagerScript script = { .no_removal = true };
+
+        cr_assert_eq(start(&script, &plain, NULL, NULL), SCOPE_NO_ANSWER);
+}
+
+CleanTest(scope, strings_of_the_request_need_not_live_on) {
+        FakeManagerScript script = { .unknown = "StopPropagatedFrom" };
+        FakeManager *m = fake_manager_new(&script, NULL);
+        Bus *bus = fake_manager_client(m);
+        char name[] = "libpod-conmon-8.scope", unit[] = "baz.service";
+        ScopeSpec spec = { .name = name, .stop_propagated_from = unit, .pid = 1, .pidfd = -1 };
+        FakeManagerSeen seen;
+        Scope *s = NULL;
+
+        cr_assert_eq(scope_begin(&s, bus, &spec), 0);
+        memset(name, 'x', sizeof name - 1);
+        memset(unit, 'x', sizeof unit - 1);
+        cr_assert_eq(scope_wait(s, LONG), 0);
+        cr_assert_null(scope_free(s));
+        bus = bus_free(bus);
+        fake_manager_finish(m, &seen);
+        cr_assert_str_eq(seen.unit, "libpod-conmon-8.scope");
+        cr_assert_eq(seen.n_starts, 2);
+        cr_assert_null(scope_free(NULL));
+}
