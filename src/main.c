@@ -15,10 +15,10 @@
 #include "base/fd.h"
 #include "base/parse.h"
 #include "base/process.h"
+#include "config/options.h"
 #include "explain/explain.h"
 #include "keeper/keeper.h"
 #include "keeper/launch.h"
-#include "config/options.h"
 #include "service/service-end.h"
 #include "service/service.h"
 #include "service/store.h"
@@ -50,7 +50,8 @@ static int run_keeper(const Options *options, Origin *origin) {
 
         r = launch_fork(options);
         if (r == LAUNCH_PARENT)
-                process_exit(EXIT_SUCCESS); /* cleaning up would copy pages that the keeper shares, to no end */
+                process_exit(
+                        EXIT_SUCCESS); /* cleaning up would copy pages that the keeper shares, to no end */
         if (r < 0)
                 return relay(r);
         r = launch_open_pipes(options, origin);
@@ -70,7 +71,8 @@ int main(int argc, char *argv[], char *envp[]) {
         int r;
 
         if (argc > 1 && strncmp(argv[1], WORKER_ARGUMENT, strlen(WORKER_ARGUMENT)) == 0)
-                process_exit(run_worker(argc, argv) == 0 ? EXIT_SUCCESS : EXIT_FAILURE); /* confined: no at-exit work */
+                process_exit(run_worker(argc, argv) == 0 ? EXIT_SUCCESS
+                                                         : EXIT_FAILURE); /* confined: no at-exit work */
 
         if (upgrade_is_check(argc, argv))
                 return upgrade_check(argc, argv);

@@ -66,8 +66,7 @@
 #define SCOPEMON_FIELD_ID "CONTAINER_ID" /* the first 12 characters */
 #define SCOPEMON_FIELD_NAME "CONTAINER_NAME"
 #define SCOPEMON_FIELD_TAG "CONTAINER_TAG"
-#define SCOPEMON_FIELD_PARTIAL                                                                     \
-        "CONTAINER_PARTIAL_MESSAGE" /* "true" if the line goes on, else absent */
+#define SCOPEMON_FIELD_PARTIAL "CONTAINER_PARTIAL_MESSAGE" /* "true" if the line goes on, else absent */
 #define SCOPEMON_FIELD_PRIORITY "PRIORITY"
 #define SCOPEMON_FIELD_TRUE_PRIORITY "CONTAINER_PRIORITY" /* where PRIORITY has to be 6 or 3 */
 #define SCOPEMON_FIELD_IDENTIFIER "SYSLOG_IDENTIFIER"
@@ -75,7 +74,7 @@
 #define SCOPEMON_FIELD_USER_UNIT "OBJECT_SYSTEMD_USER_UNIT"
 
 /* Journal: fields of the monitor's own entries, and their MESSAGE_ID. */
-#define SCOPEMON_FIELD_OWN_ID                                                                      \
+#define SCOPEMON_FIELD_OWN_ID                                                                                \
         "CONTAINER_ID_OF" /* not CONTAINER_ID_FULL: that is for the container's output */
 #define SCOPEMON_FIELD_OWN_NAME "CONTAINER_NAME_OF"
 #define SCOPEMON_FIELD_ROW "SCOPEMON_ROW"

@@ -18,18 +18,18 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <poll.h>
 #include <linux/sockios.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
+#include "attach/attach-client.h"
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/process.h"
-#include "attach/attach-client.h"
 #include "event/loop.h"
 #include "scopemon/protocol.h"
 
@@ -37,8 +37,7 @@
 #define DISCARD_MAX 4096 /* packets; more than a socket buffer holds */
 
 static_assert(ATTACH_NO_STDOUT << STREAM_STDERR == ATTACH_NO_STDERR, "one flag per stream");
-static_assert(SCOPEMON_ATTACH_STDOUT + STREAM_STDERR == SCOPEMON_ATTACH_STDERR,
-              "one number per stream");
+static_assert(SCOPEMON_ATTACH_STDOUT + STREAM_STDERR == SCOPEMON_ATTACH_STDERR, "one number per stream");
 
 /**
  * attach_arm_timer() - have the timer of all clients expire at @at, or earlier
@@ -122,8 +121,7 @@ int attach_client_watch(AttachClient *c) {
 
         r = loop_source_set_io_events(c->source, events);
         if (r >= 0)
-                r = loop_source_set_enabled(c->source,
-                                                c->hung_up && !input ? LOOP_OFF : LOOP_ON);
+                r = loop_source_set_enabled(c->source, c->hung_up && !input ? LOOP_OFF : LOOP_ON);
         return r < 0 ? relay(r) : 0;
 }
 
@@ -262,8 +260,7 @@ static AttachSent client_send(AttachClient *c, StreamId id, const Window *w) {
                 sent = sendmmsg(c->fd, messages, n, MSG_DONTWAIT | MSG_NOSIGNAL);
         while (sent < 0 && errno == EINTR);
         if (sent < 0)
-                return errno == EAGAIN || errno == ENOBUFS || errno == ENOMEM ? SENT_FULL
-                                                                              : SENT_NEVER;
+                return errno == EAGAIN || errno == ENOBUFS || errno == ENOMEM ? SENT_FULL : SENT_NEVER;
         for (int i = 0; i < sent; i++)
                 *position += iov[i][1].iov_len;
         c->stalling = false; /* whoever takes something has all its time again */
@@ -366,11 +363,7 @@ int attach_client_hang_up(AttachClient *c) {
  *
  * Return: 0 or a negative errno.
  */
-int attach_client_new(Attach *a,
-                      uint32_t number,
-                      int fd,
-                      LoopIoHandler on_event,
-                      AttachClient **ret) {
+int attach_client_new(Attach *a, uint32_t number, int fd, LoopIoHandler on_event, AttachClient **ret) {
         _cleanup_close_ int owned = fd;
         _cleanup_free_ AttachClient *c = NULL;
         int r;

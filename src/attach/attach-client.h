@@ -5,9 +5,8 @@
 
 #include "attach/attach.h"
 
-#define ATTACH_FLAGS_KNOWN                                                                         \
-        (ATTACH_READ_ENDED | ATTACH_STARTER | ATTACH_NO_STDOUT | ATTACH_NO_STDERR |                \
-         ATTACH_WRITE_ENDED)
+#define ATTACH_FLAGS_KNOWN                                                                                   \
+        (ATTACH_READ_ENDED | ATTACH_STARTER | ATTACH_NO_STDOUT | ATTACH_NO_STDERR | ATTACH_WRITE_ENDED)
 
 typedef struct AttachClient AttachClient;
 
@@ -40,7 +39,7 @@ struct Attach {
         unsigned n_gone;            /* how often a client has left the list */
         bool want_input;
         bool finishing;
-        bool hurry; /* nobody is waited for longer than spec.stall_usec */
+        bool hurry;  /* nobody is waited for longer than spec.stall_usec */
         bool busy;   /* going round the clients */
         bool behind; /* and once more, since there is something new */
 };
@@ -56,11 +55,7 @@ void attach_arm_timer(Attach *a, uint64_t at, uint64_t now);
 bool attach_slot_in_use(const Attach *a, uint32_t number);
 uint32_t attach_free_slot(const Attach *a);
 
-int attach_client_new(Attach *a,
-                      uint32_t number,
-                      int fd,
-                      LoopIoHandler on_event,
-                      AttachClient **ret);
+int attach_client_new(Attach *a, uint32_t number, int fd, LoopIoHandler on_event, AttachClient **ret);
 AttachClient *attach_client_free(AttachClient *c);
 void attach_client_fill_slot(Attach *a, AttachSlot *slot, int fd);
 bool attach_client_wants(const AttachClient *c, StreamId id);

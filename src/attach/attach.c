@@ -27,9 +27,9 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 
+#include "attach/attach-client.h"
 #include "base/error.h"
 #include "base/fd.h"
-#include "attach/attach-client.h"
 #include "scopemon/protocol.h"
 
 #define ACCEPT_MAX 256            /* in one wake-up */
@@ -191,11 +191,11 @@ static int attach_open(Attach *a) {
                 return relay(r);
         if (a->spec.listener < 0)
                 return 0;
-        r = loop_add_io(a->loop, &a->listener, a->spec.listener, EPOLLIN, attach_on_connect,
-                            a);
+        r = loop_add_io(a->loop, &a->listener, a->spec.listener, EPOLLIN, attach_on_connect, a);
         if (r < 0)
                 return relay(r);
-        loop_source_set_priority(a->listener, LOOP_PRIORITY_FIRST); /* all that is read after it has connected is for it */
+        loop_source_set_priority(a->listener,
+                                 LOOP_PRIORITY_FIRST); /* all that is read after it has connected is for it */
         return 0;
 }
 

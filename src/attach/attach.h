@@ -56,14 +56,14 @@ typedef struct AttachHandler {
 typedef struct AttachSpec {
         int listener; /* borrowed; -1 for none */
         AttachSlot *slots;
-        size_t n_slots;                   /* ATTACH_SLOTS at most */
-        uint64_t head[_STREAM_MAX];       /* bytes pushed already, by a worker before this one */
-        pid_t starter;                    /* 0 for nobody */
+        size_t n_slots;             /* ATTACH_SLOTS at most */
+        uint64_t head[_STREAM_MAX]; /* bytes pushed already, by a worker before this one */
+        pid_t starter;              /* 0 for nobody */
         int starter_pidfd;          /* of it, so that no later process passes for it; borrowed */
-        bool withhold[_STREAM_MAX];       /* from the starter */
-        bool keep_slow;                   /* clients have the only copy: never drop one */
-        uint64_t lag_max;    /* a lag of as many bytes holds the stream back; 0: any lag does */
-        uint64_t stall_usec; /* how long a client that holds a stream back may take nothing */
+        bool withhold[_STREAM_MAX]; /* from the starter */
+        bool keep_slow;             /* clients have the only copy: never drop one */
+        uint64_t lag_max;           /* a lag of as many bytes holds the stream back; 0: any lag does */
+        uint64_t stall_usec;        /* how long a client that holds a stream back may take nothing */
 } AttachSpec;
 
 /* The keeper's side. */

@@ -25,27 +25,27 @@ static inline void cleanup_free(void *p) {
 #define _cleanup_close_ _cleanup_(cleanup_close)
 #define _cleanup_free_ _cleanup_(cleanup_free)
 
-#define TAKE_FD(fd)                                                                                \
-        ({                                                                                         \
-                int *_fdp = &(fd), _fdv = *_fdp;                                                   \
-                                                                                                   \
-                *_fdp = -1;                                                                        \
-                _fdv;                                                                              \
+#define TAKE_FD(fd)                                                                                          \
+        ({                                                                                                   \
+                int *_fdp = &(fd), _fdv = *_fdp;                                                             \
+                                                                                                             \
+                *_fdp = -1;                                                                                  \
+                _fdv;                                                                                        \
         })
 
-#define TAKE_PTR(p)                                                                                \
-        ({                                                                                         \
-                __typeof__(p) *_pp = &(p), _pv = *_pp;                                             \
-                                                                                                   \
-                *_pp = NULL;                                                                       \
-                _pv;                                                                               \
+#define TAKE_PTR(p)                                                                                          \
+        ({                                                                                                   \
+                __typeof__(p) *_pp = &(p), _pv = *_pp;                                                       \
+                                                                                                             \
+                *_pp = NULL;                                                                                 \
+                _pv;                                                                                         \
         })
 
 /* Declares NAMEp() for use as _cleanup_(NAMEp), from a destructor that returns NULL. */
-#define DEFINE_CLEANUP(Type, name)                                                                 \
-        static inline void name##p(Type **p) {                                                     \
-                if (*p)                                                                            \
-                        *p = name(*p);                                                             \
+#define DEFINE_CLEANUP(Type, name)                                                                           \
+        static inline void name##p(Type **p) {                                                               \
+                if (*p)                                                                                      \
+                        *p = name(*p);                                                                       \
         }
 
 #define ELEMENTS(array) (sizeof(array) / sizeof((array)[0]))

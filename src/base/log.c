@@ -50,9 +50,9 @@ static const struct {
         const char *name;
         LogLevel level;
 } level_names[] = {
-        { "error", LOG_LEVEL_ERROR },   { "fatal", LOG_LEVEL_ERROR },     { "panic", LOG_LEVEL_ERROR },
-        { "warn", LOG_LEVEL_WARNING },  { "warning", LOG_LEVEL_WARNING }, { "info", LOG_LEVEL_INFO },
-        { "debug", LOG_LEVEL_DEBUG },   { "trace", LOG_LEVEL_TRACE },
+        { "error", LOG_LEVEL_ERROR },  { "fatal", LOG_LEVEL_ERROR },     { "panic", LOG_LEVEL_ERROR },
+        { "warn", LOG_LEVEL_WARNING }, { "warning", LOG_LEVEL_WARNING }, { "info", LOG_LEVEL_INFO },
+        { "debug", LOG_LEVEL_DEBUG },  { "trace", LOG_LEVEL_TRACE },
 };
 
 /**
@@ -124,8 +124,10 @@ static bool syslog_has_room(void) {
         return fd >= 0 && poll(&p, 1, 0) == 1 && p.revents & POLLOUT;
 }
 
-__attribute__((format(printf, 3, 0))) static void
-log_emitv(LogLevel level, int r, const char *format, va_list ap) {
+__attribute__((format(printf, 3, 0))) static void log_emitv(LogLevel level,
+                                                            int r,
+                                                            const char *format,
+                                                            va_list ap) {
         char text[MESSAGE_MAX];
         int n;
 
@@ -141,8 +143,8 @@ log_emitv(LogLevel level, int r, const char *format, va_list ap) {
         if (log_to_stderr)
                 (void)dprintf(STDERR_FILENO, "[conmon:%c]: %s\n", level_texts[level].letter, text);
         if (log_to_syslog && syslog_has_room())
-                syslog(level == LOG_LEVEL_ERROR ? LOG_ERR : LOG_INFO, "conmon %s <%s>: %s",
-                       log_container, level_texts[level].syslog, text);
+                syslog(level == LOG_LEVEL_ERROR ? LOG_ERR : LOG_INFO, "conmon %s <%s>: %s", log_container,
+                       level_texts[level].syslog, text);
 }
 
 /**

@@ -87,7 +87,10 @@ static void child_write_oom_score(const char *value) {
 }
 
 /* @envp with a LISTEN_PID= of our own, made in @copy; as it was if it has too many words. */
-static char *const *child_environment(char *const *envp, char **copy, size_t n_copy, char *listen_pid,
+static char *const *child_environment(char *const *envp,
+                                      char **copy,
+                                      size_t n_copy,
+                                      char *listen_pid,
                                       size_t size) {
         size_t n = 0;
 
@@ -258,10 +261,12 @@ void process_set_title(char *const *argv, const char *title) {
  */
 void process_trim(void) {
         uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
-        uintptr_t end = (uintptr_t)__builtin_frame_address(0) / page * page - page; /* our own calls need a little */
+        uintptr_t end =
+                (uintptr_t)__builtin_frame_address(0) / page * page - page; /* our own calls need a little */
 
         (void)malloc_trim(0);
-        (void)madvise((void *)(end - STACK_USED), STACK_USED, MADV_DONTNEED); /* what is not mapped is no harm */
+        (void)madvise((void *)(end - STACK_USED), STACK_USED,
+                      MADV_DONTNEED); /* what is not mapped is no harm */
 }
 
 /**
@@ -385,7 +390,8 @@ int process_status_of(int pidfd, ProcessStatus *ret_status) {
         ProcessPidfdInfo info = { .mask = PIDFD_INFO_EXITED };
         int signal;
 
-        if (ioctl(pidfd, PROCESS_PIDFD_GET_INFO, &info) < 0) /* ESRCH: it knows the call, but keeps no status */
+        if (ioctl(pidfd, PROCESS_PIDFD_GET_INFO, &info) <
+            0) /* ESRCH: it knows the call, but keeps no status */
                 return errno == ENOTTY || errno == EINVAL || errno == ESRCH ? -EOPNOTSUPP : fail(-errno);
         if (!(info.mask & PIDFD_INFO_EXITED))
                 return PROCESS_UNREAPED;

@@ -19,26 +19,26 @@ typedef struct ProcessPidfdInfo {
 #define PROCESS_PIDFD_GET_INFO _IOWR(0xFF, 11, ProcessPidfdInfo)
 
 typedef struct ProcessSpec {
-        const char *path;        /* executed as it is, no search in PATH */
+        const char *path; /* executed as it is, no search in PATH */
         char *const *argv;
         char *const *envp;
-        int stdio[3];            /* descriptors for 0, 1, 2; borrowed */
-        const sigset_t *mask;    /* signal mask of the child */
-        int death_signal;        /* sent to the child when the thread that made it dies; 0 for none */
+        int stdio[3];              /* descriptors for 0, 1, 2; borrowed */
+        const sigset_t *mask;      /* signal mask of the child */
+        int death_signal;          /* sent to the child when the thread that made it dies; 0 for none */
         const char *oom_score_adj; /* value written before exec, NULL to leave it */
-        int wait_fd;             /* one read from it before exec, then it is closed; -1 for none */
-        unsigned delay_s;        /* seconds of sleep before exec */
-        int cgroup_fd;           /* cgroup.procs of a cgroup to move to before exec; 0 or -1 for none */
-        bool own_listen_pid;     /* LISTEN_PID= in @envp becomes the child's own pid */
-        bool close_others;       /* close all from 3 up but keep_fds, before the delay already */
-        const int *keep_fds;     /* descriptors that lose CLOEXEC in the child */
+        int wait_fd;               /* one read from it before exec, then it is closed; -1 for none */
+        unsigned delay_s;          /* seconds of sleep before exec */
+        int cgroup_fd;             /* cgroup.procs of a cgroup to move to before exec; 0 or -1 for none */
+        bool own_listen_pid;       /* LISTEN_PID= in @envp becomes the child's own pid */
+        bool close_others;         /* close all from 3 up but keep_fds, before the delay already */
+        const int *keep_fds;       /* descriptors that lose CLOEXEC in the child */
         size_t n_keep_fds;
 } ProcessSpec;
 
 typedef struct ProcessStatus {
-        bool known;   /* false: the end was not seen, or not by us */
-        int code;     /* exit code, or 128 + signal */
-        int signal;   /* 0 if it exited by itself */
+        bool known; /* false: the end was not seen, or not by us */
+        int code;   /* exit code, or 128 + signal */
+        int signal; /* 0 if it exited by itself */
         bool dumped;
 } ProcessStatus;
 

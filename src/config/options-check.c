@@ -47,8 +47,8 @@ static int set_log(Options *o) {
         char container[32]; /* syslog gets 20 characters of it */
 
         if (o->syslog) {
-                (void)snprintf(container, sizeof container, "%s%s%s", o->cid,
-                               o->log_tag ? ": " : "", o->log_tag ? o->log_tag : "");
+                (void)snprintf(container, sizeof container, "%s%s%s", o->cid, o->log_tag ? ": " : "",
+                               o->log_tag ? o->log_tag : "");
                 log_set_syslog(o->program, container);
         }
         if (o->log_level && log_level_from_string(o->log_level, &o->level) < 0) {
@@ -68,8 +68,7 @@ static int check_mode(const Options *o) {
                 { o->exec_attach && !o->exec, "Attach can only be specified with exec" },
                 { o->exec_attach && !o->api_version,
                   "Attach can only be specified for a non-legacy exec session" },
-                { !o->cuuid && (!o->exec || o->api_version),
-                  "Container UUID not provided. Use --cuuid" },
+                { !o->cuuid && (!o->exec || o->api_version), "Container UUID not provided. Use --cuuid" },
                 { !o->runtime, "Runtime path not provided. Use --runtime" },
                 { o->sdnotify && !o->service, "--sdnotify is for --service only" },
                 { o->placement && !o->service, "--placement is for --service only" },
@@ -114,8 +113,7 @@ static int refuse_seccomp_notify(const Options *o) {
         if (!o->seccomp_notify_socket && !o->seccomp_notify_plugins)
                 return 0;
         log_error("%s is not supported: seccomp notifications are not passed to plugins",
-                  o->seccomp_notify_socket ? "--seccomp-notify-socket"
-                                           : "--seccomp-notify-plugins");
+                  o->seccomp_notify_socket ? "--seccomp-notify-socket" : "--seccomp-notify-plugins");
         return fail(-EINVAL);
 }
 
@@ -146,8 +144,7 @@ int options_parse_log_path(const char *word, LogTargets *targets) {
         if (n_driver == 0 && n_path == 0)
                 return LOG_PATH_EMPTY;
         for (size_t i = 0; i < ELEMENTS(drivers); i++)
-                if (n_driver == strlen(drivers[i].driver) &&
-                    memcmp(word, drivers[i].driver, n_driver) == 0) {
+                if (n_driver == strlen(drivers[i].driver) && memcmp(word, drivers[i].driver, n_driver) == 0) {
                         *(bool *)((char *)targets + drivers[i].offset) = true;
                         return 0;
                 }
@@ -276,8 +273,7 @@ int options_check_log(const Options *o) {
                                 return relay(r);
                 }
         } else if (o->no_container_partial_message) {
-                log_warning(
-                        "--no-container-partial-message has no effect without journald log driver");
+                log_warning("--no-container-partial-message has no effect without journald log driver");
         }
         return 0;
 }

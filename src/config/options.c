@@ -44,10 +44,10 @@ typedef struct OptionSpec {
         const char *help;  /* NULL for a name that is only kept for old callers */
 } OptionSpec;
 
-#define OPT(t, field, n, l, v, h)                                                                  \
-        {                                                                                          \
-                .type = (t), .offset = offsetof(Options, field), .name = (n), .letter = (l),       \
-                .value = (v), .help = (h)                                                          \
+#define OPT(t, field, n, l, v, h)                                                                            \
+        {                                                                                                    \
+                .type = (t), .offset = offsetof(Options, field), .name = (n), .letter = (l), .value = (v),   \
+                .help = (h)                                                                                  \
         }
 
 /* clang-format off */
@@ -138,11 +138,7 @@ static int list_append(StrList *list, char *word) {
 }
 
 /* @shown is the option as it was written. Blanks before the number are fine with strtoll(), and with callers. */
-static int integer_parse(const char *shown,
-                         const char *word,
-                         int64_t min,
-                         int64_t max,
-                         int64_t *ret) {
+static int integer_parse(const char *shown, const char *word, int64_t min, int64_t max, int64_t *ret) {
         long long value;
         char *end;
 
@@ -197,8 +193,7 @@ static bool option_takes_value(const OptionSpec *spec) {
 /* @word is what follows the two dashes. */
 static const OptionSpec *option_by_name(const char *word, size_t n_name) {
         for (size_t i = 0; i < ELEMENTS(option_specs); i++)
-                if (strlen(option_specs[i].name) == n_name &&
-                    memcmp(option_specs[i].name, word, n_name) == 0)
+                if (strlen(option_specs[i].name) == n_name && memcmp(option_specs[i].name, word, n_name) == 0)
                         return &option_specs[i];
         return NULL;
 }
@@ -281,8 +276,8 @@ static int parse_words(Options *o, Words *words) {
 
 /* Callers take the third word for a version, and know the lines by their order. */
 static int print_version(void) {
-        (void)printf("conmon version %s\ncommit: %s\nscopemon %s\n", SCOPEMON_CONMON_VERSION,
-                     SCOPEMON_COMMIT, SCOPEMON_VERSION);
+        (void)printf("conmon version %s\ncommit: %s\nscopemon %s\n", SCOPEMON_CONMON_VERSION, SCOPEMON_COMMIT,
+                     SCOPEMON_VERSION);
         if (fflush(stdout) != 0)
                 return fail(-errno);
         return OPTIONS_DONE;
@@ -367,9 +362,8 @@ bool options_peek(char *const argv[], const char *name, const char **ret_value) 
                         continue;
                 for (; *letter; letter++) {
                         const char *value = is_long ? strchr(*word, '=') : NULL;
-                        const OptionSpec *spec =
-                                is_long ? option_by_name(*word + 2, strcspn(*word + 2, "="))
-                                        : option_by_letter(*letter);
+                        const OptionSpec *spec = is_long ? option_by_name(*word + 2, strcspn(*word + 2, "="))
+                                                         : option_by_letter(*letter);
 
                         if (!spec || (option_takes_value(spec) && !value && !word[1]))
                                 return false;
@@ -392,16 +386,14 @@ bool options_peek(char *const argv[], const char *name, const char **ret_value) 
  * Return: 0, or a negative errno if @f does not take it.
  */
 int options_help(FILE *f, const char *program) {
-        (void)fprintf(f, "Usage:\n  %s [OPTION...] - monitor of one OCI container\n\nOptions:\n",
-                      program);
+        (void)fprintf(f, "Usage:\n  %s [OPTION...] - monitor of one OCI container\n\nOptions:\n", program);
         for (size_t i = 0; i < ELEMENTS(option_specs); i++) {
                 const OptionSpec *s = &option_specs[i];
                 int n;
 
                 if (!s->help)
                         continue;
-                n = s->letter ? fprintf(f, "  -%c, --%s", s->letter, s->name)
-                              : fprintf(f, "  --%s", s->name);
+                n = s->letter ? fprintf(f, "  -%c, --%s", s->letter, s->name) : fprintf(f, "  --%s", s->name);
                 if (s->value)
                         n += fprintf(f, "=%s", s->value);
                 (void)fprintf(f, "%*s%s\n", n < HELP_COLUMN ? HELP_COLUMN - n : 1, "", s->help);

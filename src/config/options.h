@@ -78,12 +78,12 @@ typedef struct Options {
         const char *runtime;
         const char *placement; /* service mode; as SCOPEMON_PLACEMENT, and before it */
         StrList runtime_arg;
-        StrList runtime_opt; /* --restore-arg too */
+        StrList runtime_opt;  /* --restore-arg too */
         const char *sdnotify; /* service mode: "conmon" or "container" */
         const char *sdnotify_socket;
         const char *seccomp_notify_socket;
         const char *seccomp_notify_plugins;
-        bool service; /* see service.c */
+        bool service;                /* see service.c */
         const char *socket_dir_path; /* default: /var/run/crio */
         bool want_stdin;
         bool sync;

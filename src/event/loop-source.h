@@ -44,14 +44,14 @@ struct LoopSource {
 struct Loop {
         unsigned n_references; /* the owner's, and one for each source */
         int epoll_fd;
-        int signal_fd; /* -1 without signals */
-        sigset_t signals;     /* that have sources */
-        bool signals_changed; /* signal_fd does not know yet */
+        int signal_fd;                /* -1 without signals */
+        sigset_t signals;             /* that have sources */
+        bool signals_changed;         /* signal_fd does not know yet */
         struct signalfd_siginfo info; /* of the one signal that is ready */
         LoopSource *first;
         LoopSource *next;    /* the one to look at after the one that is called */
         LoopSource *current; /* the one that is called, unless it was freed */
-        uint64_t rest; /* microseconds until the next turn; LOOP_NEVER: nobody has asked for a rest */
+        uint64_t rest;       /* microseconds until the next turn; LOOP_NEVER: nobody has asked for a rest */
         bool exiting;
         int exit_code;
 };

@@ -199,7 +199,8 @@ static bool dispatch(Loop *l, LoopSource *source) {
 
         source->ready = source->resting = false;
         if (ready && source->type == SOURCE_IO) {
-                source->revents &= source->events | EPOLLHUP | EPOLLERR; /* they may have been changed meanwhile */
+                source->revents &=
+                        source->events | EPOLLHUP | EPOLLERR; /* they may have been changed meanwhile */
                 ready = source->revents != 0;
         }
         if (!ready) { /* switched off while it rested, and perhaps on again */

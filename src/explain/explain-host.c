@@ -17,8 +17,8 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/parse.h"
-#include "explain/explain-internal.h"
 #include "config/options.h"
+#include "explain/explain-internal.h"
 #include "io/cgroup.h"
 #include "wire/cgtext.h"
 
@@ -95,8 +95,7 @@ static void look_at(ExplainProcess *p, pid_t pid) {
                         (void)snprintf(p->id, sizeof p->id, "scopemon-%.*s", (int)c.n_id, c.id);
                 else
                         (void)copy(p->id, c.id, c.n_id);
-        }
-        else
+        } else
                 look_at_argv(p);
 }
 
@@ -274,7 +273,8 @@ int explain_find(const ExplainHost *h, const char *word, ExplainIds *ids) {
                 for (size_t i = 0; r >= 0 && i < h->n; i++) {
                         const ExplainProcess *p = &h->processes[i];
 
-                        if (is_visible(h, p) && (way == 0   ? is_unit && (is_slice ? is_in_slice(h, p, word) : is_in_unit(h, p, word))
+                        if (is_visible(h, p) && (way == 0   ? is_unit && (is_slice ? is_in_slice(h, p, word)
+                                                                                   : is_in_unit(h, p, word))
                                                  : way == 1 ? is_named(p, word)
                                                             : has_id(p, word)))
                                 r = explain_ids_add(ids, p->id);
@@ -313,8 +313,7 @@ static void find_keeper(const ExplainHost *h, Explained *e) {
                         continue; /* for the sessions that may come */
                 sure = read_pid_file(p, "conmon-pidfile") == p->pid;
                 parent = process_of(h, p->stat.parent);
-                if (!e->keeper || sure ||
-                    !(parent && parent->argv && strcmp(parent->id, e->id) == 0))
+                if (!e->keeper || sure || !(parent && parent->argv && strcmp(parent->id, e->id) == 0))
                         e->keeper = p;
         }
 }
@@ -377,8 +376,7 @@ void explain_processes(const ExplainHost *h, const char *id, Explained *e) {
         if (e->keeper && options_peek(e->keeper->argv, "name", &name))
                 (void)snprintf(e->name, sizeof e->name, "%s", name);
         if (e->keeper && e->keeper->cgroup)
-                (void)snprintf(e->monitor_cgroup, sizeof e->monitor_cgroup, "%s",
-                               e->keeper->cgroup);
+                (void)snprintf(e->monitor_cgroup, sizeof e->monitor_cgroup, "%s", e->keeper->cgroup);
 
         for (size_t i = 0; i < h->n; i++) {
                 const ExplainProcess *p = &h->processes[i];

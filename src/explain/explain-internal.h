@@ -11,10 +11,10 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "io/proc.h"
+#include "oci/json.h"
 #include "placement/placement.h"
 #include "systemd/journal-reader.h"
-#include "oci/json.h"
-#include "io/proc.h"
 #include "systemd/unit.h"
 #include "wire/unitname.h"
 

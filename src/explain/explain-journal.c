@@ -26,8 +26,7 @@ static bool find_entry(const ExplainHost *h,
                        const char *value) {
         char match[MATCH_SIZE], owner_match[32], own_match[32];
         const char *matches[] = {
-                match, own_match, owner_match, h->user ? kind : "_UID=0", h->user ? NULL : kind,
-                NULL
+                match, own_match, owner_match, h->user ? kind : "_UID=0", h->user ? NULL : kind, NULL
         };
 
         if (!h->journal || !value[0])
@@ -51,8 +50,7 @@ int explain_journal_find(const ExplainHost *h, const char *word, bool is_unit, E
                 bool unit;
         } ways[] = {
                 { SCOPEMON_FIELD_CALLER_UNIT, SCOPEMON_FIELD_OWN_ID, true },
-                { h->user ? SCOPEMON_FIELD_USER_UNIT : SCOPEMON_FIELD_UNIT, SCOPEMON_FIELD_OWN_ID,
-                  true },
+                { h->user ? SCOPEMON_FIELD_USER_UNIT : SCOPEMON_FIELD_UNIT, SCOPEMON_FIELD_OWN_ID, true },
                 { SCOPEMON_FIELD_OWN_NAME, SCOPEMON_FIELD_OWN_ID, false },
                 { SCOPEMON_FIELD_OWN_ID, SCOPEMON_FIELD_OWN_ID, false },
                 { SCOPEMON_FIELD_NAME, SCOPEMON_FIELD_ID_FULL, false },
@@ -66,8 +64,7 @@ int explain_journal_find(const ExplainHost *h, const char *word, bool is_unit, E
         uint64_t usec = 0;
 
         for (size_t i = 0; strlen(word) < EXPLAIN_NAME_SIZE && i < ELEMENTS(ways); i++) {
-                if ((ways[i].unit && !is_unit) ||
-                    !find_entry(h, geteuid(), NULL, ways[i].field, word) ||
+                if ((ways[i].unit && !is_unit) || !find_entry(h, geteuid(), NULL, ways[i].field, word) ||
                     journal_reader_usec(h->journal) <= usec ||
                     journal_reader_get(h->journal, ways[i].id, id, sizeof id) != 0)
                         continue;
@@ -108,8 +105,7 @@ static void find_placement(const ExplainHost *h, Explained *e) {
         ExplainPlacement *p = &e->placement;
         uint64_t pid;
 
-        if (!find_entry(h, e->owner, "MESSAGE_ID=" SCOPEMON_MESSAGE_PLACED, SCOPEMON_FIELD_OWN_ID,
-                        e->id))
+        if (!find_entry(h, e->owner, "MESSAGE_ID=" SCOPEMON_MESSAGE_PLACED, SCOPEMON_FIELD_OWN_ID, e->id))
                 return;
         get_number(h, "_PID", &pid);
         if (e->keeper && (pid_t)pid != e->keeper->pid)
@@ -135,18 +131,16 @@ static void find_end(const ExplainHost *h, Explained *e) {
         ExplainEnd *end = &e->end;
 
         for (size_t i = 0; !end->known && i < ELEMENTS(ways); i++) {
-                if (!find_entry(h, e->owner, ways[i].kind, ways[i].field,
-                                ways[i].by_name ? e->name : e->id))
+                if (!find_entry(h, e->owner, ways[i].kind, ways[i].field, ways[i].by_name ? e->name : e->id))
                         continue;
                 end->known = true;
                 end->other = ways[i].by_name;
                 end->by_podman = ways[i].by_podman;
                 end->usec = journal_reader_usec(h->journal);
-                end->has_status =
-                        journal_reader_get_number(h->journal,
-                                                  end->by_podman ? "PODMAN_EXIT_CODE"
-                                                                 : SCOPEMON_FIELD_EXIT_STATUS,
-                                                  &end->status) == 0;
+                end->has_status = journal_reader_get_number(h->journal,
+                                                            end->by_podman ? "PODMAN_EXIT_CODE"
+                                                                           : SCOPEMON_FIELD_EXIT_STATUS,
+                                                            &end->status) == 0;
                 get_number(h, SCOPEMON_FIELD_EXIT_SIGNAL, &end->signal);
                 get_number(h, SCOPEMON_FIELD_DURATION, &end->duration);
                 get_number(h, SCOPEMON_FIELD_BYTES, &end->bytes);

@@ -34,8 +34,7 @@ __attribute__((format(printf, 2, 3))) static void say(const char *label, const c
         va_start(ap, format);
         (void)vsnprintf(line, sizeof line, format, ap);
         va_end(ap);
-        (void)printf("%*s%s %s\n", LABEL_WIDTH, label, label[0] ? ":" : " ",
-                     without_controls(line));
+        (void)printf("%*s%s %s\n", LABEL_WIDTH, label, label[0] ? ":" : " ", without_controls(line));
 }
 
 /* "2h 5min", as systemd writes it, the two largest units of it. */
@@ -43,12 +42,10 @@ static const char *format_span(uint64_t usec, char *out, size_t size) {
         static const struct {
                 const char *name;
                 uint64_t usec;
-        } units[] = { { "y", 31557600 * USEC_PER_SEC },
-                      { "d", 86400 * USEC_PER_SEC },
-                      { "h", 3600 * USEC_PER_SEC },
-                      { "min", 60 * USEC_PER_SEC },
-                      { "s", USEC_PER_SEC },
-                      { "ms", 1000 } };
+        } units[] = {
+                { "y", 31557600 * USEC_PER_SEC }, { "d", 86400 * USEC_PER_SEC }, { "h", 3600 * USEC_PER_SEC },
+                { "min", 60 * USEC_PER_SEC },     { "s", USEC_PER_SEC },         { "ms", 1000 }
+        };
         size_t n = 0;
 
         if (usec == UINT64_MAX)
@@ -75,9 +72,9 @@ static const char *format_time(uint64_t usec, char *out, size_t size) {
         if (localtime_r(&seconds, &tm))
                 (void)strftime(when, sizeof when, "%a %Y-%m-%d %H:%M:%S %Z", &tm);
         if (now.tv_sec > seconds)
-                (void)snprintf(out, size, "%s; %s ago", when,
-                               format_span((uint64_t)(now.tv_sec - seconds) * USEC_PER_SEC, span,
-                                           sizeof span));
+                (void)snprintf(
+                        out, size, "%s; %s ago", when,
+                        format_span((uint64_t)(now.tv_sec - seconds) * USEC_PER_SEC, span, sizeof span));
         else
                 (void)snprintf(out, size, "%s", when);
         return out;
@@ -91,8 +88,8 @@ static void say_processes(const Explained *e) {
         char others[64] = "";
 
         if (e->keeper && e->worker)
-                say("Monitor", "%d (%s), its worker %d, in %s", e->keeper->pid,
-                    e->keeper->stat.comm, e->worker->pid, cgroup_of(e->keeper));
+                say("Monitor", "%d (%s), its worker %d, in %s", e->keeper->pid, e->keeper->stat.comm,
+                    e->worker->pid, cgroup_of(e->keeper));
         else if (e->keeper)
                 say("Monitor", "%d (%s)%s, in %s", e->keeper->pid, e->keeper->stat.comm,
                     e->stock ? ", not scopemon" : "", cgroup_of(e->keeper));
@@ -145,11 +142,9 @@ static void format_kill(const UnitFacts *f, char *out, size_t size) {
         if (all)
                 (void)snprintf(out, size, "%s to all of its processes%s", name, later);
         else if (strcmp(f->kill_mode, "mixed") == 0)
-                (void)snprintf(out, size, "%s to its main process%s, then SIGKILL to the rest",
-                               name, later);
+                (void)snprintf(out, size, "%s to its main process%s, then SIGKILL to the rest", name, later);
         else if (strcmp(f->kill_mode, "process") == 0)
-                (void)snprintf(out, size,
-                               "%s to its main process%s, the rest is left (KillMode=process)",
+                (void)snprintf(out, size, "%s to its main process%s, the rest is left (KillMode=process)",
                                name, later);
         else
                 (void)snprintf(out, size, "no signal (KillMode=%s)", f->kill_mode);
@@ -157,9 +152,8 @@ static void format_kill(const UnitFacts *f, char *out, size_t size) {
 
 /* The name of a scope has 64 characters that were in a line above already. */
 static const char *short_name(const Explained *e, const char *unit) {
-        return strcmp(unit, e->container_unit.name) == 0 && strstr(unit, e->id)
-                       ? "the container's scope"
-                       : unit;
+        return strcmp(unit, e->container_unit.name) == 0 && strstr(unit, e->id) ? "the container's scope"
+                                                                                : unit;
 }
 
 static void say_stop(const Explained *e) {
@@ -190,8 +184,7 @@ static void say_stop(const Explained *e) {
                                              : "",
                             name, f->exec_stop ? "ExecStop=, then " : "", kill);
                 else
-                        say(label, "%s is not stopped: the last SIGTERM, to all processes, ends it",
-                            name);
+                        say(label, "%s is not stopped: the last SIGTERM, to all processes, ends it", name);
         }
 }
 
@@ -202,8 +195,7 @@ static void format_end(const ExplainEnd *end, char *out, size_t size) {
                 (void)snprintf(out, size, "ended by SIG%s%s", sigabbrev_np((int)end->signal) ?: "?",
                                end->oom ? ", out of memory" : "");
         else if (end->has_status)
-                (void)snprintf(out, size, "exited with status %llu%s%s",
-                               (unsigned long long)end->status,
+                (void)snprintf(out, size, "exited with status %llu%s%s", (unsigned long long)end->status,
                                end->oom ? ", after an out-of-memory kill" : "",
                                end->by_podman ? ", says Podman" : "");
         else
@@ -225,9 +217,8 @@ static void say_end(const Explained *e) {
                 say("Last run", "%s%s, %s", end->other ? "(another ID) " : "", how, when);
         else
                 say("Last run", "%s%s after %s, %s; %llu bytes of output, %llu lost%s",
-                    end->other ? "(another ID) " : "", how,
-                    format_span(end->duration, span, sizeof span), when,
-                    (unsigned long long)end->bytes, (unsigned long long)end->lost, suppressed);
+                    end->other ? "(another ID) " : "", how, format_span(end->duration, span, sizeof span),
+                    when, (unsigned long long)end->bytes, (unsigned long long)end->lost, suppressed);
 }
 
 /**
@@ -239,8 +230,7 @@ void explain_print(const Explained *e) {
 
         say("Name", "%s (%s)", e->name[0] ? e->name : "without a name", e->id);
         if (e->init)
-                say("State", "running since %s",
-                    format_time(e->init->stat.start_usec, when, sizeof when));
+                say("State", "running since %s", format_time(e->init->stat.start_usec, when, sizeof when));
         else
                 say("State", "%s", e->keeper ? "being started, or ended just now" : "not running");
         say_processes(e);
@@ -262,15 +252,13 @@ void explain_print_row(const Explained *e, bool heading) {
         char row[16], line[LINE_SIZE];
 
         if (heading) {
-                (void)printf("%-24s %-12s %7s %7s %-4s %s\n", "NAME", "ID", "MONITOR", "PID", "ROW",
-                             "UNIT");
+                (void)printf("%-24s %-12s %7s %7s %-4s %s\n", "NAME", "ID", "MONITOR", "PID", "ROW", "UNIT");
                 return;
         }
         (void)snprintf(row, sizeof row, "%s%s", e->stock ? "-" : e->placement.row,
                        e->placement.told || e->stock ? "" : "?");
-        (void)snprintf(line, sizeof line, "%-24s %-12.12s %7d %7d %-4s %s",
-                       e->name[0] ? e->name : "-", e->id, e->keeper ? e->keeper->pid : 0,
-                       e->init ? e->init->pid : 0, row,
+        (void)snprintf(line, sizeof line, "%-24s %-12.12s %7d %7d %-4s %s", e->name[0] ? e->name : "-", e->id,
+                       e->keeper ? e->keeper->pid : 0, e->init ? e->init->pid : 0, row,
                        e->container_unit.name[0] ? e->container_unit.name : "-");
         (void)puts(without_controls(line));
 }
@@ -356,8 +344,7 @@ static void put_stop(Out *o, const Explained *e) {
                 o->r = json_append_text(o->json, "stop.with", stoppers[i]);
         n = explain_order(e, steps);
         for (size_t i = 0; o->r >= 0 && i < n; i++)
-                o->r = json_append_text(o->json,
-                                        steps[i].stopped ? "stop.shutdown" : "stop.final_signal",
+                o->r = json_append_text(o->json, steps[i].stopped ? "stop.shutdown" : "stop.final_signal",
                                         steps[i].unit->name);
         if (n == 2)
                 put_bool(o, "stop.ordered", !steps[1].at_once);

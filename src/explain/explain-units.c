@@ -18,12 +18,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "explain/explain-internal.h"
 #include "config/options.h"
-#include "oci/bundle.h"
-#include "systemd/bus.h"
+#include "explain/explain-internal.h"
 #include "io/cgroup.h"
+#include "oci/bundle.h"
 #include "scopemon/protocol.h"
+#include "systemd/bus.h"
 #include "wire/cgtext.h"
 
 static void find_unit(const char *cgroup, ExplainUnit *u) {
@@ -82,9 +82,8 @@ static void settle(const Explained *e, PlacementFacts *f, PlacementPlan *plan) {
                 int r = placement_decide(f, plan);
 
                 if (r == PLACEMENT_NEED_DELEGATION)
-                        f->delegation = cgroup_delegated(plan->unit_path) == 1
-                                                ? PLACEMENT_DELEGATION_YES
-                                                : PLACEMENT_DELEGATION_NO;
+                        f->delegation = cgroup_delegated(plan->unit_path) == 1 ? PLACEMENT_DELEGATION_YES
+                                                                               : PLACEMENT_DELEGATION_NO;
                 else if (r == PLACEMENT_NEED_UNIT && e->monitor_unit.known &&
                          strcmp(e->monitor_unit.name, plan->unit) == 0)
                         f->unit = &e->monitor_unit.facts;
@@ -106,8 +105,7 @@ static void deduce_placement(Explained *e) {
         if (!e->keeper || e->placement.told)
                 return;
         f.systemd_cgroup = options_peek(e->keeper->argv, "systemd-cgroup", &unused);
-        f.passthrough =
-                options_peek(e->keeper->argv, "log-path", &log) && strcmp(log, "passthrough") == 0;
+        f.passthrough = options_peek(e->keeper->argv, "log-path", &log) && strcmp(log, "passthrough") == 0;
         f.managed = stat("/run/systemd/system", &st) >= 0 && S_ISDIR(st.st_mode);
         f.rootless = e->owner != 0;
         f.uid = e->owner;
@@ -118,8 +116,7 @@ static void deduce_placement(Explained *e) {
                 f.wish_annotation = bundle_annotation(bundle, SCOPEMON_ANNOTATION_PLACEMENT);
         }
         settle(e, &f, &plan);
-        (void)snprintf(e->placement.row, sizeof e->placement.row, "%s",
-                       placement_row_name(plan.row));
+        (void)snprintf(e->placement.row, sizeof e->placement.row, "%s", placement_row_name(plan.row));
         (void)snprintf(e->placement.reason, sizeof e->placement.reason, "%s", plan.reason);
         (void)snprintf(e->placement.caller_unit, sizeof e->placement.caller_unit, "%s", plan.unit);
 }
@@ -142,8 +139,7 @@ void explain_units(Explained *e) {
  * explain_same_unit() - are these one unit? In no unit is not one.
  */
 bool explain_same_unit(const ExplainUnit *a, const ExplainUnit *b) {
-        return a->name[0] && strcmp(a->name, b->name) == 0 && a->user == b->user &&
-               a->owner == b->owner;
+        return a->name[0] && strcmp(a->name, b->name) == 0 && a->user == b->user && a->owner == b->owner;
 }
 
 /* Does a stop of @b stop @a? */
@@ -152,8 +148,7 @@ static bool follows(const ExplainUnit *a, const ExplainUnit *b) {
 
         return a->known && a->user == b->user && b->name[0] &&
                (unit_is_listed(f->binds_to, b->name) || unit_is_listed(f->part_of, b->name) ||
-                unit_is_listed(f->requires, b->name) ||
-                unit_is_listed(f->stop_propagated_from, b->name));
+                unit_is_listed(f->requires, b->name) || unit_is_listed(f->stop_propagated_from, b->name));
 }
 
 static bool stops_at_shutdown(const Explained *e, const ExplainUnit *u) {
@@ -186,10 +181,8 @@ size_t explain_order(const Explained *e, ExplainStep ret[2]) {
                 ret[n].stopped = stops_at_shutdown(e, ret[n].unit);
                 return n + 1;
         }
-        m_first =
-                unit_is_listed(c->facts.before, m->name) || unit_is_listed(m->facts.after, c->name);
-        c_first =
-                unit_is_listed(c->facts.after, m->name) || unit_is_listed(m->facts.before, c->name);
+        m_first = unit_is_listed(c->facts.before, m->name) || unit_is_listed(m->facts.after, c->name);
+        c_first = unit_is_listed(c->facts.after, m->name) || unit_is_listed(m->facts.before, c->name);
         if (stops_at_shutdown(e, m) && !stops_at_shutdown(e, c))
                 m_first = true, c_first = false;
         ret[0].unit = m_first ? m : c;

@@ -44,8 +44,7 @@ typedef struct VerbOption {
 static const VerbOption verb_options[] = {
         { "json", "MODE", offsetof(VerbOptions, json), "short, pretty or off" },
         { "no-legend", NULL, offsetof(VerbOptions, no_legend), "No heading" },
-        { "user", NULL, offsetof(VerbOptions, user),
-          "Own containers, units of the own user manager" },
+        { "user", NULL, offsetof(VerbOptions, user), "Own containers, units of the own user manager" },
         { "help", NULL, offsetof(VerbOptions, help), "Print this text" },
 };
 
@@ -60,14 +59,12 @@ __attribute__((format(printf, 1, 2))) static int complain(const char *format, ..
 }
 
 static int print_help(void) {
-        (void)printf(
-                "Usage:\n  scopemon explain [OPTION...] NAME|ID|PID|UNIT...\n  scopemon list "
-                "[OPTION...]\n\n"
-                "Where containers are and why, what stops them, and how they ended.\n\nOptions:\n");
+        (void)printf("Usage:\n  scopemon explain [OPTION...] NAME|ID|PID|UNIT...\n  scopemon list "
+                     "[OPTION...]\n\n"
+                     "Where containers are and why, what stops them, and how they ended.\n\nOptions:\n");
         for (size_t i = 0; i < ELEMENTS(verb_options); i++) {
                 const VerbOption *o = &verb_options[i];
-                int n = printf("  --%s%s%s", o->name, o->value ? "=" : "",
-                               o->value ? o->value : "");
+                int n = printf("  --%s%s%s", o->name, o->value ? "=" : "", o->value ? o->value : "");
 
                 (void)printf("%*s%s\n", n < 20 ? 20 - n : 1, "", o->help);
         }
@@ -82,9 +79,7 @@ static int parse_format(VerbOptions *o) {
                         o->format = f;
                         return 0;
                 }
-        return o->json ? complain("Failed to parse --json=%s: must be short, pretty or off",
-                                  o->json)
-                       : 0;
+        return o->json ? complain("Failed to parse --json=%s: must be short, pretty or off", o->json) : 0;
 }
 
 static int parse_option(VerbOptions *o, char ***word) {
@@ -196,9 +191,8 @@ static int find_words(const ExplainHost *h, char **words, ExplainIds *ids, int *
 
                 r = explain_find(h, *words, &found);
                 if (r >= 0 && found.n == 0) {
-                        (void)complain(
-                                "Failed to explain %s: no such container, process or unit with one",
-                                *words);
+                        (void)complain("Failed to explain %s: no such container, process or unit with one",
+                                       *words);
                         *status = EXPLAIN_UNKNOWN;
                 }
                 for (size_t i = 0; r >= 0 && i < found.n; i++)

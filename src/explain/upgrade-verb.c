@@ -23,11 +23,11 @@
 #include "base/fd.h"
 #include "base/parse.h"
 #include "base/process.h"
-#include "explain/explain-internal.h"
 #include "config/options.h"
-#include "upgrade/upgrade.h"
-#include "io/answer.h"
 #include "event/loop.h"
+#include "explain/explain-internal.h"
+#include "io/answer.h"
+#include "upgrade/upgrade.h"
 
 #define WAIT_USEC 60000000U /* for one monitor: a slow binary, and a runtime that must exit first */
 
@@ -49,12 +49,14 @@ __attribute__((format(printf, 2, 3))) static void complain(Verb *v, const char *
 }
 
 static int print_help(void) {
-        (void)printf("Usage:\n  scopemon upgrade [--user] NAME|ID|PID|UNIT...\n  scopemon upgrade [--user] --all\n\n"
-                     "Let monitors go on as the program that is installed now, while their containers run.\n\n"
-                     "Options:\n"
-                     "  --all               All that can be upgraded\n"
-                     "  --user              Own containers, units of the own user manager\n"
-                     "  --help              Print this text\n");
+        (void)printf(
+                "Usage:\n  scopemon upgrade [--user] NAME|ID|PID|UNIT...\n  scopemon upgrade [--user] "
+                "--all\n\n"
+                "Let monitors go on as the program that is installed now, while their containers run.\n\n"
+                "Options:\n"
+                "  --all               All that can be upgraded\n"
+                "  --user              Own containers, units of the own user manager\n"
+                "  --help              Print this text\n");
         return fflush(stdout) != 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
@@ -63,7 +65,9 @@ static int parse(Verb *v, char **words) {
         const struct {
                 const char *name;
                 bool *flag;
-        } flags[] = { { "--all", &v->all }, { "--user", &v->user }, { "--help", &v->help }, { "-h", &v->help } };
+        } flags[] = {
+                { "--all", &v->all }, { "--user", &v->user }, { "--help", &v->help }, { "-h", &v->help }
+        };
         char **out = words;
 
         for (; *words; words++) {
@@ -101,7 +105,8 @@ static int wait_for_answer(Verb *v, pid_t pid, int pidfd, char text[ANSWER_MAX])
         uint64_t end = loop_now() + WAIT_USEC;
 
         for (;;) {
-                struct pollfd p[2] = { { .fd = v->answers, .events = POLLIN }, { .fd = pidfd, .events = POLLIN } };
+                struct pollfd p[2] = { { .fd = v->answers, .events = POLLIN },
+                                       { .fd = pidfd, .events = POLLIN } };
                 uint64_t now = loop_now();
                 pid_t from;
 
@@ -110,7 +115,8 @@ static int wait_for_answer(Verb *v, pid_t pid, int pidfd, char text[ANSWER_MAX])
                                 return 1;
                 if (p[1].revents & POLLIN || now >= end)
                         break;
-                if (poll(p, 2, (int)((end - now + 999) / 1000)) > 0 && p[1].revents & POLLIN && !(p[0].revents & POLLIN)) {
+                if (poll(p, 2, (int)((end - now + 999) / 1000)) > 0 && p[1].revents & POLLIN &&
+                    !(p[0].revents & POLLIN)) {
                         (void)snprintf(text, ANSWER_MAX, "it has ended");
                         return 0;
                 }
@@ -145,7 +151,8 @@ static void upgrade_one(Verb *v, const ExplainProcess *p) {
         }
         if (!can_be_asked(p->pid)) {
                 if (!v->all)
-                        complain(v, "Failed to upgrade %s%s: its monitor %d cannot be upgraded", name, what, p->pid);
+                        complain(v, "Failed to upgrade %s%s: its monitor %d cannot be upgraded", name, what,
+                                 p->pid);
                 return;
         }
         r = process_signal(pidfd, SIGUSR2);

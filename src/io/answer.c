@@ -73,10 +73,9 @@ int answer_receive(int fd, pid_t *ret_from, char text[ANSWER_MAX]) {
                 char space[CMSG_SPACE(sizeof(struct ucred))];
         } control;
         struct iovec iov = { .iov_base = text, .iov_len = ANSWER_MAX - 1 };
-        struct msghdr message = { .msg_iov = &iov,
-                                  .msg_iovlen = 1,
-                                  .msg_control = &control,
-                                  .msg_controllen = sizeof control };
+        struct msghdr message = {
+                .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control
+        };
         struct ucred who = { 0 };
         ssize_t n;
 

@@ -29,8 +29,8 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/fd.h"
-#include "io/cgroup.h"
 #include "event/loop.h"
+#include "io/cgroup.h"
 #include "wire/cgtext.h"
 
 #define ROOT "/sys/fs/cgroup"
@@ -45,11 +45,11 @@ typedef struct OomLevel {
 
 struct CgroupOom {
         LoopSource *source;
-        int event_fd;             /* inotify, or cgroup v1's eventfd */
+        int event_fd; /* inotify, or cgroup v1's eventfd */
         bool v1;
-        OomLevel levels[LEVELS];  /* of the cgroup itself, then upward */
+        OomLevel levels[LEVELS]; /* of the cgroup itself, then upward */
         size_t n_levels;
-        size_t n_ours;            /* how many count by themselves; the one behind these is the witness */
+        size_t n_ours; /* how many count by themselves; the one behind these is the witness */
         uint64_t last_event_usec;
         bool seen;
         CgroupOomHandler on_oom;

@@ -184,7 +184,8 @@ static int move_all(int group, const char *text) {
                 return fail(-errno);
         for (size_t n; text[0]; text += n + (text[n] == '\n')) {
                 n = strcspn(text, "\n");
-                if (n == 1 && text[0] == '0') /* of a pid name space we cannot see; the kernel would take us */
+                if (n == 1 &&
+                    text[0] == '0') /* of a pid name space we cannot see; the kernel would take us */
                         return fail(-EPERM);
                 if (write(fd, text, n) < 0 && errno != ESRCH) /* gone is as good as moved */
                         return fail(-errno);

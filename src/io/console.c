@@ -102,8 +102,8 @@ static int console_bind(Console *c) {
 
                 if (getrandom(&random, sizeof random, GRND_INSECURE) != sizeof random)
                         return fail(-errno);
-                n = snprintf(c->path, sizeof c->path, "%s/conmon-term.%08llx",
-                             dir && *dir ? dir : "/tmp", (unsigned long long)random & 0xffffffffULL);
+                n = snprintf(c->path, sizeof c->path, "%s/conmon-term.%08llx", dir && *dir ? dir : "/tmp",
+                             (unsigned long long)random & 0xffffffffULL);
                 if (n < 0 || (size_t)n >= sizeof c->path)
                         return fail(-ENAMETOOLONG);
                 r = fd_unix_address(c->path, &address, &size);

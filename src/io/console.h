@@ -3,7 +3,6 @@
 
 /* The socket on which the runtime sends the container's terminal. */
 
-
 #include "base/cleanup.h"
 #include "event/loop.h"
 

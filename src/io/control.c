@@ -75,8 +75,7 @@ int control_make(int dir_fd, int fds[_CONTROL_FD_MAX]) {
         r = make_fifo(dir_fd, SCOPEMON_CTL_FIFO, &ctl_read, &ctl_write);
         if (r < 0)
                 return relay(r);
-        r = make_fifo(dir_fd, SCOPEMON_WINSZ_FIFO, &fds[CONTROL_WINSZ_READ],
-                      &fds[CONTROL_WINSZ_WRITE]);
+        r = make_fifo(dir_fd, SCOPEMON_WINSZ_FIFO, &fds[CONTROL_WINSZ_READ], &fds[CONTROL_WINSZ_WRITE]);
         if (r < 0)
                 return relay(r);
 
@@ -175,8 +174,7 @@ int control_new(Control **ret,
         c->handler = handler;
         c->userdata = userdata;
         c->fifos[0] = (ControlFifo){ .control = c, .buffer = &state[0], .parse = ctlmsg_parse };
-        c->fifos[1] =
-                (ControlFifo){ .control = c, .buffer = &state[1], .parse = ctlmsg_parse_winsz };
+        c->fifos[1] = (ControlFifo){ .control = c, .buffer = &state[1], .parse = ctlmsg_parse_winsz };
 
         for (size_t i = 0; i < ELEMENTS(c->fifos); i++) {
                 r = fifo_watch(&c->fifos[i], loop, fds[i]);

@@ -14,11 +14,11 @@
 
 #include "io/gather.h"
 
-#define LEAK 8U                /* bytes per microsecond */
-#define FLOOD 65536U           /* bytes: so full is the bucket in a flood */
-#define BRIM (FLOOD + 4096U)   /* and no fuller, so that half a millisecond of silence ends it */
-#define LARGE 32768U           /* bytes: a good part of any pipe */
-#define MIN_USEC 20U           /* is not worth the call */
+#define LEAK 8U              /* bytes per microsecond */
+#define FLOOD 65536U         /* bytes: so full is the bucket in a flood */
+#define BRIM (FLOOD + 4096U) /* and no fuller, so that half a millisecond of silence ends it */
+#define LARGE 32768U         /* bytes: a good part of any pipe */
+#define MIN_USEC 20U         /* is not worth the call */
 
 static void fill(Gather *g, uint64_t now, size_t n) {
         uint64_t usec = now - g->at;

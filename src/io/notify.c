@@ -17,8 +17,8 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <poll.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -128,10 +128,9 @@ static int notify_take(Notify *n) {
                 char space[CMSG_SPACE(FD_MESSAGE_MAX * sizeof(int))];
         } control;
         struct iovec iov = { .iov_base = data, .iov_len = sizeof data };
-        struct msghdr message = { .msg_iov = &iov,
-                                  .msg_iovlen = 1,
-                                  .msg_control = &control,
-                                  .msg_controllen = sizeof control };
+        struct msghdr message = {
+                .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control
+        };
         ssize_t size;
         size_t passed;
         int r;
@@ -162,11 +161,7 @@ static int notify_on_message(LoopSource *source, int fd, uint32_t revents, void 
  *
  * Return: 0 or a negative errno.
  */
-int notify_new(Notify **ret,
-               Loop *loop,
-               int fd,
-               const NotifyHandler *handler,
-               void *userdata) {
+int notify_new(Notify **ret, Loop *loop, int fd, const NotifyHandler *handler, void *userdata) {
         _cleanup_(notify_freep) Notify *n = NULL;
         int r;
 

@@ -63,8 +63,7 @@ int proc_list(pid_t **ret_pids, size_t *ret_n) {
         while (r >= 0 && (errno = 0, entry = readdir(dir))) {
                 pid_t pid;
 
-                if (entry->d_name[0] >= '1' && entry->d_name[0] <= '9' &&
-                    parse_pid(entry->d_name, &pid) >= 0)
+                if (entry->d_name[0] >= '1' && entry->d_name[0] <= '9' && parse_pid(entry->d_name, &pid) >= 0)
                         r = append_pid(&pids, &n, &allocated, pid);
         }
         if (r >= 0 && errno != 0)

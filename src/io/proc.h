@@ -8,8 +8,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#define PROC_COMM_SIZE                                                                             \
-        64 /* the kernel's 16, with room for what replaces a byte that is no character */
+#define PROC_COMM_SIZE 64 /* the kernel's 16, with room for what replaces a byte that is no character */
 
 typedef struct ProcStat {
         pid_t parent;

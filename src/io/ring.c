@@ -73,7 +73,7 @@ struct Ring {
         size_t n_state, n_front; /* bytes before the streams */
         char *front;
         char *streams[_STREAM_MAX];
-        uint64_t total;       /* the worker's: bytes its reads have returned */
+        uint64_t total;                /* the worker's: bytes its reads have returned */
         uint64_t highest[_STREAM_MAX]; /* most memory used since the last trim */
 };
 
@@ -128,7 +128,8 @@ static int ring_allocate(Ring **ret, size_t n_state) {
                 return fail(-ENOMEM);
         ring->fd = -1;
         ring->n_state = page_align(sizeof(Header) + n_state);
-        ring->n_front = ring->n_state + page_align(sizeof(RingInput)) + page_align(RING_CONTROLS * sizeof(RingControl));
+        ring->n_front = ring->n_state + page_align(sizeof(RingInput)) +
+                        page_align(RING_CONTROLS * sizeof(RingControl));
         *ret = ring;
         return 0;
 }
@@ -254,7 +255,8 @@ int ring_begin(Ring *ring) {
                 return fail(-errno);
         text[n] = 0;
         p = strstr(text, RING_READ);
-        ring->total = (p ? strtoull(p + strlen(RING_READ), NULL, 10) : 0) + (uint64_t)n; /* this read counts, too */
+        ring->total =
+                (p ? strtoull(p + strlen(RING_READ), NULL, 10) : 0) + (uint64_t)n; /* this read counts, too */
         return 0;
 }
 
@@ -269,11 +271,9 @@ static void note(Ring *ring, NoteKind kind, uint32_t index, uint64_t before, uin
         Header *h = header_of(ring);
         unsigned next = !(atomic_load_explicit(&h->note, memory_order_relaxed) & 1U);
 
-        h->notes[next] = (Note){ .kind = kind,
-                                 .index = index,
-                                 .before = before,
-                                 .limit = limit,
-                                 .total = ring->total };
+        h->notes[next] = (Note){
+                .kind = kind, .index = index, .before = before, .limit = limit, .total = ring->total
+        };
         atomic_store_explicit(&h->note, next, memory_order_release);
         atomic_signal_fence(memory_order_seq_cst);
 }

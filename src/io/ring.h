@@ -27,9 +27,9 @@ typedef struct Ring Ring;
 typedef struct RingInput {
         uint32_t from, to;
         uint32_t slot;
-        uint32_t writing;      /* a write is under way, of the bytes from @written_from on, ... */
+        uint32_t writing; /* a write is under way, of the bytes from @written_from on, ... */
         uint32_t written_from;
-        uint64_t written;      /* ... when the process had written so many bytes in all */
+        uint64_t written; /* ... when the process had written so many bytes in all */
         char data[RING_INPUT_SIZE];
 } RingInput;
 

@@ -12,7 +12,7 @@
 #include "event/loop.h"
 
 typedef struct StdioPipes {
-        int in_read, in_write; /* -1 without stdin */
+        int in_read, in_write;                     /* -1 without stdin */
         int read[_STREAM_MAX], write[_STREAM_MAX]; /* stdout's are -1 with a terminal */
 } StdioPipes;
 

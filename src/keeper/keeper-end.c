@@ -12,8 +12,8 @@
 #include <unistd.h>
 
 #include "base/fd.h"
-#include "report/announce.h"
 #include "keeper/keeper-internal.h"
+#include "report/announce.h"
 #include "scopemon/protocol.h"
 
 #define STATUS_UNKNOWN (-1)
@@ -58,7 +58,8 @@ static void tell_end(Keeper *k) {
                 k->exit_status = 1;
         }
         if (o->exec) {
-                (void)report_exec_exit(k->report, status, k->facts.timed_out ? SCOPEMON_SYNC_TIMED_OUT : NULL);
+                (void)report_exec_exit(k->report, status,
+                                       k->facts.timed_out ? SCOPEMON_SYNC_TIMED_OUT : NULL);
                 return;
         }
         for (SinkId i = 0; state && i < _SINK_MAX; i++) {

@@ -7,21 +7,21 @@
  * unit), keeper-resume.c (after an upgrade, or after that).
  */
 
+#include "event/exit-watch.h"
+#include "event/reaper.h"
+#include "io/cgroup.h"
+#include "io/console.h"
+#include "io/control.h"
+#include "io/ring.h"
+#include "io/streams.h"
 #include "keeper/keeper.h"
 #include "keeper/lifecycle.h"
+#include "keeper/worker-process.h"
 #include "placement/place.h"
 #include "report/report.h"
 #include "upgrade/saved.h"
 #include "upgrade/upgrade.h"
-#include "keeper/worker-process.h"
 #include "worker/worker.h"
-#include "io/cgroup.h"
-#include "io/console.h"
-#include "io/control.h"
-#include "event/exit-watch.h"
-#include "event/reaper.h"
-#include "io/ring.h"
-#include "io/streams.h"
 
 struct Keeper {
         const Options *options;
@@ -36,14 +36,14 @@ struct Keeper {
         PlaceHold hold; /* until the runtime has exited */
         Report *report;
         Reaper *reaper;
-        Ring *ring;                /* NULL if there is nothing for a worker to do */
-        WorkerProcess *worker;     /* likewise */
+        Ring *ring;            /* NULL if there is nothing for a worker to do */
+        WorkerProcess *worker; /* likewise */
         Console *console;
         CgroupOom *oom_watch;
         ExitWatch *target_watch;
         LoopSource *signals[65], *timeout_source, *drain_source, *settle_source;
 
-        int bundle_fd;             /* place of attach, ctl, winsz; -1 for none */
+        int bundle_fd; /* place of attach, ctl, winsz; -1 for none */
         char *attach_link;
         int control[_CONTROL_FD_MAX];
         int worker_fds[_CHANNEL_FD_MAX]; /* until the worker process has them */
@@ -62,11 +62,11 @@ struct Keeper {
         bool oom;
         uint64_t started_usec;
         uint64_t timeout_usec, stop_usec; /* deadlines: of the container, and of its stop; 0 for none */
-        uint64_t delivered; /* to clients, when the drain timer was armed */
-        bool stored;           /* systemd keeps what the next process of our unit would need */
-        bool ready_told;       /* ... which has to say READY=1 if we had */
-        uint64_t store_serial; /* of the state that is there */
-        char failure[1024]; /* what the caller is told if there is no target */
+        uint64_t delivered;               /* to clients, when the drain timer was armed */
+        bool stored;                      /* systemd keeps what the next process of our unit would need */
+        bool ready_told;                  /* ... which has to say READY=1 if we had */
+        uint64_t store_serial;            /* of the state that is there */
+        char failure[1024];               /* what the caller is told if there is no target */
         int exit_status;
         Upgrade upgrade;
 };

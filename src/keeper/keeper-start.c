@@ -15,17 +15,17 @@
 #include <string.h>
 #include <sys/prctl.h>
 
+#include "attach/attach.h"
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/parse.h"
-#include "report/announce.h"
-#include "keeper/keeper-internal.h"
-#include "oci/runtime.h"
-#include "service/service.h"
-#include "attach/attach.h"
 #include "io/notify.h"
 #include "io/streams.h"
+#include "keeper/keeper-internal.h"
+#include "oci/runtime.h"
+#include "report/announce.h"
 #include "scopemon/protocol.h"
+#include "service/service.h"
 
 static int detach_stdio(void) {
         _cleanup_close_ int in = -1, out = -1;
@@ -186,9 +186,9 @@ static void fill_facts(Keeper *k, WorkerFacts *facts) {
                 facts->withhold[STREAM_STDERR] =
                         k->origin->journal_stream[o->terminal ? STDOUT_FILENO : STDERR_FILENO];
         }
-        (void)snprintf(facts->title, sizeof facts->title, "scopemon: %s of %s%s%s", o->exec ? "exec" : "output",
-                       o->name ? o->name : o->cid, k->plan.container_scope[0] ? ", which is in " : "",
-                       k->plan.container_scope);
+        (void)snprintf(facts->title, sizeof facts->title, "scopemon: %s of %s%s%s",
+                       o->exec ? "exec" : "output", o->name ? o->name : o->cid,
+                       k->plan.container_scope[0] ? ", which is in " : "", k->plan.container_scope);
         if (k->plan.container == PLACEMENT_CONTAINER_SCOPE && k->plan.container_scope[0])
                 (void)snprintf(facts->object_unit, sizeof facts->object_unit, "%s=%s",
                                k->plan.user_scope ? SCOPEMON_FIELD_USER_UNIT : SCOPEMON_FIELD_UNIT,

@@ -20,12 +20,12 @@
 #include <string.h>
 #include <sys/epoll.h>
 
+#include "attach/attach.h"
 #include "base/error.h"
 #include "base/fd.h"
-#include "report/announce.h"
 #include "keeper/keeper-internal.h"
 #include "oci/runtime.h"
-#include "attach/attach.h"
+#include "report/announce.h"
 #include "scopemon/protocol.h"
 
 #define DRAIN_USEC 30000000ULL /* a worker that has not flushed by then is not waited for */
@@ -355,8 +355,10 @@ static int enter_running(Keeper *k) {
         k->started_usec = loop_now();
         if (report_pid(k->report, k->target_pid) < 0)
                 log_warning("Unable to send the container's pid to the caller");
-        if (!k->options->exec) /* not before the container's scope is there, whose status leaves out what was earlier */
-                announce_placed(k->options, &k->plan, k->place_text.trouble[0] ? k->place_text.trouble : NULL);
+        if (!k->options
+                     ->exec) /* not before the container's scope is there, whose status leaves out what was earlier */
+                announce_placed(k->options, &k->plan,
+                                k->place_text.trouble[0] ? k->place_text.trouble : NULL);
         if (!k->options->exec && k->place_text.problem[0])
                 announce_misconfigured(k->options, &k->plan, k->place_text.problem, k->place_text.remedy);
         r = cgroup_oom_new(&k->oom_watch, k->loop, k->target_pid, !k->options->exec, NULL, NULL);

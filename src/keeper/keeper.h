@@ -16,13 +16,13 @@ typedef struct Origin {
         char **argv, **envp;
         char **given_argv; /* of main(); argv may have been expanded from it */
         char *program;     /* our path, as it was at the start; NULL if unknown */
-        int *inherited; /* descriptors from 3 up that are not ours to know; kept open until the end */
+        int *inherited;    /* descriptors from 3 up that are not ours to know; kept open until the end */
         size_t n_inherited;
         int start_fd, sync_fd, attach_fd; /* the caller's pipes; -1 where there are none */
         pid_t caller;
-        int caller_pidfd; /* -1 if it has gone */
-        bool journal_stream[3];           /* this one of 0, 1, 2 goes to the journal */
-        char oom_score_adj[16];           /* of the caller; "" if unknown */
+        int caller_pidfd;       /* -1 if it has gone */
+        bool journal_stream[3]; /* this one of 0, 1, 2 goes to the journal */
+        char oom_score_adj[16]; /* of the caller; "" if unknown */
         sigset_t mask;
         int log_dir_fd; /* directory of the log file, -1 without one */
         int log_fd;

@@ -28,8 +28,8 @@
 #include "base/parse.h"
 #include "base/process.h"
 #include "keeper/launch.h"
-#include "sink/logfile.h"
 #include "scopemon/protocol.h"
+#include "sink/logfile.h"
 
 #define OOM_SCORE_FILE "/proc/self/oom_score_adj"
 #define OOM_SCORE_OURS "-1000"
@@ -45,8 +45,7 @@ static bool is_journal_stream(int fd) {
         if (getpeername(fd, (struct sockaddr *)&peer, &size) < 0 || peer.sun_family != AF_UNIX)
                 return false;
         n = strlen(peer.sun_path);
-        return n >= strlen(before) + strlen(after) &&
-               strncmp(peer.sun_path, before, strlen(before)) == 0 &&
+        return n >= strlen(before) + strlen(after) && strncmp(peer.sun_path, before, strlen(before)) == 0 &&
                strcmp(peer.sun_path + n - strlen(after), after) == 0;
 }
 
@@ -95,7 +94,8 @@ void launch_set_language(void) {
 
         for (size_t i = 0; i < ELEMENTS(variables) && !(name && *name); i++)
                 name = getenv(variables[i]);
-        if (!name || !*name || strcmp(name, "C") == 0 || strcmp(name, "POSIX") == 0 || strncmp(name, "C.", 2) == 0)
+        if (!name || !*name || strcmp(name, "C") == 0 || strcmp(name, "POSIX") == 0 ||
+            strncmp(name, "C.", 2) == 0)
                 return;
         (void)setlocale(LC_CTYPE, "");
         (void)setlocale(LC_MESSAGES, "");

@@ -3,8 +3,8 @@
 
 /* The launcher: the process the caller starts, until it has left the keeper behind. */
 
-#include "keeper/keeper.h"
 #include "config/options.h"
+#include "keeper/keeper.h"
 
 /* Positive answer of launch_fork(): this is the launcher, its work is done. */
 enum {

@@ -19,15 +19,15 @@ typedef enum Phase {
 /* Each turns from false to true at most once, in any order. */
 typedef struct Facts {
         bool runtime_exited;
-        bool runtime_failed;   /* its status says so, or it left no pid, or no terminal */
+        bool runtime_failed; /* its status says so, or it left no pid, or no terminal */
         bool pid_known;
         bool container_exited;
         bool timed_out;
-        bool streams_closed;   /* the worker has drained them, or never will */
-        bool clients_served;   /* attach clients have had everything, or never will */
+        bool streams_closed; /* the worker has drained them, or never will */
+        bool clients_served; /* attach clients have had everything, or never will */
         bool reported;
-        bool command_exited;   /* the exit command, and all other children; or there is none */
-        bool gave_up;          /* something of ours failed for good */
+        bool command_exited; /* the exit command, and all other children; or there is none */
+        bool gave_up;        /* something of ours failed for good */
 } Facts;
 
 Phase lifecycle_next(Phase now, const Facts *facts);

@@ -35,11 +35,11 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/process.h"
-#include "report/announce.h"
 #include "keeper/suppressed.h"
-#include "worker/worker.h"
-#include "systemd/journal-reader.h"
+#include "report/announce.h"
 #include "scopemon/protocol.h"
+#include "systemd/journal-reader.h"
+#include "worker/worker.h"
 
 #define LOOK_S 20U           /* a look may take while the container runs, */
 #define END_MSEC 2000        /* ... and when it has ended: somebody waits */
@@ -70,9 +70,15 @@ static uint64_t wall_clock(void) {
  *
  * All is borrowed, but for a reference to the loop.
  */
-void suppressed_init(Suppressed *s, Loop *loop, Reaper *reaper, const Options *options, const PlacementPlan *plan,
+void suppressed_init(Suppressed *s,
+                     Loop *loop,
+                     Reaper *reaper,
+                     const Options *options,
+                     const PlacementPlan *plan,
                      Ring *ring) {
-        *s = (Suppressed){ .options = options, .plan = plan, .ring = ring, .loop = loop, .reaper = reaper, .fd = -1 };
+        *s = (Suppressed){
+                .options = options, .plan = plan, .ring = ring, .loop = loop, .reaper = reaper, .fd = -1
+        };
 }
 
 static void end_child(Suppressed *s) {
@@ -179,7 +185,8 @@ static uint64_t end_look(Suppressed *s, uint64_t left) {
         uint64_t sent = s->look.until_sent - state->from_sent, missing;
         SuppressedLook found;
 
-        if (read(s->fd, &found, sizeof found) != sizeof found || !found.visible || found.until_usec < state->from_usec) {
+        if (read(s->fd, &found, sizeof found) != sizeof found || !found.visible ||
+            found.until_usec < state->from_usec) {
                 state->until_usec = state->from_usec = s->look.until_usec;
                 state->until_sent = state->from_sent = s->look.until_sent;
                 if (sent > DEFAULT_BURST)
@@ -279,7 +286,8 @@ uint64_t suppressed_end(Suppressed *s) {
         suppressed_done(s);
         if (s->options->exec || !flood.told || flood.sent <= state->until_sent)
                 return missing;
-        if (!s->armed && flood.begin_usec > state->until_usec) { /* a worker has died before it could say so */
+        if (!s->armed &&
+            flood.begin_usec > state->until_usec) { /* a worker has died before it could say so */
                 state->from_usec = flood.begin_usec;
                 state->from_sent = flood.before;
         }

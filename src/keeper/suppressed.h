@@ -8,17 +8,17 @@
 #include <sys/types.h>
 
 #include "config/options.h"
-#include "placement/placement.h"
 #include "event/loop.h"
 #include "event/reaper.h"
 #include "io/ring.h"
+#include "placement/placement.h"
 
 /* In the ring, as it must outlive an upgrade; only the keeper writes it. Times are of the wall clock. */
 typedef struct SuppressedState {
         uint64_t from_usec, from_sent;   /* begin of what has not been looked at */
         uint64_t until_usec, until_sent; /* end of what has been */
-        int64_t missing;                 /* sent less found, of all looks; those on their way count as missing */
-        uint64_t sent;                   /* in all that was looked at */
+        int64_t missing; /* sent less found, of all looks; those on their way count as missing */
+        uint64_t sent;   /* in all that was looked at */
         uint8_t said;
 } SuppressedState;
 
@@ -29,7 +29,8 @@ typedef struct SuppressedLook {
         bool visible; /* the container's entries can be seen at all */
 } SuppressedLook;
 
-#define SUPPRESSED_ON_THEIR_WAY 1024 /* entries at most that journald has not looked at while a container runs */
+#define SUPPRESSED_ON_THEIR_WAY                                                                              \
+        1024 /* entries at most that journald has not looked at while a container runs */
 
 typedef struct Suppressed {
         const Options *options;
@@ -44,7 +45,11 @@ typedef struct Suppressed {
         SuppressedLook look;
 } Suppressed;
 
-void suppressed_init(Suppressed *s, Loop *loop, Reaper *reaper, const Options *options, const PlacementPlan *plan,
+void suppressed_init(Suppressed *s,
+                     Loop *loop,
+                     Reaper *reaper,
+                     const Options *options,
+                     const PlacementPlan *plan,
                      Ring *ring);
 void suppressed_done(Suppressed *s);
 int suppressed_on_flood(Suppressed *s);

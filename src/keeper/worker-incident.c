@@ -20,8 +20,8 @@
 
 #include "base/fd.h"
 #include "base/log.h"
-#include "report/announce.h"
 #include "keeper/worker-incident.h"
+#include "report/announce.h"
 
 /* What its last write has passed to the target. Without a number that can be true, it is written once more. */
 static void recover_input(RingInput *input, uint64_t n_written) {
@@ -58,8 +58,9 @@ void incident_recover(const Incidents *i, pid_t pid) {
 /* The first byte that some sink has not got. */
 static uint64_t find_place(const Incidents *i, StreamId id) {
         const WorkerState *state = ring_state(i->ring);
-        const bool used[_SINK_MAX] = { [SINK_FILE] = i->options->log_targets.file,
-                                       [SINK_JOURNAL] = i->options->log_targets.journald };
+        const bool used[_SINK_MAX] = {
+                [SINK_FILE] = i->options->log_targets.file, [SINK_JOURNAL] = i->options->log_targets.journald
+        };
         uint64_t place = ring_head(i->ring, id);
 
         for (SinkId sink = 0; sink < _SINK_MAX; sink++)

@@ -7,16 +7,16 @@
 
 #include "base/process.h"
 #include "config/options.h"
-#include "placement/placement.h"
-#include "worker/worker.h"
 #include "io/ring.h"
+#include "placement/placement.h"
 #include "wire/channel.h"
+#include "worker/worker.h"
 
 typedef struct Incidents {
         const Options *options;
         const PlacementPlan *plan;
         Ring *ring;
-        bool crashed; /* the last worker that died did so by itself, ... */
+        bool crashed;                /* the last worker that died did so by itself, ... */
         uint64_t place[_STREAM_MAX]; /* ... and this was the first byte not yet in the sinks */
         bool in_trouble[_SINK_MAX];
         uint64_t lines[_SINK_MAX]; /* lost when that began */

@@ -20,13 +20,13 @@ struct WorkerProcess {
         int channel;
         LoopSource *channel_source, *pause_source;
         pid_t pid;
-        bool run, drain; /* what the next worker has to be told */
-        bool told;                  /* ... and this one has been, behind all clients */
-        bool untold[ATTACH_SLOTS];  /* clients it has not been told of yet */
+        bool run, drain;           /* what the next worker has to be told */
+        bool told;                 /* ... and this one has been, behind all clients */
+        bool untold[ATTACH_SLOTS]; /* clients it has not been told of yet */
         bool terminal_told;
         bool ended; /* it has drained all there was before it was asked to */
         bool started, ready, drained, done;
-        bool stopping; /* for an upgrade; whatever its end, no other one is started */
+        bool stopping;    /* for an upgrade; whatever its end, no other one is started */
         bool orphaned;    /* the worker is another keeper's, who has died; it is asked to leave */
         int orphan_pidfd; /* likewise, -1 if unknown */
         unsigned deaths;

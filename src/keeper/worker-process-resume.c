@@ -63,7 +63,9 @@ Suppressed *worker_process_suppressed(WorkerProcess *wp) {
  * worker_process_save() - what the next image goes on with
  * @fds, @clients: borrowed descriptors, -1 for what there is not
  */
-void worker_process_save(const WorkerProcess *wp, WorkerSaved *ret, int fds[_CHANNEL_FD_MAX],
+void worker_process_save(const WorkerProcess *wp,
+                         WorkerSaved *ret,
+                         int fds[_CHANNEL_FD_MAX],
                          int clients[ATTACH_SLOTS]) {
         ret->crashed = wp->incidents.crashed;
         memcpy(ret->place, wp->incidents.place, sizeof ret->place);
@@ -140,7 +142,10 @@ static int wp_on_orphan_stuck(LoopSource *source, uint64_t usec, void *userdata)
  *
  * Return: 0 or a negative errno.
  */
-int worker_process_adopt(WorkerProcess *wp, const WorkerSaved *saved, const int clients[ATTACH_SLOTS], int channel,
+int worker_process_adopt(WorkerProcess *wp,
+                         const WorkerSaved *saved,
+                         const int clients[ATTACH_SLOTS],
+                         int channel,
                          int pidfd) {
         int r;
 

@@ -53,7 +53,9 @@ int worker_process_send(WorkerProcess *wp, ChannelType type, uint32_t number, co
 
 static int wp_send_run(WorkerProcess *wp) {
         const WorkerProcessSpec *s = &wp->spec;
-        const ChannelRecord record = { .type = CHANNEL_RUN, .number = s->target_fd < 0, .count = s->started_usec };
+        const ChannelRecord record = { .type = CHANNEL_RUN,
+                                       .number = s->target_fd < 0,
+                                       .count = s->started_usec };
 
         return wp_send_record(wp, &record, &s->target_fd, s->target_fd >= 0);
 }
@@ -293,8 +295,11 @@ int worker_process_on_exit(WorkerProcess *wp, const ProcessStatus *status) {
  *
  * Return: 0 or a negative errno.
  */
-int worker_process_new(WorkerProcess **ret, Loop *loop, const WorkerProcessSpec *spec,
-                       const WorkerProcessHandler *handler, void *userdata) {
+int worker_process_new(WorkerProcess **ret,
+                       Loop *loop,
+                       const WorkerProcessSpec *spec,
+                       const WorkerProcessHandler *handler,
+                       void *userdata) {
         WorkerProcess *wp;
 
         wp = calloc(1, sizeof *wp);

@@ -6,15 +6,15 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
+#include "attach/attach.h"
 #include "base/process.h"
 #include "base/stream.h"
 #include "config/options.h"
-#include "placement/placement.h"
-#include "keeper/suppressed.h"
-#include "attach/attach.h"
 #include "event/loop.h"
 #include "event/reaper.h"
 #include "io/ring.h"
+#include "keeper/suppressed.h"
+#include "placement/placement.h"
 #include "sink/sink.h"
 #include "wire/channel.h"
 
@@ -32,9 +32,15 @@ typedef struct WorkerProcessHandler {
         int (*on_drained)(void *userdata); /* the sinks have all the target wrote */
         int (*on_done)(void *userdata);    /* the clients too, and the worker has left */
         int (*on_stopped)(void *userdata); /* as worker_process_stop() has asked; none runs now */
-        void (*on_fork)(void *userdata);   /* in the first worker: give back memory it will never need; may be NULL */
-        void (*on_kept)(void *userdata, WorkerKept what, uint32_t index, int fd); /* a new one, borrowed; -1: gone; may be NULL */
-        void (*on_notified)(void *userdata, const char *text, size_t n); /* the container has said so; may be NULL */
+        void (*on_fork)(
+                void *userdata); /* in the first worker: give back memory it will never need; may be NULL */
+        void (*on_kept)(void *userdata,
+                        WorkerKept what,
+                        uint32_t index,
+                        int fd); /* a new one, borrowed; -1: gone; may be NULL */
+        void (*on_notified)(void *userdata,
+                            const char *text,
+                            size_t n); /* the container has said so; may be NULL */
 } WorkerProcessHandler;
 
 /* What a worker process must hand on besides descriptors and ring. */
@@ -48,20 +54,24 @@ typedef struct WorkerSaved {
 typedef struct WorkerProcessSpec {
         const Options *options;
         char *const *argv; /* our own command line, for workers that are exec'ed */
-        char *const *title_argv; /* as main() got it, for the title of one that is forked; NULL if that is the same */
+        char *const *
+                title_argv; /* as main() got it, for the title of one that is forked; NULL if that is the same */
         char *const *envp;
         const PlacementPlan *plan;
-        Ring *ring;     /* borrowed */
-        Reaper *reaper; /* borrowed */
-        int target_fd;  /* of a container that runs already, as for worker_process_run(), */
+        Ring *ring;            /* borrowed */
+        Reaper *reaper;        /* borrowed */
+        int target_fd;         /* of a container that runs already, as for worker_process_run(), */
         uint64_t started_usec; /* ... and since when it does */
-        int log_dir_fd; /* adopted; -1 without a log file */
+        int log_dir_fd;        /* adopted; -1 without a log file */
         const char *log_name;
         int fds[_CHANNEL_FD_MAX]; /* adopted; -1 for what there is not */
 } WorkerProcessSpec;
 
-int worker_process_new(WorkerProcess **ret, Loop *loop, const WorkerProcessSpec *spec,
-                       const WorkerProcessHandler *handler, void *userdata);
+int worker_process_new(WorkerProcess **ret,
+                       Loop *loop,
+                       const WorkerProcessSpec *spec,
+                       const WorkerProcessHandler *handler,
+                       void *userdata);
 WorkerProcess *worker_process_free(WorkerProcess *wp);
 DEFINE_CLEANUP(WorkerProcess, worker_process_free)
 
@@ -78,8 +88,13 @@ int worker_process_go_on(WorkerProcess *wp);
 int worker_process_channel(const WorkerProcess *wp);
 int worker_process_log_dir(const WorkerProcess *wp);
 Suppressed *worker_process_suppressed(WorkerProcess *wp);
-void worker_process_save(const WorkerProcess *wp, WorkerSaved *ret, int fds[_CHANNEL_FD_MAX],
+void worker_process_save(const WorkerProcess *wp,
+                         WorkerSaved *ret,
+                         int fds[_CHANNEL_FD_MAX],
                          int clients[ATTACH_SLOTS]);
 int worker_process_resume(WorkerProcess *wp, const WorkerSaved *saved, const int clients[ATTACH_SLOTS]);
-int worker_process_adopt(WorkerProcess *wp, const WorkerSaved *saved, const int clients[ATTACH_SLOTS], int channel,
+int worker_process_adopt(WorkerProcess *wp,
+                         const WorkerSaved *saved,
+                         const int clients[ATTACH_SLOTS],
+                         int channel,
                          int pidfd);

@@ -15,9 +15,9 @@
 
 #include "base/error.h"
 #include "base/fd.h"
+#include "io/notify.h"
 #include "keeper/worker-process-internal.h"
 #include "sink/logfile.h"
-#include "io/notify.h"
 #include "wire/notifymsg.h"
 
 static int wp_on_client_new(WorkerProcess *wp, uint32_t slot, int *fd) {
@@ -91,14 +91,16 @@ static int wp_on_trouble(WorkerProcess *wp, const ChannelRecord *record) {
         case CHANNEL_TROUBLE_JOURNAL:
                 if (record->number == CHANNEL_TROUBLE_JOURNAL && error == SINKS_FLOOD)
                         return suppressed_on_flood(&wp->suppressed);
-                incident_sink(&wp->incidents, record->number == CHANNEL_TROUBLE_FILE ? SINK_FILE : SINK_JOURNAL,
-                              error, record->count);
+                incident_sink(&wp->incidents,
+                              record->number == CHANNEL_TROUBLE_FILE ? SINK_FILE : SINK_JOURNAL, error,
+                              record->count);
                 return 0;
         case CHANNEL_TROUBLE_CONTROL:
                 log_warning("Invalid control message: %.*s", (int)record->n_text, record->text);
                 return 0;
         case CHANNEL_TROUBLE_SANDBOX:
-                log_error("The worker tried a forbidden system call: %.*s", (int)record->n_text, record->text);
+                log_error("The worker tried a forbidden system call: %.*s", (int)record->n_text,
+                          record->text);
                 return 0;
         case _CHANNEL_TROUBLE_MAX:
                 break;

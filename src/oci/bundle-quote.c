@@ -37,8 +37,7 @@ static size_t utf8_length(const char *text) {
                 return (u[0] == 0xe0 && u[1] < 0xa0) || (u[0] == 0xed && u[1] >= 0xa0) ? 0 : 3;
         }
         if (u[0] >= 0xf0 && u[0] < 0xf5) {
-                if (!is_continuation(text[1]) || !is_continuation(text[2]) ||
-                    !is_continuation(text[3]))
+                if (!is_continuation(text[1]) || !is_continuation(text[2]) || !is_continuation(text[3]))
                         return 0;
                 return (u[0] == 0xf0 && u[1] < 0x90) || (u[0] == 0xf4 && u[1] >= 0x90) ? 0 : 4;
         }

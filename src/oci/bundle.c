@@ -75,8 +75,8 @@ static struct json_object *parse_config(const char *text, size_t n, const char *
         if (!t)
                 return NULL;
         json_tokener_set_flags(t, JSON_TOKENER_STRICT);
-        config = json_tokener_parse_ex(
-                t, text, (int)n + 1); /* with the NUL, for the end of the text is to be seen */
+        config = json_tokener_parse_ex(t, text,
+                                       (int)n + 1); /* with the NUL, for the end of the text is to be seen */
         if (!config)
                 *ret_why = json_tokener_get_error(t) == json_tokener_success
                                    ? "not an object"
@@ -340,8 +340,7 @@ bool bundle_wants_terminal(const Bundle *b) {
         struct json_object *process, *terminal;
 
         return json_object_object_get_ex(b->config, "process", &process) &&
-               json_object_object_get_ex(process, "terminal", &terminal) &&
-               json_object_get_boolean(terminal);
+               json_object_object_get_ex(process, "terminal", &terminal) && json_object_get_boolean(terminal);
 }
 
 /* The array called @key of object @parent, made if it is not there; NULL if it is something else, or memory ran out. */
@@ -374,7 +373,8 @@ static int add_word(struct json_object *array, const char *word) {
  */
 int bundle_add_mount(Bundle *b, const char *from, const char *to) {
         static const char *const options[] = { "bind", "rprivate", "nosuid", "nodev", "noexec" };
-        struct json_object *mounts = get_array(b->config, "mounts"), *mount = json_object_new_object(), *words;
+        struct json_object *mounts = get_array(b->config, "mounts"), *mount = json_object_new_object(),
+                           *words;
 
         if (!mounts || !mount || json_object_array_add(mounts, mount) < 0) {
                 (void)json_object_put(mount);

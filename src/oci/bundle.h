@@ -13,9 +13,8 @@ typedef struct Bundle Bundle;
 /* Positive answers. */
 enum {
         BUNDLE_MISSING = 1, /* bundle_open(): there is no config.json */
-        BUNDLE_BROKEN =
-                2, /* bundle_open(): there is one, but it cannot be read and written back safely */
-        BUNDLE_KEPT = 3, /* bundle_annotate(): the key is there already and was left alone */
+        BUNDLE_BROKEN = 2,  /* bundle_open(): there is one, but it cannot be read and written back safely */
+        BUNDLE_KEPT = 3,    /* bundle_annotate(): the key is there already and was left alone */
 };
 
 int bundle_open(Bundle **ret, const char *dir, const char **ret_why);

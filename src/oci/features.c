@@ -24,8 +24,8 @@
 #include "base/cleanup.h"
 #include "base/fd.h"
 #include "base/process.h"
-#include "oci/features.h"
 #include "event/loop.h"
+#include "oci/features.h"
 
 #define ANSWER_USEC 2000000ULL
 #define ANSWER_MAX 65536
@@ -52,7 +52,8 @@ bool features_by_name(const char *runtime) {
  * features_in_text() - does the answer of "RUNTIME features" say that it knows these annotations?
  */
 bool features_in_text(const char *text, size_t n) {
-        static const char *const signs[] = { "\"org.systemd.property.\"", "\"org.opencontainers.runc.commit\"",
+        static const char *const signs[] = { "\"org.systemd.property.\"",
+                                             "\"org.opencontainers.runc.commit\"",
                                              "\"run.oci.crun.version\"" };
 
         for (size_t i = 0; i < ELEMENTS(signs); i++)

@@ -237,9 +237,9 @@ int json_append(Json *array, Json *element) {
  */
 const char *json_text(Json *j, bool pretty) {
         return json_object_to_json_string_ext(
-                j->root, JSON_C_TO_STRING_NOSLASHESCAPE |
-                                 (pretty ? JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED
-                                         : JSON_C_TO_STRING_PLAIN));
+                j->root,
+                JSON_C_TO_STRING_NOSLASHESCAPE | (pretty ? JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED
+                                                         : JSON_C_TO_STRING_PLAIN));
 }
 
 /**
@@ -252,8 +252,9 @@ int json_read_number(const char *text, const char *key, uint64_t *ret) {
         struct json_object *root = json_tokener_parse(text), *value;
         int r = -EBADMSG;
 
-        if (root && json_object_is_type(root, json_type_object) && json_object_object_get_ex(root, key, &value) &&
-            json_object_is_type(value, json_type_int) && json_object_get_int64(value) >= 0) {
+        if (root && json_object_is_type(root, json_type_object) &&
+            json_object_object_get_ex(root, key, &value) && json_object_is_type(value, json_type_int) &&
+            json_object_get_int64(value) >= 0) {
                 *ret = (uint64_t)json_object_get_int64(value);
                 r = 0;
         }

@@ -205,8 +205,7 @@ bool runtime_is_podman(const Options *o) {
         if (strcmp(basename(o->exit_command), "podman") == 0)
                 return true;
         for (size_t i = 0; i + 1 < args->n; i++)
-                if (strcmp(args->words[i], "container") == 0 &&
-                    strcmp(args->words[i + 1], "cleanup") == 0)
+                if (strcmp(args->words[i], "container") == 0 && strcmp(args->words[i + 1], "cleanup") == 0)
                         return true;
         return false;
 }

@@ -3,9 +3,9 @@
 
 /* What the two files that carry placement out share: place.c, and place-scope.c (scopes: made, or described). */
 
-#include "systemd/manager.h"
-#include "placement/place.h"
 #include "oci/bundle.h"
+#include "placement/place.h"
+#include "systemd/manager.h"
 
 typedef struct Place {
         const Options *options;
@@ -14,7 +14,7 @@ typedef struct Place {
         PlaceText *text;
         PlaceHold *hold;
         UnitFacts unit;
-        Bundle *bundle; /* NULL with exec, or if there is none */
+        Bundle *bundle;                        /* NULL with exec, or if there is none */
         char service_path[UNITNAME_SIZE + 32]; /* cgroupsPath of service mode */
         char *cgroup;
         bool monitor_made; /* we are in the scope that we have made for ourselves */

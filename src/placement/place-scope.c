@@ -24,8 +24,8 @@
 #include "base/fd.h"
 #include "base/parse.h"
 #include "base/process.h"
-#include "placement/place-internal.h"
 #include "io/cgroup.h"
+#include "placement/place-internal.h"
 
 #define STOP_TIMEOUT_USEC 10000000 /* Podman's default, where it does not say */
 #define DOCUMENTATION "man:scopemon(8)"
@@ -57,8 +57,7 @@ bool place_make_monitor_scope(Place *p) {
 
         if (p->plan->monitor != PLACEMENT_MONITOR_SCOPE || p->monitor_made)
                 return true;
-        (void)snprintf(description, sizeof description, "Monitor of container %s",
-                       name_of(p->options));
+        (void)snprintf(description, sizeof description, "Monitor of container %s", name_of(p->options));
         spec.description = description;
         r = manager_make_scope(p->plan->user, p->plan->uid, &spec, &trouble);
         if (r == 0 && cgroup_in_unit(getpid(), spec.name) == 1) {
@@ -67,8 +66,7 @@ bool place_make_monitor_scope(Place *p) {
         }
         p->facts.scope_failed = true;
         if (r == 0)
-                place_note_trouble(p, "No scope for the monitor",
-                                   "it was made, but we are not in it");
+                place_note_trouble(p, "No scope for the monitor", "it was made, but we are not in it");
         else
                 place_note_manager(p, "No scope for the monitor", &trouble);
         return false;
@@ -160,8 +158,7 @@ static int settle(Place *p, pid_t pid) {
         r = snprintf(leaf, sizeof leaf, "%s/" LEAF, path);
         if (r < 0 || (size_t)r >= sizeof leaf - strlen(CONTAINER))
                 return fail(-ENAMETOOLONG);
-        (void)snprintf(p->plan->container_path, sizeof p->plan->container_path, "%s/" CONTAINER,
-                       path);
+        (void)snprintf(p->plan->container_path, sizeof p->plan->container_path, "%s/" CONTAINER, path);
         r = cgroup_open_procs(leaf);
         if (r < 0)
                 return relay(r);

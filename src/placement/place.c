@@ -21,10 +21,10 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/parse.h"
-#include "oci/features.h"
-#include "placement/place-internal.h"
-#include "oci/runtime.h"
 #include "io/cgroup.h"
+#include "oci/features.h"
+#include "oci/runtime.h"
+#include "placement/place-internal.h"
 #include "scopemon/protocol.h"
 
 #define DEFAULT_TASKS_PERCENT 15
@@ -64,7 +64,8 @@ static void find_user(PlacementFacts *facts) {
         facts->uid = outer_uid(&in_namespace);
         if (in_namespace && said && parse_u64(said, &uid) >= 0 && uid > 0 && uid < UINT32_MAX)
                 facts->uid = (uid_t)uid;
-        facts->rootless = geteuid() != 0 || (in_namespace && ((said && *said) || (runtime_dir && *runtime_dir)));
+        facts->rootless =
+                geteuid() != 0 || (in_namespace && ((said && *said) || (runtime_dir && *runtime_dir)));
 }
 
 static bool cgroups_disabled(const Options *o) {
@@ -120,7 +121,7 @@ static int gather(Place *p) {
                                .passthrough = o->log_targets.passthrough,
                                .service = o->service };
         if (o->exec)
-                return 0; /* an exec is decided by nothing else */
+                return 0;                       /* an exec is decided by nothing else */
         f->runtime = PLACEMENT_RUNTIME_UNKNOWN; /* to be looked at where it matters only */
 
         r = open_bundle(p);
@@ -163,7 +164,8 @@ void place_note_manager(Place *p, const char *what, const ManagerTrouble *troubl
                 return;
         (void)snprintf(text->problem, sizeof text->problem, "%s", trouble->text);
         if (r == -ELIBACC || r == -ELIBBAD)
-                (void)snprintf(text->remedy, sizeof text->remedy, "install the libsystemd of systemd 252 or later");
+                (void)snprintf(text->remedy, sizeof text->remedy,
+                               "install the libsystemd of systemd 252 or later");
         else if (p->plan->user)
                 (void)snprintf(text->remedy, sizeof text->remedy, "loginctl enable-linger %u", p->plan->uid);
         else
@@ -189,7 +191,8 @@ static bool nest(Place *p) {
         r = cgroup_nest(p->plan->unit_path, PLACEMENT_LEAF, p->plan->move_self ? getpid() : 0);
         if (r == 0)
                 return true;
-        place_note_trouble(p, "Cannot nest the container in its unit", r < 0 ? strerror(-r) : "the unit stays busy");
+        place_note_trouble(p, "Cannot nest the container in its unit",
+                           r < 0 ? strerror(-r) : "the unit stays busy");
         p->facts.nest_failed = true;
         return false;
 }
@@ -230,7 +233,8 @@ static uint64_t read_number(const char *path) {
 
 /* systemd's own default, which nobody has asked for: a part of what the kernel allows at most. */
 static bool is_default_tasks_max(uint64_t tasks) {
-        uint64_t threads = read_number("/proc/sys/kernel/threads-max"), pids = read_number("/proc/sys/kernel/pid_max");
+        uint64_t threads = read_number("/proc/sys/kernel/threads-max"),
+                 pids = read_number("/proc/sys/kernel/pid_max");
 
         return tasks >= (threads < pids ? threads : pids) / 100 * DEFAULT_TASKS_PERCENT;
 }
@@ -257,11 +261,12 @@ static void look_at_limits(Place *p) {
                 return;
         for (size_t i = 0; i < ELEMENTS(limits); i++)
                 if (limits[i].set)
-                        n += (size_t)snprintf(words + n, sizeof words - n, "%s%s", n > 0 ? ", " : "", limits[i].name);
+                        n += (size_t)snprintf(words + n, sizeof words - n, "%s%s", n > 0 ? ", " : "",
+                                              limits[i].name);
         if (n == 0)
                 return;
-        (void)snprintf(p->text->problem, sizeof p->text->problem, "%s of %.200s does not bind the container", words,
-                       p->plan->unit);
+        (void)snprintf(p->text->problem, sizeof p->text->problem, "%s of %.200s does not bind the container",
+                       words, p->plan->unit);
         (void)snprintf(p->text->remedy, sizeof p->text->remedy, "%s",
                        bound && !u->delegate ? "Delegate=yes in the unit"
                                              : "limit the container itself, with options of podman run");
@@ -278,8 +283,10 @@ static void look_at_session(Place *p) {
         if (access(path, F_OK) == 0)
                 return; /* cgroupfs is somebody's wish */
         (void)snprintf(p->text->problem, sizeof p->text->problem,
-                       "No service manager of user %u runs, so the container is in no unit", (unsigned)f->uid);
-        (void)snprintf(p->text->remedy, sizeof p->text->remedy, "loginctl enable-linger %u", (unsigned)f->uid);
+                       "No service manager of user %u runs, so the container is in no unit",
+                       (unsigned)f->uid);
+        (void)snprintf(p->text->remedy, sizeof p->text->remedy, "loginctl enable-linger %u",
+                       (unsigned)f->uid);
 }
 
 /* A service's container is to get its own stop signal, and no other. */
@@ -287,9 +294,10 @@ static void look_at_kill_mode(Place *p) {
         if (!p->options->service || !p->facts.unit || p->plan->container != PLACEMENT_CONTAINER_NESTED ||
             strcmp(p->unit.kill_mode, "control-group") != 0 || p->text->problem[0])
                 return;
-        (void)snprintf(p->text->problem, sizeof p->text->problem,
-                       "KillMode=control-group of %.200s: all processes of the container get SIGTERM when it stops",
-                       p->plan->unit);
+        (void)snprintf(
+                p->text->problem, sizeof p->text->problem,
+                "KillMode=control-group of %.200s: all processes of the container get SIGTERM when it stops",
+                p->plan->unit);
         (void)snprintf(p->text->remedy, sizeof p->text->remedy, "KillMode=mixed in the unit");
 }
 

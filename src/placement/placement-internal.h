@@ -19,7 +19,7 @@ typedef struct Situation {
         PlacementPlan *plan;
         Wish wish;
         CgUnit unit;
-        char slice[UNITNAME_SIZE];  /* the three parts of a cgroupsPath for systemd, else empty */
+        char slice[UNITNAME_SIZE]; /* the three parts of a cgroupsPath for systemd, else empty */
         char prefix[UNITNAME_SIZE];
         char name[UNITNAME_SIZE];
 } Situation;

@@ -74,9 +74,9 @@ bool situation_find_monitor_scope(Situation *s) {
                                      crio ? "crio-conmon" : "libpod-conmon", f->id) != 0)
                 return false;
         (void)snprintf(s->plan->monitor_slice, UNITNAME_SIZE, "%s",
-                       crio                                     ? "system.slice"
+                       crio                                    ? "system.slice"
                        : unitname_is_valid(s->slice, ".slice") ? s->slice
-                                                                : situation_default_slice(f));
+                                                               : situation_default_slice(f));
         return true;
 }
 

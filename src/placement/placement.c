@@ -214,7 +214,8 @@ static int ask_for_nesting(Situation *s) {
 static bool survives(const Situation *s, bool nested) {
         const UnitFacts *u = s->facts->unit;
 
-        return s->facts->service && u && u->fd_store_max > 0 && (!nested || strcmp(u->kill_mode, "process") == 0);
+        return s->facts->service && u && u->fd_store_max > 0 &&
+               (!nested || strcmp(u->kill_mode, "process") == 0);
 }
 
 static int plan_nest(Situation *s) {
@@ -281,10 +282,11 @@ static int plan_bind(Situation *s, const Obstacle *against) {
         p->row = against->wish ? PLACEMENT_ROW_AS_GIVEN
                  : bind        ? PLACEMENT_ROW_BIND
                                : PLACEMENT_ROW_BIND_LOOSE;
-        outcome = bind               ? "the container's scope is bound to it"
-                  : !situation_same_manager(s) ? "the container's scope belongs to another manager and is not bound to it"
-                  : !is_up(u)        ? "it is going down, so the container's scope is not bound to it"
-                                     : "it is a oneshot, so the container's scope is not bound to it";
+        outcome = bind ? "the container's scope is bound to it"
+                  : !situation_same_manager(s)
+                          ? "the container's scope belongs to another manager and is not bound to it"
+                  : !is_up(u) ? "it is going down, so the container's scope is not bound to it"
+                              : "it is a oneshot, so the container's scope is not bound to it";
         say(p, "%s %s; %s", p->unit, against->text, outcome);
         return 0;
 }
@@ -438,7 +440,8 @@ int placement_decide(const PlacementFacts *facts, PlacementPlan *ret) {
  * placement_row_name() - the row as the table has it
  */
 const char *placement_row_name(PlacementRow row) {
-        static const char *const names[_PLACEMENT_ROW_MAX] = { "none", "1", "2", "3", "3a", "4", "5", "6", "7", "8", "9" };
+        static const char *const names[_PLACEMENT_ROW_MAX] = { "none", "1", "2", "3", "3a", "4",
+                                                               "5",    "6", "7", "8", "9" };
 
         return names[row];
 }

@@ -107,7 +107,8 @@ typedef struct PlacementPlan {
         bool binds_to;             /* BindsTo=unit */
         bool before;               /* Before=unit */
         bool stop_propagated_from; /* StopPropagatedFrom=unit */
-        char after[UNITNAME_SIZE]; /* After= and DefaultDependencies=yes, if not empty: the monitor's own scope */
+        char after
+                [UNITNAME_SIZE]; /* After= and DefaultDependencies=yes, if not empty: the monitor's own scope */
 
         bool make_scope; /* we make it, and give the runtime a path below it, without -s */
         bool survives; /* service mode: the container outlives its monitor, and the unit's next process takes it back */
@@ -115,9 +116,9 @@ typedef struct PlacementPlan {
         bool user; /* which manager to talk to: the one of @uid or the system's */
         uid_t uid;
 
-        uint64_t unit_stop_usec; /* the caller's to set: TimeoutStopSec= of unit, 0 if unknown */
-        char unit[UNITNAME_SIZE];            /* unit we are in, empty if none */
-        char unit_path[PATH_MAX];                 /* its cgroup */
+        uint64_t unit_stop_usec;       /* the caller's to set: TimeoutStopSec= of unit, 0 if unknown */
+        char unit[UNITNAME_SIZE];      /* unit we are in, empty if none */
+        char unit_path[PATH_MAX];      /* its cgroup */
         char container_path[PATH_MAX]; /* new cgroupsPath when nested; with make_scope the caller's to set */
         char container_scope[UNITNAME_SIZE]; /* name of the runtime's scope; empty if it makes none */
         bool user_scope;                     /* it is a user manager's, whoever's unit we are in */

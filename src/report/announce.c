@@ -106,7 +106,10 @@ static void describe_end(char *text, size_t size, const AnnounceEnd *end) {
  * @problem: what, about the container
  * @remedy: what to do, or to write where
  */
-void announce_misconfigured(const Options *o, const PlacementPlan *plan, const char *problem, const char *remedy) {
+void announce_misconfigured(const Options *o,
+                            const PlacementPlan *plan,
+                            const char *problem,
+                            const char *remedy) {
         Entry e;
 
         entry_begin(&e, o, plan, SCOPEMON_MESSAGE_MISCONFIGURED, 4);
@@ -123,7 +126,8 @@ void announce_killed_by_timeout(const Options *o, const PlacementPlan *plan) {
         Entry e;
 
         entry_begin(&e, o, plan, SCOPEMON_MESSAGE_KILLED_BY_TIMEOUT, 4);
-        entry_add(&e, "MESSAGE=Container %s is killed: it has run for %d s, as long as it may", name_of(o), o->timeout);
+        entry_add(&e, "MESSAGE=Container %s is killed: it has run for %d s, as long as it may", name_of(o),
+                  o->timeout);
         entry_add(&e, SCOPEMON_FIELD_TIMEOUT "=%llu", (unsigned long long)o->timeout * 1000000U);
         entry_send(&e);
 }
@@ -139,8 +143,9 @@ void announce_ended(const Options *o, const PlacementPlan *plan, const AnnounceE
         /* journald counts by priority: what has suppressed the container's output would suppress this as well */
         entry_begin(&e, o, plan, SCOPEMON_MESSAGE_ENDED, end->suppressed > 0 || end->orphaned ? 4 : 6);
         entry_add(&e, "MESSAGE=Container %s %s%s", name_of(o), how,
-                  !end->orphaned ? "" : end->exit_files ? "; its monitor had been killed, so no exit command was run"
-                                                        : "; its monitor had been killed, so nobody else was told");
+                  !end->orphaned    ? ""
+                  : end->exit_files ? "; its monitor had been killed, so no exit command was run"
+                                    : "; its monitor had been killed, so nobody else was told");
         if (end->status->known)
                 entry_add(&e, SCOPEMON_FIELD_EXIT_STATUS "=%d", end->status->code);
         if (end->status->signal != 0)
@@ -190,8 +195,10 @@ void announce_raw(const Options *o, const PlacementPlan *plan, uint64_t n) {
         Entry e;
 
         entry_begin(&e, o, plan, SCOPEMON_MESSAGE_WORKER_REPLACED, 4);
-        entry_add(&e, "MESSAGE=Container %s: two workers died of the same output, %llu bytes of it are written raw",
-                  name_of(o), (unsigned long long)n);
+        entry_add(
+                &e,
+                "MESSAGE=Container %s: two workers died of the same output, %llu bytes of it are written raw",
+                name_of(o), (unsigned long long)n);
         entry_send(&e);
 }
 
@@ -202,17 +209,22 @@ void announce_raw(const Options *o, const PlacementPlan *plan, uint64_t n) {
  * @lost: bytes given up in this incident
  * @lines: lines that were in them
  */
-void announce_loss(const Options *o, const PlacementPlan *plan, const char *sink, int error, uint64_t lost,
+void announce_loss(const Options *o,
+                   const PlacementPlan *plan,
+                   const char *sink,
+                   int error,
+                   uint64_t lost,
                    uint64_t lines) {
         Entry e;
 
         entry_begin(&e, o, plan, SCOPEMON_MESSAGE_LOSS, lost > 0 ? 4 : 5);
         if (error != 0)
-                entry_add(&e, "MESSAGE=Container %s: %s takes no output: %s; %llu bytes in %llu lines lost", name_of(o),
-                          sink, strerror(error), (unsigned long long)lost, (unsigned long long)lines);
+                entry_add(&e, "MESSAGE=Container %s: %s takes no output: %s; %llu bytes in %llu lines lost",
+                          name_of(o), sink, strerror(error), (unsigned long long)lost,
+                          (unsigned long long)lines);
         else
-                entry_add(&e, "MESSAGE=Container %s: %s takes output again; %llu bytes in %llu lines lost", name_of(o), sink,
-                          (unsigned long long)lost, (unsigned long long)lines);
+                entry_add(&e, "MESSAGE=Container %s: %s takes output again; %llu bytes in %llu lines lost",
+                          name_of(o), sink, (unsigned long long)lost, (unsigned long long)lines);
         entry_add(&e, SCOPEMON_FIELD_BYTES_LOST "=%llu", (unsigned long long)lost);
         entry_add(&e, SCOPEMON_FIELD_LINES_LOST "=%llu", (unsigned long long)lines);
         entry_send(&e);
@@ -241,20 +253,26 @@ void announce_suppressed(const Options *o, const PlacementPlan *plan, uint64_t s
         find_sender(plan, sender, sizeof sender);
         n = strlen(sender);
         if (n > 8 && strcmp(sender + n - 8, ".service") == 0)
-                (void)snprintf(remedy, sizeof remedy, "LogRateLimitIntervalSec=1s and a large LogRateLimitBurst= for %s",
-                               sender);
+                (void)snprintf(remedy, sizeof remedy,
+                               "LogRateLimitIntervalSec=1s and a large LogRateLimitBurst= for %s", sender);
         else
-                (void)snprintf(remedy, sizeof remedy, "RateLimitBurst= in journald.conf(5), as a scope has no such setting");
+                (void)snprintf(remedy, sizeof remedy,
+                               "RateLimitBurst= in journald.conf(5), as a scope has no such setting");
 
         entry_begin(&e, o, plan, SCOPEMON_MESSAGE_SUPPRESSED, 4);
         if (suppressed > 0)
-                entry_add(&e, "MESSAGE=Container %s: the journal has not kept %llu of %llu lines: %s has sent more than "
-                          "journald's rate limit lets it; what helps: %s", name_of(o), (unsigned long long)suppressed,
-                          (unsigned long long)entries, sender, remedy);
+                entry_add(&e,
+                          "MESSAGE=Container %s: the journal has not kept %llu of %llu lines: %s has sent "
+                          "more than "
+                          "journald's rate limit lets it; what helps: %s",
+                          name_of(o), (unsigned long long)suppressed, (unsigned long long)entries, sender,
+                          remedy);
         else
-                entry_add(&e, "MESSAGE=Container %s: the journal was sent %llu lines, which may be more than journald's "
-                          "rate limit lets %s, and whether it has kept them cannot be seen; what helps: %s", name_of(o),
-                          (unsigned long long)entries, sender, remedy);
+                entry_add(&e,
+                          "MESSAGE=Container %s: the journal was sent %llu lines, which may be more than "
+                          "journald's "
+                          "rate limit lets %s, and whether it has kept them cannot be seen; what helps: %s",
+                          name_of(o), (unsigned long long)entries, sender, remedy);
         entry_add(&e, SCOPEMON_FIELD_SUPPRESSED "=%llu", (unsigned long long)suppressed);
         entry_add(&e, SCOPEMON_FIELD_ENTRIES "=%llu", (unsigned long long)entries);
         entry_add(&e, SCOPEMON_FIELD_REMEDY "=%s", remedy);
@@ -272,7 +290,9 @@ void announce_upgraded(const Options *o, const PlacementPlan *plan, const char *
         if (o->exec)
                 return;
         entry_begin(&e, o, plan, SCOPEMON_MESSAGE_UPGRADED, 6);
-        entry_add(&e, "MESSAGE=Container %s: the monitor was upgraded from %s to %s, output waited for %llu.%03llu ms",
+        entry_add(&e,
+                  "MESSAGE=Container %s: the monitor was upgraded from %s to %s, output waited for "
+                  "%llu.%03llu ms",
                   name_of(o), before, options_version(), (unsigned long long)usec / 1000,
                   (unsigned long long)usec % 1000);
         entry_add(&e, SCOPEMON_FIELD_VERSION "=%s", options_version());
@@ -285,7 +305,10 @@ void announce_upgraded(const Options *o, const PlacementPlan *plan, const char *
  * announce_upgrade_refused() - another binary has not taken over, the one that runs goes on
  * @program: its path, NULL if unknown
  */
-void announce_upgrade_refused(const Options *o, const PlacementPlan *plan, const char *program, const char *why) {
+void announce_upgrade_refused(const Options *o,
+                              const PlacementPlan *plan,
+                              const char *program,
+                              const char *why) {
         Entry e;
 
         if (o->exec)

@@ -14,21 +14,31 @@ typedef struct AnnounceEnd {
         const ProcessStatus *status;
         bool oom, timed_out;
         bool orphaned; /* told by a worker whose keeper was killed: it knows of no memory that has run out */
-        bool exit_files; /* likewise: they have been written */
-        uint64_t usec;         /* how long the container ran */
-        uint64_t bytes, lost;  /* output the sinks have taken, and have not */
-        uint64_t suppressed;   /* entries that the journal has taken and not kept */
+        bool exit_files;      /* likewise: they have been written */
+        uint64_t usec;        /* how long the container ran */
+        uint64_t bytes, lost; /* output the sinks have taken, and have not */
+        uint64_t suppressed;  /* entries that the journal has taken and not kept */
 } AnnounceEnd;
 
 void announce_placed(const Options *o, const PlacementPlan *plan, const char *trouble);
-void announce_misconfigured(const Options *o, const PlacementPlan *plan, const char *problem, const char *remedy);
+void announce_misconfigured(const Options *o,
+                            const PlacementPlan *plan,
+                            const char *problem,
+                            const char *remedy);
 void announce_killed_by_timeout(const Options *o, const PlacementPlan *plan);
 void announce_ended(const Options *o, const PlacementPlan *plan, const AnnounceEnd *end);
 void announce_worker_replaced(const Options *o, const PlacementPlan *plan, int signal, int code);
-void announce_loss(const Options *o, const PlacementPlan *plan, const char *sink, int error, uint64_t lost,
+void announce_loss(const Options *o,
+                   const PlacementPlan *plan,
+                   const char *sink,
+                   int error,
+                   uint64_t lost,
                    uint64_t lines);
 void announce_suppressed(const Options *o, const PlacementPlan *plan, uint64_t suppressed, uint64_t entries);
 void announce_upgraded(const Options *o, const PlacementPlan *plan, const char *before, uint64_t usec);
-void announce_upgrade_refused(const Options *o, const PlacementPlan *plan, const char *program, const char *why);
+void announce_upgrade_refused(const Options *o,
+                              const PlacementPlan *plan,
+                              const char *program,
+                              const char *why);
 void announce_keeper_replaced(const Options *o, const PlacementPlan *plan);
 void announce_raw(const Options *o, const PlacementPlan *plan, uint64_t n);

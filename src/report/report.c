@@ -32,8 +32,8 @@
 
 #include "base/error.h"
 #include "base/fd.h"
-#include "report/report.h"
 #include "event/loop.h"
+#include "report/report.h"
 #include "scopemon/protocol.h"
 #include "wire/syncmsg.h"
 
@@ -129,8 +129,7 @@ int report_new(Report **ret, const ReportSpec *spec) {
 
         r->cid = strdup(spec->cid);
         if (!r->cid || place_init(&r->exit_dir, spec->exit_dir) < 0 ||
-            place_init(&r->persist_dir, spec->persist_dir) < 0 ||
-            place_init(&r->bundle, spec->bundle) < 0)
+            place_init(&r->persist_dir, spec->persist_dir) < 0 || place_init(&r->bundle, spec->bundle) < 0)
                 return fail(-ENOMEM);
 
         *ret = TAKE_PTR(r);
@@ -364,7 +363,8 @@ void report_close(Report *r) {
  * @ret: its descriptors are borrowed
  */
 void report_save(const Report *r, ReportSaved *ret) {
-        *ret = (ReportSaved){ .fds = { r->sync_fd, r->attach_fd, r->exit_dir.fd, r->persist_dir.fd, r->bundle.fd },
+        *ret = (ReportSaved){ .fds = { r->sync_fd, r->attach_fd, r->exit_dir.fd, r->persist_dir.fd,
+                                       r->bundle.fd },
                               .state = r->state,
                               .started = r->started,
                               .oom_told = r->oom_told };

@@ -24,7 +24,8 @@
 #include "base/fd.h"
 #include "sandbox/exit-file.h"
 
-#define MSEAL_CALL 462 /* of Linux 6.10; C libraries are older. Elsewhere than where it is 462 it is nothing */
+#define MSEAL_CALL                                                                                           \
+        462 /* of Linux 6.10; C libraries are older. Elsewhere than where it is 462 it is nothing */
 
 static size_t size_of_names(const char *const *dirs, const char *const *names) {
         size_t size = 1;
@@ -56,7 +57,9 @@ static void write_names(ExitFiles *files, char *p, const char *const *dirs, cons
  *
  * Return: 0, or a negative errno: -ENOSYS if the kernel seals no memory.
  */
-int exit_files_seal(ExitFiles *ret, const char *const dirs[_EXIT_FILE_MAX], const char *const names[_EXIT_FILE_MAX]) {
+int exit_files_seal(ExitFiles *ret,
+                    const char *const dirs[_EXIT_FILE_MAX],
+                    const char *const names[_EXIT_FILE_MAX]) {
         size_t size = size_of_names(dirs, names);
         ExitFiles files = { 0 };
         char *p;
@@ -81,7 +84,8 @@ int exit_files_seal(ExitFiles *ret, const char *const dirs[_EXIT_FILE_MAX], cons
  * Return: 0, EXIT_FILE_THERE if there is one, or a negative errno.
  */
 int exit_file_write(const ExitFiles *files, ExitFileId id, const char *text) {
-        const char *dir = files->names[EXIT_FILE_NAME_DIR + id], *path = files->names[EXIT_FILE_NAME_PATH + id];
+        const char *dir = files->names[EXIT_FILE_NAME_DIR + id],
+                   *path = files->names[EXIT_FILE_NAME_PATH + id];
         _cleanup_close_ int fd = -1;
         int r;
 

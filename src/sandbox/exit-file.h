@@ -29,5 +29,7 @@ typedef struct ExitFiles {
 
 #define EXIT_FILE_THERE 1
 
-int exit_files_seal(ExitFiles *ret, const char *const dirs[_EXIT_FILE_MAX], const char *const names[_EXIT_FILE_MAX]);
+int exit_files_seal(ExitFiles *ret,
+                    const char *const dirs[_EXIT_FILE_MAX],
+                    const char *const names[_EXIT_FILE_MAX]);
 int exit_file_write(const ExitFiles *files, ExitFileId id, const char *text);

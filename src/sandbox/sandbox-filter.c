@@ -44,25 +44,61 @@ enum {
 };
 
 static const char *const expressions[] = {
-        [OPEN_FLAGS] = "EXIT_FILE_FLAGS", [OWN_PID] = "(uint32_t)getpid()", [WINDOW_SIZE] = "TIOCSWINSZ",
-        [QUEUE_OUT] = "SIOCOUTQ",         [QUEUE_IN] = "FIONREAD",          [PIDFD_INFO] = "PROCESS_PIDFD_GET_INFO",
+        [OPEN_FLAGS] = "EXIT_FILE_FLAGS", [OWN_PID] = "(uint32_t)getpid()",
+        [WINDOW_SIZE] = "TIOCSWINSZ",     [QUEUE_OUT] = "SIOCOUTQ",
+        [QUEUE_IN] = "FIONREAD",          [PIDFD_INFO] = "PROCESS_PIDFD_GET_INFO",
 };
 
 /* In the order of use: the filter is a list that the kernel walks. (The last one is the sanitizers', and harmless.) */
 static const int allowed[] = {
-        SCMP_SYS(read),          SCMP_SYS(epoll_wait),    SCMP_SYS(writev),        SCMP_SYS(sendmmsg),
-        SCMP_SYS(sendmsg),       SCMP_SYS(sendto),        SCMP_SYS(write),         SCMP_SYS(recvmsg),
-        SCMP_SYS(epoll_ctl),     SCMP_SYS(recvfrom),      SCMP_SYS(epoll_pwait),
-        SCMP_SYS(epoll_pwait2),  SCMP_SYS(clock_gettime), SCMP_SYS(madvise),       SCMP_SYS(poll),
-        SCMP_SYS(ppoll),         SCMP_SYS(fstat),
-        SCMP_SYS(newfstatat),    SCMP_SYS(statx),         SCMP_SYS(close),         SCMP_SYS(accept4),
-        SCMP_SYS(getsockopt),    SCMP_SYS(setsockopt),    SCMP_SYS(connect),       SCMP_SYS(shutdown),
-        SCMP_SYS(lseek),         SCMP_SYS(ftruncate),     SCMP_SYS(memfd_create),  SCMP_SYS(fsync),
-        SCMP_SYS(fdatasync),     SCMP_SYS(mmap),          SCMP_SYS(munmap),        SCMP_SYS(mremap),
-        SCMP_SYS(brk),           SCMP_SYS(mprotect),      SCMP_SYS(futex),         SCMP_SYS(getpid),
-        SCMP_SYS(gettid),        SCMP_SYS(rt_sigaction),  SCMP_SYS(rt_sigprocmask),
-        SCMP_SYS(rt_sigreturn),  SCMP_SYS(restart_syscall), SCMP_SYS(getrandom),   SCMP_SYS(gettimeofday),
-        SCMP_SYS(clock_nanosleep), SCMP_SYS(exit),        SCMP_SYS(exit_group),      SCMP_SYS(sigaltstack),
+        SCMP_SYS(read),
+        SCMP_SYS(epoll_wait),
+        SCMP_SYS(writev),
+        SCMP_SYS(sendmmsg),
+        SCMP_SYS(sendmsg),
+        SCMP_SYS(sendto),
+        SCMP_SYS(write),
+        SCMP_SYS(recvmsg),
+        SCMP_SYS(epoll_ctl),
+        SCMP_SYS(recvfrom),
+        SCMP_SYS(epoll_pwait),
+        SCMP_SYS(epoll_pwait2),
+        SCMP_SYS(clock_gettime),
+        SCMP_SYS(madvise),
+        SCMP_SYS(poll),
+        SCMP_SYS(ppoll),
+        SCMP_SYS(fstat),
+        SCMP_SYS(newfstatat),
+        SCMP_SYS(statx),
+        SCMP_SYS(close),
+        SCMP_SYS(accept4),
+        SCMP_SYS(getsockopt),
+        SCMP_SYS(setsockopt),
+        SCMP_SYS(connect),
+        SCMP_SYS(shutdown),
+        SCMP_SYS(lseek),
+        SCMP_SYS(ftruncate),
+        SCMP_SYS(memfd_create),
+        SCMP_SYS(fsync),
+        SCMP_SYS(fdatasync),
+        SCMP_SYS(mmap),
+        SCMP_SYS(munmap),
+        SCMP_SYS(mremap),
+        SCMP_SYS(brk),
+        SCMP_SYS(mprotect),
+        SCMP_SYS(futex),
+        SCMP_SYS(getpid),
+        SCMP_SYS(gettid),
+        SCMP_SYS(rt_sigaction),
+        SCMP_SYS(rt_sigprocmask),
+        SCMP_SYS(rt_sigreturn),
+        SCMP_SYS(restart_syscall),
+        SCMP_SYS(getrandom),
+        SCMP_SYS(gettimeofday),
+        SCMP_SYS(clock_nanosleep),
+        SCMP_SYS(exit),
+        SCMP_SYS(exit_group),
+        SCMP_SYS(sigaltstack),
 };
 
 /* Allowed with such arguments only. */
@@ -76,30 +112,62 @@ static const struct {
 #define INTEGER(i, value) MASKED(i, UINT32_MAX, (uint32_t)(value)) /* the kernel takes no more of it */
 #define BY_PATH(i) INTEGER(i, AT_FDCWD)
 #define NAME(i, which) IS(i, (uint64_t)(NAME_HIGH + (which)) << 32 | (NAME_LOW + (which)))
-#define OPEN_DIR(id) { SCMP_SYS(openat), 4, { BY_PATH(0), NAME(1, EXIT_FILE_NAME_DIR + (id)), \
-                                              INTEGER(2, EXPRESSION + OPEN_FLAGS), INTEGER(3, EXIT_FILE_MODE) } }
-#define LINK_TO(id) { SCMP_SYS(linkat), 4, { NAME(1, EXIT_FILE_NAME_NONE), BY_PATH(2), \
-                                             NAME(3, EXIT_FILE_NAME_PATH + (id)), INTEGER(4, AT_EMPTY_PATH) } }
-#define CONTROL(command) { SCMP_SYS(fcntl), 1, { INTEGER(1, command) } }
-#define DEVICE(command) { SCMP_SYS(ioctl), 1, { INTEGER(1, EXPRESSION + (command)) } }
+#define OPEN_DIR(id)                                                                                         \
+        {                                                                                                    \
+                SCMP_SYS(openat), 4, {                                                                       \
+                        BY_PATH(0), NAME(1, EXIT_FILE_NAME_DIR + (id)), INTEGER(2, EXPRESSION + OPEN_FLAGS), \
+                                INTEGER(3, EXIT_FILE_MODE)                                                   \
+                }                                                                                            \
+        }
+#define LINK_TO(id)                                                                                          \
+        {                                                                                                    \
+                SCMP_SYS(linkat), 4, {                                                                       \
+                        NAME(1, EXIT_FILE_NAME_NONE), BY_PATH(2), NAME(3, EXIT_FILE_NAME_PATH + (id)),       \
+                                INTEGER(4, AT_EMPTY_PATH)                                                    \
+                }                                                                                            \
+        }
+#define CONTROL(command)                                                                                     \
+        {                                                                                                    \
+                SCMP_SYS(fcntl), 1, {                                                                        \
+                        INTEGER(1, command)                                                                  \
+                }                                                                                            \
+        }
+#define DEVICE(command)                                                                                      \
+        {                                                                                                    \
+                SCMP_SYS(ioctl), 1, {                                                                        \
+                        INTEGER(1, EXPRESSION + (command))                                                   \
+                }                                                                                            \
+        }
         /* whoever does something for root who asks listens on a stream, or on a datagram socket that asks who it is */
         { SCMP_SYS(socket), 2, { IS(0, AF_UNIX), MASKED(1, 0xf, SOCK_DGRAM) } },
-        OPEN_DIR(EXIT_FILE_PERSIST), LINK_TO(EXIT_FILE_PERSIST), OPEN_DIR(EXIT_FILE_EXIT), LINK_TO(EXIT_FILE_EXIT),
+        OPEN_DIR(EXIT_FILE_PERSIST),
+        LINK_TO(EXIT_FILE_PERSIST),
+        OPEN_DIR(EXIT_FILE_EXIT),
+        LINK_TO(EXIT_FILE_EXIT),
         /* signals to ourselves; and none that a descriptor sends to whom it is told to (F_SETOWN, FIOSETOWN) */
         { SCMP_SYS(tgkill), 1, { INTEGER(0, EXPRESSION + OWN_PID) } },
-        CONTROL(F_GETFL), CONTROL(F_SETFL), CONTROL(F_GETFD), CONTROL(F_SETFD), CONTROL(F_DUPFD_CLOEXEC),
-        CONTROL(F_GETPIPE_SZ), CONTROL(F_ADD_SEALS), CONTROL(F_GET_SEALS),
-        DEVICE(WINDOW_SIZE), DEVICE(QUEUE_OUT), DEVICE(QUEUE_IN), DEVICE(PIDFD_INFO),
+        CONTROL(F_GETFL),
+        CONTROL(F_SETFL),
+        CONTROL(F_GETFD),
+        CONTROL(F_SETFD),
+        CONTROL(F_DUPFD_CLOEXEC),
+        CONTROL(F_GETPIPE_SZ),
+        CONTROL(F_ADD_SEALS),
+        CONTROL(F_GET_SEALS),
+        DEVICE(WINDOW_SIZE),
+        DEVICE(QUEUE_OUT),
+        DEVICE(QUEUE_IN),
+        DEVICE(PIDFD_INFO),
 };
 
 static const int forbidden[] = {
-        SCMP_SYS(execve),  SCMP_SYS(execveat),   SCMP_SYS(fork),       SCMP_SYS(vfork),
-        SCMP_SYS(clone),   SCMP_SYS(clone3),     SCMP_SYS(ptrace),     SCMP_SYS(process_vm_readv),
-        SCMP_SYS(mount),   SCMP_SYS(umount2),    SCMP_SYS(pivot_root), SCMP_SYS(process_vm_writev),
-        SCMP_SYS(setns),   SCMP_SYS(unshare),    SCMP_SYS(bpf),        SCMP_SYS(perf_event_open),
-        SCMP_SYS(keyctl),  SCMP_SYS(add_key),    SCMP_SYS(kexec_load), SCMP_SYS(init_module),
-        SCMP_SYS(setuid),  SCMP_SYS(setresuid),  SCMP_SYS(chroot),     SCMP_SYS(finit_module),
-        SCMP_SYS(kill),    SCMP_SYS(io_uring_setup), SCMP_SYS(userfaultfd), SCMP_SYS(pidfd_getfd),
+        SCMP_SYS(execve), SCMP_SYS(execveat),       SCMP_SYS(fork),        SCMP_SYS(vfork),
+        SCMP_SYS(clone),  SCMP_SYS(clone3),         SCMP_SYS(ptrace),      SCMP_SYS(process_vm_readv),
+        SCMP_SYS(mount),  SCMP_SYS(umount2),        SCMP_SYS(pivot_root),  SCMP_SYS(process_vm_writev),
+        SCMP_SYS(setns),  SCMP_SYS(unshare),        SCMP_SYS(bpf),         SCMP_SYS(perf_event_open),
+        SCMP_SYS(keyctl), SCMP_SYS(add_key),        SCMP_SYS(kexec_load),  SCMP_SYS(init_module),
+        SCMP_SYS(setuid), SCMP_SYS(setresuid),      SCMP_SYS(chroot),      SCMP_SYS(finit_module),
+        SCMP_SYS(kill),   SCMP_SYS(io_uring_setup), SCMP_SYS(userfaultfd), SCMP_SYS(pidfd_getfd),
 };
 
 static int choose_architecture(scmp_filter_ctx filter, const char *name) {
@@ -185,7 +253,8 @@ static int print_names_or_filter(int argc, char *argv[], scmp_filter_ctx filter)
                 return print_names(argv[1]);
         r = choose_architecture(filter, argv[1]);
         if (r >= 0)
-                r = seccomp_attr_set(filter, SCMP_FLTATR_CTL_OPTIMIZE, 2); /* the kernel tries every number at once */
+                r = seccomp_attr_set(filter, SCMP_FLTATR_CTL_OPTIMIZE,
+                                     2); /* the kernel tries every number at once */
         if (r >= 0)
                 r = fill_filter(filter);
         return r < 0 ? r : print_filter(filter);

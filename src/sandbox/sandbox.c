@@ -78,7 +78,7 @@ static uint64_t address_of(const ExitFiles *files, ExitFileName name) {
 }
 
 static int load_filter(const ExitFiles *files) {
-#define LOW(name) (uint32_t)address_of(files, name)
+#define LOW(name) (uint32_t) address_of(files, name)
 #define HIGH(name) (uint32_t)(address_of(files, name) >> 32)
         const struct sock_filter filter[] = {
 #include "sandbox-filter.inc"

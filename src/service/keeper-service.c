@@ -25,9 +25,9 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "keeper/keeper-internal.h"
+#include "oci/bundle.h"
 #include "oci/runtime.h"
 #include "service/service.h"
-#include "oci/bundle.h"
 
 #define FORGET_MS 10000
 #define UNIT_STOP_USEC 90000000U /* systemd's own default of TimeoutStopSec= */

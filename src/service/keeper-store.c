@@ -21,8 +21,8 @@
 
 #include "base/error.h"
 #include "base/fd.h"
-#include "report/announce.h"
 #include "keeper/keeper-internal.h"
+#include "report/announce.h"
 #include "service/service.h"
 #include "service/store.h"
 #include "systemd/notify-store.h"
@@ -30,7 +30,8 @@
 
 static void complain(int r, const char *name) {
         if (r < 0)
-                (void)log_warning_errno(r, "Cannot store %s, the container will not outlive its monitor", name);
+                (void)log_warning_errno(r, "Cannot store %s, the container will not outlive its monitor",
+                                        name);
 }
 
 static void put(const char *name, int fd) {
@@ -190,7 +191,8 @@ void keeper_store_end(Keeper *k) {
 
         if (!k->stored)
                 return;
-        (void)notify_store_remove(STORE_STATE "0"); /* what else is there is closed with the unit, or by the next process */
+        (void)notify_store_remove(
+                STORE_STATE "0"); /* what else is there is closed with the unit, or by the next process */
         (void)notify_store_remove(STORE_STATE "1");
         if (store_mark_path(&mark) >= 0)
                 (void)unlink(mark);

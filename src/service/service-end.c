@@ -26,11 +26,11 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/process.h"
+#include "oci/bundle.h"
+#include "oci/json.h"
 #include "service/service-end.h"
 #include "service/service.h"
 #include "service/store.h"
-#include "oci/bundle.h"
-#include "oci/json.h"
 
 #define UNLESS_RESTARTED "--unless-restarted"
 #define RUNTIME_MS 30000
@@ -191,6 +191,7 @@ int service_end_run_verb(int argc, char *argv[], char *envp[]) {
                 return EXIT_FAILURE;
         if (unless_restarted && result && (strcmp(result, "success") == 0 || can_be_taken_back(result)))
                 return EXIT_SUCCESS;
-        return service_end(argc, argv, environment, result && strcmp(result, "timeout") == 0) < 0 ? EXIT_FAILURE
-                                                                                          : EXIT_SUCCESS;
+        return service_end(argc, argv, environment, result && strcmp(result, "timeout") == 0) < 0
+                       ? EXIT_FAILURE
+                       : EXIT_SUCCESS;
 }

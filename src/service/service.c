@@ -21,10 +21,10 @@
 
 #include "base/error.h"
 #include "base/parse.h"
-#include "service/service.h"
-#include "oci/bundle.h"
 #include "event/loop.h"
 #include "io/notify.h"
+#include "oci/bundle.h"
+#include "service/service.h"
 
 #define TELL_MS 1000
 #define ANNOTATION_NOTIFY "io.scopemon.sdnotify"
@@ -88,7 +88,8 @@ static int runtime_directory(const char *name, char **ret) {
         if (given && *given)
                 n = snprintf(path, sizeof path, "%.*s", (int)strcspn(given, ":"), given);
         else
-                n = snprintf(path, sizeof path, "%s/scopemon-%s", geteuid() != 0 && user ? user : "/run", name);
+                n = snprintf(path, sizeof path, "%s/scopemon-%s", geteuid() != 0 && user ? user : "/run",
+                             name);
         if (n < 0 || (size_t)n >= sizeof path)
                 return fail(-ENAMETOOLONG);
         if (mkdir(path, 0700) < 0 && errno != EEXIST)
@@ -100,9 +101,9 @@ static int runtime_directory(const char *name, char **ret) {
 /* What comes of the bundle and the options, before it is a command line. */
 typedef struct Expansion {
         ServiceWords words;
-        const char *notify;                           /* who says READY=1 */
-        const char *notify_socket;                    /* of systemd, if the container is to write to it */
-        char *dir;                                    /* ours while the unit runs */
+        const char *notify;        /* who says READY=1 */
+        const char *notify_socket; /* of systemd, if the container is to write to it */
+        char *dir;                 /* ours while the unit runs */
         bool terminal;
 } Expansion;
 
@@ -112,7 +113,8 @@ static int choose_notify(Expansion *e, const Bundle *b) {
         if (!e->notify || strcmp(e->notify, SERVICE_NOTIFY_MONITOR) == 0)
                 return 0;
         if (strcmp(e->notify, SERVICE_NOTIFY_CONTAINER) != 0) {
-                log_error("%.64s cannot say that the service is ready: --sdnotify and annotation %s are %s or %s",
+                log_error("%.64s cannot say that the service is ready: --sdnotify and annotation %s are %s "
+                          "or %s",
                           e->notify, ANNOTATION_NOTIFY, SERVICE_NOTIFY_MONITOR, SERVICE_NOTIFY_CONTAINER);
                 return fail(-EINVAL);
         }
@@ -152,7 +154,9 @@ static int copy_bundle(Expansion *e) {
         r = bundle_open(&b, absolute, &why);
         if (r != 0) {
                 log_error("%s/config.json: %s", absolute,
-                          r < 0 ? strerror(-r) : r == BUNDLE_BROKEN && why ? why : "is not there");
+                          r < 0                       ? strerror(-r)
+                          : r == BUNDLE_BROKEN && why ? why
+                                                      : "is not there");
                 return r < 0 ? relay(r) : fail(-ENOENT);
         }
         e->terminal = bundle_wants_terminal(b);
@@ -179,10 +183,25 @@ static int write_words(const Expansion *e, int argc, char *argv[], int *ret_argc
 
         (void)snprintf(pidfile, sizeof pidfile, "%s/pid", e->dir);
         {
-                const char *const fixed[] = { argv[0], "--service", "--sync", "--api-version", "--full-attach",
-                                              "--cid", cid, "--cuuid", cid, "--name", e->words.name,
-                                              "--runtime", runtime, "--log-path", "journald",
-                                              "--container-pidfile", pidfile, "--exit-command", runtime };
+                const char *const fixed[] = { argv[0],
+                                              "--service",
+                                              "--sync",
+                                              "--api-version",
+                                              "--full-attach",
+                                              "--cid",
+                                              cid,
+                                              "--cuuid",
+                                              cid,
+                                              "--name",
+                                              e->words.name,
+                                              "--runtime",
+                                              runtime,
+                                              "--log-path",
+                                              "journald",
+                                              "--container-pidfile",
+                                              pidfile,
+                                              "--exit-command",
+                                              runtime };
 
                 words = calloc(ELEMENTS(fixed) + (size_t)argc * 3 + 11, sizeof *words);
                 if (!words)
@@ -342,7 +361,8 @@ int service_stop_of(const char *signal_text, const char *usec_text, uint64_t uni
 void service_stop_of_bundle(const Bundle *b, uint64_t unit_usec, ServiceStop *ret) {
         if (service_stop_of(b ? bundle_annotation(b, ANNOTATION_SIGNAL) : NULL,
                             b ? bundle_annotation(b, ANNOTATION_TIMEOUT) : NULL, unit_usec, ret) < 0)
-                log_warning("%s or %s of the bundle is not understood", ANNOTATION_SIGNAL, ANNOTATION_TIMEOUT);
+                log_warning("%s or %s of the bundle is not understood", ANNOTATION_SIGNAL,
+                            ANNOTATION_TIMEOUT);
 }
 
 /* Without waiting for ever: a manager whose queue stays full for that long will miss more than this. */
@@ -395,12 +415,13 @@ void service_tell_ready(const Options *o, pid_t pid) {
  * All that can be sent to a process and mean nothing to the kernel or to us.
  */
 void service_signals(sigset_t *ret) {
-        static const int not[] = { SIGKILL, SIGSTOP, SIGTTIN, SIGTTOU, SIGCHLD, SIGPIPE, SIGTERM, SIGUSR2, SIGABRT,
-                                   SIGBUS,  SIGFPE,  SIGILL,  SIGSEGV, SIGSYS,  SIGTRAP, SIGXCPU, SIGXFSZ };
+        static const int not [] = { SIGKILL, SIGSTOP, SIGTTIN, SIGTTOU, SIGCHLD, SIGPIPE,
+                                    SIGTERM, SIGUSR2, SIGABRT, SIGBUS,  SIGFPE,  SIGILL,
+                                    SIGSEGV, SIGSYS,  SIGTRAP, SIGXCPU, SIGXFSZ };
 
         (void)sigfillset(ret); /* without those of the C library */
-        for (size_t i = 0; i < ELEMENTS(not); i++)
-                (void)sigdelset(ret, not[i]);
+        for (size_t i = 0; i < ELEMENTS(not ); i++)
+                (void)sigdelset(ret, not [i]);
 }
 
 /**

@@ -12,8 +12,9 @@
 
 typedef struct Bundle Bundle;
 
-#define SERVICE_STOP_USEC 10000000U /* from the stop signal to the kill, unless bundle or unit says otherwise */
-#define SERVICE_STOP_MAX 86400U     /* s; this is for ever */
+#define SERVICE_STOP_USEC                                                                                    \
+        10000000U               /* from the stop signal to the kill, unless bundle or unit says otherwise */
+#define SERVICE_STOP_MAX 86400U /* s; this is for ever */
 
 /* What the bundle says of how to stop. */
 typedef struct ServiceStop {

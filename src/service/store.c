@@ -127,7 +127,8 @@ static bool take_descriptors(Saved *s, StoredFd *entries, size_t n) {
 
 static void clear(const StoredFd *entries, size_t n) {
         for (size_t i = 0; i < n; i++)
-                (void)notify_store_remove(entries[i].name); /* of what is not there there is nothing to remove */
+                (void)notify_store_remove(
+                        entries[i].name); /* of what is not there there is nothing to remove */
 }
 
 static void put_away(Saved *s) {

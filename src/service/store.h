@@ -6,8 +6,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "upgrade/saved.h"
 #include "systemd/notify-store.h"
+#include "upgrade/saved.h"
 
 #define STORE_STATE "state-" /* and 0 or 1 */
 

@@ -30,8 +30,7 @@
 #define LOGFILE_MODE 0640
 #define LOGFILE_FLAGS (O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY)
 
-static int name_beside(char out[NAME_MAX + 1], const char *name, const char *suffix,
-                       unsigned number) {
+static int name_beside(char out[NAME_MAX + 1], const char *name, const char *suffix, unsigned number) {
         int n;
 
         n = number > 0 ? snprintf(out, NAME_MAX + 1, "%s.%u", name, number)

@@ -231,10 +231,8 @@ static int take_priority(const char **text, size_t *n) {
         return p[1] - '0';
 }
 
-static void make_entry(SinkJournald *j, unsigned i, StreamId id, const Line *line,
-                       uint8_t continues) {
-        static const char priorities[8][3] = { "0\n", "1\n", "2\n", "3\n",
-                                               "4\n", "5\n", "6\n", "7\n" };
+static void make_entry(SinkJournald *j, unsigned i, StreamId id, const Line *line, uint8_t continues) {
+        static const char priorities[8][3] = { "0\n", "1\n", "2\n", "3\n", "4\n", "5\n", "6\n", "7\n" };
         static const char own_priority[] = "CONTAINER_PRIORITY=";
         static const char usual[_STREAM_MAX] = { [STREAM_STDOUT] = 6, [STREAM_STDERR] = 3 };
         struct iovec *iov = j->iov[i];
@@ -275,9 +273,8 @@ static unsigned gather(SinkJournald *j, StreamId id, const Window *w, StreamTail
 
         if (tail == TAIL_IDLE)
                 tail = TAIL_MORE; /* a line may wait here as long as it likes */
-        while (n < BATCH_MAX &&
-               line_next(w->data + (position - w->from), (size_t)(w->to - position),
-                         SINK_JOURNALD_LINE_MAX, tail, &line)) {
+        while (n < BATCH_MAX && line_next(w->data + (position - w->from), (size_t)(w->to - position),
+                                          SINK_JOURNALD_LINE_MAX, tail, &line)) {
                 make_entry(j, n, id, &line, continues);
                 position += line.n_taken;
                 continues = j->after[n].continues;

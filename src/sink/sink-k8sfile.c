@@ -34,23 +34,23 @@ struct SinkK8sFile {
         SinkState *state;
         int fd;
         bool regular;
-        uint64_t size;           /* of the file, as far as we know */
-        uint64_t size_max;       /* UINT64_MAX: none */
+        uint64_t size;     /* of the file, as far as we know */
+        uint64_t size_max; /* UINT64_MAX: none */
         uint64_t total_max;
-        bool limited;            /* SINK_K8SFILE_LIMIT was answered, no file has come yet */
-        bool over_limit;         /* the keeper had no new file: one batch more goes into this one */
+        bool limited;    /* SINK_K8SFILE_LIMIT was answered, no file has come yet */
+        bool over_limit; /* the keeper had no new file: one batch more goes into this one */
         unsigned n_batches;
 
-        bool in_flight;          /* the intent waits for its rest */
-        uint64_t written;        /* bytes of its records that are in the file */
-        bool whole_known;        /* whole_* are: the end of the last record that is there */
-        uint64_t whole_to;       /* in the stream */
-        uint64_t whole_bytes;    /* in the file, from the beginning of the intent */
+        bool in_flight;       /* the intent waits for its rest */
+        uint64_t written;     /* bytes of its records that are in the file */
+        bool whole_known;     /* whole_* are: the end of the last record that is there */
+        uint64_t whole_to;    /* in the stream */
+        uint64_t whole_bytes; /* in the file, from the beginning of the intent */
 
-        time_t second;           /* of @tm */
+        time_t second; /* of @tm */
         struct tm tm;
         char stamp[LINE_STAMP_SIZE];
-        Records records;         /* of the batch at hand; not cleared */
+        Records records; /* of the batch at hand; not cleared */
 };
 
 /**
@@ -349,7 +349,10 @@ static int write_batch(SinkK8sFile *f, StreamId id, const Window *w, StreamTail 
  * Return: 0, a positive errno if a write failed (the position stands where it stood before that write; call again),
  * SINK_K8SFILE_LIMIT if a new file is wanted, or SINK_K8SFILE_OTHER.
  */
-int sink_k8sfile_write(SinkK8sFile *f, StreamId id, const Window *w, StreamTail tail,
+int sink_k8sfile_write(SinkK8sFile *f,
+                       StreamId id,
+                       const Window *w,
+                       StreamTail tail,
                        const struct timespec *now) {
         const uint64_t *position = &f->state->position[id];
         bool more;

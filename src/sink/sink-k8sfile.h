@@ -15,7 +15,10 @@ int sink_k8sfile_new(SinkK8sFile **ret, const SinksSpec *spec, SinkState *state)
 SinkK8sFile *sink_k8sfile_free(SinkK8sFile *f);
 DEFINE_CLEANUP(SinkK8sFile, sink_k8sfile_free)
 
-int sink_k8sfile_write(SinkK8sFile *f, StreamId id, const Window *w, StreamTail tail,
+int sink_k8sfile_write(SinkK8sFile *f,
+                       StreamId id,
+                       const Window *w,
+                       StreamTail tail,
                        const struct timespec *now);
 bool sink_k8sfile_settle(SinkK8sFile *f);
 int sink_k8sfile_set_file(SinkK8sFile *f, int fd);

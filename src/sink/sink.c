@@ -28,7 +28,8 @@
 #include "sink/sink.h"
 
 #define PATIENCE_USEC 10000000U
-#define HURRY_USEC 3000000U /* that is left of it when the container has ended: callers wait for the exit file */
+#define HURRY_USEC                                                                                           \
+        3000000U /* that is left of it when the container has ended: callers wait for the exit file */
 #define RETRY_USEC 100000U
 #define RETRY_MAX_USEC 1000000U /* of the journal; a file is tried every RETRY_USEC */
 #define UNREAD_USEC 10000U
@@ -39,15 +40,15 @@ typedef struct Sink {
         SinkId id;
         SinkState *state;
         LoopSource *timer;
-        bool blocked;      /* nothing is tried before the timer or the socket says so */
-        bool owes;         /* held back the other stream, which may be written now */
+        bool blocked; /* nothing is tried before the timer or the socket says so */
+        bool owes;    /* held back the other stream, which may be written now */
 
-        int error;         /* why the last write did not go; 0: it went */
-        bool told;         /* ... and on_trouble() knows */
-        bool gave_up;      /* patience is over: what does not go is lost */
-        uint64_t since;    /* when that began, or the last record was taken */
-        uint64_t delay;    /* of the next try */
-        uint64_t lost;     /* state->lost_bytes when that began */
+        int error;      /* why the last write did not go; 0: it went */
+        bool told;      /* ... and on_trouble() knows */
+        bool gave_up;   /* patience is over: what does not go is lost */
+        uint64_t since; /* when that began, or the last record was taken */
+        uint64_t delay; /* of the next try */
+        uint64_t lost;  /* state->lost_bytes when that began */
 } Sink;
 
 struct Sinks {
@@ -55,10 +56,10 @@ struct Sinks {
         SinkK8sFile *file;
         SinkJournald *journal;
         bool fsync, synced;
-        bool replacing;        /* on_reopen() was called, sinks_set_file() is awaited */
-        bool want_reopen;      /* on_reopen() waits until the write in flight is complete */
+        bool replacing;   /* on_reopen() was called, sinks_set_file() is awaited */
+        bool want_reopen; /* on_reopen() waits until the write in flight is complete */
         uint64_t patience;
-        uint64_t flush_since;  /* of waiting for the journal in sinks_flush(); 0: not yet */
+        uint64_t flush_since; /* of waiting for the journal in sinks_flush(); 0: not yet */
         LoopSource *ready, *writable;
         const SinksHandler *handler;
         void *userdata;
@@ -102,8 +103,7 @@ static int sink_init(Sinks *s, SinkId id, Loop *loop, SinkState *state) {
         if (id != SINK_JOURNAL)
                 return 0;
 
-        r = loop_add_io(loop, &s->writable, sink_journald_fd(s->journal), EPOLLOUT,
-                            on_writable, sink);
+        r = loop_add_io(loop, &s->writable, sink_journald_fd(s->journal), EPOLLOUT, on_writable, sink);
         if (r >= 0)
                 r = loop_source_set_enabled(s->writable, LOOP_OFF);
         return r < 0 ? relay(r) : 0;
@@ -134,8 +134,12 @@ static int make_drivers(Sinks *s, const SinksSpec *spec, SinkState state[_SINK_M
  *
  * Return: 0 or a negative errno.
  */
-int sinks_new(Sinks **ret, Loop *loop, const SinksSpec *spec, SinkState state[_SINK_MAX],
-              const SinksHandler *handler, void *userdata) {
+int sinks_new(Sinks **ret,
+              Loop *loop,
+              const SinksSpec *spec,
+              SinkState state[_SINK_MAX],
+              const SinksHandler *handler,
+              void *userdata) {
         _cleanup_(sinks_freep) Sinks *s = NULL;
         int r;
 
@@ -455,7 +459,8 @@ void sinks_hurry(Sinks *s) {
         s->patience -= spared;
         for (SinkId i = 0; i < _SINK_MAX; i++)
                 s->sinks[i].since = s->sinks[i].since + spared < now ? s->sinks[i].since + spared : now;
-        if (journal->blocked && !journal->gave_up && journal->error == EAGAIN) /* all else is tried all the time */
+        if (journal->blocked && !journal->gave_up &&
+            journal->error == EAGAIN) /* all else is tried all the time */
                 loop_source_set_time(journal->timer, journal->since + s->patience - now);
 }
 

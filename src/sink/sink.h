@@ -22,13 +22,13 @@ typedef enum SinkId {
 
 /* The write to the log file that is under way, with all it takes to make the same bytes again. */
 typedef struct SinkIntent {
-        uint64_t from, to;   /* bytes of the stream, whole records */
-        uint64_t size;       /* of the file before the write */
-        uint64_t total;      /* SinkState.total before it */
+        uint64_t from, to; /* bytes of the stream, whole records */
+        uint64_t size;     /* of the file before the write */
+        uint64_t total;    /* SinkState.total before it */
         char stamp[LINE_STAMP_SIZE];
         uint8_t stream;
-        uint8_t partial;     /* the last record is a partial one */
-        uint8_t valid;       /* stored last; counts only if @from is the stream's position */
+        uint8_t partial; /* the last record is a partial one */
+        uint8_t valid;   /* stored last; counts only if @from is the stream's position */
 } SinkIntent;
 
 /* How much goes to the journal, which may keep less and tells no sender (its rate limit). */
@@ -46,35 +46,35 @@ typedef struct SinkFlood {
 
 /* What must outlive the worker; all zero is a fresh sink. */
 typedef struct SinkState {
-        uint64_t position[_STREAM_MAX]; /* first byte of each stream this sink has not taken */
-        uint8_t continues[_STREAM_MAX]; /* a part of the current line went out; which priority */
-        uint8_t started;                /* file: the size it had at first is in @total */
-        uint64_t bytes;                 /* taken and kept */
+        uint64_t position[_STREAM_MAX];  /* first byte of each stream this sink has not taken */
+        uint8_t continues[_STREAM_MAX];  /* a part of the current line went out; which priority */
+        uint8_t started;                 /* file: the size it had at first is in @total */
+        uint64_t bytes;                  /* taken and kept */
         uint64_t lost_bytes, lost_lines; /* given up */
-        uint64_t total;                 /* file: bytes ever written, for the global limit */
-        uint64_t cut_to;                /* file: size without the half record at its end, ... */
-        uint8_t uncut;                  /* ... if that could not be cut off yet */
-        SinkIntent intent;              /* file */
-        SinkFlood flood;                /* journal */
+        uint64_t total;                  /* file: bytes ever written, for the global limit */
+        uint64_t cut_to;                 /* file: size without the half record at its end, ... */
+        uint8_t uncut;                   /* ... if that could not be cut off yet */
+        SinkIntent intent;               /* file */
+        SinkFlood flood;                 /* journal */
 } SinkState;
 
 /* Needed while sinks_new() runs only. */
 typedef struct SinksSpec {
         bool file;
-        int file_fd;                    /* adopted; -1: sinks_set_file() will bring it */
+        int file_fd;                       /* adopted; -1: sinks_set_file() will bring it */
         int64_t size_max, global_size_max; /* <= 0: no limit */
-        bool fsync;                     /* sinks_flush() does it */
+        bool fsync;                        /* sinks_flush() does it */
 
         bool journald;
-        const char *journal_socket;     /* NULL: journald's own */
-        const char *cid, *name, *tag;   /* name, tag: NULL or empty for none */
+        const char *journal_socket;   /* NULL: journald's own */
+        const char *cid, *name, *tag; /* name, tag: NULL or empty for none */
         char *const *labels;
         size_t n_labels;
         bool no_partial_message;
-        bool podman_priorities;         /* PRIORITY stays 6 or 3, "<N>" has its own field */
-        const char *object_unit;        /* "OBJECT_SYSTEMD_UNIT=x.scope" or NULL */
+        bool podman_priorities;  /* PRIORITY stays 6 or 3, "<N>" has its own field */
+        const char *object_unit; /* "OBJECT_SYSTEMD_UNIT=x.scope" or NULL */
 
-        uint64_t patience_usec;         /* how long output waits for a sink in trouble; 0: 10 s */
+        uint64_t patience_usec; /* how long output waits for a sink in trouble; 0: 10 s */
 } SinksSpec;
 
 /* In place of an error: no trouble, but so much was sent to the journal that it may not have kept all. */
@@ -88,13 +88,16 @@ typedef struct SinksHandler {
 
 typedef struct Sinks Sinks;
 
-int sinks_new(Sinks **ret, Loop *loop, const SinksSpec *spec, SinkState state[_SINK_MAX],
-              const SinksHandler *handler, void *userdata);
+int sinks_new(Sinks **ret,
+              Loop *loop,
+              const SinksSpec *spec,
+              SinkState state[_SINK_MAX],
+              const SinksHandler *handler,
+              void *userdata);
 Sinks *sinks_free(Sinks *s);
 DEFINE_CLEANUP(Sinks, sinks_free)
 
-int sinks_write(Sinks *s, StreamId id, const Window *w, StreamTail tail,
-                const struct timespec *now);
+int sinks_write(Sinks *s, StreamId id, const Window *w, StreamTail tail, const struct timespec *now);
 uint64_t sinks_position(const Sinks *s, StreamId id);
 int sinks_reopen(Sinks *s);
 int sinks_set_file(Sinks *s, int fd);

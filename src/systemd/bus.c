@@ -19,8 +19,8 @@
 #include <string.h>
 
 #include "base/error.h"
-#include "systemd/bus-connection.h"
 #include "event/loop.h"
+#include "systemd/bus-connection.h"
 
 #define OPEN_TIMEOUT_USEC (5 * 1000000ULL)
 #define CALL_TIMEOUT_USEC (25 * 1000000ULL)
@@ -46,8 +46,7 @@ static int wait_until_ready(Bus *bus) {
 
 /* "unix:path=" with what the syntax of addresses does not allow in a value written as %XX */
 static int make_address(const char *path, char *out, size_t size) {
-        static const char plain[] =
-                "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_/.\\*";
+        static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_/.\\*";
         size_t n;
 
         n = (size_t)snprintf(out, size, "unix:path=");

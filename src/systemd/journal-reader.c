@@ -128,8 +128,7 @@ int journal_reader_get(JournalReader *j, const char *field, char *ret, size_t si
                 return fail(r);
         if (n < n_field)
                 return fail(-EBADMSG);
-        (void)snprintf(ret, size, "%.*s", (int)(n - n_field < size ? n - n_field : size),
-                       data + n_field);
+        (void)snprintf(ret, size, "%.*s", (int)(n - n_field < size ? n - n_field : size), data + n_field);
         return 0;
 }
 
@@ -158,7 +157,11 @@ int journal_reader_get_number(JournalReader *j, const char *field, uint64_t *ret
  *
  * Return: 0 or a negative errno.
  */
-int journal_reader_count(JournalReader *j, const char *const *matches, uint64_t from, uint64_t until, uint64_t *ret) {
+int journal_reader_count(JournalReader *j,
+                         const char *const *matches,
+                         uint64_t from,
+                         uint64_t until,
+                         uint64_t *ret) {
         uint64_t n = 0;
         int r;
 

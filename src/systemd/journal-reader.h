@@ -19,7 +19,11 @@ DEFINE_CLEANUP(JournalReader, journal_reader_free)
 
 int journal_reader_find(JournalReader *j, const char *const *matches);
 int journal_reader_older(JournalReader *j);
-int journal_reader_count(JournalReader *j, const char *const *matches, uint64_t from, uint64_t until, uint64_t *ret);
+int journal_reader_count(JournalReader *j,
+                         const char *const *matches,
+                         uint64_t from,
+                         uint64_t until,
+                         uint64_t *ret);
 uint64_t journal_reader_usec(JournalReader *j);
 int journal_reader_get(JournalReader *j, const char *field, char *ret, size_t size);
 int journal_reader_get_number(JournalReader *j, const char *field, uint64_t *ret);

@@ -21,9 +21,10 @@
 #include "systemd/libsystemd.h"
 
 #define NOTE_TYPE 0x407c0c0aU
-#define NOTE_TEXT                                                                                                    \
-        "[{\"soname\":[\"" LIBSYSTEMD "\"],\"feature\":\"systemd\","                                                 \
-        "\"description\":\"Placement in the units of systemd, scopemon explain\",\"priority\":\"recommended\"}]"
+#define NOTE_TEXT                                                                                            \
+        "[{\"soname\":[\"" LIBSYSTEMD "\"],\"feature\":\"systemd\","                                         \
+        "\"description\":\"Placement in the units of systemd, scopemon "                                     \
+        "explain\",\"priority\":\"recommended\"}]"
 
 __attribute__((used, section(".note.dlopen"))) _Alignas(uint32_t) static const struct {
         uint32_t n_name, n_text, type;

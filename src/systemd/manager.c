@@ -21,9 +21,9 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/process.h"
-#include "systemd/manager.h"
-#include "systemd/bus.h"
 #include "event/loop.h"
+#include "systemd/bus.h"
+#include "systemd/manager.h"
 
 #define ANSWER_USEC 60000000ULL /* the child's own limits are below that, all together */
 #define JOB_USEC 25000000ULL
@@ -145,7 +145,11 @@ static int put_and_tell(const Question *q, Answer *ret, ManagerTrouble *ret_trou
  *
  * Return: 0 or a negative errno; then @ret_trouble has the words.
  */
-int manager_look_at_unit(bool user, uid_t uid, const char *unit, UnitFacts *ret, ManagerTrouble *ret_trouble) {
+int manager_look_at_unit(bool user,
+                         uid_t uid,
+                         const char *unit,
+                         UnitFacts *ret,
+                         ManagerTrouble *ret_trouble) {
         Answer a = { 0 };
         int r;
 

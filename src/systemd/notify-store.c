@@ -19,8 +19,8 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/parse.h"
-#include "systemd/notify-store.h"
 #include "io/notify.h"
+#include "systemd/notify-store.h"
 
 #define PREFIX "scopemon-"
 #define FIRST 3
@@ -72,7 +72,8 @@ static int how_many(void) {
         uint64_t n;
         pid_t pid;
 
-        if (!count || !of || parse_pid(of, &pid) < 0 || pid != getpid() || parse_u64(count, &n) < 0 || n > COUNT_MAX)
+        if (!count || !of || parse_pid(of, &pid) < 0 || pid != getpid() || parse_u64(count, &n) < 0 ||
+            n > COUNT_MAX)
                 return 0;
         return (int)n;
 }

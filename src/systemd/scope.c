@@ -21,8 +21,8 @@
 #include <string.h>
 
 #include "base/error.h"
-#include "systemd/bus-connection.h"
 #include "event/loop.h"
+#include "systemd/bus-connection.h"
 #include "systemd/scope.h"
 
 #define SYSTEMD "org.freedesktop.systemd1"
@@ -40,12 +40,12 @@ struct Scope {
         sd_bus *bus;
         sd_bus_slot *match;
         sd_bus_slot *call;
-        ScopeSpec spec;   /* its strings are in @strings */
+        ScopeSpec spec; /* its strings are in @strings */
         char *strings[8];
         unsigned with;
-        char *job;        /* known from the reply */
-        char *ended_job;  /* the last one that ended for our unit */
-        char result[32];  /* how that ended */
+        char *job;       /* known from the reply */
+        char *ended_job; /* the last one that ended for our unit */
+        char result[32]; /* how that ended */
         bool over;
         int answer;
         char error[512];
@@ -134,7 +134,11 @@ static int on_reply(sd_bus_message *m, void *userdata, sd_bus_error *error) {
 }
 
 /* Appends one property of a string or a list of one string; nothing for NULL. */
-static int append_text(const Scope *s, sd_bus_message *m, const char *name, const char *type, const char *text) {
+static int append_text(const Scope *s,
+                       sd_bus_message *m,
+                       const char *name,
+                       const char *type,
+                       const char *text) {
         if (!text)
                 return 0;
         if (type[0] == 'a')
@@ -207,9 +211,8 @@ static int send_call(Scope *s) {
 
 static int keep_strings(Scope *s, const ScopeSpec *spec) {
         const char **fields[ELEMENTS(s->strings)] = {
-                &s->spec.name,          &s->spec.slice,    &s->spec.description,
-                &s->spec.documentation, &s->spec.binds_to, &s->spec.before,
-                &s->spec.stop_propagated_from, &s->spec.after,
+                &s->spec.name,     &s->spec.slice,  &s->spec.description,          &s->spec.documentation,
+                &s->spec.binds_to, &s->spec.before, &s->spec.stop_propagated_from, &s->spec.after,
         };
 
         s->spec = *spec;
@@ -250,8 +253,8 @@ int scope_begin(Scope **ret, Bus *bus, const ScopeSpec *spec) {
         if (spec->pidfd >= 0 && s->sd->bus_can_send(s->bus, SD_BUS_TYPE_UNIX_FD) > 0)
                 s->with |= WITH_PIDFD;
 
-        r = s->sd->bus_match_signal_async(s->bus, &s->match, SYSTEMD, SYSTEMD_PATH, SYSTEMD_MANAGER, "JobRemoved",
-                                      on_job_removed, NULL, s);
+        r = s->sd->bus_match_signal_async(s->bus, &s->match, SYSTEMD, SYSTEMD_PATH, SYSTEMD_MANAGER,
+                                          "JobRemoved", on_job_removed, NULL, s);
         if (r < 0)
                 return fail(r);
         r = send_call(s);

@@ -25,7 +25,7 @@ typedef struct UnitProperty {
         size_t size;
 } UnitProperty;
 
-#define PROPERTY(name, type, field)                                                                \
+#define PROPERTY(name, type, field)                                                                          \
         { name, type, offsetof(UnitFacts, field), sizeof(((UnitFacts *)NULL)->field) }
 
 static const UnitProperty unit_properties[] = {
@@ -55,7 +55,11 @@ static const UnitProperty unit_properties[] = {
 };
 
 /* Names are of no use in part: one that does not fit is left out. */
-static int read_list(const Libsystemd *sd, sd_bus_message *m, char *list, size_t size, const char *wanted,
+static int read_list(const Libsystemd *sd,
+                     sd_bus_message *m,
+                     char *list,
+                     size_t size,
+                     const char *wanted,
                      bool *ret_found) {
         const char *word;
         size_t n = 0;
@@ -208,8 +212,8 @@ int unit_facts(Bus *bus, const char *unit, UnitFacts *ret) {
 
         if (unitname_object_path(path, sizeof path, unit) != 0)
                 return fail(-EINVAL);
-        r = sd->bus_call_method(bus->connection, "org.freedesktop.systemd1", path, "org.freedesktop.DBus.Properties",
-                               "GetAll", NULL, &reply, "s", "");
+        r = sd->bus_call_method(bus->connection, "org.freedesktop.systemd1", path,
+                                "org.freedesktop.DBus.Properties", "GetAll", NULL, &reply, "s", "");
         if (r < 0)
                 return fail(r);
         r = read_properties(sd, reply, &facts);

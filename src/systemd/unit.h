@@ -14,23 +14,24 @@ typedef struct Bus Bus;
 typedef struct UnitFacts {
         char active_state[16];
         char sub_state[32];
-        char type[16];      /* services only, else empty */
+        char type[16]; /* services only, else empty */
         char kill_mode[16];
         char control_group[PATH_MAX];
         bool delegate;
         bool remain_after_exit;
-        bool subgroup;      /* DelegateSubgroup= is set: main processes start there */
-        bool unstarted;     /* a command of ExecStart= has no start time; true of all after a daemon-reload */
+        bool subgroup;  /* DelegateSubgroup= is set: main processes start there */
+        bool unstarted; /* a command of ExecStart= has no start time; true of all after a daemon-reload */
         uint64_t timeout_stop_usec;
         uint32_t fd_store_max; /* FileDescriptorStoreMax=, services only */
 
         char load_state[16];
-        char result[32];    /* services and scopes: how the last run ended, by systemd's reckoning */
+        char result[32]; /* services and scopes: how the last run ended, by systemd's reckoning */
         char slice[UNITNAME_SIZE];
         int32_t kill_signal;
-        bool exec_stop;     /* there are commands in ExecStop= */
+        bool exec_stop;         /* there are commands in ExecStop= */
         bool stops_at_shutdown; /* Conflicts=shutdown.target, which default dependencies bring */
-        uint64_t memory_max, memory_high, tasks_max, cpu_quota_usec; /* UINT64_MAX, or 0 if unknown: no limit */
+        uint64_t memory_max, memory_high, tasks_max,
+                cpu_quota_usec; /* UINT64_MAX, or 0 if unknown: no limit */
 
         /* Names of units, a blank between two; what does not fit is left out. */
         char binds_to[512];

@@ -72,7 +72,8 @@ int keeper_save(Keeper *k, Saved **ret) {
 
         s->keeper = getpid();
         s->facts = k->facts;
-        s->phase = PHASE_RUNNING; /* what comes after it is entered again, and the facts say how far it had come */
+        s->phase =
+                PHASE_RUNNING; /* what comes after it is entered again, and the facts say how far it had come */
         s->terminal_received = k->terminal_received;
         s->terminated = k->terminated;
         s->oom = k->oom || (k->oom_watch && cgroup_oom_check(k->oom_watch));
@@ -136,7 +137,9 @@ int keeper_restore_origin(Origin *ret, Saved *s, const Options *o, char *given_a
 }
 
 static int resume_report(Keeper *k, const Saved *s) {
-        ReportSaved report = { .state = s->report_state, .started = s->report_started, .oom_told = s->oom_told };
+        ReportSaved report = { .state = s->report_state,
+                               .started = s->report_started,
+                               .oom_told = s->oom_told };
         int r;
 
         r = keeper_make_report(k);
@@ -202,7 +205,9 @@ static void resume_plain(Keeper *k, const Saved *s) {
         k->bundle_fd = s->fds[SAVED_FD_BUNDLE];
         k->target_pidfd = s->fds[SAVED_FD_TARGET];
         memcpy(k->control, &s->fds[SAVED_FD_CONTROL], sizeof k->control);
-        k->upgrade.step = !s->has_worker ? UPGRADE_IDLE : is_successor(s) ? UPGRADE_ADOPTING : UPGRADE_RESUMED;
+        k->upgrade.step = !s->has_worker    ? UPGRADE_IDLE
+                          : is_successor(s) ? UPGRADE_ADOPTING
+                                            : UPGRADE_RESUMED;
         k->upgrade.requester = s->requester;
         k->upgrade.begun_usec = s->begun_usec;
         (void)snprintf(k->upgrade.version, sizeof k->upgrade.version, "%s", s->version);

@@ -19,10 +19,10 @@
 
 #include "base/error.h"
 #include "base/fd.h"
-#include "upgrade/saved.h"
-#include "worker/worker.h"
 #include "io/ring.h"
+#include "upgrade/saved.h"
 #include "wire/state.h"
+#include "worker/worker.h"
 
 #define SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
 #define FDS_MAX 65536 /* numbers of descriptors */
@@ -33,7 +33,8 @@ typedef struct Number {
         uint64_t max;
 } Number;
 
-#define NUMBER(field, most) { offsetof(Saved, field), sizeof(((Saved *)NULL)->field), most }
+#define NUMBER(field, most)                                                                                  \
+        { offsetof(Saved, field), sizeof(((Saved *)NULL)->field), most }
 
 /* clang-format off */
 static const Number numbers[] = {
@@ -120,9 +121,16 @@ typedef struct Seen {
 
 /* Worker and keeper of two images map the same ring: what lies in it must lie where both look. */
 static uint64_t layout_of_ring(void) {
-        const uint64_t parts[] = { RING_LAYOUT, sizeof(WorkerState), sizeof(WorkerFacts), sizeof(SinkState),
-                                   sizeof(AttachSlot), sizeof(CtlBuffer), offsetof(WorkerState, ctl),
-                                   offsetof(WorkerState, sinks), offsetof(WorkerState, slots), sizeof(RingInput),
+        const uint64_t parts[] = { RING_LAYOUT,
+                                   sizeof(WorkerState),
+                                   sizeof(WorkerFacts),
+                                   sizeof(SinkState),
+                                   sizeof(AttachSlot),
+                                   sizeof(CtlBuffer),
+                                   offsetof(WorkerState, ctl),
+                                   offsetof(WorkerState, sinks),
+                                   offsetof(WorkerState, slots),
+                                   sizeof(RingInput),
                                    sizeof(RingControl) };
         uint64_t sum = 0;
 
@@ -338,7 +346,8 @@ static bool take(Saved *s, Seen *seen, const StateRecord *record) {
         case STATE_FD:
                 return record->index < _SAVED_FD_MAX && take_fd(&s->fds[record->index], seen, record->number);
         case STATE_CLIENT:
-                return record->index < ATTACH_SLOTS && take_fd(&s->clients[record->index], seen, record->number);
+                return record->index < ATTACH_SLOTS &&
+                       take_fd(&s->clients[record->index], seen, record->number);
         case STATE_INHERITED:
                 return take_inherited(s, seen, record->number);
         case STATE_WORD:
@@ -432,7 +441,9 @@ int saved_set_cloexec(const Saved *s, bool on) {
         const struct {
                 const int *fds;
                 size_t n;
-        } lists[] = { { s->fds, _SAVED_FD_MAX }, { s->clients, ATTACH_SLOTS }, { s->inherited, s->n_inherited } };
+        } lists[] = { { s->fds, _SAVED_FD_MAX },
+                      { s->clients, ATTACH_SLOTS },
+                      { s->inherited, s->n_inherited } };
         int result = 0;
 
         for (size_t i = 0; i < ELEMENTS(lists); i++)

@@ -8,13 +8,13 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "attach/attach.h"
 #include "base/cleanup.h"
+#include "io/control.h"
 #include "keeper/lifecycle.h"
+#include "keeper/worker-process.h"
 #include "placement/placement.h"
 #include "report/report.h"
-#include "keeper/worker-process.h"
-#include "attach/attach.h"
-#include "io/control.h"
 
 /* Descriptors that are not the worker's. */
 typedef enum SavedFd {
@@ -31,9 +31,9 @@ typedef enum SavedFd {
 } SavedFd;
 
 typedef struct Saved {
-        uint64_t layout;    /* of the ring's memory; saved_seal() sets it */
-        pid_t keeper;       /* whose state this is */
-        pid_t requester;    /* who asked for the upgrade, 0 if nobody waits for an answer */
+        uint64_t layout;     /* of the ring's memory; saved_seal() sets it */
+        pid_t keeper;        /* whose state this is */
+        pid_t requester;     /* who asked for the upgrade, 0 if nobody waits for an answer */
         uint64_t begun_usec; /* when the worker was told to stop, 0 if it has not been */
         Facts facts;
         Phase phase;
@@ -44,8 +44,9 @@ typedef struct Saved {
         int exit_status; /* ours, once the end has been told */
         uint64_t serial; /* of two states of the same keeper the later one counts */
         bool ready_told; /* systemd knows that the service is ready */
-        uint64_t started_usec, timeout_usec, stop_usec; /* CLOCK_MONOTONIC; the latter two are deadlines, or 0 */
-        uint64_t mask;      /* signal N of the caller's mask is bit N - 1 */
+        uint64_t started_usec, timeout_usec,
+                stop_usec; /* CLOCK_MONOTONIC; the latter two are deadlines, or 0 */
+        uint64_t mask;     /* signal N of the caller's mask is bit N - 1 */
         WorkerSaved worker;
         bool has_worker;
         PlacementPlan plan;

@@ -20,11 +20,11 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/parse.h"
+#include "io/cgroup.h"
 #include "keeper/keeper-internal.h"
 #include "keeper/launch.h"
 #include "service/service.h"
 #include "upgrade/upgrade.h"
-#include "io/cgroup.h"
 
 static int options_of(const Saved *s, Options *ret) {
         int r;

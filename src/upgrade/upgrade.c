@@ -28,10 +28,10 @@
 
 #include "base/error.h"
 #include "base/fd.h"
-#include "report/announce.h"
-#include "keeper/keeper-internal.h"
-#include "upgrade/upgrade.h"
 #include "io/answer.h"
+#include "keeper/keeper-internal.h"
+#include "report/announce.h"
+#include "upgrade/upgrade.h"
 
 #define CHECK_USEC 10000000U
 #define STOP_USEC 2000000U

@@ -11,9 +11,9 @@
 #include "base/process.h"
 #include "event/loop.h"
 
-#define UPGRADE_CHECK "--check-state" /* and a descriptor: exit 0 if that state can be taken over */
+#define UPGRADE_CHECK "--check-state"     /* and a descriptor: exit 0 if that state can be taken over */
 #define UPGRADE_VARIABLE "SCOPEMON_STATE" /* of the image that takes over: the descriptor of its state */
-#define UPGRADE_DONE "upgraded" /* how an answer begins: to the process that has sent the signal */
+#define UPGRADE_DONE "upgraded"           /* how an answer begins: to the process that has sent the signal */
 #define UPGRADE_REFUSED "refused"
 
 typedef struct Keeper Keeper;
@@ -31,9 +31,9 @@ typedef enum UpgradeStep {
 
 typedef struct Upgrade {
         UpgradeStep step;
-        pid_t requester;   /* of the last signal, 0 if unknown */
+        pid_t requester; /* of the last signal, 0 if unknown */
         pid_t check_pid;
-        int words_fd;      /* what the new binary says meanwhile */
+        int words_fd; /* what the new binary says meanwhile */
         bool too_slow;
         uint64_t begun_usec;
         struct stat binary; /* the file that was checked */

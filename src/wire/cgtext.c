@@ -107,11 +107,7 @@ int cgtext_path(const char *text, size_t n, const char **ret, size_t *ret_n) {
  *
  * Return: 0, CGTEXT_NONE if no hierarchy has this controller, CGTEXT_OUTSIDE.
  */
-int cgtext_v1_path(const char *text,
-                   size_t n,
-                   const char *controller,
-                   const char **ret,
-                   size_t *ret_n) {
+int cgtext_v1_path(const char *text, size_t n, const char *controller, const char **ret, size_t *ret_n) {
         const char *p = text;
         Part line;
 
@@ -211,8 +207,7 @@ static bool is_user_manager(const Part *name, uint32_t *ret_uid) {
             memcmp(name->text, prefix, n_prefix) != 0)
                 return false;
         digits = (Part){ .text = name->text + n_prefix, .n = name->n - n_prefix - n_suffix };
-        if (!parse_number(&digits, &uid) || uid >= UINT32_MAX ||
-            (digits.text[0] == '0' && digits.n > 1))
+        if (!parse_number(&digits, &uid) || uid >= UINT32_MAX || (digits.text[0] == '0' && digits.n > 1))
                 return false;
         *ret_uid = (uint32_t)uid;
         return true;
@@ -282,7 +277,8 @@ static bool is_container_id(const Part *id) {
         if (id->n < CONTAINER_ID_MIN)
                 return false;
         for (size_t i = 0; i < id->n; i++)
-                if (!(id->text[i] >= '0' && id->text[i] <= '9') && !(id->text[i] >= 'a' && id->text[i] <= 'f'))
+                if (!(id->text[i] >= '0' && id->text[i] <= '9') &&
+                    !(id->text[i] >= 'a' && id->text[i] <= 'f'))
                         return false;
         return true;
 }

@@ -49,11 +49,7 @@ typedef struct CgContainer {
 } CgContainer;
 
 int cgtext_path(const char *text, size_t n, const char **ret, size_t *ret_n);
-int cgtext_v1_path(const char *text,
-                   size_t n,
-                   const char *controller,
-                   const char **ret,
-                   size_t *ret_n);
+int cgtext_v1_path(const char *text, size_t n, const char *controller, const char **ret, size_t *ret_n);
 int cgtext_oom(const char *text, size_t n, CgOom *ret);
 int cgtext_unit(const char *path, CgUnit *ret);
 int cgtext_container(const char *path, CgContainer *ret);

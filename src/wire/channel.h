@@ -16,20 +16,20 @@ typedef enum ChannelType {
         CHANNEL_SETUP,   /* number: set of ChannelFd, one descriptor each in their order */
         CHANNEL_CLIENT,  /* number: slot of a client of the worker before; its descriptor */
         CHANNEL_CONSOLE, /* the terminal; its descriptor */
-        CHANNEL_RUN,     /* the container runs: output goes to the sinks from now on; number: 0 with its pidfd, else 1; count: since when */
+        CHANNEL_RUN, /* the container runs: output goes to the sinks from now on; number: 0 with its pidfd, else 1; count: since when */
         CHANNEL_LOGFILE, /* the new log file's descriptor; none, and number an errno, if there is no new one */
         CHANNEL_DRAIN,   /* the target has ended: read what is there, flush, say so */
         CHANNEL_STOP,    /* leave, between two batches: another one goes on */
         /* worker to keeper */
-        CHANNEL_READY,         /* set up and confined */
-        CHANNEL_CLIENT_NEW,    /* number: slot; its descriptor, for the keeper to keep */
-        CHANNEL_CLIENT_GONE,   /* number: slot */
-        CHANNEL_REOPEN,        /* a new log file is wanted */
-        CHANNEL_STDIN_CLOSED,  /* the target's stdin has ended, for good */
-        CHANNEL_NOTIFY,        /* text: filtered lines to send on */
-        CHANNEL_TROUBLE,       /* number: what (ChannelTrouble), value: errno, count: bytes lost; text: more */
-        CHANNEL_DRAINED,       /* all that could be read is in the sinks */
-        CHANNEL_DONE,          /* the clients have had everything too */
+        CHANNEL_READY,        /* set up and confined */
+        CHANNEL_CLIENT_NEW,   /* number: slot; its descriptor, for the keeper to keep */
+        CHANNEL_CLIENT_GONE,  /* number: slot */
+        CHANNEL_REOPEN,       /* a new log file is wanted */
+        CHANNEL_STDIN_CLOSED, /* the target's stdin has ended, for good */
+        CHANNEL_NOTIFY,       /* text: filtered lines to send on */
+        CHANNEL_TROUBLE,      /* number: what (ChannelTrouble), value: errno, count: bytes lost; text: more */
+        CHANNEL_DRAINED,      /* all that could be read is in the sinks */
+        CHANNEL_DONE,         /* the clients have had everything too */
         _CHANNEL_MAX,
 } ChannelType;
 

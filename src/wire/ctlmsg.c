@@ -117,11 +117,7 @@ int ctlmsg_parse_winsz(const char *line, size_t n, CtlMsg *ret) {
  *
  * Return: true with a line, false if there is none.
  */
-bool ctlmsg_next_line(CtlBuffer *b,
-                      const char **data,
-                      size_t *n,
-                      const char **ret_line,
-                      size_t *ret_n) {
+bool ctlmsg_next_line(CtlBuffer *b, const char **data, size_t *n, const char **ret_line, size_t *ret_n) {
         const char *newline;
         size_t room, n_piece;
 

@@ -40,8 +40,4 @@ typedef struct CtlBuffer {
 
 int ctlmsg_parse(const char *line, size_t n, CtlMsg *ret);
 int ctlmsg_parse_winsz(const char *line, size_t n, CtlMsg *ret);
-bool ctlmsg_next_line(CtlBuffer *b,
-                      const char **data,
-                      size_t *n,
-                      const char **ret_line,
-                      size_t *ret_n);
+bool ctlmsg_next_line(CtlBuffer *b, const char **data, size_t *n, const char **ret_line, size_t *ret_n);

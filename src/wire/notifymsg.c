@@ -21,9 +21,9 @@ static const struct {
         size_t n;
         bool prefix; /* any value may follow */
 } allowed[] = {
-#define LINE(text)                                                                                 \
+#define LINE(text)                                                                                           \
         { text, sizeof text - 1, false }
-#define PREFIX(text)                                                                               \
+#define PREFIX(text)                                                                                         \
         { text, sizeof text - 1, true }
         LINE("READY=1"),    LINE("RELOADING=1"),      LINE("STOPPING=1"),
         LINE("WATCHDOG=1"), LINE("WATCHDOG=trigger"), PREFIX("STATUS="),

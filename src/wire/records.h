@@ -25,11 +25,11 @@ typedef struct Room {
 typedef struct Records {
         size_t n_iov;
         size_t n_staged;
-        uint64_t n_bytes;   /* prefixes included */
-        size_t n_taken;     /* bytes of the stream */
-        bool partial;       /* the last record is */
-        bool limited;       /* stopped before a record that does not fit into the file */
-        bool exhausted;     /* stopped since the global limit is reached */
+        uint64_t n_bytes;                 /* prefixes included */
+        size_t n_taken;                   /* bytes of the stream */
+        bool partial;                     /* the last record is */
+        bool limited;                     /* stopped before a record that does not fit into the file */
+        bool exhausted;                   /* stopped since the global limit is reached */
         char prefix[2][LINE_PREFIX_SIZE]; /* of whole and of partial lines */
 
         /* From here on never cleared: pages that a quiet container does not touch cost nothing. */

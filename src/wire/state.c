@@ -114,7 +114,8 @@ int state_open(StateReader *ret, const char *data, size_t n) {
         if (n < sizeof head || n > STATE_MAX)
                 return -EBADMSG;
         memcpy(&head, data, sizeof head);
-        if (head.magic != STATE_MAGIC || head.size != n || head.sum != sum_of(data + sizeof head, n - sizeof head))
+        if (head.magic != STATE_MAGIC || head.size != n ||
+            head.sum != sum_of(data + sizeof head, n - sizeof head))
                 return -EBADMSG;
         if (head.version != STATE_VERSION)
                 return STATE_FOREIGN;

@@ -7,9 +7,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define STATE_VERSION 2U         /* to be counted up with any change of what upgrade/saved.c writes */
-#define STATE_MAX (4U << 20)     /* bytes */
-#define STATE_FOREIGN 1          /* state_open(): it is whole, but another version's */
+#define STATE_VERSION 2U     /* to be counted up with any change of what upgrade/saved.c writes */
+#define STATE_MAX (4U << 20) /* bytes */
+#define STATE_FOREIGN 1      /* state_open(): it is whole, but another version's */
 
 typedef enum StateTag {
         STATE_NONE,

@@ -25,11 +25,7 @@ static const char message_start[] = ", \"message\": \"", message_end[] = "\"", r
 
 #define RESERVED (sizeof message_end - 1 + sizeof record_end - 1)
 
-static bool is_continuation(const char *text,
-                            size_t n,
-                            size_t i,
-                            unsigned lowest,
-                            unsigned highest) {
+static bool is_continuation(const char *text, size_t n, size_t i, unsigned lowest, unsigned highest) {
         unsigned char c;
 
         if (i >= n)
@@ -55,8 +51,7 @@ static size_t character_length(const char *text, size_t n) {
 }
 
 static size_t escape(char out[ESCAPE_MAX], unsigned char c) {
-        static const char hex[] = "0123456789abcdef", plain[] = "\"\\/\b\f\n\r\t",
-                          letters[] = "\"\\/bfnrt";
+        static const char hex[] = "0123456789abcdef", plain[] = "\"\\/\b\f\n\r\t", letters[] = "\"\\/bfnrt";
         const char *found = c != 0 ? strchr(plain, c) : NULL;
 
         out[0] = '\\';

@@ -9,8 +9,4 @@
 #define SYNCMSG_MAX 4096   /* what callers read at once from a seqpacket socket */
 #define SYNCMSG_KEY_MAX 32 /* longest key */
 
-size_t syncmsg_format(char out[SYNCMSG_MAX],
-                      const char *key,
-                      int64_t value,
-                      const char *text,
-                      size_t n_text);
+size_t syncmsg_format(char out[SYNCMSG_MAX], const char *key, int64_t value, const char *text, size_t n_text);

@@ -131,8 +131,8 @@ int unitname_scope(char *out, size_t size, const char *prefix, const char *id) {
 
         if (!*prefix || !*id)
                 return UNITNAME_BAD;
-        if (!put_escaped(name, sizeof name, &used, prefix) ||
-            !put(name, sizeof name, &used, "-", 1) || !put_escaped(name, sizeof name, &used, id) ||
+        if (!put_escaped(name, sizeof name, &used, prefix) || !put(name, sizeof name, &used, "-", 1) ||
+            !put_escaped(name, sizeof name, &used, id) ||
             !put(name, sizeof name, &used, suffix, sizeof suffix - 1))
                 return UNITNAME_TOO_LONG;
         if (used >= size)
@@ -156,8 +156,7 @@ int unitname_object_path(char *out, size_t size, const char *unit) {
                 return UNITNAME_BAD;
         (void)put(path, sizeof path, &used, root, sizeof root - 1);
         for (const char *p = unit; *p; p++) {
-                const char escaped[] = { '_', hex[(unsigned char)*p >> 4],
-                                         hex[(unsigned char)*p & 15] };
+                const char escaped[] = { '_', hex[(unsigned char)*p >> 4], hex[(unsigned char)*p & 15] };
                 bool plain = is_alnum(*p) && (p > unit || *p > '9');
 
                 if (!put(path, sizeof path, &used, plain ? p : escaped, plain ? 1 : sizeof escaped))

@@ -6,16 +6,16 @@
 #include <stdbool.h>
 
 #include "base/process.h"
-#include "worker/worker.h"
-#include "io/control.h"
 #include "event/exit-watch.h"
-#include "io/gather.h"
 #include "event/loop.h"
+#include "io/control.h"
+#include "io/gather.h"
 #include "io/notify.h"
 #include "io/ring.h"
-#include "sandbox/sandbox.h"
 #include "io/streams.h"
+#include "sandbox/sandbox.h"
 #include "wire/channel.h"
+#include "worker/worker.h"
 
 typedef struct WorkerTimer {
         LoopSource *source;
@@ -48,12 +48,12 @@ typedef struct Worker {
         bool drained_told;          /* the keeper knows the latter */
         bool done;                  /* the keeper has been told that the clients have it too */
         bool keeper_gone;
-        bool unheard; /* the keeper has taken a record no more: worker_orphaned() is about to be called */
-        int target_fd;              /* pidfd of the container's first process, for when the keeper is gone; -1 if unknown */
+        bool unheard;  /* the keeper has taken a record no more: worker_orphaned() is about to be called */
+        int target_fd; /* pidfd of the container's first process, for when the keeper is gone; -1 if unknown */
         ExitWatch *target_watch;
         bool target_ended;
-        ExitFiles exit_files; /* that may be written, for when the keeper is gone; zero: none */
-        bool exit_told;       /* ... and they have been, or were there */
+        ExitFiles exit_files;  /* that may be written, for when the keeper is gone; zero: none */
+        bool exit_told;        /* ... and they have been, or were there */
         uint64_t started_usec; /* of the container */
         ProcessStatus target_status;
         bool stream_drained[_STREAM_MAX];

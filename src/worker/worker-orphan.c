@@ -15,9 +15,9 @@
 
 #include "base/error.h"
 #include "report/announce.h"
-#include "worker/worker-internal.h"
 #include "sandbox/exit-file.h"
 #include "scopemon/protocol.h"
+#include "worker/worker-internal.h"
 
 /**
  * worker_orphan_prepare() - before the sandbox is entered: which exit files can be written later
@@ -46,7 +46,8 @@ void worker_orphan_drained(Worker *w) {
         (void)snprintf(text, sizeof text, "%d", w->target_status.known ? w->target_status.code : -1);
         w->exit_told = w->exit_files.names[EXIT_FILE_NAME_NONE] != NULL;
         for (ExitFileId i = 0; i < _EXIT_FILE_MAX; i++)
-                if (w->exit_files.names[EXIT_FILE_NAME_PATH + i] && exit_file_write(&w->exit_files, i, text) < 0)
+                if (w->exit_files.names[EXIT_FILE_NAME_PATH + i] &&
+                    exit_file_write(&w->exit_files, i, text) < 0)
                         w->exit_told = false;
 }
 
@@ -104,7 +105,9 @@ int worker_orphaned(Worker *w) {
  * worker_orphan_tell() - the end of a container that had no keeper any more, and of all its output
  */
 void worker_orphan_tell(const Worker *w) {
-        AnnounceEnd end = { .status = &w->target_status, .orphaned = true, .exit_files = w->exit_told,
+        AnnounceEnd end = { .status = &w->target_status,
+                            .orphaned = true,
+                            .exit_files = w->exit_told,
                             .usec = loop_now() - w->started_usec };
         PlacementPlan *none;
 

@@ -62,9 +62,8 @@ static int settle(Worker *w, StreamId id) {
 }
 
 static bool is_ended(const Worker *w, StreamId id) {
-        return w->stream_drained[id] ||
-               (!streams_is_open(w->streams, id) &&
-                (id != STREAM_STDOUT || !w->options->terminal || w->draining));
+        return w->stream_drained[id] || (!streams_is_open(w->streams, id) &&
+                                         (id != STREAM_STDOUT || !w->options->terminal || w->draining));
 }
 
 static int pump(Worker *w, StreamId id, StreamTail tail) {
@@ -159,7 +158,8 @@ static ssize_t on_readable(void *userdata, StreamId id, int fd) {
                 return n;
         if (w->draining)
                 w->drain_left[id] -= (size_t)n < w->drain_left[id] ? (size_t)n : w->drain_left[id];
-        else if (!w->options->terminal && (!w->attach || attach_is_done(w->attach))) /* a client may be waiting for it */
+        else if (!w->options->terminal &&
+                 (!w->attach || attach_is_done(w->attach))) /* a client may be waiting for it */
                 loop_rest(w->loop, gather_usec(&w->gathers[id], fd, loop_now(), (size_t)n));
         r = pump(w, id, TAIL_MORE);
         return r < 0 ? relay(r) : n;
@@ -296,8 +296,8 @@ static int drain(Worker *w) {
                 r = drain_stream(w, id);
                 if (r < 0)
                         return relay(r);
-                if (r == 0 || (w->running && w->sinks &&
-                               sinks_position(w->sinks, id) < ring_head(w->ring, id)))
+                if (r == 0 ||
+                    (w->running && w->sinks && sinks_position(w->sinks, id) < ring_head(w->ring, id)))
                         waiting = true;
         }
         if (waiting && !w->sinks)

@@ -19,9 +19,9 @@
 #include <unistd.h>
 
 #include "base/fd.h"
-#include "worker/worker-internal.h"
 #include "sink/sink-journald.h"
 #include "wire/line.h"
+#include "worker/worker-internal.h"
 
 typedef bool (*PutRaw)(Worker *w, int fd, StreamId id, const char *data, size_t n, bool whole);
 
@@ -51,20 +51,29 @@ static bool put_journal(Worker *w, int fd, StreamId id, const char *data, size_t
         const char *cid = w->options->cid, *name = w->options->name ? w->options->name : cid;
         uint64_t size = htole64(n);
         char fields[1024];
-        struct iovec iov[] = { { (void *)"MESSAGE\n", 8 }, { &size, sizeof size }, { (void *)data, n }, { fields, 0 } };
+        struct iovec iov[] = {
+                { (void *)"MESSAGE\n", 8 }, { &size, sizeof size }, { (void *)data, n }, { fields, 0 }
+        };
         struct msghdr message = { .msg_iov = iov, .msg_iovlen = 4 };
         int length;
 
-        length = snprintf(fields, sizeof fields,
-                          "\nCONTAINER_ID_FULL=%.128s\nPRIORITY=%s\nCONTAINER_ID=%.12s\nCONTAINER_NAME=%.256s\n"
-                          "SYSLOG_IDENTIFIER=%.256s\n%s",
-                          cid, priorities[id], cid, name, name, whole ? "" : "CONTAINER_PARTIAL_MESSAGE=true\n");
+        length = snprintf(
+                fields, sizeof fields,
+                "\nCONTAINER_ID_FULL=%.128s\nPRIORITY=%s\nCONTAINER_ID=%.12s\nCONTAINER_NAME=%.256s\n"
+                "SYSLOG_IDENTIFIER=%.256s\n%s",
+                cid, priorities[id], cid, name, name, whole ? "" : "CONTAINER_PARTIAL_MESSAGE=true\n");
         iov[3].iov_len = (size_t)length;
         return sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0;
 }
 
 /* Bytes [position, to) of @window, in records of @max bytes at most; @state knows how far it came. */
-static void write_raw(Worker *w, int fd, SinkState *state, StreamId id, const Window *window, PutRaw put, size_t max) {
+static void write_raw(Worker *w,
+                      int fd,
+                      SinkState *state,
+                      StreamId id,
+                      const Window *window,
+                      PutRaw put,
+                      size_t max) {
         uint64_t to = w->state->raw_to[id] < window->to ? w->state->raw_to[id] : window->to;
 
         if (state->position[id] < window->from)
@@ -94,8 +103,8 @@ static bool forget_intent(int fd, SinkState *state, StreamId id) {
                 return true;
         if (intent->stream != id || fstat(fd, &st) < 0)
                 return false;
-        if (intent->from == state->position[id] && S_ISREG(st.st_mode) && (uint64_t)st.st_size > intent->size &&
-            ftruncate(fd, (off_t)intent->size) < 0)
+        if (intent->from == state->position[id] && S_ISREG(st.st_mode) &&
+            (uint64_t)st.st_size > intent->size && ftruncate(fd, (off_t)intent->size) < 0)
                 return false;
         intent->valid = 0;
         return true;

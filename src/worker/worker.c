@@ -24,8 +24,8 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/process.h"
-#include "worker/worker-internal.h"
 #include "sandbox/sandbox.h"
+#include "worker/worker-internal.h"
 
 #define KEEPER_WAIT_MS 1000
 
@@ -50,7 +50,8 @@ static int send_packed(Worker *w, const ChannelRecord *record, char *data, size_
                 }
                 if ((sent != -EAGAIN && sent != -ETOOMANYREFS) || record->type == CHANNEL_NOTIFY)
                         return relay((int)sent);
-                if (sent == -ETOOMANYREFS && waited++ < KEEPER_WAIT_MS) /* descriptors on their way, not bytes */
+                if (sent == -ETOOMANYREFS &&
+                    waited++ < KEEPER_WAIT_MS) /* descriptors on their way, not bytes */
                         (void)poll(NULL, 0, 1);
                 else if (sent == -ETOOMANYREFS || poll(&p, 1, KEEPER_WAIT_MS) == 0)
                         return fail(-ETIMEDOUT);
@@ -107,7 +108,8 @@ static int worker_set_up(Worker *w) {
         if (r < 0)
                 return relay(r);
         w->state = ring_state(w->ring);
-        w->io_fd = open("/proc/self/io", O_RDONLY | O_CLOEXEC); /* without it a packet may reach stdin twice */
+        w->io_fd =
+                open("/proc/self/io", O_RDONLY | O_CLOEXEC); /* without it a packet may reach stdin twice */
         tzset(); /* reads a file, so before anything is counted or forbidden */
 
         worker_raw(w);
@@ -261,8 +263,7 @@ static int worker_on_settled(LoopSource *source, uint64_t usec, void *userdata) 
 
 /* They mean the container, or the keeper. What nobody ignores by name is never taken, but for our own faults. */
 static void worker_ignore_signals(void) {
-        static const int signals[] = { SIGTERM, SIGINT,  SIGQUIT, SIGHUP,
-                                       SIGPIPE, SIGUSR1, SIGUSR2, SIGXFSZ };
+        static const int signals[] = { SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGPIPE, SIGUSR1, SIGUSR2, SIGXFSZ };
         static const int faults[] = { SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGSYS, SIGTRAP };
         sigset_t others;
 
@@ -333,16 +334,15 @@ static int worker_copy_options(Options *copy, char ***ret_labels) {
 int worker_run(int channel_fd, const Options *options, char *const *argv) {
         Options copy = *options;
         char **labels;
-        Worker w = { .options = &copy,
-                     .argv = argv,
-                     .channel = WORKER_CHANNEL,
-                     .io_fd = -1,
-                     .target_fd = -1 };
+        Worker w = {
+                .options = &copy, .argv = argv, .channel = WORKER_CHANNEL, .io_fd = -1, .target_fd = -1
+        };
         int r;
 
         memset(w.fds, -1, sizeof w.fds);
         worker_ignore_signals();
-        (void)prctl(PR_SET_TIMERSLACK, 1); /* a rest (gather.c) is shorter than the 50 us by which timers are late */
+        (void)prctl(PR_SET_TIMERSLACK,
+                    1); /* a rest (gather.c) is shorter than the 50 us by which timers are late */
         r = worker_copy_options(&copy, &labels);
         if (r < 0)
                 return relay(r);

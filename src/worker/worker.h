@@ -7,10 +7,10 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "attach/attach.h"
 #include "base/stream.h"
 #include "config/options.h"
 #include "keeper/suppressed.h"
-#include "attach/attach.h"
 #include "sink/sink.h"
 #include "wire/ctlmsg.h"
 
@@ -20,16 +20,17 @@
 
 /* What the keeper has found out and the worker needs. Written by the keeper before the first worker starts. */
 typedef struct WorkerFacts {
-        pid_t starter; /* who started us, 0 if unknown */
+        pid_t starter;              /* who started us, 0 if unknown */
         bool withhold[_STREAM_MAX]; /* the starter's own journal stream would show it a second time */
-        char title[WORKER_TITLE_MAX]; /* command line of the worker, as systemctl status of our unit shows it */
+        char title
+                [WORKER_TITLE_MAX]; /* command line of the worker, as systemctl status of our unit shows it */
         char object_unit[WORKER_UNIT_FIELD_MAX]; /* journal field naming the container's scope, or "" */
 } WorkerFacts;
 
 /* In the ring: what the next worker goes on with. */
 typedef struct WorkerState {
         WorkerFacts facts;
-        uint8_t has_run;      /* the container runs: its output must never be discarded */
+        uint8_t has_run; /* the container runs: its output must never be discarded */
         uint8_t stdin_closed;
         uint8_t resize_wanted; /* before the terminal was there */
         uint16_t rows, columns;

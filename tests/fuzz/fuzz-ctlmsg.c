@@ -71,8 +71,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
 
         if (size < 2)
                 return 0;
-        fuzz_claim(feed(&whole, text, size - 1, size) ==
-                   feed(&pieces, text, size - 1, 1U + data[0]));
+        fuzz_claim(feed(&whole, text, size - 1, size) == feed(&pieces, text, size - 1, 1U + data[0]));
         fuzz_claim(whole.n == pieces.n && memcmp(whole.data, pieces.data, whole.n) == 0);
 
         memset(&garbage, 0xa5, sizeof garbage);

@@ -11,30 +11,20 @@
 #include "fuzz.h"
 #include "wire/line.h"
 
-static size_t check_line(const char *data,
-                         size_t n,
-                         size_t max,
-                         StreamTail tail,
-                         const Line *line) {
+static size_t check_line(const char *data, size_t n, size_t max, StreamTail tail, const Line *line) {
         fuzz_claim(line->text == data);
         fuzz_claim(line->n_text <= max);
         fuzz_claim(line->n_taken > 0 && line->n_taken <= n);
         fuzz_claim(line->n_taken == line->n_text + !line->partial);
         fuzz_claim(line->partial || data[line->n_text] == '\n');
-        fuzz_claim(!line->partial || line->n_text == max ||
-                   (tail != TAIL_MORE && line->n_text == n));
+        fuzz_claim(!line->partial || line->n_text == max || (tail != TAIL_MORE && line->n_text == n));
         for (size_t i = 0; i < line->n_text; i++)
                 fuzz_claim(data[i] != '\n');
         return line->n_taken;
 }
 
 /* Takes all lines of data[from, to) and notes each one's end; returns where the next one begins. */
-static size_t take(const char *data,
-                   size_t from,
-                   size_t to,
-                   size_t max,
-                   StreamTail tail,
-                   uint8_t *ends) {
+static size_t take(const char *data, size_t from, size_t to, size_t max, StreamTail tail, uint8_t *ends) {
         Line line;
 
         while (line_next(data + from, to - from, max, tail, &line)) {

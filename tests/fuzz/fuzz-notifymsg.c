@@ -15,8 +15,7 @@
 static bool is_one_of(const char *line, size_t n) {
         static const char *const whole[] = { "READY=1", "RELOADING=1", "STOPPING=1", "WATCHDOG=1",
                                              "WATCHDOG=trigger" };
-        static const char *const prefixes[] = { "STATUS=", "ERRNO=", "BUSERROR=",
-                                                "MONOTONIC_USEC=" };
+        static const char *const prefixes[] = { "STATUS=", "ERRNO=", "BUSERROR=", "MONOTONIC_USEC=" };
 
         for (size_t i = 0; i < sizeof whole / sizeof whole[0]; i++)
                 if (n == strlen(whole[i]) && memcmp(line, whole[i], n) == 0)

@@ -71,8 +71,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         fuzz_claim(b->n_bytes <= room.file || b->n_bytes <= room.first);
         check_records(b, data);
         if (!b->limited && !b->exhausted)
-                fuzz_claim(records_whole((const char *)data, b->n_taken, b->partial ? TAIL_IDLE : TAIL_MORE, b->n_bytes,
-                                         &bytes) == b->n_taken && bytes == b->n_bytes);
+                fuzz_claim(records_whole((const char *)data, b->n_taken, b->partial ? TAIL_IDLE : TAIL_MORE,
+                                         b->n_bytes, &bytes) == b->n_taken &&
+                           bytes == b->n_bytes);
         free(b);
         return 0;
 }

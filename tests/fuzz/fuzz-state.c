@@ -5,8 +5,8 @@
  * and no value out of its range. The sum is made right first, or nothing would ever come behind it.
  */
 
-#include "upgrade/saved.h"
 #include "fuzz.h"
+#include "upgrade/saved.h"
 #include "wire/state.h"
 
 static void mend(char *data, size_t n) {
@@ -24,7 +24,8 @@ static void mend(char *data, size_t n) {
 }
 
 static void check_saved(Saved *s) {
-        fuzz_claim(s->phase == PHASE_RUNNING && s->target > 0 && s->keeper > 1 && s->argc > 0 && !s->argv[s->argc]);
+        fuzz_claim(s->phase == PHASE_RUNNING && s->target > 0 && s->keeper > 1 && s->argc > 0 &&
+                   !s->argv[s->argc]);
         fuzz_claim(s->plan.row < _PLACEMENT_ROW_MAX && s->report_state <= REPORT_STATE_MAX);
         fuzz_claim(memchr(s->path, 0, sizeof s->path) && memchr(s->plan.unit, 0, sizeof s->plan.unit));
         for (size_t i = 0; i < _SAVED_FD_MAX; i++)

@@ -67,9 +67,8 @@ static void check_unit(const char *unit) {
         fuzz_claim(strlen(unit) < UNITNAME_SIZE);
         fuzz_claim(unitname_object_path(path, sizeof path, unit) == 0);
         label = strrchr(path, '/') + 1;
-        fuzz_claim(
-                strspn(label, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_") ==
-                strlen(label));
+        fuzz_claim(strspn(label, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_") ==
+                   strlen(label));
         fuzz_claim(label[0] < '0' || label[0] > '9');
         fuzz_claim(means(label, label + strlen(label), "_", unit));
 }

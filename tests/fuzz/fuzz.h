@@ -11,13 +11,12 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-#define fuzz_claim(condition)                                                                      \
-        do {                                                                                       \
-                if (!(condition)) {                                                                \
-                        (void)fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__,           \
-                                      #condition);                                                 \
-                        abort();                                                                   \
-                }                                                                                  \
+#define fuzz_claim(condition)                                                                                \
+        do {                                                                                                 \
+                if (!(condition)) {                                                                          \
+                        (void)fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #condition);        \
+                        abort();                                                                             \
+                }                                                                                            \
         } while (0)
 
 /*

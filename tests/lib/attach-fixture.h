@@ -11,11 +11,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "attach/attach.h"
 #include "base/fd.h"
 #include "base/process.h"
 #include "clean.h"
 #include "event.h"
-#include "attach/attach.h"
 
 #define DATA_MAX (4U * 1024U * 1024U)
 #define LONG_TIME 3600000000U
@@ -89,8 +89,7 @@ static inline const Window *window(void *userdata, StreamId id) {
         return &((Fixture *)userdata)->windows[id];
 }
 
-static const AttachHandler attach_test_handler = { on_client, on_gone, on_read,
-                                                   on_input,  on_room, window };
+static const AttachHandler attach_test_handler = { on_client, on_gone, on_read, on_input, on_room, window };
 
 static inline char byte_at(StreamId id, uint64_t at) {
         return (char)(at * 7 + (at >> 8) + (id == STREAM_STDERR ? 101U : 0U));
@@ -110,10 +109,9 @@ static inline void fixture_init(Fixture *f) {
                         f->data[id][i] = byte_at(id, i);
                 f->windows[id].data = f->data[id];
         }
-        f->spec = (AttachSpec){ .listener = f->listener,
-                                .slots = f->slots,
-                                .n_slots = ATTACH_SLOTS,
-                                .stall_usec = LONG_TIME };
+        f->spec = (AttachSpec){
+                .listener = f->listener, .slots = f->slots, .n_slots = ATTACH_SLOTS, .stall_usec = LONG_TIME
+        };
 }
 
 static inline void fixture_open(Fixture *f) {

@@ -230,7 +230,8 @@ static int do_life(int argc, char *argv[]) {
         (void)mkfifo(l.fifo, 0600);
         l.fifo_fd = open(l.fifo, O_RDWR | O_CLOEXEC);
         l.watch = inotify_init1(IN_CLOEXEC);
-        if (l.fifo_fd < 0 || inotify_add_watch(l.watch, l.exit_dir, IN_CREATE | IN_MOVED_TO | IN_CLOSE_WRITE) < 0)
+        if (l.fifo_fd < 0 ||
+            inotify_add_watch(l.watch, l.exit_dir, IN_CREATE | IN_MOVED_TO | IN_CLOSE_WRITE) < 0)
                 die(l.exit_dir);
         return life(argv[2], &l, argv + 8);
 }
@@ -271,7 +272,8 @@ static int do_attach(const char *path, const char *clients, const char *bytes) {
         if (n > CLIENTS_MAX)
                 die("too many clients");
         for (size_t i = 0; i < n; i++) {
-                fds[i] = (struct pollfd){ .fd = make_socket(path, SOCK_SEQPACKET, connect), .events = POLLIN };
+                fds[i] =
+                        (struct pollfd){ .fd = make_socket(path, SOCK_SEQPACKET, connect), .events = POLLIN };
                 left[i] = want;
         }
         (void)puts("ready");
@@ -283,7 +285,8 @@ static int do_attach(const char *path, const char *clients, const char *bytes) {
                         if (!(fds[i].revents & (POLLIN | POLLHUP)))
                                 continue;
                         while ((k = recv(fds[i].fd, data, sizeof data, MSG_DONTWAIT)) > 1)
-                                left[i] -= (unsigned long long)k - 1 < left[i] ? (unsigned long long)k - 1 : left[i];
+                                left[i] -= (unsigned long long)k - 1 < left[i] ? (unsigned long long)k - 1
+                                                                               : left[i];
                         if (left[i] == 0 || k == 0) {
                                 fds[i].fd = ~fds[i].fd;
                                 open_ones--;

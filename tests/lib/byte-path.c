@@ -50,7 +50,9 @@ __attribute__((noinline)) ssize_t byte_path_push(Ring *ring, Sinks *sinks, int f
 }
 
 int main(int argc, char *argv[]) {
-        static const SinksHandler handler = { .on_ready = ignore, .on_reopen = ignore, .on_trouble = give_up };
+        static const SinksHandler handler = { .on_ready = ignore,
+                                              .on_reopen = ignore,
+                                              .on_trouble = give_up };
         unsigned long size = argc > 1 ? strtoul(argv[1], NULL, 10) : 100;
         unsigned long chunks = (argc > 2 ? strtoul(argv[2], NULL, 10) : 8) * 16;
         _cleanup_(sinks_freep) Sinks *sinks = NULL;

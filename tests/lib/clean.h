@@ -26,13 +26,13 @@ static inline int count_open_fds(void) {
         return n;
 }
 
-#define CleanTest(suite, name, ...)                                                                \
-        static void suite##_##name(void);                                                          \
-        Test(suite, name, .timeout = 60, ##__VA_ARGS__) {                                          \
-                int before = count_open_fds();                                                     \
-                                                                                                   \
-                suite##_##name();                                                                  \
-                cr_assert_eq(count_open_fds(), before, "descriptors leaked");                      \
-                cr_assert_eq(find_leaks(), 0, "memory leaked");                                    \
-        }                                                                                          \
+#define CleanTest(suite, name, ...)                                                                          \
+        static void suite##_##name(void);                                                                    \
+        Test(suite, name, .timeout = 60, ##__VA_ARGS__) {                                                    \
+                int before = count_open_fds();                                                               \
+                                                                                                             \
+                suite##_##name();                                                                            \
+                cr_assert_eq(count_open_fds(), before, "descriptors leaked");                                \
+                cr_assert_eq(find_leaks(), 0, "memory leaked");                                              \
+        }                                                                                                    \
         static void suite##_##name(void)

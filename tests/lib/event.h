@@ -18,13 +18,13 @@ static inline uint64_t event_test_now(void) {
 }
 
 /* Runs the loop until @condition; false if @seconds have passed without it. */
-#define event_run_until(loop, seconds, condition)                                                 \
-        ({                                                                                         \
-                uint64_t _end = event_test_now() + (uint64_t)(seconds) * 1000000U;                 \
-                                                                                                   \
-                while (!(condition) && event_test_now() < _end)                                    \
-                        cr_assert_geq(loop_turn((loop), 10000), 0);                            \
-                (condition);                                                                       \
+#define event_run_until(loop, seconds, condition)                                                            \
+        ({                                                                                                   \
+                uint64_t _end = event_test_now() + (uint64_t)(seconds)*1000000U;                             \
+                                                                                                             \
+                while (!(condition) && event_test_now() < _end)                                              \
+                        cr_assert_geq(loop_turn((loop), 10000), 0);                                          \
+                (condition);                                                                                 \
         })
 
 /* Runs the loop until nothing is pending. */

@@ -32,14 +32,14 @@ struct FakeManager {
 };
 
 /* Made with NDEBUG too, unlike what stands in an assert(). A client may have gone in between. */
-#define must(call)                                                                                 \
-        do {                                                                                       \
-                int _r = (call);                                                                   \
-                                                                                                   \
-                if (_r < 0 && _r != -ECONNRESET && _r != -ENOTCONN && _r != -EPIPE) {              \
-                        fprintf(stderr, "fake-manager: %s: %s\n", #call, strerror(-_r));           \
-                        abort();                                                                   \
-                }                                                                                  \
+#define must(call)                                                                                           \
+        do {                                                                                                 \
+                int _r = (call);                                                                             \
+                                                                                                             \
+                if (_r < 0 && _r != -ECONNRESET && _r != -ENOTCONN && _r != -EPIPE) {                        \
+                        fprintf(stderr, "fake-manager: %s: %s\n", #call, strerror(-_r));                     \
+                        abort();                                                                             \
+                }                                                                                            \
         } while (0)
 
 static void emit_removed(FakeManager *m, const char *job, const char *unit, const char *result) {
@@ -82,7 +82,8 @@ static int on_start(FakeManager *m, sd_bus_message *call) {
         if (s->silent)
                 return 1;
         if (s->refuse)
-                return sd_bus_reply_method_errorf(call, "org.freedesktop.systemd1.UnitExists", "%s", s->refuse);
+                return sd_bus_reply_method_errorf(call, "org.freedesktop.systemd1.UnitExists", "%s",
+                                                  s->refuse);
         if (s->unknown && has_property(m, s->unknown))
                 return sd_bus_reply_method_errorf(call, SD_BUS_ERROR_PROPERTY_READ_ONLY,
                                                   "Cannot set property %s, or unknown property.",

@@ -12,9 +12,9 @@ typedef struct Bus Bus;
 typedef struct FakeManager FakeManager;
 
 typedef struct FakeManagerScript {
-        const char *result;        /* of each job; NULL: "done" */
-        const char *refuse;        /* error message for each StartTransientUnit; NULL: none */
-        const char *unknown;       /* property that is refused as an older manager would, by its name; NULL: none */
+        const char *result;  /* of each job; NULL: "done" */
+        const char *refuse;  /* error message for each StartTransientUnit; NULL: none */
+        const char *unknown; /* property that is refused as an older manager would, by its name; NULL: none */
         bool unknown_unnamed;      /* ... without its name in the message */
         bool other_job_first;      /* another job's end comes before ours, and one of another unit */
         bool removed_before_reply; /* the job's end comes before the reply that names it */
@@ -24,8 +24,8 @@ typedef struct FakeManagerScript {
         bool delegate;             /* GetAll from here on */
         bool unstarted;
         unsigned long long memory_max; /* 0: none is told */
-        const char *active_state;  /* NULL: "active" */
-        const char *type;          /* NULL: no Type= and no ExecStart=, as a scope */
+        const char *active_state;      /* NULL: "active" */
+        const char *type;              /* NULL: no Type= and no ExecStart=, as a scope */
 } FakeManagerScript;
 
 typedef struct FakeManagerSeen {

@@ -158,8 +158,7 @@ static void record(const char *path, char *argv[]) {
                 FILE *source = fopen(sources[i], "re");
 
                 while (source && fgets(line, sizeof line, source)) {
-                        if (i == 0 && strncmp(line, "Sig", 3) != 0 &&
-                            strncmp(line, "Umask", 5) != 0)
+                        if (i == 0 && strncmp(line, "Sig", 3) != 0 && strncmp(line, "Umask", 5) != 0)
                                 continue;
                         (void)fprintf(f, "%s%s", prefixes[i], line);
                 }
@@ -300,9 +299,7 @@ static void write_pid_file(const Runtime *r, pid_t pid) {
         if (r->root)
                 write_file(state_path(r, "pid"), text);
         if (r->pid_file && !find_word(r, "no-pidfile"))
-                write_file(r->pid_file, find_word(r, "empty-pidfile") ? ""
-                                        : other                       ? other->value
-                                                                      : text);
+                write_file(r->pid_file, find_word(r, "empty-pidfile") ? "" : other ? other->value : text);
 }
 
 static void wait_for_end(pid_t pid) {
@@ -447,8 +444,7 @@ int main(int argc, char *argv[]) {
                 return kill_target(&r, r.signal ?: "TERM");
         if (strcmp(r.verb, "delete") == 0)
                 return delete (&r);
-        if (strcmp(r.verb, "create") != 0 && strcmp(r.verb, "restore") != 0 &&
-            strcmp(r.verb, "exec") != 0)
+        if (strcmp(r.verb, "create") != 0 && strcmp(r.verb, "restore") != 0 && strcmp(r.verb, "exec") != 0)
                 die("unknown verb %s", r.verb);
         if ((w = find_word(&r, "record")))
                 record(w->value, argv);

@@ -81,8 +81,7 @@ static size_t unescape(char *text) {
                         continue;
                 }
                 in++;
-                if (*in == 'x' && isxdigit((unsigned char)in[1]) &&
-                    isxdigit((unsigned char)in[2])) {
+                if (*in == 'x' && isxdigit((unsigned char)in[1]) && isxdigit((unsigned char)in[2])) {
                         const char hex[] = { in[1], in[2], 0 };
 
                         *out++ = (char)strtoul(hex, NULL, 16);
@@ -267,15 +266,13 @@ static void send_notification(const Runtime *r, const Word *word) {
         if (chdir(r->bundle ?: ".") < 0) /* for paths of any length */
                 die("no bundle");
         (void)stpcpy(address.sun_path, "notify/notify.sock");
-        if (sendto(fd, word->value, word->n, 0, (const struct sockaddr *)&address, sizeof address) <
-            0)
+        if (sendto(fd, word->value, word->n, 0, (const struct sockaddr *)&address, sizeof address) < 0)
                 die("cannot notify");
         (void)close(fd);
 }
 
 static void become_user(int id) {
-        if (setresgid((gid_t)id, (gid_t)id, (gid_t)id) < 0 ||
-            setresuid((uid_t)id, (uid_t)id, (uid_t)id) < 0)
+        if (setresgid((gid_t)id, (gid_t)id, (gid_t)id) < 0 || setresuid((uid_t)id, (uid_t)id, (uid_t)id) < 0)
                 die("cannot become %d", id);
 }
 

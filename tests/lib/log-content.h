@@ -29,11 +29,9 @@ static inline char *log_content(const char *path, const char *stream, size_t *re
                 size_t n_text;
 
                 next = memchr(p, '\n', (size_t)(text + n - p));
-                cr_assert_geq(next - p, LINE_PREFIX_SIZE, "record too short: %.*s", (int)(next - p),
-                              p);
+                cr_assert_geq(next - p, LINE_PREFIX_SIZE, "record too short: %.*s", (int)(next - p), p);
                 cr_assert(p[LINE_STAMP_SIZE] == ' ' && p[LINE_STAMP_SIZE - 6] == '+', "%.60s", p);
-                cr_assert(p[LINE_PREFIX_SIZE - 2] == 'F' || p[LINE_PREFIX_SIZE - 2] == 'P', "%.60s",
-                          p);
+                cr_assert(p[LINE_PREFIX_SIZE - 2] == 'F' || p[LINE_PREFIX_SIZE - 2] == 'P', "%.60s", p);
                 if (strncmp(p + LINE_STAMP_SIZE + 1, stream, strlen(stream)) != 0)
                         continue;
                 n_text = (size_t)(next - p) - LINE_PREFIX_SIZE;
@@ -73,8 +71,8 @@ static inline void check_flood(const char *text, size_t n, unsigned n_lines) {
                 char line[256];
                 size_t n_line = flood_line(line, i);
 
-                cr_assert(at + n_line <= n && memcmp(text + at, line, n_line) == 0, "line %u: %.*s",
-                          i, (int)(n - at < 60 ? n - at : 60), text + at);
+                cr_assert(at + n_line <= n && memcmp(text + at, line, n_line) == 0, "line %u: %.*s", i,
+                          (int)(n - at < 60 ? n - at : 60), text + at);
                 at += n_line;
         }
         cr_assert_eq(at, n, "more than was written: %.60s", text + at);

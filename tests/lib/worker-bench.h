@@ -20,14 +20,14 @@
 #include "base/fd.h"
 #include "base/parse.h"
 #include "clean.h"
-#include "keeper/worker-process.h"
-#include "worker/worker.h"
 #include "event.h"
 #include "io/control.h"
-#include "sink/logfile.h"
 #include "io/streams.h"
+#include "keeper/worker-process.h"
 #include "log-content.h"
 #include "scopemon/protocol.h"
+#include "sink/logfile.h"
+#include "worker/worker.h"
 
 #define CID "0123456789abcdef"
 
@@ -35,9 +35,7 @@
 
 static inline void tell(int channel, ChannelType type, uint32_t number, const char *text, int fd) {
         char data[4096];
-        ChannelRecord record = {
-                .type = type, .number = number, .text = text, .n_text = strlen(text)
-        };
+        ChannelRecord record = { .type = type, .number = number, .text = text, .n_text = strlen(text) };
 
         (void)fd_send(channel, data, channel_pack(data, sizeof data, &record), &fd, fd >= 0);
 }
@@ -98,9 +96,10 @@ typedef struct Bench {
         const char *next[8]; /* how the next ones behave; NULL: well */
         unsigned n_deaths, n_drained, n_done;
         ProcessStatus status; /* of the last one */
-        ProcessStatus killed; /* of the one that was to be killed: the next one may have died in the same turn */
+        ProcessStatus
+                killed; /* of the one that was to be killed: the next one may have died in the same turn */
         unsigned to_kill;
-        pid_t orphan;         /* a worker whose keeper has died */
+        pid_t orphan; /* a worker whose keeper has died */
         unsigned n_ready;
         int dir_fd, control[_CONTROL_FD_MAX];
         bool log_rotate;
@@ -156,7 +155,9 @@ static inline void bench_options(Bench *b) {
         (void)snprintf(b->how, sizeof b->how, "FAKE_WORKER=");
 }
 
-static const WorkerProcessHandler bench_handler = { .on_ready = on_ready, .on_drained = on_drained, .on_done = on_done };
+static const WorkerProcessHandler bench_handler = { .on_ready = on_ready,
+                                                    .on_drained = on_drained,
+                                                    .on_done = on_done };
 
 static inline WorkerProcessSpec bench_spec(Bench *b, int log_dir_fd) {
         WorkerProcessSpec spec = { .options = &b->options,
@@ -274,8 +275,7 @@ static inline void expect_packet(Bench *b, int fd, const char *text) {
         char packet[64];
         ssize_t n = -1;
 
-        cr_assert(event_run_until(b->loop, 30,
-                                  n >= 0 || (n = recv(fd, packet, sizeof packet - 1, 0)) >= 0),
+        cr_assert(event_run_until(b->loop, 30, n >= 0 || (n = recv(fd, packet, sizeof packet - 1, 0)) >= 0),
                   "%s", text);
         packet[n] = 0;
         cr_assert_str_eq(packet, text);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-#include <poll.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 
@@ -114,8 +114,7 @@ CleanTest(attach, successor_goes_on_at_the_right_byte) {
                 cr_assert(peer_take(&p));
         for (unsigned i = 0; i < 3; i++) { /* the third dies before it has pushed anything */
                 f.attach = attach_free(f.attach);
-                memcpy(f.spec.head, (uint64_t[]){ f.windows[0].to, f.windows[1].to },
-                       sizeof f.spec.head);
+                memcpy(f.spec.head, (uint64_t[]){ f.windows[0].to, f.windows[1].to }, sizeof f.spec.head);
                 fixture_open(&f);
                 cr_assert_geq(attach_adopt(f.attach, number, fd_dup(f.copies[number])), 0);
                 if (i == 2)

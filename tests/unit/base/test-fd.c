@@ -162,8 +162,7 @@ CleanTest(fd, stale_temporary_files_are_no_obstacle) {
                 _cleanup_close_ int fd = -1;
                 char name[64];
 
-                (void)snprintf(name, sizeof name, "f.%06x",
-                               ((unsigned)getpid() * 100U + i) & 0xffffffU);
+                (void)snprintf(name, sizeof name, "f.%06x", ((unsigned)getpid() * 100U + i) & 0xffffffU);
                 fd = openat(directory, name, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
                 cr_assert_geq(fd, 0);
         }
@@ -171,8 +170,7 @@ CleanTest(fd, stale_temporary_files_are_no_obstacle) {
 }
 
 CleanTest(fd, open_descriptors_are_listed_in_order) {
-        _cleanup_close_ int a = fd_dup_at_least(STDIN_FILENO, 200),
-                            b = fd_dup_at_least(STDIN_FILENO, 100);
+        _cleanup_close_ int a = fd_dup_at_least(STDIN_FILENO, 200), b = fd_dup_at_least(STDIN_FILENO, 100);
         _cleanup_free_ int *fds = NULL;
         size_t n;
 
@@ -311,8 +309,7 @@ CleanTest(fd, surplus_descriptors_are_closed) {
         cr_assert_eq(fd_send(pair[0], "longer than it may be", 21, sent, 3), 21);
         cr_assert_eq(fd_receive(pair[1], text, sizeof text, got, 1, &n), -EMSGSIZE);
         cr_assert_eq(fd_send(pair[0], "next", 4, sent, 3), 4);
-        cr_assert_eq(fd_receive(pair[1], text, sizeof text, NULL, 0, &n), 4,
-                     "the long one is gone");
+        cr_assert_eq(fd_receive(pair[1], text, sizeof text, NULL, 0, &n), 4, "the long one is gone");
         (void)close(pair[0]);
         (void)close(pair[1]);
 }

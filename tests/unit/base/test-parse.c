@@ -98,8 +98,7 @@ CleanTest(parse, pid_and_fd_have_their_ranges) {
                 pid_t pid = UNTOUCHED;
                 int fd = UNTOUCHED;
 
-                cr_assert_eq(parse_pid(cases[i].text, &pid), cases[i].r_pid, "\"%s\"",
-                             cases[i].text);
+                cr_assert_eq(parse_pid(cases[i].text, &pid), cases[i].r_pid, "\"%s\"", cases[i].text);
                 cr_assert_eq(parse_fd(cases[i].text, &fd), cases[i].r_fd, "\"%s\"", cases[i].text);
                 cr_assert_eq(pid == UNTOUCHED, cases[i].r_pid < 0);
                 cr_assert_eq(fd == UNTOUCHED, cases[i].r_fd < 0);

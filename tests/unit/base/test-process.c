@@ -22,11 +22,9 @@ static ProcessSpec shell(char *argv[4], const char *script, char *const *envp, i
         argv[1] = (char *)"-c";
         argv[2] = (char *)script;
         argv[3] = NULL;
-        return (ProcessSpec){ .path = "/bin/sh",
-                              .argv = argv,
-                              .envp = envp,
-                              .stdio = { null, out, out },
-                              .wait_fd = -1 };
+        return (ProcessSpec){
+                .path = "/bin/sh", .argv = argv, .envp = envp, .stdio = { null, out, out }, .wait_fd = -1
+        };
 }
 
 static ProcessStatus end_of(pid_t pid, int pidfd) {
@@ -167,8 +165,7 @@ CleanTest(process, only_the_callers_descriptors_are_inherited) {
         _cleanup_close_ int ours = fd_dup_at_least(STDIN_FILENO, 200);
         _cleanup_close_ int leaked = fd_dup_at_least(STDIN_FILENO, 210);
         _cleanup_close_ int kept = fd_dup_at_least(STDIN_FILENO, 220);
-        static const char script[] =
-                "for n in 200 210 220; do test -e /proc/$$/fd/$n && echo $n; done";
+        static const char script[] = "for n in 200 210 220; do test -e /proc/$$/fd/$n && echo $n; done";
         char text[256];
         Setup s;
 
@@ -233,8 +230,8 @@ CleanTest(process, start_signal_is_one_read) {
 
         cr_assert_eq(fd_pipe(&start_r, &start_w), 0);
         cr_assert_eq(fd_set_cloexec(start_r, false), 0);
-        (void)snprintf(script, sizeof script,
-                       "test -e /proc/$$/fd/%d && echo inherited; echo started", start_r);
+        (void)snprintf(script, sizeof script, "test -e /proc/$$/fd/%d && echo inherited; echo started",
+                       start_r);
         setup(&s, script, environ);
         s.spec.wait_fd = start_r;
         cr_assert_eq(process_spawn(&s.spec, &pid, &pidfd), 0);

@@ -47,20 +47,17 @@ CleanTest(options_check, each_error_is_said_in_the_known_words) {
                 { { "--log-rotate", "--log-max-files", "0" },
                   "conmon: log-max-files must be at least 1 when log-rotate is enabled, got 0" },
                 { { "-u", "U" }, "conmon: Container ID not provided. Use --cid" },
-                { { BASE, "-l", "none", "--log-level", "bogus" },
-                  "[conmon:e]: No such log level bogus" },
+                { { BASE, "-l", "none", "--log-level", "bogus" }, "[conmon:e]: No such log level bogus" },
                 { { BASE, "-l", "none", "-e", "--restore", "d" },
                   "[conmon:e]: Cannot use 'exec' and 'restore' at the same time" },
                 { { BASE, "-l", "none", "--exec-attach", "--api-version" },
                   "[conmon:e]: Attach can only be specified with exec" },
                 { { BASE, "-l", "none", "--exec-attach", "-e" },
                   "[conmon:e]: Attach can only be specified for a non-legacy exec session" },
-                { { "-c", CID, "-r", "/bin/sh" },
-                  "[conmon:e]: Container UUID not provided. Use --cuuid" },
+                { { "-c", CID, "-r", "/bin/sh" }, "[conmon:e]: Container UUID not provided. Use --cuuid" },
                 { { "-c", CID, "-e", "--api-version" },
                   "[conmon:e]: Container UUID not provided. Use --cuuid" },
-                { { "-c", CID, "-u", "U" },
-                  "[conmon:e]: Runtime path not provided. Use --runtime" },
+                { { "-c", CID, "-u", "U" }, "[conmon:e]: Runtime path not provided. Use --runtime" },
                 { { "-c", CID, "-e" }, "[conmon:e]: Runtime path not provided. Use --runtime" },
                 { { "-c", CID, "-u", "U", "-r", "/no/such" },
                   "[conmon:e]: Runtime path /no/such is not valid No such file or directory" },
@@ -73,11 +70,9 @@ CleanTest(options_check, each_error_is_said_in_the_known_words) {
                 { { BASE, "-l", "" }, "[conmon:e]: log-path must not be empty" },
                 { { BASE, "-l", "::" }, "[conmon:e]: log-path must not be empty" },
                 { { BASE, "-l", "k8s-file:" }, "[conmon:e]: k8s-file requires a filename" },
-                { { BASE, "-l", "none", "-l", "json-file:/p" },
-                  "[conmon:e]: No such log driver json-file" },
+                { { BASE, "-l", "none", "-l", "json-file:/p" }, "[conmon:e]: No such log driver json-file" },
                 { { BASE, "-l", "/a/b:c" }, "[conmon:e]: No such log driver /a/b" },
-                { { BASE, "-l", "/x", "--log-tag", "t" },
-                  "[conmon:e]: k8s-file doesn't support --log-tag" },
+                { { BASE, "-l", "/x", "--log-tag", "t" }, "[conmon:e]: k8s-file doesn't support --log-tag" },
                 { { BASE, "-l", "/x", "--log-label", "A=b" },
                   "[conmon:e]: k8s-file doesn't support --log-label" },
                 { { BASE, "-c", "0123456789ab", "-l", "journald" },
@@ -113,8 +108,7 @@ CleanTest(options_check, the_first_of_two_errors_is_said) {
                 { { "--log-max-files=-1" }, "log-max-files must be non-negative" },
                 { { "--log-max-files=0", "--log-rotate" }, "at least 1" },
                 { { "--log-level=x" }, "Container ID not" },
-                { { "-c", "i", "--log-level=x", "-e", "--restore=d", "--exec-attach" },
-                  "No such log level" },
+                { { "-c", "i", "--log-level=x", "-e", "--restore=d", "--exec-attach" }, "No such log level" },
                 { { "-c", "i", "-e", "--restore=d", "--exec-attach" }, "Cannot use" },
                 { { "-c", "i", "--exec-attach" }, "only be specified with exec" },
                 { { "-c", "i", "--exec-attach", "-e" }, "non-legacy" },
@@ -122,14 +116,11 @@ CleanTest(options_check, the_first_of_two_errors_is_said) {
                 { { "-c", "i", "-e" }, "Runtime path not" },
                 { { "-c", "i", "-e", "-r", "/no" }, "is not valid" },
                 { { "-c", "i", "-e", "-r", "/", "--exit-delay=-1" }, "Exec process spec" },
-                { { "-c", "i", "-e", "-r", "/", "--exec-process-spec=x", "--exit-delay=-1" },
-                  "Delay" },
+                { { "-c", "i", "-e", "-r", "/", "--exec-process-spec=x", "--exit-delay=-1" }, "Delay" },
                 { { "-c", "i", "-e", "-r", "/", "--exec-process-spec=x" }, "Log driver not" },
-                { { "-c", "i", "-u", "u", "-r", "/", "-l", "journald", "-l", "k8s-file",
-                    "--log-label=" },
+                { { "-c", "i", "-u", "u", "-r", "/", "-l", "journald", "-l", "k8s-file", "--log-label=" },
                   "requires a filename" },
-                { { "-c", "i", "-u", "u", "-r", "/", "-l", "journald", "--log-label=x" },
-                  "longer than 12" },
+                { { "-c", "i", "-u", "u", "-r", "/", "-l", "journald", "--log-label=x" }, "longer than 12" },
                 { { BASE, "-l", "/f", "--log-tag=x", "--log-label=x" }, "--log-tag" },
         };
 
@@ -137,8 +128,7 @@ CleanTest(options_check, the_first_of_two_errors_is_said) {
                 Capture c;
 
                 cr_expect_lt(check(cases[i].words, &c), 0);
-                cr_expect_not_null(strstr(c.text, cases[i].text), "%s instead of %s", c.text,
-                                   cases[i].text);
+                cr_expect_not_null(strstr(c.text, cases[i].text), "%s instead of %s", c.text, cases[i].text);
                 cr_expect_eq(strchr(c.text, '\n') - c.text, (ptrdiff_t)strlen(c.text) - 1,
                              "more than one line");
         }
@@ -148,8 +138,7 @@ CleanTest(options_check, what_callers_pass_is_fine) {
         static const Case cases[] = {
                 { { BASE, "-l", "none" }, "" },
                 { { "-c", CID, "-r", "/", "-e", "--exec-process-spec", "s", "-l", "/l" }, "" },
-                { { BASE, "-l", "/l", "-l", "journald:", "--log-tag", "t", "--log-label", "A_1=" },
-                  "" },
+                { { BASE, "-l", "/l", "-l", "journald:", "--log-tag", "t", "--log-label", "A_1=" }, "" },
                 { { BASE, "-l", "none", "--log-tag", "t", "--log-label", "bad" }, "" },
                 { { BASE, "-l", "passthrough", "--log-tag", "t" }, "" },
                 { { BASE, "-l", "off", "--log-level", "WARNING" }, "" },
@@ -171,10 +160,8 @@ CleanTest(options_check, what_callers_pass_is_fine) {
 
 CleanTest(options_check, seccomp_notify_is_refused_clearly) {
         static const Case cases[] = {
-                { { BASE, "-l", "none", "--seccomp-notify-socket", "/s" },
-                  "--seccomp-notify-socket is not" },
-                { { BASE, "-l", "none", "--seccomp-notify-plugins=p" },
-                  "--seccomp-notify-plugins is not" },
+                { { BASE, "-l", "none", "--seccomp-notify-socket", "/s" }, "--seccomp-notify-socket is not" },
+                { { BASE, "-l", "none", "--seccomp-notify-plugins=p" }, "--seccomp-notify-plugins is not" },
         };
 
         for (size_t i = 0; i < ELEMENTS(cases); i++) {
@@ -228,10 +215,9 @@ CleanTest(options_check, log_words_are_understood_by_the_table) {
                 const LogTargets *want = &cases[i].want;
                 LogTargets t = { 0 };
 
-                cr_expect_eq(options_parse_log_path(cases[i].word, &t), cases[i].answer, "%s",
-                             cases[i].word);
-                cr_expect(t.file == want->file && t.journald == want->journald &&
-                                  t.none == want->none && t.passthrough == want->passthrough,
+                cr_expect_eq(options_parse_log_path(cases[i].word, &t), cases[i].answer, "%s", cases[i].word);
+                cr_expect(t.file == want->file && t.journald == want->journald && t.none == want->none &&
+                                  t.passthrough == want->passthrough,
                           "%s", cases[i].word);
                 cr_expect_eq(!t.path, !want->path, "%s", cases[i].word);
                 if (t.path && want->path)
@@ -243,9 +229,7 @@ CleanTest(options_check, log_words_are_understood_by_the_table) {
 CleanTest(options_check, log_words_add_up_and_the_last_file_wins) {
         Options o;
 
-        cr_assert_eq(
-                PARSE(&o, BASE, "-l", "/a", "-l", "none", "-l", "journald", "-l", "k8s-file:/b"),
-                0);
+        cr_assert_eq(PARSE(&o, BASE, "-l", "/a", "-l", "none", "-l", "journald", "-l", "k8s-file:/b"), 0);
         cr_assert_eq(options_check(&o), 0);
         cr_expect(o.log_targets.file && o.log_targets.none && o.log_targets.journald);
         cr_expect_not(o.log_targets.passthrough);
@@ -288,8 +272,7 @@ CleanTest(options_check, a_vanished_working_directory_is_said) {
         cr_assert_eq(chdir(path), 0);
         cr_assert_eq(rmdir(path), 0);
         cr_expect_lt(check((const char *const[]){ BASE, "-l", "none", NULL }, &c), 0);
-        cr_expect_str_eq(c.text,
-                         "[conmon:e]: Failed to get working directory No such file or directory\n");
+        cr_expect_str_eq(c.text, "[conmon:e]: Failed to get working directory No such file or directory\n");
 }
 
 CleanTest(options_check, level_is_set_by_its_name) {

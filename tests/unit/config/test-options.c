@@ -26,10 +26,9 @@ static int parse(const char *const *words, Options *ret) {
 CleanTest(options, every_option_fills_its_field) {
         Options o;
 
-        cr_assert_eq(PARSE(&o, "--bundle=b", "--cid=c", "--conmon-pidfile=P",
-                           "--container-pidfile=p", "--cuuid=u", "--exec-process-spec=s",
-                           "--exit-command=x", "--exit-dir=d", "--log-level=l", "--log-tag=t",
-                           "--name=n", "--persist-dir=0"),
+        cr_assert_eq(PARSE(&o, "--bundle=b", "--cid=c", "--conmon-pidfile=P", "--container-pidfile=p",
+                           "--cuuid=u", "--exec-process-spec=s", "--exit-command=x", "--exit-dir=d",
+                           "--log-level=l", "--log-tag=t", "--name=n", "--persist-dir=0"),
                      0);
         cr_expect_str_eq(o.bundle, "b");
         cr_expect_str_eq(o.cid, "c");
@@ -45,10 +44,9 @@ CleanTest(options, every_option_fills_its_field) {
         cr_expect_str_eq(o.persist_dir, "0");
         options_done(&o);
 
-        cr_assert_eq(PARSE(&o, "--restore=r", "--runtime=R", "--sdnotify-socket=N",
-                           "--socket-dir-path=D", "--seccomp-notify-socket=S",
-                           "--seccomp-notify-plugins=L", "--exit-delay=1", "--log-max-files=2",
-                           "--timeout=3", "--log-size-max=4", "--log-global-size-max=5"),
+        cr_assert_eq(PARSE(&o, "--restore=r", "--runtime=R", "--sdnotify-socket=N", "--socket-dir-path=D",
+                           "--seccomp-notify-socket=S", "--seccomp-notify-plugins=L", "--exit-delay=1",
+                           "--log-max-files=2", "--timeout=3", "--log-size-max=4", "--log-global-size-max=5"),
                      0);
         cr_expect_str_eq(o.restore, "r");
         cr_expect_str_eq(o.runtime, "R");
@@ -123,9 +121,7 @@ CleanTest(options, defaults_are_the_contracts) {
 CleanTest(options, letters_mean_their_long_names) {
         Options o;
 
-        cr_assert_eq(
-                PARSE(&o, "-b", "B", "-c", "C", "-P", "1", "-p", "2", "-u", "U", "-e", "-l", "L"),
-                0);
+        cr_assert_eq(PARSE(&o, "-b", "B", "-c", "C", "-P", "1", "-p", "2", "-u", "U", "-e", "-l", "L"), 0);
         cr_expect_str_eq(o.bundle, "B");
         cr_expect_str_eq(o.cid, "C");
         cr_expect_str_eq(o.conmon_pidfile, "1");
@@ -165,8 +161,8 @@ CleanTest(options, bundles_take_the_next_word_as_value) {
 CleanTest(options, value_is_taken_whatever_it_looks_like) {
         Options o;
 
-        cr_assert_eq(PARSE(&o, "--runtime-arg", "--log-format=json", "--log-max-files", "-1", "-c",
-                           "--", "--runtime-opt=--a=b", "--name=", "-n", "", "--bundle", "-t"),
+        cr_assert_eq(PARSE(&o, "--runtime-arg", "--log-format=json", "--log-max-files", "-1", "-c", "--",
+                           "--runtime-opt=--a=b", "--name=", "-n", "", "--bundle", "-t"),
                      0);
         cr_expect_str_eq(o.runtime_arg.words[0], "--log-format=json");
         cr_expect_eq(o.log_max_files, -1);
@@ -207,9 +203,7 @@ CleanTest(options, two_dashes_end_the_options) {
 CleanTest(options, last_single_value_wins_lists_grow) {
         Options o;
 
-        cr_assert_eq(
-                PARSE(&o, "-c", "a", "-l", "one", "--cid=b", "--log-path", "two", "-l", "three"),
-                0);
+        cr_assert_eq(PARSE(&o, "-c", "a", "-l", "one", "--cid=b", "--log-path", "two", "-l", "three"), 0);
         cr_expect_str_eq(o.cid, "b");
         cr_assert_eq(o.log_path.n, 3);
         cr_expect_str_eq(o.log_path.words[0], "one");
@@ -217,8 +211,8 @@ CleanTest(options, last_single_value_wins_lists_grow) {
         cr_expect_null(o.log_path.words[3]);
         options_done(&o);
 
-        cr_assert_eq(PARSE(&o, "--exit-command-arg", "", "--exit-command-arg", "-x",
-                           "--log-label=A=1", "--log-allowlist-dir=/d"),
+        cr_assert_eq(PARSE(&o, "--exit-command-arg", "", "--exit-command-arg", "-x", "--log-label=A=1",
+                           "--log-allowlist-dir=/d"),
                      0);
         cr_assert_eq(o.exit_command_arg.n, 2);
         cr_expect_str_eq(o.exit_command_arg.words[0], "");
@@ -243,8 +237,7 @@ CleanTest(options, integers_have_c_syntax) {
         Options o;
 
         cr_assert_eq(PARSE(&o, "-T", "0x10", "--exit-delay=010", "--log-size-max=-0x1",
-                           "--log-global-size-max", "9223372036854775807",
-                           "--log-max-files=2147483647"),
+                           "--log-global-size-max", "9223372036854775807", "--log-max-files=2147483647"),
                      0);
         cr_expect_eq(o.timeout, 16);
         cr_expect_eq(o.exit_delay, 8);
@@ -299,8 +292,7 @@ CleanTest(options, errors_are_said_in_the_known_words) {
                 capture_begin(&c, STDERR_FILENO);
                 r = parse(cases[i].words, &o);
                 (void)capture_end(&c);
-                (void)snprintf(want, sizeof want, "conmon: option parsing failed: %s\n",
-                               cases[i].text);
+                (void)snprintf(want, sizeof want, "conmon: option parsing failed: %s\n", cases[i].text);
                 cr_expect_lt(r, 0);
                 cr_expect_str_eq(c.text, want);
         }
@@ -314,17 +306,14 @@ CleanTest(options, version_begins_as_callers_expect) {
         capture_begin(&c, STDOUT_FILENO);
         cr_assert_eq(PARSE(&o, "--version", "-l", "nonsense:", "--log-max-files=-1"), OPTIONS_DONE);
         (void)capture_end(&c);
-        cr_assert_eq(
-                sscanf(c.text, "conmon version %d.%d.%d\ncommit: %n", &major, &minor, &patch, &n),
-                3);
+        cr_assert_eq(sscanf(c.text, "conmon version %d.%d.%d\ncommit: %n", &major, &minor, &patch, &n), 3);
         cr_expect_gt(n, 0);
         cr_expect_geq(major * 10000 + minor * 100 + patch, 20102);
         cr_expect_not_null(strstr(c.text + n, "\nscopemon "));
 
         capture_begin(&c, STDERR_FILENO);
         (void)PARSE(&o, "--version");
-        cr_expect_str_eq(capture_end(&c), "",
-                         "a single word on stderr would be taken for the version");
+        cr_expect_str_eq(capture_end(&c), "", "a single word on stderr would be taken for the version");
 }
 
 CleanTest(options, help_is_found_at_the_first_mention) {

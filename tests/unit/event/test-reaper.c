@@ -159,9 +159,7 @@ CleanTest(reaper, flood_pushes_the_oldest_out) {
 
 /* Another child with a pid that was used before, if we may choose it; it ends when @gate does. */
 static bool reuse(pid_t pid, int gate, int other_end, int status) {
-        struct clone_args args = { .exit_signal = SIGCHLD,
-                                   .set_tid = (uintptr_t)&pid,
-                                   .set_tid_size = 1 };
+        struct clone_args args = { .exit_signal = SIGCHLD, .set_tid = (uintptr_t)&pid, .set_tid_size = 1 };
         long r = syscall(SYS_clone3, &args, sizeof args);
         char byte;
 

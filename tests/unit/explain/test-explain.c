@@ -16,9 +16,9 @@
 
 #include "base/fd.h"
 #include "clean.h"
+#include "config/options.h"
 #include "explain/explain-internal.h"
 #include "explain/explain.h"
-#include "config/options.h"
 
 #define ID_REST "223344556677ffeeddccbbaa99887766554433221100aabbccddeeff"
 
@@ -158,9 +158,9 @@ static void start_waiting(Waiting *w) {
                 (void)close(pipe_fds[1]);
                 (void)snprintf(number, sizeof number, "%d", pipe_fds[0]);
                 (void)setenv("_OCI_STARTPIPE", number, 1);
-                (void)execl(program, "any-name", "--api-version", "1", "-c", w->id, "-u", w->id,
-                            "-r", "/bin/false", "-b", w->dir, "-n", w->name, "--exit-command-arg",
-                            "-c", "-sl", log, "--sync", (char *)NULL);
+                (void)execl(program, "any-name", "--api-version", "1", "-c", w->id, "-u", w->id, "-r",
+                            "/bin/false", "-b", w->dir, "-n", w->name, "--exit-command-arg", "-c", "-sl", log,
+                            "--sync", (char *)NULL);
                 _exit(1);
         }
         (void)close(pipe_fds[0]);
@@ -200,8 +200,7 @@ CleanTest(explain, a_monitor_is_found_by_all_its_names) {
                 for (size_t i = 0; i < ELEMENTS(words); i++) {
                         Said s = ask("explain", words[i], "--json", "short");
 
-                        cr_assert_eq(s.status, EXPLAIN_OK, "%s: status %d, %s", words[i], s.status,
-                                     s.err);
+                        cr_assert_eq(s.status, EXPLAIN_OK, "%s: status %d, %s", words[i], s.status, s.err);
                         check_one_line(s.out);
                         cr_assert_not_null(strstr(s.out, w.id), "%s", s.out);
                         cr_assert_not_null(strstr(s.out, w.name), "%s", s.out);
@@ -276,9 +275,8 @@ static Explained *bound_scope(void) {
         Explained *e = calloc(1, sizeof *e);
 
         e->container_unit = (ExplainUnit){ .name = "libpod-x.scope", .known = true };
-        e->monitor_unit = (ExplainUnit){ .name = "baz.service",
-                                         .known = true,
-                                         .facts = { .stops_at_shutdown = true } };
+        e->monitor_unit =
+                (ExplainUnit){ .name = "baz.service", .known = true, .facts = { .stops_at_shutdown = true } };
         e->slice = (ExplainUnit){ .name = "machine.slice", .known = true };
         (void)strcpy(e->container_unit.facts.binds_to, "baz.service");
         return e;
@@ -341,8 +339,7 @@ CleanTest(explain, units_of_the_same_name_differ_by_their_manager) {
         cr_assert_eq(explain_stoppers(e, stoppers), 2);
         cr_assert_str_eq(stoppers[1], "baz.service");
         e->monitor_unit.user = true;
-        cr_assert_eq(explain_stoppers(e, stoppers), 1,
-                     "a link does not reach another manager's unit");
+        cr_assert_eq(explain_stoppers(e, stoppers), 1, "a link does not reach another manager's unit");
         e->container_unit = e->monitor_unit;
         cr_assert(explain_same_unit(&e->container_unit, &e->monitor_unit));
         e->monitor_unit.owner = 1000;

@@ -23,8 +23,8 @@
 #include "io/cgroup.h"
 
 typedef struct Place {
-        char dir[64];     /* slice/x.scope/container below it */
-        char group[128];  /* the one watched */
+        char dir[64];    /* slice/x.scope/container below it */
+        char group[128]; /* the one watched */
         Loop *loop;
         unsigned n_calls;
 } Place;
@@ -34,7 +34,8 @@ static void set_events(const Place *p, const char *group, const char *text) {
         char path[256];
 
         (void)snprintf(path, sizeof path, "%s/%s/memory.events", p->dir, group);
-        fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600); /* one write, as in the kernel: no truncation */
+        fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC,
+                  0600); /* one write, as in the kernel: no truncation */
         cr_assert_eq(fd_write_full(fd, text, strlen(text)), 0);
 }
 

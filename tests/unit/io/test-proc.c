@@ -61,8 +61,7 @@ CleanTest(proc, words_come_one_by_one_empty_ones_too) {
         pid = fork();
         if (pid == 0) {
                 (void)dup2(ready[1], 1);
-                (void)execl("/bin/sh", "sh", "-c", "echo; kill -STOP $$", "", "x y", "",
-                            (char *)NULL);
+                (void)execl("/bin/sh", "sh", "-c", "echo; kill -STOP $$", "", "x y", "", (char *)NULL);
                 _exit(1);
         }
         cr_assert_eq(read(ready[0], &byte, 1), 1);

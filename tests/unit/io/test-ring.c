@@ -178,7 +178,8 @@ CleanTest(ring, quiet_container_touches_one_page) {
         for (unsigned i = 1; i <= 1000; i++) {
                 feed(ring, STREAM_STDOUT, 700);
                 ring_release(ring, STREAM_STDOUT, i * 700);
-                cr_assert_geq((uintptr_t)ring_window(ring, STREAM_STDOUT, 0).data % 4096, 64, "a copy is slow else");
+                cr_assert_geq((uintptr_t)ring_window(ring, STREAM_STDOUT, 0).data % 4096, 64,
+                              "a copy is slow else");
         }
         cr_assert_leq(memory_of(ring), 8192);
         cr_assert(!ring_is_large(ring));
@@ -192,8 +193,7 @@ CleanTest(ring, only_a_ring_is_mapped_as_one) {
         memcpy(ring_state(ring), "state", 6);
         cr_assert_eq(ring_map(&other, fd_dup(ring_fd(ring)), 50000), -EBADMSG);
         cr_assert_eq(ring_map(&other, fd_open_null(O_RDWR), 5000), -EINVAL);
-        cr_assert_eq(ring_map(&other, memfd_create("x", MFD_CLOEXEC | MFD_ALLOW_SEALING), 5000),
-                     -EBADMSG);
+        cr_assert_eq(ring_map(&other, memfd_create("x", MFD_CLOEXEC | MFD_ALLOW_SEALING), 5000), -EBADMSG);
         cr_assert_null(other);
 
         cr_assert_eq(ring_map(&other, fd_dup(ring_fd(ring)), 5000), 0);
@@ -211,9 +211,7 @@ static uint64_t hostile_value(uint64_t *seed) {
                                            3,          2 };
         uint64_t x = random_next(seed);
 
-        return x % 4 == 0   ? random_next(seed)
-               : x % 4 == 1 ? x >> 45
-                            : values[(x >> 8) % ELEMENTS(values)];
+        return x % 4 == 0 ? random_next(seed) : x % 4 == 1 ? x >> 45 : values[(x >> 8) % ELEMENTS(values)];
 }
 
 static void touch(Ring *ring, StreamId id, const char *base, uint64_t from) {

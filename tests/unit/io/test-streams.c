@@ -34,8 +34,7 @@ static ssize_t on_readable(void *userdata, StreamId id, int fd) {
         f->n_calls++;
         if (f->full)
                 return -ENOBUFS;
-        n = read(fd, f->text[id] + f->n_text[id],
-                 f->read_size && f->read_size < size ? f->read_size : size);
+        n = read(fd, f->text[id] + f->n_text[id], f->read_size && f->read_size < size ? f->read_size : size);
         if (n < 0)
                 return -errno;
         f->n_text[id] += (size_t)n;
@@ -81,8 +80,7 @@ static bool is_open(int fd) {
 
 /* Until so much has been read: a terminal's bytes take their time in the kernel. */
 static void run_until_read(Fixture *f, size_t n) {
-        cr_assert(event_run_until(f->loop, 30, f->n_text[STREAM_STDOUT] >= n), "only %s",
-                  f->text[0]);
+        cr_assert(event_run_until(f->loop, 30, f->n_text[STREAM_STDOUT] >= n), "only %s", f->text[0]);
         cr_assert_eq(f->n_text[STREAM_STDOUT], n);
         run_idle(f);
 }
@@ -97,8 +95,7 @@ CleanTest(streams, pipes_are_made_as_wanted) {
 
                 cr_assert_eq(streams_make_pipes(&p, want_stdin, want_stdout), 0);
                 cr_assert_eq(p.in_read >= 0 && p.in_write >= 0, want_stdin);
-                cr_assert_eq(p.read[STREAM_STDOUT] >= 0 && p.write[STREAM_STDOUT] >= 0,
-                             want_stdout);
+                cr_assert_eq(p.read[STREAM_STDOUT] >= 0 && p.write[STREAM_STDOUT] >= 0, want_stdout);
                 cr_assert(p.read[STREAM_STDERR] >= 0 && p.write[STREAM_STDERR] >= 0);
                 cr_assert_eq(fstat(p.write[STREAM_STDERR], &st), 0);
                 cr_assert_eq(st.st_mode & 0777, 0777, "any user may open it again");
@@ -110,8 +107,7 @@ CleanTest(streams, pipes_are_made_as_wanted) {
                         cr_assert(!(fcntl(p.in_read, F_GETFL) & O_NONBLOCK));
                 }
                 streams_close_theirs(&p);
-                cr_assert(p.in_read < 0 && p.write[STREAM_STDOUT] < 0 &&
-                          p.write[STREAM_STDERR] < 0);
+                cr_assert(p.in_read < 0 && p.write[STREAM_STDOUT] < 0 && p.write[STREAM_STDERR] < 0);
                 cr_assert_geq(p.read[STREAM_STDERR], 0);
                 streams_close_ours(&p);
                 cr_assert_lt(p.read[STREAM_STDERR], 0);

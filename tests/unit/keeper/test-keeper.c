@@ -92,9 +92,8 @@ static void run_init(Run *r, const char *fake) {
 /* Lets it go; the start byte is sent, the pipes are ours. */
 static void run_start(Run *r) {
         _cleanup_close_ int sync_w = -1, start_r = -1, null = fd_open_null(O_RDWR);
-        char *envp[] = { r->fake,       r->sync_word,
-                         r->start_word, (char *)"SCOPEMON_PLACEMENT=caller",
-                         r->asan_word,  NULL };
+        char *envp[] = { r->fake,      r->sync_word, r->start_word, (char *)"SCOPEMON_PLACEMENT=caller",
+                         r->asan_word, NULL };
         int keep[2];
 
         cr_assert_not_null(getenv("SCOPEMON"), "the program is to be named by $SCOPEMON");
@@ -102,8 +101,7 @@ static void run_start(Run *r) {
         cr_assert_eq(fd_pipe(&start_r, &r->start), 0);
         (void)snprintf(r->sync_word, sizeof r->sync_word, SCOPEMON_ENV_SYNCPIPE "=%d", sync_w);
         (void)snprintf(r->start_word, sizeof r->start_word, SCOPEMON_ENV_STARTPIPE "=%d", start_r);
-        (void)snprintf(r->asan_word, sizeof r->asan_word, "ASAN_OPTIONS=%s",
-                       getenv("ASAN_OPTIONS") ?: "");
+        (void)snprintf(r->asan_word, sizeof r->asan_word, "ASAN_OPTIONS=%s", getenv("ASAN_OPTIONS") ?: "");
         keep[0] = sync_w;
         keep[1] = start_r;
         cr_assert_eq(process_spawn(&(ProcessSpec){ .path = getenv("SCOPEMON"),
@@ -143,8 +141,7 @@ static void check_file(const Run *r, const char *name, const char *expected) {
         if (!expected)
                 cr_assert_null(text, "%s: %s", name, text);
         else
-                cr_assert(text && strcmp(text, expected) == 0, "%s: %s", name,
-                          text ? text : "not there");
+                cr_assert(text && strcmp(text, expected) == 0, "%s: %s", name, text ? text : "not there");
 }
 
 static pid_t pid_in(const Run *r, const char *name) {
@@ -199,10 +196,9 @@ static void check_stream(const Run *r, const char *stream, const char *expected)
 }
 
 static void run_done(Run *r) {
-        static const char *const files[] = { "bundle/attach", "bundle/ctl",   "bundle/winsz",
-                                             EXIT_FILE,       "persist/exit", "ctr.log",
-                                             "ctr.pid",       "conmon.pid",   "record",
-                                             "process.json",  "gate" };
+        static const char *const files[] = { "bundle/attach", "bundle/ctl",   "bundle/winsz", EXIT_FILE,
+                                             "persist/exit",  "ctr.log",      "ctr.pid",      "conmon.pid",
+                                             "record",        "process.json", "gate" };
         static const char *const dirs[] = { "bundle", "exits", "persist", "" };
         char path[192];
 
@@ -434,8 +430,7 @@ static pid_t find_worker(const Run *r, pid_t target) {
                 _cleanup_free_ char *text = NULL;
                 char path[64], *p;
 
-                (void)snprintf(path, sizeof path, "/proc/%d/task/%d/children", r->keeper,
-                               r->keeper);
+                (void)snprintf(path, sizeof path, "/proc/%d/task/%d/children", r->keeper, r->keeper);
                 cr_assert_eq(fd_read_file(AT_FDCWD, path, 4096, &text, NULL), 0);
                 for (p = text; *p;) {
                         pid_t pid = (pid_t)strtol(p, &p, 10);

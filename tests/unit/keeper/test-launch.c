@@ -331,8 +331,7 @@ CleanTest(launch, pipes_are_taken_and_signals_wait) {
         cr_assert(!is_noted(&o, sync_w) && !is_noted(&o, attach_w));
         cr_assert(is_noted(&o, sync_r));
         cr_assert_eq(sigprocmask(SIG_BLOCK, NULL, &now), 0);
-        cr_assert(sigismember(&now, SIGCHLD) && sigismember(&now, SIGTERM) &&
-                  sigismember(&now, SIGUSR1));
+        cr_assert(sigismember(&now, SIGCHLD) && sigismember(&now, SIGTERM) && sigismember(&now, SIGUSR1));
         cr_assert(!sigismember(&o.mask, SIGTERM));
         launch_done(&o);
         (void)close(sync_r);

@@ -81,8 +81,7 @@ typedef struct Story {
 static const Story stories[] = {
         { "ends by itself", BIT(RUNTIME_EXITED) | BIT(PID_KNOWN) | BIT(CONTAINER_EXITED) | END,
           BIT(PHASE_RUNNING) | BIT(PHASE_DRAINING), BIT(PHASE_FAILING) },
-        { "is ended when its time is over",
-          BIT(RUNTIME_EXITED) | BIT(PID_KNOWN) | BIT(TIMED_OUT) | END,
+        { "is ended when its time is over", BIT(RUNTIME_EXITED) | BIT(PID_KNOWN) | BIT(TIMED_OUT) | END,
           BIT(PHASE_RUNNING) | BIT(PHASE_DRAINING), BIT(PHASE_FAILING) },
         { "the runtime fails", BIT(RUNTIME_EXITED) | BIT(RUNTIME_FAILED) | END, BIT(PHASE_FAILING),
           BIT(PHASE_RUNNING) | BIT(PHASE_DRAINING) },
@@ -108,9 +107,8 @@ static void live(Orders *o) {
                 advance(&l);
         }
         o->n_orders++;
-        o->sound = o->sound && l.sound && l.phase == PHASE_DONE &&
-                   (l.seen & BIT(PHASE_REPORTING)) && (l.seen & BIT(PHASE_FINISHING)) &&
-                   (l.seen & o->story->always) == o->story->always &&
+        o->sound = o->sound && l.sound && l.phase == PHASE_DONE && (l.seen & BIT(PHASE_REPORTING)) &&
+                   (l.seen & BIT(PHASE_FINISHING)) && (l.seen & o->story->always) == o->story->always &&
                    (l.seen & o->story->never) == 0;
 }
 

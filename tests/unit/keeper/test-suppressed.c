@@ -5,9 +5,9 @@
 #include <stdlib.h>
 
 #include "clean.h"
+#include "event.h"
 #include "keeper/suppressed.h"
 #include "worker/worker.h"
-#include "event.h"
 
 /* One look: so much was sent before it in all, so much of that is found now, until then. */
 static uint64_t add(SuppressedState *state, uint64_t until_sent, uint64_t found, uint64_t left) {
@@ -116,8 +116,13 @@ CleanTest(suppressed, the_last_look_goes_on_where_the_one_before_has_ended) {
 
         fixture_init(&f);
         state = ring_state(f.ring);
-        state->suppressed = (SuppressedState){ .from_usec = 50, .from_sent = 4000, .until_usec = 50, .until_sent = 4000,
-                                               .missing = 2000, .sent = 4000, .said = true };
+        state->suppressed = (SuppressedState){ .from_usec = 50,
+                                               .from_sent = 4000,
+                                               .until_usec = 50,
+                                               .until_sent = 4000,
+                                               .missing = 2000,
+                                               .sent = 4000,
+                                               .said = true };
         set_flood(&f, (SinkFlood){ .sent = 5000, .before = 3000, .begin_usec = 40, .told = true });
         (void)suppressed_end(&f.s); /* whatever this host's journal has */
         cr_assert_eq(state->suppressed.until_sent, 5000);

@@ -172,8 +172,7 @@ CleanTest(bundle, depth_is_limited_far_beyond_what_exists) {
                 for (int i = 0; i < depth; i++)
                         *p++ = ']';
                 (void)stpcpy(p, "}");
-                cr_assert_eq(bundle_parse(&b, text, strlen(text), &why),
-                             depth < 128 ? 0 : BUNDLE_BROKEN);
+                cr_assert_eq(bundle_parse(&b, text, strlen(text), &why), depth < 128 ? 0 : BUNDLE_BROKEN);
                 b = bundle_free(b);
         }
         cr_assert_str_eq(why, "nesting too deep");
@@ -233,14 +232,11 @@ CleanTest(bundle, all_that_was_not_changed_is_kept) {
                 Bundle *b = NULL;
                 struct stat st;
 
-                (void)setlocale(LC_ALL, locale ? "de_DE.UTF-8"
-                                               : "C"); /* with a decimal comma, where it exists */
+                (void)setlocale(LC_ALL,
+                                locale ? "de_DE.UTF-8" : "C"); /* with a decimal comma, where it exists */
                 cr_assert_eq(bundle_open(&b, p.dir, &why), 0);
-                cr_assert_eq(
-                        bundle_set_cgroups_path(b, "/system.slice/baz.service/libpod-payload-0123"),
-                        0);
-                cr_assert_str_eq(bundle_cgroups_path(b),
-                                 "/system.slice/baz.service/libpod-payload-0123");
+                cr_assert_eq(bundle_set_cgroups_path(b, "/system.slice/baz.service/libpod-payload-0123"), 0);
+                cr_assert_str_eq(bundle_cgroups_path(b), "/system.slice/baz.service/libpod-payload-0123");
                 cr_assert_eq(bundle_annotate_property(b, "BindsTo", "['baz.service']"), 0);
                 cr_assert_eq(bundle_annotate_property(b, "KillSignal", "9"), BUNDLE_KEPT);
                 cr_assert_eq(bundle_save(b), 0);
@@ -311,9 +307,10 @@ CleanTest(bundle, mounts_and_variables_come_last_and_lists_are_made) {
 
         cr_assert_eq(bundle_set_variable(b, "A", "2"), 0);
         cr_assert_eq(bundle_add_mount(b, "/run/x", "/y"), 0);
-        expect_text(b, "{\"process\":{\"env\":[\"A=1\",\"A=2\"]},\"mounts\":[{\"options\":[\"bind\",\"rprivate\","
-                       "\"nosuid\",\"nodev\",\"noexec\"],\"destination\":\"/y\",\"source\":\"/run/x\","
-                       "\"type\":\"bind\"}]}");
+        expect_text(
+                b, "{\"process\":{\"env\":[\"A=1\",\"A=2\"]},\"mounts\":[{\"options\":[\"bind\",\"rprivate\","
+                   "\"nosuid\",\"nodev\",\"noexec\"],\"destination\":\"/y\",\"source\":\"/run/x\","
+                   "\"type\":\"bind\"}]}");
         b = bundle_free(b);
 
         b = parse("{\"process\":{}}");

@@ -41,10 +41,12 @@ static void site_done(Site *s) {
 }
 
 CleanTest(features, well_known_runtimes_are_known_by_name) {
-        static const char *const known[] = { "/nonexistent/runc", "/nonexistent/crun", "/nonexistent/krun",
-                                             "/nonexistent/crun-wasm", "/nonexistent/runc-1.1", "/nonexistent/runc.real" };
-        static const char *const unknown[] = { "/nonexistent/runsc", "/nonexistent/youki", "/nonexistent/crunch",
-                                               "/nonexistent/my-runc", "/runc/other", "/nonexistent/kata-runtime" };
+        static const char *const known[] = { "/nonexistent/runc",     "/nonexistent/crun",
+                                             "/nonexistent/krun",     "/nonexistent/crun-wasm",
+                                             "/nonexistent/runc-1.1", "/nonexistent/runc.real" };
+        static const char *const unknown[] = { "/nonexistent/runsc",  "/nonexistent/youki",
+                                               "/nonexistent/crunch", "/nonexistent/my-runc",
+                                               "/runc/other",         "/nonexistent/kata-runtime" };
 
         for (size_t i = 0; i < ELEMENTS(known); i++)
                 cr_assert(features_by_name(known[i]), "%s", known[i]);

@@ -30,8 +30,7 @@ CleanTest(json, what_is_no_text_is_replaced) {
                 { "\xff", "\"\xef\xbf\xbd\"" },
                 { "a\xc3", "\"a\xef\xbf\xbd\"" },
                 { "\xed\xa0\x80", "\"\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\"" },
-                { "\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80",
-                  "\"\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80\"" },
+                { "\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80", "\"\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80\"" },
                 { "\033[1m\"\\\n", "\"\\u001b[1m\\\"\\\\\\n\"" },
         };
 
@@ -42,8 +41,7 @@ CleanTest(json, what_is_no_text_is_replaced) {
                 (void)snprintf(expected, sizeof expected, "{\"t\":%s}", cases[i].out);
                 cr_assert_eq(json_new(&j), 0);
                 cr_assert_eq(json_set_text(j, "t", cases[i].in), 0);
-                cr_assert_str_eq(json_text(j, false), expected, "case %zu: %s", i,
-                                 json_text(j, false));
+                cr_assert_str_eq(json_text(j, false), expected, "case %zu: %s", i, json_text(j, false));
         }
 }
 

@@ -10,10 +10,9 @@
 #include "clean.h"
 #include "oci/runtime.h"
 
-#define LIST(...)                                                                                  \
-        (StrList) {                                                                                \
-                .words = (char *[]){ __VA_ARGS__, NULL },                                          \
-                .n = ELEMENTS(((char *[]){ __VA_ARGS__ }))                                         \
+#define LIST(...)                                                                                            \
+        (StrList) {                                                                                          \
+                .words = (char *[]){ __VA_ARGS__, NULL }, .n = ELEMENTS(((char *[]){ __VA_ARGS__ }))         \
         }
 
 static char word_root[] = "--root=/r", word_log[] = "--log", word_file[] = "/l og";
@@ -43,8 +42,7 @@ CleanTest(runtime, create_has_each_word_in_its_place) {
         Options o = base_options();
 
         expect_argv(&o, false, NULL, "/usr/bin/crun|create|--bundle|/b|--pid-file|/p|abc");
-        expect_argv(&o, true, NULL,
-                    "/usr/bin/crun|--systemd-cgroup|create|--bundle|/b|--pid-file|/p|abc");
+        expect_argv(&o, true, NULL, "/usr/bin/crun|--systemd-cgroup|create|--bundle|/b|--pid-file|/p|abc");
         o.runtime_arg = LIST(word_root, word_log, word_file);
         o.runtime_opt = LIST(word_fds, word_two);
         o.no_pivot = o.no_new_keyring = true;
@@ -60,11 +58,10 @@ CleanTest(runtime, restore_detaches_and_names_the_image) {
         o.restore = "/checkpoint";
         o.runtime_opt = LIST(word_fds, word_two);
         o.no_pivot = true;
-        expect_argv(
-                &o, true, "/c",
-                "/usr/bin/crun|--systemd-cgroup|restore|--bundle|/b|--pid-file|/"
-                "p|--no-pivot|--detach|"
-                "--image-path|/checkpoint|--work-path|/b|--preserve-fds|2|--console-socket|/c|abc");
+        expect_argv(&o, true, "/c",
+                    "/usr/bin/crun|--systemd-cgroup|restore|--bundle|/b|--pid-file|/"
+                    "p|--no-pivot|--detach|"
+                    "--image-path|/checkpoint|--work-path|/b|--preserve-fds|2|--console-socket|/c|abc");
 }
 
 CleanTest(runtime, exec_has_neither_cgroup_nor_pivot_words) {
@@ -143,8 +140,7 @@ CleanTest(runtime, pid_file_holds_a_positive_number_or_nothing_of_use) {
         (void)snprintf(path, sizeof path, "%s/pid", dir);
         cr_assert_eq(runtime_read_pid(path, &pid), RUNTIME_NO_PID_FILE);
         for (size_t i = 0; i < ELEMENTS(cases); i++) {
-                cr_assert_eq(fd_write_file_atomic(AT_FDCWD, path, cases[i].text, cases[i].n, 0600),
-                             0);
+                cr_assert_eq(fd_write_file_atomic(AT_FDCWD, path, cases[i].text, cases[i].n, 0600), 0);
                 pid = 0;
                 cr_assert_eq(runtime_read_pid(path, &pid), cases[i].answer, "case %zu", i);
                 cr_assert_eq(pid, cases[i].pid, "case %zu", i);

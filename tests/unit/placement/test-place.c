@@ -18,15 +18,15 @@
 
 #include "base/fd.h"
 #include "clean.h"
-#include "placement/place.h"
 #include "fake-manager.h"
+#include "placement/place.h"
 #include "scopemon/protocol.h"
 
 #define CID "0123456789abcdef"
 #define SCOPE "libpod-" CID ".scope"
-#define CONFIG                                                                                     \
-        "{\"ociVersion\":\"1.0.2\",\"linux\":{\"cgroupsPath\":\"machine.slice:libpod:" CID         \
-        "\"},\"x\":[1,2]}"
+#define CONFIG                                                                                               \
+        "{\"ociVersion\":\"1.0.2\",\"linux\":{\"cgroupsPath\":\"machine.slice:libpod:" CID "\"},\"x\":[1,2]" \
+        "}"
 
 typedef struct Site {
         char dir[64], config[128];
@@ -50,8 +50,11 @@ static void site_init(Site *s, const char *config) {
         (void)snprintf(s->config, sizeof s->config, "%s/config.json", s->dir);
         if (config)
                 write_text(s->config, config);
-        s->options =
-                (Options){ .cid = CID, .name = "baz", .bundle = s->dir, .systemd_cgroup = true, .runtime = "/usr/bin/runc" };
+        s->options = (Options){ .cid = CID,
+                                .name = "baz",
+                                .bundle = s->dir,
+                                .systemd_cgroup = true,
+                                .runtime = "/usr/bin/runc" };
         cr_assert_eq(unsetenv(SCOPEMON_ENV_PLACEMENT), 0);
 }
 
@@ -138,8 +141,7 @@ CleanTest(place, refusal_says_what_is_wrong) {
                 { "{\"linux\":", NULL, "config.json" },
                 { "[]", NULL, "config.json" },
                 { CONFIG, "nonsense", "nonsense" },
-                { "{\"annotations\":{\"" SCOPEMON_ANNOTATION_PLACEMENT "\":\"bogus\"}}", "caller",
-                  "bogus" },
+                { "{\"annotations\":{\"" SCOPEMON_ANNOTATION_PLACEMENT "\":\"bogus\"}}", "caller", "bogus" },
         };
 
         for (size_t i = 0; i < ELEMENTS(cases); i++) {

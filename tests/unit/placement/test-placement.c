@@ -238,7 +238,8 @@ Test(placement, a_scope_of_ours_is_where_the_runtime_would_have_made_it) {
         static const struct {
                 const char *path, *slice, *rootless_slice;
         } cases[] = {
-                { "machine-libpod_pod_7.slice:libpod:" ID, "machine-libpod_pod_7.slice", "machine-libpod_pod_7.slice" },
+                { "machine-libpod_pod_7.slice:libpod:" ID, "machine-libpod_pod_7.slice",
+                  "machine-libpod_pod_7.slice" },
                 { ":libpod:" ID, "system.slice", "user.slice" },
         };
 
@@ -507,12 +508,9 @@ Test(placement, nesting_does_not_spoil_the_start_of_later_commands) {
                 bool unstarted;
                 const char *row;
         } cases[] = {
-                { "exec", "start-pre", true, "3" },
-                { "exec", "start-pre", false, "3" },
-                { "oneshot", "condition", true, "3a" },
-                { "oneshot", "start", true, "3a" },
-                { "oneshot", "start", false, "2" },
-                { "exec", "start", false, "2" },
+                { "exec", "start-pre", true, "3" },     { "exec", "start-pre", false, "3" },
+                { "oneshot", "condition", true, "3a" }, { "oneshot", "start", true, "3a" },
+                { "oneshot", "start", false, "2" },     { "exec", "start", false, "2" },
                 { "exec", "start-post", true, "2" }, /* start times were lost by a daemon-reload */
                 { "exec", "running", true, "2" },
         };
@@ -644,8 +642,17 @@ Test(placement, a_word_that_is_no_wish_is_an_error) {
 Test(placement, strange_texts_change_nothing) {
         static char long_id[5000];
         static const char *const paths[] = {
-                "", ":", "::", ":libpod:" ID, "machine.slice:libpod:", "a:b:c:d", "machine.slice:libpod:x/y",
-                "../../x", "/", "machine.slice:libpod:a.slice", NULL,
+                "",
+                ":",
+                "::",
+                ":libpod:" ID,
+                "machine.slice:libpod:",
+                "a:b:c:d",
+                "machine.slice:libpod:x/y",
+                "../../x",
+                "/",
+                "machine.slice:libpod:a.slice",
+                NULL,
         };
         PlacementFacts f = podman_delegated(SERVICE);
 

@@ -11,8 +11,8 @@
 #include <string.h>
 
 #include "clean.h"
-#include "report/announce.h"
 #include "event.h"
+#include "report/announce.h"
 
 #define MANY 200
 
@@ -68,10 +68,10 @@ CleanTest(announce, texts_of_any_length_are_cut) {
         memset(plan->reason, '%', sizeof plan->reason - 1);
         for (PlacementRow row = 0; row < _PLACEMENT_ROW_MAX; row++) {
                 plan->row = row;
-                plan->container = row == PLACEMENT_ROW_NEST ? PLACEMENT_CONTAINER_NESTED
-                                                            : PLACEMENT_CONTAINER_SCOPE;
-                plan->monitor = row == PLACEMENT_ROW_SCOPE ? PLACEMENT_MONITOR_SCOPE
-                                                           : PLACEMENT_MONITOR_STAYS;
+                plan->container =
+                        row == PLACEMENT_ROW_NEST ? PLACEMENT_CONTAINER_NESTED : PLACEMENT_CONTAINER_SCOPE;
+                plan->monitor =
+                        row == PLACEMENT_ROW_SCOPE ? PLACEMENT_MONITOR_SCOPE : PLACEMENT_MONITOR_STAYS;
                 announce_all(&o, plan, large);
         }
         free(plan);

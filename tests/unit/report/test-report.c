@@ -35,8 +35,7 @@ static void make_pair(PeerType type, int *ret_ours, int *ret_theirs) {
                 cr_assert_eq(pipe2(fds, O_CLOEXEC), 0);
         else
                 cr_assert_eq(socketpair(AF_UNIX,
-                                        (type == PEER_STREAM ? SOCK_STREAM : SOCK_SEQPACKET) |
-                                                SOCK_CLOEXEC,
+                                        (type == PEER_STREAM ? SOCK_STREAM : SOCK_SEQPACKET) | SOCK_CLOEXEC,
                                         0, fds),
                              0);
         *ret_ours = fds[0];
@@ -129,8 +128,7 @@ CleanTest(report, each_mode_has_its_keys_on_each_kind_of_pipe) {
         } modes[] = {
                 { false, false, "{\"pid\": 42}\n", "{\"pid\": -1, \"message\": \"no\"}\n", NULL },
                 { true, false, "{\"data\": 42}\n", "{\"data\": -1, \"message\": \"no\"}\n", NULL },
-                { false, true, NULL, "{\"exit_code\": -1, \"message\": \"no\"}\n",
-                  "{\"exit_code\": 7}\n" },
+                { false, true, NULL, "{\"exit_code\": -1, \"message\": \"no\"}\n", "{\"exit_code\": 7}\n" },
                 { true, true, "{\"data\": 42}\n", "{\"data\": -1, \"message\": \"no\"}\n",
                   "{\"data\": 7}\n" },
         };

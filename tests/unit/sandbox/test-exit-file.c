@@ -172,11 +172,13 @@ static const char *path_of(const Place *p) {
 static long name_file(const Place *p, int at, const char *path, int flags) {
         long fd = syscall(SYS_openat, AT_FDCWD, dir_of(p), EXIT_FILE_FLAGS, EXIT_FILE_MODE);
 
-        return fd < 0 ? CAGE_FAILED : syscall(SYS_linkat, fd, p->files.names[EXIT_FILE_NAME_NONE], at, path, flags);
+        return fd < 0 ? CAGE_FAILED
+                      : syscall(SYS_linkat, fd, p->files.names[EXIT_FILE_NAME_NONE], at, path, flags);
 }
 
 static long name_of_another_file(const Place *p) {
-        return syscall(SYS_linkat, p->file, p->files.names[EXIT_FILE_NAME_NONE], AT_FDCWD, path_of(p), AT_EMPTY_PATH);
+        return syscall(SYS_linkat, p->file, p->files.names[EXIT_FILE_NAME_NONE], AT_FDCWD, path_of(p),
+                       AT_EMPTY_PATH);
 }
 
 CleanTest(exit_file, what_was_not_made_here_gets_no_name) {
@@ -271,7 +273,8 @@ static long make_it_writable(const Place *p) {
 }
 
 static long make_it_writable_by_another_address(const Place *p) {
-        return mprotect((void *)((uintptr_t)page_of(p) | 1ULL << 56), PAGE, PROT_READ | PROT_WRITE) < 0 ? -1 : 0;
+        return mprotect((void *)((uintptr_t)page_of(p) | 1ULL << 56), PAGE, PROT_READ | PROT_WRITE) < 0 ? -1
+                                                                                                        : 0;
 }
 
 static long unmap_it(const Place *p) {
@@ -279,7 +282,8 @@ static long unmap_it(const Place *p) {
 }
 
 static long map_over_it(const Place *p) {
-        return failed(mmap(page_of(p), PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0));
+        return failed(mmap(page_of(p), PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED,
+                           -1, 0));
 }
 
 static long move_onto_it(const Place *p) {
@@ -320,7 +324,8 @@ CleanTest(exit_file, names_cannot_be_changed) {
                 ProcessStatus s = outcome(&p, cases[i].attempt);
 
                 if (cases[i].error != 0)
-                        cr_assert_eq(s.code, cases[i].error, "%s: %d (%s)", cases[i].name, s.code, strerror(s.code));
+                        cr_assert_eq(s.code, cases[i].error, "%s: %d (%s)", cases[i].name, s.code,
+                                     strerror(s.code));
                 cr_assert_neq(s.code, 0, "%s", cases[i].name);
         }
         place_done(&p);

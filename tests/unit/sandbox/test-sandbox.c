@@ -112,8 +112,8 @@ static long try_writev(const Tools *t) {
 
         if (writev(t->file, iov, 2) != 2 || fstat(t->file, &st) < 0 || st.st_size != 2)
                 return -1;
-        return lseek(t->file, 0, SEEK_SET) == 0 && ftruncate(t->file, 1) == 0 &&
-                               fsync(t->file) == 0 && fdatasync(t->file) == 0
+        return lseek(t->file, 0, SEEK_SET) == 0 && ftruncate(t->file, 1) == 0 && fsync(t->file) == 0 &&
+                               fdatasync(t->file) == 0
                        ? 0
                        : -1;
 }
@@ -126,8 +126,7 @@ static long try_messages(const Tools *t) {
         size_t n_fds;
 
         if (fd_send(t->pair[0], "x", 1, &t->pipe[0], 1) != 1 ||
-            fd_receive(t->pair[1], text, sizeof text, fds, 2, &n_fds) != 1 || n_fds != 1 ||
-            close(fds[0]) < 0)
+            fd_receive(t->pair[1], text, sizeof text, fds, 2, &n_fds) != 1 || n_fds != 1 || close(fds[0]) < 0)
                 return -1;
         return sendmmsg(t->pair[0], &many, 1, MSG_DONTWAIT | MSG_NOSIGNAL) == 1 &&
                                recv(t->pair[1], text, sizeof text, MSG_DONTWAIT) == 3 &&
@@ -140,8 +139,7 @@ static long try_messages(const Tools *t) {
 static long try_unix_socket(const Tools *t) {
         struct sockaddr_un address;
         socklen_t size = sizeof address;
-        int client = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), server,
-            value = 65536;
+        int client = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), server, value = 65536;
         struct ucred peer;
 
         /* where the listener is was found out before: getsockname() is not for a worker */
@@ -160,9 +158,7 @@ static long try_connect(const Tools *t) {
         struct sockaddr_un nobody = { .sun_family = AF_UNIX, .sun_path = "/nonexistent/socket" };
         int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 
-        return connect(fd, (const struct sockaddr *)&nobody, sizeof nobody) < 0 && errno == ENOENT
-                       ? 0
-                       : -1;
+        return connect(fd, (const struct sockaddr *)&nobody, sizeof nobody) < 0 && errno == ENOENT ? 0 : -1;
 }
 
 static long try_loop(const Tools *t) {
@@ -192,8 +188,7 @@ static long try_memory(const Tools *t) {
         map = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
         if (map == MAP_FAILED || madvise(map, 8192, MADV_REMOVE) < 0)
                 return -1;
-        return fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK) == 0 && munmap(map, 8192) == 0 ? close(fd)
-                                                                                    : -1;
+        return fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK) == 0 && munmap(map, 8192) == 0 ? close(fd) : -1;
 }
 
 static long try_terminal_size(const Tools *t) {
@@ -298,12 +293,10 @@ CleanTest(sandbox, what_nothing_of_ours_would_try_ends_it) {
                 const char *name;
                 Attempt attempt;
         } cases[] = {
-                { "execve", try_execve },    { "execveat", try_execveat },
-                { "clone", try_clone },      { "clone3", try_clone3 },
-                { "AF_INET", try_inet },     { "AF_NETLINK", try_netlink },
-                { "AF_PACKET", try_packet }, { "ptrace", try_ptrace },
-                { "kill", try_kill },        { "mount", try_mount },
-                { "unshare", try_unshare },  { "setuid", try_setuid },
+                { "execve", try_execve },    { "execveat", try_execveat }, { "clone", try_clone },
+                { "clone3", try_clone3 },    { "AF_INET", try_inet },      { "AF_NETLINK", try_netlink },
+                { "AF_PACKET", try_packet }, { "ptrace", try_ptrace },     { "kill", try_kill },
+                { "mount", try_mount },      { "unshare", try_unshare },   { "setuid", try_setuid },
                 { "bpf", try_bpf },
         };
 
@@ -386,18 +379,27 @@ CleanTest(sandbox, what_is_not_listed_does_not_exist) {
                 const char *name;
                 Attempt attempt;
         } cases[] = {
-                { "open", try_open },       { "create", try_create }, { "unlink", try_unlink },
-                { "mkdir", try_mkdir },     { "rename", try_rename }, { "chmod", try_chmod },
-                { "bind", try_bind },       { "pidfd", try_pidfd },   { "dup2", try_dup },
-                { "prlimit", try_prlimit }, { "AF_UNIX, stream", try_stream }, { "AF_UNIX, packets", try_packets },
-                { "tgkill", try_tgkill },   { "F_SETOWN", try_owner }, { "FIOSETOWN", try_owner_by_ioctl },
+                { "open", try_open },
+                { "create", try_create },
+                { "unlink", try_unlink },
+                { "mkdir", try_mkdir },
+                { "rename", try_rename },
+                { "chmod", try_chmod },
+                { "bind", try_bind },
+                { "pidfd", try_pidfd },
+                { "dup2", try_dup },
+                { "prlimit", try_prlimit },
+                { "AF_UNIX, stream", try_stream },
+                { "AF_UNIX, packets", try_packets },
+                { "tgkill", try_tgkill },
+                { "F_SETOWN", try_owner },
+                { "FIOSETOWN", try_owner_by_ioctl },
         };
 
         for (size_t i = 0; i < ELEMENTS(cases); i++) {
                 ProcessStatus s = outcome(cases[i].attempt);
 
-                cr_assert_eq(s.code, ENOSYS, "%s: %d (%s)", cases[i].name, s.code,
-                             strerror(s.code));
+                cr_assert_eq(s.code, ENOSYS, "%s: %d (%s)", cases[i].name, s.code, strerror(s.code));
         }
 }
 

@@ -47,7 +47,8 @@ static void set_up(Fixture *f, const char *script, bool known) {
         cr_assert_eq(setenv("RUNTIME_DIRECTORY", f->bundle, 1), 0);
         put_file(f->top, "web.stored", "", 0600);
         put_file(f->bundle, "config.json",
-                 "{\"annotations\":{\"org.opencontainers.image.stopSignal\":\"SIGUSR1\",\"io.scopemon.stop-timeout\":\"1\"}}",
+                 "{\"annotations\":{\"org.opencontainers.image.stopSignal\":\"SIGUSR1\",\"io.scopemon.stop-"
+                 "timeout\":\"1\"}}",
                  0600);
         if (script) {
                 char *words[] = { (char *)"sh", (char *)"-c", (char *)script, NULL };
@@ -55,19 +56,25 @@ static void set_up(Fixture *f, const char *script, bool known) {
                 char byte;
 
                 cr_assert_geq(fd_pipe(&in, &out), 0);
-                r = process_spawn(&(ProcessSpec){ .path = "/bin/sh", .argv = words, .envp = environ,
-                                                  .stdio = { null_fd, out, null_fd }, .wait_fd = -1 },
+                r = process_spawn(&(ProcessSpec){ .path = "/bin/sh",
+                                                  .argv = words,
+                                                  .envp = environ,
+                                                  .stdio = { null_fd, out, null_fd },
+                                                  .wait_fd = -1 },
                                   &f->container, &f->pidfd);
                 cr_assert_geq(r, 0);
                 cr_assert_eq(read(in, &byte, 1), 1, "it has set its traps");
         }
         (void)snprintf(text, sizeof text,
-                       "#!/bin/sh\necho \"$*\" >> %s/calls\ncase \"$*\" in *state*) %s echo '{\"pid\": %d}' ;; esac\n",
+                       "#!/bin/sh\necho \"$*\" >> %s/calls\ncase \"$*\" in *state*) %s echo '{\"pid\": %d}' "
+                       ";; esac\n",
                        f->top, known ? "" : "exit 1;", f->container);
         put_file(f->top, "runtime", text, 0700);
         {
-                char *words[] = { (char *)"scopemon", (char *)"end", (char *)"--bundle", f->bundle, (char *)"--runtime",
-                                  f->runtime, (char *)"--runtime-arg", (char *)"--root=/x" };
+                char *words[] = { (char *)"scopemon",      (char *)"end",
+                                  (char *)"--bundle",      f->bundle,
+                                  (char *)"--runtime",     f->runtime,
+                                  (char *)"--runtime-arg", (char *)"--root=/x" };
 
                 memcpy(f->argv, words, sizeof words);
                 f->argc = ELEMENTS(words);

@@ -56,8 +56,13 @@ static bool has_word(char **argv, const char *word) {
 }
 
 Test(service, bundle_becomes_a_whole_command_line) {
-        char *argv[] = { (char *)"scopemon", (char *)"--service", (char *)"--bundle", NULL,
-                         (char *)"--runtime", (char *)"/bin/true", NULL };
+        char *argv[] = { (char *)"scopemon",
+                         (char *)"--service",
+                         (char *)"--bundle",
+                         NULL,
+                         (char *)"--runtime",
+                         (char *)"/bin/true",
+                         NULL };
         _cleanup_free_ char *text = NULL;
         char **words, path[128];
         Options o = { 0 };
@@ -119,16 +124,16 @@ CleanTest(service, runtime_does_not_see_what_is_between_systemd_and_us) {
 }
 
 CleanTest(service, signals_are_the_containers_unless_they_mean_something_here) {
-        const int theirs[] = { SIGHUP, SIGINT, SIGQUIT, SIGUSR1, SIGALRM, SIGWINCH, SIGCONT, SIGRTMIN, SIGRTMIN + 3,
-                               SIGRTMAX - 1 };
-        const int not[] = { SIGTERM, SIGUSR2, SIGCHLD, SIGPIPE, SIGKILL, SIGSTOP, SIGSEGV, SIGABRT, SIGSYS };
+        const int theirs[] = { SIGHUP,   SIGINT,  SIGQUIT,  SIGUSR1,      SIGALRM,
+                               SIGWINCH, SIGCONT, SIGRTMIN, SIGRTMIN + 3, SIGRTMAX - 1 };
+        const int not [] = { SIGTERM, SIGUSR2, SIGCHLD, SIGPIPE, SIGKILL, SIGSTOP, SIGSEGV, SIGABRT, SIGSYS };
         sigset_t set;
 
         service_signals(&set);
         for (size_t i = 0; i < ELEMENTS(theirs); i++)
                 cr_assert_eq(sigismember(&set, theirs[i]), 1, "signal %d", theirs[i]);
-        for (size_t i = 0; i < ELEMENTS(not); i++)
-                cr_assert_eq(sigismember(&set, not[i]), 0, "signal %d", not[i]);
+        for (size_t i = 0; i < ELEMENTS(not ); i++)
+                cr_assert_eq(sigismember(&set, not [i]), 0, "signal %d", not [i]);
 }
 
 CleanTest(service, stop_signal_and_time) {
@@ -154,7 +159,8 @@ CleanTest(service, stop_signal_and_time) {
         for (size_t i = 0; i < ELEMENTS(rows); i++) {
                 ServiceStop stop;
 
-                cr_assert_eq(service_stop_of(rows[i].signal, rows[i].time, rows[i].unit_usec, &stop), rows[i].r, "row %zu", i);
+                cr_assert_eq(service_stop_of(rows[i].signal, rows[i].time, rows[i].unit_usec, &stop),
+                             rows[i].r, "row %zu", i);
                 cr_assert_eq(stop.signal, rows[i].expected, "row %zu", i);
                 cr_assert_eq(stop.usec, rows[i].usec, "row %zu", i);
         }
@@ -162,13 +168,19 @@ CleanTest(service, stop_signal_and_time) {
 
 /* The copy of a bundle that says @annotation, made with @option; "" if that fails. */
 static char *expanded(const char *annotation, const char *option, bool *ret_relay) {
-        char *argv[] = { (char *)"scopemon", (char *)"--service", (char *)"--bundle", NULL, (char *)"--sdnotify",
-                         (char *)option, NULL };
+        char *argv[] = { (char *)"scopemon",
+                         (char *)"--service",
+                         (char *)"--bundle",
+                         NULL,
+                         (char *)"--sdnotify",
+                         (char *)option,
+                         NULL };
         char **words, path[128], config[256], *text = NULL;
         Place p;
         int n;
 
-        (void)snprintf(config, sizeof config, "{\"process\":{\"env\":[\"A=b\"]},\"annotations\":{\"%s\":\"%s\"}}",
+        (void)snprintf(config, sizeof config,
+                       "{\"process\":{\"env\":[\"A=b\"]},\"annotations\":{\"%s\":\"%s\"}}",
                        annotation ? "io.scopemon.sdnotify" : "x", annotation ? annotation : "y");
         place_make(&p, config);
         argv[3] = p.bundle;
@@ -190,12 +202,9 @@ Test(service, container_may_say_itself_that_it_is_ready) {
                 const char *annotation, *option;
                 bool relay, fails;
         } rows[] = {
-                { NULL, NULL, false, false },
-                { "conmon", NULL, false, false },
-                { "container", NULL, true, false },
-                { "container", "conmon", false, false },
-                { NULL, "container", true, false },
-                { "nobody", NULL, false, true },
+                { NULL, NULL, false, false },           { "conmon", NULL, false, false },
+                { "container", NULL, true, false },     { "container", "conmon", false, false },
+                { NULL, "container", true, false },     { "nobody", NULL, false, true },
                 { "container", "nobody", false, true },
         };
 
@@ -207,9 +216,11 @@ Test(service, container_may_say_itself_that_it_is_ready) {
 
                 cr_assert_eq(relay, rows[i].relay, "row %zu: %s", i, text);
                 cr_assert_eq(text[0] == 0, rows[i].fails, "row %zu: %s", i, text);
-                cr_assert_eq(strstr(text, "\"A=b\",\"NOTIFY_SOCKET=/run/notify/notify.sock\",\"WATCHDOG_USEC=5000000\"")
-                             != NULL, relay, "row %zu: %s", i, text);
-                cr_assert_eq(strstr(text, "\"destination\":\"/run/notify\"") != NULL, relay, "row %zu: %s", i, text);
+                cr_assert_eq(strstr(text, "\"A=b\",\"NOTIFY_SOCKET=/run/notify/"
+                                          "notify.sock\",\"WATCHDOG_USEC=5000000\"") != NULL,
+                             relay, "row %zu: %s", i, text);
+                cr_assert_eq(strstr(text, "\"destination\":\"/run/notify\"") != NULL, relay, "row %zu: %s", i,
+                             text);
                 free(text);
         }
         (void)unsetenv("NOTIFY_SOCKET");

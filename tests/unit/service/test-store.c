@@ -52,8 +52,13 @@ CleanTest(store, process_that_was_given_nothing_starts_afresh) {
 
 /* As a process that systemd has given the state of a monitor that has died, and one that is not to be understood. */
 static int take_nonsense(const char *runtime) {
-        char *argv[] = { (char *)"scopemon", (char *)"--service", (char *)"--bundle", (char *)"/nonexistent/web",
-                         (char *)"--runtime", (char *)runtime, NULL };
+        char *argv[] = { (char *)"scopemon",
+                         (char *)"--service",
+                         (char *)"--bundle",
+                         (char *)"/nonexistent/web",
+                         (char *)"--runtime",
+                         (char *)runtime,
+                         NULL };
         bool resumed = true;
         char number[16];
 

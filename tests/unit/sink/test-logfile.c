@@ -28,7 +28,7 @@ static void begin(Place *p) {
 }
 
 static void end(Place *p) {
-        static const char *const names[] = { "log", "log.1", "log.2", "log.3",
+        static const char *const names[] = { "log",     "log.1",   "log.2", "log.3",
                                              "log.new", "log.tmp", "moved", "link" };
 
         for (size_t i = 0; i < ELEMENTS(names); i++)

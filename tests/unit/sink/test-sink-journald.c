@@ -157,7 +157,10 @@ static void expect(const Fixture *x, const char *name, const char *value) {
 }
 
 /* The next entry's MESSAGE, PRIORITY, CONTAINER_PRIORITY and whether it is partial. */
-static void expect_entry(Fixture *x, const char *message, const char *priority, const char *own,
+static void expect_entry(Fixture *x,
+                         const char *message,
+                         const char *priority,
+                         const char *own,
                          bool partial) {
         cr_assert(take(x), "no entry for %s", message);
         expect(x, "MESSAGE", message);
@@ -168,8 +171,16 @@ static void expect_entry(Fixture *x, const char *message, const char *priority, 
 
 CleanTest(sink_journald, fields_and_their_order_are_the_contract) {
         static const char *const names[] = {
-                "MESSAGE", "CONTAINER_ID_FULL", "PRIORITY", "CONTAINER_ID", "CONTAINER_TAG",
-                "CONTAINER_NAME", "SYSLOG_IDENTIFIER", "CONTAINER_PARTIAL_MESSAGE", "A", "B_2",
+                "MESSAGE",
+                "CONTAINER_ID_FULL",
+                "PRIORITY",
+                "CONTAINER_ID",
+                "CONTAINER_TAG",
+                "CONTAINER_NAME",
+                "SYSLOG_IDENTIFIER",
+                "CONTAINER_PARTIAL_MESSAGE",
+                "A",
+                "B_2",
                 "OBJECT_SYSTEMD_UNIT",
         };
         char *labels[] = { (char *)"A=1", (char *)"B_2=" };
@@ -228,10 +239,14 @@ CleanTest(sink_journald, identifier_is_tag_else_name_else_short_id) {
 }
 
 CleanTest(sink_journald, label_cannot_stand_in_for_our_fields) {
-        char *labels[] = { (char *)"CONTAINER_ID_FULL=fake", (char *)"PRIORITY=0",
-                           (char *)"MESSAGE=fake", (char *)"CONTAINER_PARTIAL_MESSAGE=true",
+        char *labels[] = { (char *)"CONTAINER_ID_FULL=fake",
+                           (char *)"PRIORITY=0",
+                           (char *)"MESSAGE=fake",
+                           (char *)"CONTAINER_PARTIAL_MESSAGE=true",
                            (char *)"PRIORITY_2=x",
-                           (char *)"none", (char *)"=none", (char *)"TWO=a\nMESSAGE=fake" };
+                           (char *)"none",
+                           (char *)"=none",
+                           (char *)"TWO=a\nMESSAGE=fake" };
         Fixture x;
 
         begin(&x);
@@ -252,7 +267,7 @@ CleanTest(sink_journald, line_ending_is_not_part_of_the_message) {
         static const struct {
                 const char *text, *message;
         } cases[] = {
-                { "a\n", "a" },  { "a\r\n", "a" }, { "a\r\r\n", "a\r" },
+                { "a\n", "a" }, { "a\r\n", "a" }, { "a\r\r\n", "a\r" },
                 { "\r\n", "" }, { "\n", "" },     { "a\rb\n", "a\rb" },
         };
         Fixture x;
@@ -287,8 +302,7 @@ CleanTest(sink_journald, priority_prefix_is_taken_or_left) {
                 x.spec.podman_priorities = podman;
                 start(&x);
                 cr_assert_eq(put(&x, STREAM_STDOUT, cases[k].text, TAIL_MORE), 0);
-                expect_entry(&x, cases[k].message,
-                             podman ? cases[k].podman_priority : cases[k].priority,
+                expect_entry(&x, cases[k].message, podman ? cases[k].podman_priority : cases[k].priority,
                              podman ? cases[k].own : NULL, false);
                 end(&x);
         }
@@ -479,7 +493,8 @@ CleanTest(sink_journald, a_flood_is_told_once_in_each_span) {
         flood.sent += 100000;
         cr_assert_not(sink_journald_floods(&flood, t + SINK_FLOOD_USEC - 1));
 
-        flood.sent += SINK_FLOOD_ENTRIES; /* of the next span already: they were sent before this look at the clock */
+        flood.sent +=
+                SINK_FLOOD_ENTRIES; /* of the next span already: they were sent before this look at the clock */
         cr_assert(sink_journald_floods(&flood, t + SINK_FLOOD_USEC));
         cr_assert_eq(flood.begin_usec, t + SINK_FLOOD_USEC);
         cr_assert_eq(flood.sent - flood.before, SINK_FLOOD_ENTRIES);

@@ -249,8 +249,11 @@ CleanTest(sink_k8sfile, global_limit_is_crossed_by_one_whole_line) {
 }
 
 /* What a worker leaves that died after @k bytes of the batch had reached the file. */
-static void leave_cut(Fixture *x, const SinkState *before, const SinkIntent *intent,
-                      const char *file, size_t n) {
+static void leave_cut(Fixture *x,
+                      const SinkState *before,
+                      const SinkIntent *intent,
+                      const char *file,
+                      size_t n) {
         begin(x);
         x->state = *before;
         x->state.intent = *intent;
@@ -423,8 +426,8 @@ CleanTest(sink_k8sfile, full_disk_at_any_byte_costs_nothing_once_there_is_room) 
                 if (k > 0)
                         cr_assert_eq(put(&x, STREAM_STDERR, "x\n", TAIL_MORE), SINK_K8SFILE_OTHER);
                 limit_files(RLIM_INFINITY);
-                cr_assert_eq(sink_k8sfile_write(x.sink, STREAM_STDOUT, &w, TAIL_IDLE,
-                                                k > 0 ? &later : &now), 0);
+                cr_assert_eq(sink_k8sfile_write(x.sink, STREAM_STDOUT, &w, TAIL_IDLE, k > 0 ? &later : &now),
+                             0);
                 expect(&x, want);
                 end(&x);
         }
@@ -526,7 +529,7 @@ CleanTest(sink_k8sfile, unknown_write_of_the_worker_before_cannot_be_settled) {
 
 CleanTest(sink_k8sfile, garbage_in_the_state_does_no_harm) {
         static const SinkIntent cases[] = {
-                { .from = 0, .to = 100, .valid = 1 },                   /* beyond the window */
+                { .from = 0, .to = 100, .valid = 1 }, /* beyond the window */
                 { .from = 0, .to = 2, .valid = 1, .partial = 77 },
                 { .from = 0, .to = 2, .valid = 1, .stream = 9 },
                 { .from = 5, .to = 2, .valid = 1 },

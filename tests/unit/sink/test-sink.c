@@ -32,8 +32,8 @@ typedef struct Fixture {
         SinkState state[_SINK_MAX];
         SinksSpec spec;
         Sinks *sinks;
-        bool keep_waiting;     /* the keeper does not answer on_reopen() */
-        bool refuse;           /* the keeper has no new file */
+        bool keep_waiting; /* the keeper does not answer on_reopen() */
+        bool refuse;       /* the keeper has no new file */
         unsigned n_ready, n_reopen, n_trouble[_SINK_MAX], n_floods, n_files;
         int error[_SINK_MAX];
         uint64_t lost[_SINK_MAX];

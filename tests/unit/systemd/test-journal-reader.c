@@ -7,8 +7,8 @@
 #include "clean.h"
 #include "systemd/journal-reader.h"
 
-static const char *const matches[] = { "MESSAGE_ID=b5c36f7a6d2a4e329b40dfe192459d67", "_UID=0",
-                                       "_UID=1000", NULL };
+static const char *const matches[] = { "MESSAGE_ID=b5c36f7a6d2a4e329b40dfe192459d67", "_UID=0", "_UID=1000",
+                                       NULL };
 
 CleanTest(journal_reader, nothing_is_found_where_nothing_is) {
         _cleanup_(journal_reader_freep) JournalReader *j = NULL;

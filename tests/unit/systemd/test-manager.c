@@ -13,8 +13,8 @@
 #include "base/fd.h"
 #include "base/process.h"
 #include "clean.h"
-#include "systemd/manager.h"
 #include "fake-manager.h"
+#include "systemd/manager.h"
 
 #define NOBODY 4294967000U /* a uid with no directory below /run/user */
 
@@ -73,7 +73,9 @@ CleanTest(manager, absent_manager_is_explained) {
 
 CleanTest(manager, scope_is_made) {
         FakeManagerScript script = { 0 };
-        ScopeSpec spec = { .name = "x.scope", .description = "X", .pid = getpid(), .pidfd = -1, .delegate = true };
+        ScopeSpec spec = {
+                .name = "x.scope", .description = "X", .pid = getpid(), .pidfd = -1, .delegate = true
+        };
         ManagerTrouble trouble;
         Site s;
 

@@ -24,7 +24,9 @@ static int manager(void) {
         cr_assert_geq(fd, 0);
         n = snprintf(name, sizeof name, "@test-notify-store-%d", getpid());
         memcpy(address.sun_path + 1, name + 1, (size_t)n - 1);
-        cr_assert_eq(bind(fd, (struct sockaddr *)&address, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + (size_t)n)), 0);
+        cr_assert_eq(bind(fd, (struct sockaddr *)&address,
+                          (socklen_t)(offsetof(struct sockaddr_un, sun_path) + (size_t)n)),
+                     0);
         cr_assert_eq(setenv("NOTIFY_SOCKET", name, 1), 0);
         return fd;
 }
@@ -140,5 +142,6 @@ CleanTest(notify_store, ours_are_told_from_the_containers_sockets) {
         cr_assert_eq(in_child("http:scopemon-stdout:scopemon-client-7:more", NULL, 4, look_at_mixture), 0);
         cr_assert_eq(in_child("scopemon-a:scopemon-b", NULL, 2, look_at_ours_alone), 0);
         cr_assert_eq(in_child("http:https", NULL, 2, look_at_others), 0);
-        cr_assert_eq(in_child("scopemon-a:scopemon-b", "1", 2, look_at_others), 0, "meant for another process");
+        cr_assert_eq(in_child("scopemon-a:scopemon-b", "1", 2, look_at_others), 0,
+                     "meant for another process");
 }

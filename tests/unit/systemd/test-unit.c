@@ -20,7 +20,9 @@ static int ask(const FakeManagerScript *script, const char *unit, UnitFacts *ret
 }
 
 CleanTest(unit, one_call_tells_all_of_a_service) {
-        FakeManagerScript script = { .type = "oneshot", .delegate = true, .active_state = "activating", .memory_max = 4096 };
+        FakeManagerScript script = {
+                .type = "oneshot", .delegate = true, .active_state = "activating", .memory_max = 4096
+        };
         FakeManagerSeen seen;
         UnitFacts f;
 

@@ -161,7 +161,8 @@ CleanTest(saved, records_are_there_exactly_once) {
                 for (; state_next(&reader, &record) > 0; i++)
                         for (int k = 0; k < (i == twice ? 2 : 1); k++)
                                 if (record.tag == STATE_TEXT || record.tag == STATE_WORD)
-                                        state_put_text(&w, record.tag, record.index, record.text, record.n_text);
+                                        state_put_text(&w, record.tag, record.index, record.text,
+                                                       record.n_text);
                                 else
                                         state_put_number(&w, record.tag, record.index, record.number);
                 if (twice >= i - 2) /* words may be equal */

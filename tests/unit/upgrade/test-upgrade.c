@@ -12,14 +12,14 @@
 
 #include "base/fd.h"
 #include "clean.h"
+#include "io/ring.h"
 #include "upgrade/saved.h"
 #include "upgrade/upgrade.h"
 #include "worker/worker.h"
-#include "io/ring.h"
 
 static Saved *example(int ring) {
-        static const char *const words[] = { "conmon", "-c", "0123456789abcdef", "-r", "/bin/true", "-b", "/tmp", "-u",
-                                             "0123456789abcdef", "-l", "none" };
+        static const char *const words[] = { "conmon", "-c", "0123456789abcdef", "-r", "/bin/true", "-b",
+                                             "/tmp",   "-u", "0123456789abcdef", "-l", "none" };
         Saved *s;
 
         cr_assert_eq(saved_new(&s), 0);

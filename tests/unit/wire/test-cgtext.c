@@ -9,10 +9,10 @@
 #include "clean.h"
 #include "wire/cgtext.h"
 
-#define HYBRID                                                                                     \
-        "12:memory:/machine.slice/m\n"                                                             \
-        "3:cpu,cpuacct:/machine.slice/c\n"                                                         \
-        "1:name=systemd:/machine.slice/s\n"                                                        \
+#define HYBRID                                                                                               \
+        "12:memory:/machine.slice/m\n"                                                                       \
+        "3:cpu,cpuacct:/machine.slice/c\n"                                                                   \
+        "1:name=systemd:/machine.slice/s\n"                                                                  \
         "0::/machine.slice/u\n"
 
 CleanTest(cgtext, finds_the_path_of_each_hierarchy) {
@@ -58,10 +58,9 @@ CleanTest(cgtext, finds_the_path_of_each_hierarchy) {
                 size_t n = 0;
                 int r;
 
-                r = cases[i].controller
-                            ? cgtext_v1_path(cases[i].text, strlen(cases[i].text),
-                                             cases[i].controller, &path, &n)
-                            : cgtext_path(cases[i].text, strlen(cases[i].text), &path, &n);
+                r = cases[i].controller ? cgtext_v1_path(cases[i].text, strlen(cases[i].text),
+                                                         cases[i].controller, &path, &n)
+                                        : cgtext_path(cases[i].text, strlen(cases[i].text), &path, &n);
                 cr_assert_eq(r, cases[i].answer, "%s", cases[i].text);
                 if (!cases[i].path) {
                         cr_assert_null(path);
@@ -97,8 +96,8 @@ CleanTest(cgtext, reads_oom_counters) {
         for (size_t i = 0; i < ELEMENTS(cases); i++) {
                 CgOom oom = { 0 };
 
-                cr_assert_eq(cgtext_oom(cases[i].text, strlen(cases[i].text), &oom),
-                             cases[i].answer, "%s", cases[i].text);
+                cr_assert_eq(cgtext_oom(cases[i].text, strlen(cases[i].text), &oom), cases[i].answer, "%s",
+                             cases[i].text);
                 cr_assert_eq(oom.oom, cases[i].oom.oom, "%s", cases[i].text);
                 cr_assert_eq(oom.oom_kill, cases[i].oom.oom_kill, "%s", cases[i].text);
         }
@@ -115,26 +114,21 @@ CleanTest(cgtext, finds_the_unit_of_a_path) {
                 int owner; /* -1: the system manager's */
         } cases[] = {
                 { "/system.slice/baz.service", CG_UNIT_SERVICE, "baz.service", "", -1 },
-                { "/system.slice/baz.service/supervisor", CG_UNIT_SERVICE, "baz.service",
-                  "/supervisor", -1 },
-                { "/system.slice/baz.service/.control", CG_UNIT_SERVICE, "baz.service", "/.control",
-                  -1 },
-                { "/system.slice/baz.service/a/b.scope", CG_UNIT_SERVICE, "baz.service",
-                  "/a/b.scope", -1 },
+                { "/system.slice/baz.service/supervisor", CG_UNIT_SERVICE, "baz.service", "/supervisor", -1 },
+                { "/system.slice/baz.service/.control", CG_UNIT_SERVICE, "baz.service", "/.control", -1 },
+                { "/system.slice/baz.service/a/b.scope", CG_UNIT_SERVICE, "baz.service", "/a/b.scope", -1 },
                 { "/system.slice/system-oci.slice/oci@a\\x2db.service", CG_UNIT_SERVICE,
                   "oci@a\\x2db.service", "", -1 },
                 { "/baz.service", CG_UNIT_SERVICE, "baz.service", "", -1 },
-                { "/machine.slice/libpod-conmon-0123.scope", CG_UNIT_SCOPE,
-                  "libpod-conmon-0123.scope", "", -1 },
-                { "/machine.slice/libpod-1.scope/container/init.scope", CG_UNIT_SCOPE,
-                  "libpod-1.scope", "/container/init.scope", -1 },
-                { "/user.slice/user-1000.slice/session-3.scope", CG_UNIT_SCOPE, "session-3.scope",
-                  "", -1 },
+                { "/machine.slice/libpod-conmon-0123.scope", CG_UNIT_SCOPE, "libpod-conmon-0123.scope", "",
+                  -1 },
+                { "/machine.slice/libpod-1.scope/container/init.scope", CG_UNIT_SCOPE, "libpod-1.scope",
+                  "/container/init.scope", -1 },
+                { "/user.slice/user-1000.slice/session-3.scope", CG_UNIT_SCOPE, "session-3.scope", "", -1 },
                 { "/init.scope", CG_UNIT_MANAGER, "init.scope", "", -1 },
                 /* the user manager's */
                 { USER "/app.slice/foo.service", CG_UNIT_SERVICE, "foo.service", "", 1000 },
-                { USER "/app.slice/foo.service/runtime", CG_UNIT_SERVICE, "foo.service", "/runtime",
-                  1000 },
+                { USER "/app.slice/foo.service/runtime", CG_UNIT_SERVICE, "foo.service", "/runtime", 1000 },
                 { USER "/user.slice/libpod-1.scope", CG_UNIT_SCOPE, "libpod-1.scope", "", 1000 },
                 { USER "/foo.service", CG_UNIT_SERVICE, "foo.service", "", 1000 },
                 { USER "/init.scope", CG_UNIT_MANAGER, "init.scope", "", 1000 },
@@ -142,16 +136,15 @@ CleanTest(cgtext, finds_the_unit_of_a_path) {
                 { USER "/supervisor", CG_UNIT_MANAGER, "user@1000.service", "/supervisor", 1000 },
                 { USER "/app.slice", CG_UNIT_MANAGER, "user@1000.service", "/app.slice", 1000 },
                 { USER "/user@5.service/x", CG_UNIT_SERVICE, "user@5.service", "/x", 1000 },
-                { "/user.slice/user-0.slice/user@0.service/a.scope", CG_UNIT_SCOPE, "a.scope", "",
-                  0 },
+                { "/user.slice/user-0.slice/user@0.service/a.scope", CG_UNIT_SCOPE, "a.scope", "", 0 },
                 /* no user managers */
                 { "/system.slice/user@joe.service", CG_UNIT_SERVICE, "user@joe.service", "", -1 },
                 { "/system.slice/user@.service", CG_UNIT_SERVICE, "user@.service", "", -1 },
                 { "/system.slice/user@01.service", CG_UNIT_SERVICE, "user@01.service", "", -1 },
-                { "/system.slice/user@4294967295.service", CG_UNIT_SERVICE,
-                  "user@4294967295.service", "", -1 },
-                { "/system.slice/user@4294967296.service", CG_UNIT_SERVICE,
-                  "user@4294967296.service", "", -1 },
+                { "/system.slice/user@4294967295.service", CG_UNIT_SERVICE, "user@4294967295.service", "",
+                  -1 },
+                { "/system.slice/user@4294967296.service", CG_UNIT_SERVICE, "user@4294967296.service", "",
+                  -1 },
                 /* escaping undone */
                 { "/system.slice/_cpu.service/x", CG_UNIT_SERVICE, "cpu.service", "/x", -1 },
                 { "/system.slice/__a.service", CG_UNIT_SERVICE, "_a.service", "", -1 },
@@ -162,12 +155,10 @@ CleanTest(cgtext, finds_the_unit_of_a_path) {
                 { "/system.slice", CG_UNIT_NONE, NULL, "/system.slice", -1 },
                 { "/libpod_parent/libpod-1", CG_UNIT_NONE, NULL, "/libpod_parent/libpod-1", -1 },
                 { "/docker/a.service", CG_UNIT_NONE, NULL, "/docker/a.service", -1 },
-                { "/system.slice/dbus.socket", CG_UNIT_NONE, NULL, "/system.slice/dbus.socket",
-                  -1 },
+                { "/system.slice/dbus.socket", CG_UNIT_NONE, NULL, "/system.slice/dbus.socket", -1 },
                 { "/system.slice/.service", CG_UNIT_NONE, NULL, "/system.slice/.service", -1 },
                 { "/system.slice/@x.service", CG_UNIT_NONE, NULL, "/system.slice/@x.service", -1 },
-                { "/system.slice/a b.service", CG_UNIT_NONE, NULL, "/system.slice/a b.service",
-                  -1 },
+                { "/system.slice/a b.service", CG_UNIT_NONE, NULL, "/system.slice/a b.service", -1 },
                 { "/system.slice/a.service (deleted)", CG_UNIT_NONE, NULL,
                   "/system.slice/a.service (deleted)", -1 },
         };
@@ -214,8 +205,8 @@ CleanTest(cgtext, below_is_by_component) {
         };
 
         for (size_t i = 0; i < ELEMENTS(cases); i++)
-                cr_assert_eq(cgtext_is_below(cases[i].path, cases[i].parent), cases[i].below,
-                             "%s %s", cases[i].path, cases[i].parent);
+                cr_assert_eq(cgtext_is_below(cases[i].path, cases[i].parent), cases[i].below, "%s %s",
+                             cases[i].path, cases[i].parent);
 }
 
 CleanTest(cgtext, container_is_named_by_the_managers_names) {

@@ -10,10 +10,9 @@
 #include "wire/channel.h"
 
 static const ChannelType silent[] = {
-        CHANNEL_SETUP,       CHANNEL_CLIENT, CHANNEL_CONSOLE,      CHANNEL_RUN,
-        CHANNEL_LOGFILE,     CHANNEL_DRAIN,  CHANNEL_READY,        CHANNEL_CLIENT_NEW,
-        CHANNEL_CLIENT_GONE, CHANNEL_REOPEN, CHANNEL_STDIN_CLOSED, CHANNEL_DRAINED,
-        CHANNEL_DONE,        CHANNEL_STOP,
+        CHANNEL_SETUP,        CHANNEL_CLIENT,  CHANNEL_CONSOLE,    CHANNEL_RUN,         CHANNEL_LOGFILE,
+        CHANNEL_DRAIN,        CHANNEL_READY,   CHANNEL_CLIENT_NEW, CHANNEL_CLIENT_GONE, CHANNEL_REOPEN,
+        CHANNEL_STDIN_CLOSED, CHANNEL_DRAINED, CHANNEL_DONE,       CHANNEL_STOP,
 };
 
 CleanTest(channel, record_comes_back_as_it_went) {
@@ -60,18 +59,15 @@ CleanTest(channel, text_is_for_those_that_speak) {
                 ChannelRecord in = { .type = silent[i], .text = "x", .n_text = 1 }, out;
                 char data[64];
 
-                cr_assert_eq(channel_unpack(data, channel_pack(data, sizeof data, &in), &out),
-                             -EBADMSG);
+                cr_assert_eq(channel_unpack(data, channel_pack(data, sizeof data, &in), &out), -EBADMSG);
         }
 }
 
 CleanTest(channel, nonsense_is_refused_whole) {
-        ChannelRecord in = { .type = CHANNEL_NOTIFY, .text = "abc", .n_text = 3 },
-                      out = { .number = 77 };
+        ChannelRecord in = { .type = CHANNEL_NOTIFY, .text = "abc", .n_text = 3 }, out = { .number = 77 };
         char data[64];
         size_t n = channel_pack(data, sizeof data, &in);
-        static const uint32_t types[] = { CHANNEL_NONE, _CHANNEL_MAX, 255, 0x80000000U,
-                                          UINT32_MAX };
+        static const uint32_t types[] = { CHANNEL_NONE, _CHANNEL_MAX, 255, 0x80000000U, UINT32_MAX };
 
         for (size_t size = 0; size < sizeof data; size++)
                 if (size != n)

@@ -62,8 +62,8 @@ CleanTest(ctlmsg, accepts_and_rejects_as_callers_expect) {
         for (size_t i = 0; i < ELEMENTS(cases); i++) {
                 CtlMsg msg = { 0 };
 
-                cr_assert_eq(ctlmsg_parse(cases[i].line, strlen(cases[i].line), &msg),
-                             cases[i].answer, "\"%s\"", cases[i].line);
+                cr_assert_eq(ctlmsg_parse(cases[i].line, strlen(cases[i].line), &msg), cases[i].answer,
+                             "\"%s\"", cases[i].line);
                 cr_assert_eq(msg.type, cases[i].msg.type, "\"%s\"", cases[i].line);
                 cr_assert_eq(msg.rows, cases[i].msg.rows, "\"%s\"", cases[i].line);
                 cr_assert_eq(msg.columns, cases[i].msg.columns, "\"%s\"", cases[i].line);
@@ -99,8 +99,8 @@ CleanTest(ctlmsg, winsz_has_two_numbers) {
 
         for (size_t i = 0; i < ELEMENTS(cases); i++) {
                 msg = (CtlMsg){ 0 };
-                cr_assert_eq(ctlmsg_parse_winsz(cases[i].line, strlen(cases[i].line), &msg),
-                             cases[i].answer, "\"%s\"", cases[i].line);
+                cr_assert_eq(ctlmsg_parse_winsz(cases[i].line, strlen(cases[i].line), &msg), cases[i].answer,
+                             "\"%s\"", cases[i].line);
                 cr_assert_eq(msg.rows, cases[i].rows);
                 cr_assert_eq(msg.columns, cases[i].columns);
         }

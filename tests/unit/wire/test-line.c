@@ -19,8 +19,7 @@ static void describe(const char *data, size_t n, size_t max, StreamTail tail, ch
 
         *out = 0;
         while (line_next(data, n, max, tail, &line)) {
-                out += sprintf(out, "%c[%.*s]", line.partial ? 'P' : 'F', (int)line.n_text,
-                               line.text);
+                out += sprintf(out, "%c[%.*s]", line.partial ? 'P' : 'F', (int)line.n_text, line.text);
                 data += line.n_taken;
                 n -= line.n_taken;
         }
@@ -79,8 +78,7 @@ CleanTest(line, long_line_is_cut_into_records_of_8192_bytes) {
         for (size_t i = 0; i < ELEMENTS(lengths); i++) {
                 Line line;
 
-                cr_assert(line_next(text + taken, LONG_LINE + 1 - taken, LINE_FILE_MAX, TAIL_MORE,
-                                    &line));
+                cr_assert(line_next(text + taken, LONG_LINE + 1 - taken, LINE_FILE_MAX, TAIL_MORE, &line));
                 cr_assert_eq(line.text, text + taken);
                 cr_assert_eq(line.n_text, lengths[i]);
                 cr_assert_eq(line.partial, i < 2);

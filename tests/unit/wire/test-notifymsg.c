@@ -14,8 +14,7 @@ CleanTest(notifymsg, only_listed_lines_pass_in_their_order) {
                 const char *out;
         } cases[] = {
                 /* contract 11.1 */
-                { "READY=1\nSTATUS=hi\nMAINPID=77\nFDSTORE=1\nWATCHDOG=1",
-                  "READY=1\nSTATUS=hi\nWATCHDOG=1" },
+                { "READY=1\nSTATUS=hi\nMAINPID=77\nFDSTORE=1\nWATCHDOG=1", "READY=1\nSTATUS=hi\nWATCHDOG=1" },
                 { "READY=1", "READY=1" },
                 { "READY=1\n", "READY=1" },
                 { "RELOADING=1", "RELOADING=1" },
@@ -86,12 +85,19 @@ CleanTest(notifymsg, line_is_found_whole_or_not_at_all) {
                 const char *text;
                 bool says;
         } cases[] = {
-                { "READY=1", true },           { "STATUS=x\nREADY=1", true }, { "READY=1\nSTATUS=x", true },
-                { "STATUS=READY=1", false },   { "READY=1x", false },         { "XREADY=1", false },
-                { "", false },                 { "\n", false },               { "STATUS=\n\nREADY=1\n", true },
+                { "READY=1", true },
+                { "STATUS=x\nREADY=1", true },
+                { "READY=1\nSTATUS=x", true },
+                { "STATUS=READY=1", false },
+                { "READY=1x", false },
+                { "XREADY=1", false },
+                { "", false },
+                { "\n", false },
+                { "STATUS=\n\nREADY=1\n", true },
         };
 
         for (size_t i = 0; i < ELEMENTS(cases); i++)
-                cr_assert_eq(notifymsg_says(cases[i].text, strlen(cases[i].text), "READY=1"), cases[i].says, "case %zu", i);
+                cr_assert_eq(notifymsg_says(cases[i].text, strlen(cases[i].text), "READY=1"), cases[i].says,
+                             "case %zu", i);
         cr_assert_not(notifymsg_says("READY=1", 6, "READY=1"));
 }

@@ -93,7 +93,8 @@ static size_t make_text(char *out, size_t size, unsigned seed) {
 
         while (n < size) {
                 seed = seed * 1103515245U + 12345U;
-                for (unsigned k = (seed >> 16) % 8 == 0 ? (seed >> 8) % 9000 : (seed >> 8) % 200; k > 0 && n < size; k--)
+                for (unsigned k = (seed >> 16) % 8 == 0 ? (seed >> 8) % 9000 : (seed >> 8) % 200;
+                     k > 0 && n < size; k--)
                         out[n++] = 'x';
                 if (n < size)
                         out[n++] = '\n';
@@ -119,7 +120,8 @@ CleanTest(records, no_batch_is_too_long_and_all_of_them_hold_every_byte) {
 
                                 cr_assert(end);
                                 cr_assert_eq(memcmp(p, F, LINE_PREFIX_SIZE - 2), 0);
-                                payload += (size_t)(end - p) - LINE_PREFIX_SIZE + (p[LINE_PREFIX_SIZE - 2] == 'F');
+                                payload += (size_t)(end - p) - LINE_PREFIX_SIZE +
+                                           (p[LINE_PREFIX_SIZE - 2] == 'F');
                                 p = end + 1;
                         }
                         taken += b->n_taken;
@@ -131,7 +133,8 @@ CleanTest(records, no_batch_is_too_long_and_all_of_them_hold_every_byte) {
 
 /* After any number of bytes that are written, the rest of the vector is the rest of the records. */
 CleanTest(records, advance_skips_what_is_written) {
-        static const char text[] = "one\n" "two, which is longer\n\n";
+        static const char text[] = "one\n"
+                                   "two, which is longer\n\n";
         char whole[512], rest[512];
         Records *b = make();
         size_t n;

@@ -99,8 +99,14 @@ CleanTest(state, records_with_a_right_sum_are_judged_all_the_same) {
         static const struct {
                 size_t offset; /* in the first record */
                 uint32_t value;
-        } cases[] = { { 0, STATE_NONE },       { 0, _STATE_TAG_MAX }, { 0, UINT32_MAX }, { 8, 0 },
-                      { 8, 7 },                { 8, 9 },              { 8, UINT32_MAX }, { 8, UINT32_MAX - 11 },
+        } cases[] = { { 0, STATE_NONE },
+                      { 0, _STATE_TAG_MAX },
+                      { 0, UINT32_MAX },
+                      { 8, 0 },
+                      { 8, 7 },
+                      { 8, 9 },
+                      { 8, UINT32_MAX },
+                      { 8, UINT32_MAX - 11 },
                       { 0, STATE_TEXT /* its bytes are no text: 0xff would be, but */ } };
         char data[512];
 

@@ -33,8 +33,7 @@ CleanTest(syncmsg, records_are_spelled_as_callers_expect) {
                 { "data", INT64_MAX, NULL, 0, "{\"data\": 9223372036854775807}\n" },
                 /* escapes */
                 { "data", -1, TEXT("a\\b\"c"), "{\"data\": -1, \"message\": \"a\\\\b\\\"c\"}\n" },
-                { "data", -1, TEXT("\b\f\n\r\t"),
-                  "{\"data\": -1, \"message\": \"\\b\\f\\n\\r\\t\"}\n" },
+                { "data", -1, TEXT("\b\f\n\r\t"), "{\"data\": -1, \"message\": \"\\b\\f\\n\\r\\t\"}\n" },
                 { "data", -1, TEXT("/a/b"), "{\"data\": -1, \"message\": \"\\/a\\/b\"}\n" },
                 { "data", -1, TEXT("\x01\x0b\x1f\x7f "),
                   "{\"data\": -1, \"message\": \"\\u0001\\u000b\\u001f\\u007f \"}\n" },
@@ -53,8 +52,7 @@ CleanTest(syncmsg, records_are_spelled_as_callers_expect) {
                 char out[SYNCMSG_MAX];
                 size_t n;
 
-                n = syncmsg_format(out, cases[i].key, cases[i].value, cases[i].text,
-                                   cases[i].n_text);
+                n = syncmsg_format(out, cases[i].key, cases[i].value, cases[i].text, cases[i].n_text);
                 cr_assert_eq(n, strlen(cases[i].expected), "%.*s", (int)n, out);
                 cr_assert_eq(memcmp(out, cases[i].expected, n), 0, "%.*s", (int)n, out);
         }
@@ -90,14 +88,9 @@ CleanTest(syncmsg, twenty_kilobytes_fit_into_one_packet) {
 }
 
 CleanTest(syncmsg, cut_is_never_inside_an_escape_or_a_character) {
-        static const char *const units[] = { "\n",
-                                             "\x01",
-                                             "\"",
-                                             "/",
-                                             "\xc3\xbc",
-                                             "\xe2\x82\xac",
-                                             "\xf0\x9f\x90\xb3",
-                                             "a\xe2\x82\xac\x02" };
+        static const char *const units[] = {
+                "\n", "\x01", "\"", "/", "\xc3\xbc", "\xe2\x82\xac", "\xf0\x9f\x90\xb3", "a\xe2\x82\xac\x02"
+        };
 
         for (size_t i = 0; i < ELEMENTS(units); i++)
                 for (size_t shift = 0; shift < 12; shift++) {

@@ -51,8 +51,8 @@ CleanTest(unitname, validity_is_systemds) {
         };
 
         for (size_t i = 0; i < ELEMENTS(cases); i++)
-                cr_assert_eq(unitname_is_valid(cases[i].name, cases[i].suffix), cases[i].valid,
-                             "%s", cases[i].name);
+                cr_assert_eq(unitname_is_valid(cases[i].name, cases[i].suffix), cases[i].valid, "%s",
+                             cases[i].name);
 }
 
 CleanTest(unitname, longest_name_is_255_bytes) {
@@ -164,15 +164,13 @@ CleanTest(unitname, slice_path_has_all_its_parents) {
                 char out[UNITNAME_SLICE_SIZE] = "untouched";
 
                 if (!cases[i].expected) {
-                        cr_assert_eq(unitname_slice_path(out, sizeof out, cases[i].slice),
-                                     UNITNAME_BAD);
+                        cr_assert_eq(unitname_slice_path(out, sizeof out, cases[i].slice), UNITNAME_BAD);
                         cr_assert_str_eq(out, "untouched");
                         continue;
                 }
                 cr_assert_eq(unitname_slice_path(out, sizeof out, cases[i].slice), 0);
                 cr_assert_str_eq(out, cases[i].expected);
-                cr_assert_eq(unitname_slice_path(out, strlen(out), cases[i].slice),
-                             UNITNAME_TOO_LONG);
+                cr_assert_eq(unitname_slice_path(out, strlen(out), cases[i].slice), UNITNAME_TOO_LONG);
         }
 }
 

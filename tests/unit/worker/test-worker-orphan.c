@@ -155,7 +155,8 @@ CleanTest(worker_orphan, it_writes_the_exit_files_if_the_keeper_dies_while_it_dr
         cr_assert_eq(worker_process_run(b.worker, pidfd), 0);
         cr_assert(event_run_until(b.loop, 30, b.n_ready == 1));
         cleanup_close(&gate);
-        cr_assert(event_run_until(b.loop, 30, process_peek(target, &status) == -ECHILD)); /* the reaper has seen it */
+        cr_assert(event_run_until(b.loop, 30,
+                                  process_peek(target, &status) == -ECHILD)); /* the reaper has seen it */
         cr_assert_eq(process_kill_child(worker_process_pid(b.worker), SIGSTOP), 0);
         say(&b, "last\n");
         streams_close_theirs(&b.pipes);

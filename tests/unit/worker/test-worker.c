@@ -22,15 +22,15 @@
 #include "base/fd.h"
 #include "base/process.h"
 #include "clean.h"
-#include "keeper/worker-incident.h"
-#include "worker/worker-internal.h"
 #include "io/control.h"
-#include "sink/logfile.h"
 #include "io/notify.h"
 #include "io/ring.h"
 #include "io/streams.h"
+#include "keeper/worker-incident.h"
 #include "log-content.h"
+#include "sink/logfile.h"
 #include "wire/channel.h"
+#include "worker/worker-internal.h"
 
 #define PATIENCE_MS 30000
 #define N_LINES 30000U
@@ -108,8 +108,7 @@ static void bench_set_up(Bench *b) {
 static void bench_fork(Bench *b) {
         int pair[2], r;
 
-        cr_assert_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair),
-                     0);
+        cr_assert_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair), 0);
         r = process_fork(&b->pid);
         cr_assert_geq(r, 0);
         if (r == 0) {
@@ -214,8 +213,7 @@ static void bench_finish(Bench *b) {
 }
 
 static void bench_done(Bench *b) {
-        static const char *const names[] = { "ctr.log", "attach", "ctl", "winsz",
-                                             "notify/notify.sock" };
+        static const char *const names[] = { "ctr.log", "attach", "ctl", "winsz", "notify/notify.sock" };
 
         streams_close_theirs(&b->pipes);
         fd_close_many(b->fds, _CHANNEL_FD_MAX);
@@ -264,8 +262,7 @@ static void client_expect(int fd, char stream, const char *text) {
         while (*text) {
                 n = client_take(fd, packet, sizeof packet);
                 cr_assert(n > 1 && packet[0] == stream);
-                cr_assert_eq(strncmp(text, packet + 1, n - 1), 0, "%s: %.*s", text, (int)n - 1,
-                             packet + 1);
+                cr_assert_eq(strncmp(text, packet + 1, n - 1), 0, "%s: %.*s", text, (int)n - 1, packet + 1);
                 text += n - 1;
         }
 }
@@ -609,9 +606,7 @@ CleanTest(worker, notification_is_filtered_and_passed_on) {
         cr_assert_eq(fd_unix_address(path, &address, &size), 0);
         bench_start(&b);
         bench_run(&b);
-        cr_assert_eq(
-                sendto(fd, "MAINPID=1\nREADY=1", 17, 0, (const struct sockaddr *)&address, size),
-                17);
+        cr_assert_eq(sendto(fd, "MAINPID=1\nREADY=1", 17, 0, (const struct sockaddr *)&address, size), 17);
         bench_wait(&b, CHANNEL_NOTIFY, 1);
         cr_assert_str_eq(b.text, "READY=1");
         bench_finish(&b);
@@ -704,7 +699,8 @@ CleanTest(worker, forbidden_call_is_named_before_it_kills) {
 
         cr_assert_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0);
         if (process_fork(&pid) == 0) {
-                if ((ends[1] != WORKER_CHANNEL && dup2(ends[1], WORKER_CHANNEL) < 0) || worker_confine(&(ExitFiles){ 0 }) < 0)
+                if ((ends[1] != WORKER_CHANNEL && dup2(ends[1], WORKER_CHANNEL) < 0) ||
+                    worker_confine(&(ExitFiles){ 0 }) < 0)
                         process_exit(99);
                 (void)syscall(SYS_setuid, 0);
                 process_exit(98);
