@@ -12,6 +12,22 @@
  */
 
 #include "keeper/lifecycle.h"
+#include "base/cleanup.h"
+
+static const StateField lifecycle_fields[] = {
+        STATE_FIELD_BOOL(Facts, runtime_exited, "runtime-exited"),
+        STATE_FIELD_BOOL(Facts, runtime_failed, "runtime-failed"),
+        STATE_FIELD_BOOL(Facts, pid_known, "pid-known"),
+        STATE_FIELD_BOOL(Facts, container_exited, "container-exited"),
+        STATE_FIELD_BOOL(Facts, timed_out, "timed-out"),
+        STATE_FIELD_BOOL(Facts, streams_closed, "streams-closed"),
+        STATE_FIELD_BOOL(Facts, clients_served, "clients-served"),
+        STATE_FIELD_BOOL(Facts, reported, "reported"),
+        STATE_FIELD_BOOL(Facts, command_exited, "command-exited"),
+        STATE_FIELD_BOOL(Facts, gave_up, "gave-up"),
+};
+
+const StateFields lifecycle_values = { lifecycle_fields, ELEMENTS(lifecycle_fields) };
 
 /**
  * lifecycle_next() - the phase after @now, or @now to wait for more facts

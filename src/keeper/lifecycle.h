@@ -5,6 +5,8 @@
 
 #include <stdbool.h>
 
+#include "wire/state.h"
+
 typedef enum Phase {
         PHASE_LAUNCHING, /* the runtime command runs */
         PHASE_RUNNING,   /* the target runs */
@@ -31,3 +33,5 @@ typedef struct Facts {
 } Facts;
 
 Phase lifecycle_next(Phase now, const Facts *facts);
+
+extern const StateFields lifecycle_values; /* of Facts, as they are handed on */

@@ -13,6 +13,18 @@
 #include "base/fd.h"
 #include "keeper/worker-process-internal.h"
 
+static const StateField worker_process_fields[] = {
+        STATE_FIELD_BOOL(WorkerSaved, crashed, "crashed"),
+        STATE_FIELD_NUMBER(WorkerSaved, place[STREAM_STDOUT], "place-stdout", UINT64_MAX),
+        STATE_FIELD_NUMBER(WorkerSaved, place[STREAM_STDERR], "place-stderr", UINT64_MAX),
+        STATE_FIELD_BOOL(WorkerSaved, in_trouble[SINK_FILE], "file-in-trouble"),
+        STATE_FIELD_BOOL(WorkerSaved, in_trouble[SINK_JOURNAL], "journal-in-trouble"),
+        STATE_FIELD_NUMBER(WorkerSaved, lines[SINK_FILE], "file-lines-lost", UINT64_MAX),
+        STATE_FIELD_NUMBER(WorkerSaved, lines[SINK_JOURNAL], "journal-lines-lost", UINT64_MAX),
+};
+
+const StateFields worker_process_values = { worker_process_fields, ELEMENTS(worker_process_fields) };
+
 #define ORPHAN_USEC 2000000ULL /* for the worker of another keeper to leave */
 
 /**

@@ -17,6 +17,7 @@
 #include "placement/placement.h"
 #include "sink/sink.h"
 #include "wire/channel.h"
+#include "wire/state.h"
 
 typedef struct WorkerProcess WorkerProcess;
 
@@ -98,3 +99,5 @@ int worker_process_adopt(WorkerProcess *wp,
                          const int clients[ATTACH_SLOTS],
                          int channel,
                          int pidfd);
+
+extern const StateFields worker_process_values; /* of WorkerSaved */

@@ -445,3 +445,57 @@ const char *placement_row_name(PlacementRow row) {
 
         return names[row];
 }
+
+/* ---- handed on ---------------------------------------------------------------------------------------- */
+
+static const char *const row_words[_PLACEMENT_ROW_MAX] = {
+        [PLACEMENT_ROW_NONE] = "none",
+        [PLACEMENT_ROW_SPLIT] = "split",
+        [PLACEMENT_ROW_NEST] = "nest",
+        [PLACEMENT_ROW_BIND] = "bind",
+        [PLACEMENT_ROW_BIND_LOOSE] = "bind-loose",
+        [PLACEMENT_ROW_MOVED] = "moved",
+        [PLACEMENT_ROW_SCOPE] = "scope",
+        [PLACEMENT_ROW_STRANDED] = "stranded",
+        [PLACEMENT_ROW_EXEC] = "exec",
+        [PLACEMENT_ROW_AS_GIVEN] = "as-given",
+        [PLACEMENT_ROW_NO_MANAGER] = "no-manager",
+};
+
+static const char *const monitor_words[] = {
+        [PLACEMENT_MONITOR_STAYS] = "stays",
+        [PLACEMENT_MONITOR_NESTED] = "nested",
+        [PLACEMENT_MONITOR_SCOPE] = "scope",
+};
+
+static const char *const container_words[] = {
+        [PLACEMENT_CONTAINER_AS_GIVEN] = "as-given",
+        [PLACEMENT_CONTAINER_NESTED] = "nested",
+        [PLACEMENT_CONTAINER_SCOPE] = "scope",
+};
+
+static const StateField placement_fields[] = {
+        STATE_FIELD_WORD(PlacementPlan, row, "row", row_words),
+        STATE_FIELD_WORD(PlacementPlan, monitor, "monitor", monitor_words),
+        STATE_FIELD_WORD(PlacementPlan, container, "container", container_words),
+        STATE_FIELD_BOOL(PlacementPlan, systemd_cgroup, "systemd-cgroup"),
+        STATE_FIELD_BOOL(PlacementPlan, move_self, "move-self"),
+        STATE_FIELD_BOOL(PlacementPlan, describe, "describe"),
+        STATE_FIELD_BOOL(PlacementPlan, binds_to, "binds-to"),
+        STATE_FIELD_BOOL(PlacementPlan, before, "before"),
+        STATE_FIELD_BOOL(PlacementPlan, stop_propagated_from, "stop-propagated-from"),
+        STATE_FIELD_BOOL(PlacementPlan, survives, "survives"),
+        STATE_FIELD_BOOL(PlacementPlan, user, "user"),
+        STATE_FIELD_NUMBER(PlacementPlan, uid, "uid", UINT32_MAX),
+        STATE_FIELD_NUMBER(PlacementPlan, unit_stop_usec, "unit-stop-usec", UINT64_MAX),
+        STATE_FIELD_TEXT(PlacementPlan, unit, "unit"),
+        STATE_FIELD_TEXT(PlacementPlan, unit_path, "unit-path"),
+        STATE_FIELD_TEXT(PlacementPlan, container_path, "container-path"),
+        STATE_FIELD_TEXT(PlacementPlan, container_scope, "container-scope"),
+        STATE_FIELD_BOOL(PlacementPlan, user_scope, "user-scope"),
+        STATE_FIELD_TEXT(PlacementPlan, monitor_scope, "monitor-scope"),
+        STATE_FIELD_TEXT(PlacementPlan, monitor_slice, "monitor-slice"),
+        STATE_FIELD_TEXT(PlacementPlan, reason, "reason"),
+};
+
+const StateFields placement_values = { placement_fields, ELEMENTS(placement_fields) };

@@ -12,6 +12,7 @@
 #include <sys/types.h>
 
 #include "systemd/unit.h"
+#include "wire/state.h"
 #include "wire/unitname.h"
 
 /* Positive answers of placement_decide() */
@@ -130,3 +131,5 @@ typedef struct PlacementPlan {
 
 int placement_decide(const PlacementFacts *facts, PlacementPlan *ret);
 const char *placement_row_name(PlacementRow row);
+
+extern const StateFields placement_values; /* of PlacementPlan: what counts once the container runs */

@@ -52,7 +52,15 @@ typedef enum ReportState {
         REPORT_OVER,    /* nothing more to be said on the sync pipe */
 } ReportState;
 
-_Static_assert(REPORT_OVER == REPORT_STATE_MAX, "what is saved must be known");
+static const char *const
+        state_words[] = { [REPORT_FRESH] = "fresh", [REPORT_STARTED] = "started", [REPORT_OVER] = "over" };
+
+static const StateField report_fields[] = {
+        STATE_FIELD_WORD(ReportSaved, state, "state", state_words),
+        STATE_FIELD_BOOL(ReportSaved, oom_told, "oom-told"),
+};
+
+const StateFields report_values = { report_fields, ELEMENTS(report_fields) };
 
 struct Report {
         int sync_fd;
@@ -366,7 +374,6 @@ void report_save(const Report *r, ReportSaved *ret) {
         *ret = (ReportSaved){ .fds = { r->sync_fd, r->attach_fd, r->exit_dir.fd, r->persist_dir.fd,
                                        r->bundle.fd },
                               .state = r->state,
-                              .started = r->started,
                               .oom_told = r->oom_told };
         for (size_t i = 0; i < REPORT_FDS; i++)
                 if (ret->fds[i] < 0)
@@ -389,6 +396,5 @@ void report_restore(Report *r, const ReportSaved *saved) {
                 *places[i] = saved->fds[i];
         }
         r->state = (ReportState)saved->state;
-        r->started = saved->started;
         r->oom_told = saved->oom_told;
 }

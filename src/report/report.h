@@ -8,6 +8,7 @@
 #include <sys/types.h>
 
 #include "base/cleanup.h"
+#include "wire/state.h"
 
 typedef struct Report Report;
 
@@ -24,12 +25,11 @@ typedef struct ReportSpec {
 
 /* What a report must hand on to the one that goes on after it. */
 #define REPORT_FDS 5
-#define REPORT_STATE_MAX 2
 
 typedef struct ReportSaved {
         int fds[REPORT_FDS]; /* sync, attach, exit, persist, bundle directory; -1 for what there is not */
         unsigned state;
-        bool started, oom_told;
+        bool oom_told;
 } ReportSaved;
 
 /* A positive answer: the peer would not take the record in time. */
@@ -53,3 +53,5 @@ int report_attach_fd(const Report *r);
 void report_close(Report *r);
 void report_save(const Report *r, ReportSaved *ret);
 void report_restore(Report *r, const ReportSaved *saved);
+
+extern const StateFields report_values; /* of ReportSaved, but for its descriptors */

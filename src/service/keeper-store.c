@@ -82,10 +82,10 @@ static void store_worker(Keeper *k) {
         int channel = k->worker ? worker_process_channel(k->worker) : -1;
         _cleanup_close_ int pidfd = -1;
 
-        replace(store_name(SAVED_FD_CHANNEL), channel);
+        replace(saved_fd_name(SAVED_FD_CHANNEL), channel);
         if (channel >= 0)
                 pidfd = process_pidfd(worker_process_pid(k->worker));
-        replace(store_name(SAVED_FD_WORKER_PROCESS), pidfd);
+        replace(saved_fd_name(SAVED_FD_WORKER_PROCESS), pidfd);
 }
 
 /**
@@ -104,7 +104,7 @@ void keeper_store_again(Keeper *k) {
         }
         for (SavedFd i = 0; i < SAVED_FD_CHANNEL; i++)
                 if (s->fds[i] >= 0)
-                        replace(store_name(i), s->fds[i]);
+                        replace(saved_fd_name(i), s->fds[i]);
         for (uint32_t slot = 0; slot < ATTACH_SLOTS; slot++)
                 if (s->clients[slot] >= 0)
                         keeper_store_kept(k, WORKER_KEPT_CLIENT, slot, s->clients[slot]);
@@ -149,7 +149,7 @@ void keeper_store_kept(void *userdata, WorkerKept what, uint32_t index, int fd) 
                 return;
         switch (what) {
         case WORKER_KEPT_FD:
-                replace(store_name(SAVED_FD_WORKER + index), fd);
+                replace(saved_fd_name(SAVED_FD_WORKER + index), fd);
                 return;
         case WORKER_KEPT_CLIENT:
                 store_client_name(name, index);

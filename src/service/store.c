@@ -21,43 +21,6 @@
 
 #define CLIENT "client-"
 
-/* clang-format off */
-static const char *const names[_SAVED_FD_MAX] = {
-        [SAVED_FD_BUNDLE] = "directory",
-        [SAVED_FD_TARGET] = "container",
-        [SAVED_FD_REPORT] = "sync",
-        [SAVED_FD_REPORT + 1] = "attach-pipe",
-        [SAVED_FD_REPORT + 2] = "exit-directory",
-        [SAVED_FD_REPORT + 3] = "persist-directory",
-        [SAVED_FD_REPORT + 4] = "bundle",
-        [SAVED_FD_CONTROL + CONTROL_CTL_READ] = "ctl-read",
-        [SAVED_FD_CONTROL + CONTROL_CTL_WRITE] = "ctl-write",
-        [SAVED_FD_CONTROL + CONTROL_WINSZ_READ] = "winsz-read",
-        [SAVED_FD_CONTROL + CONTROL_WINSZ_WRITE] = "winsz-write",
-        [SAVED_FD_LOG_DIR] = "log-directory",
-        [SAVED_FD_WORKER + CHANNEL_FD_RING] = "ring",
-        [SAVED_FD_WORKER + CHANNEL_FD_STDOUT] = "stdout",
-        [SAVED_FD_WORKER + CHANNEL_FD_STDERR] = "stderr",
-        [SAVED_FD_WORKER + CHANNEL_FD_STDIN] = "stdin",
-        [SAVED_FD_WORKER + CHANNEL_FD_CONSOLE] = "terminal",
-        [SAVED_FD_WORKER + CHANNEL_FD_LISTENER] = "attach",
-        [SAVED_FD_WORKER + CHANNEL_FD_STARTER] = "starter",
-        [SAVED_FD_WORKER + CHANNEL_FD_CTL] = "ctl",
-        [SAVED_FD_WORKER + CHANNEL_FD_WINSZ] = "winsz",
-        [SAVED_FD_WORKER + CHANNEL_FD_NOTIFY] = "notify",
-        [SAVED_FD_WORKER + CHANNEL_FD_LOGFILE] = "log",
-        [SAVED_FD_CHANNEL] = "channel",
-        [SAVED_FD_WORKER_PROCESS] = "worker",
-};
-/* clang-format on */
-
-/**
- * store_name() - under which a descriptor is stored
- */
-const char *store_name(SavedFd what) {
-        return names[what];
-}
-
 /**
  * store_client_name() - the same of an attached client
  */
@@ -84,7 +47,7 @@ static int *find_place(Saved *s, const char *name) {
         uint64_t slot;
 
         for (SavedFd i = 0; i < _SAVED_FD_MAX; i++)
-                if (strcmp(names[i], name) == 0)
+                if (strcmp(saved_fd_name(i), name) == 0)
                         return &s->fds[i];
         if (strncmp(name, CLIENT, strlen(CLIENT)) == 0 && parse_u64(name + strlen(CLIENT), &slot) >= 0 &&
             slot < ATTACH_SLOTS)
@@ -98,12 +61,13 @@ static Saved *find_state(const StoredFd *entries, size_t n, bool *ret_any) {
 
         *ret_any = false;
         for (size_t i = 0; i < n; i++) {
+                char wrong[STATE_NAME_MAX];
                 Saved *s = NULL;
 
                 if (strncmp(entries[i].name, STORE_STATE, strlen(STORE_STATE)) != 0)
                         continue;
                 *ret_any = true;
-                if (saved_open(entries[i].fd, &s) != 0)
+                if (saved_open(entries[i].fd, &s, wrong) != 0)
                         continue;
                 if (best && best->serial > s->serial) {
                         saved_free(s);

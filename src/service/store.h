@@ -11,7 +11,6 @@
 
 #define STORE_STATE "state-" /* and 0 or 1 */
 
-const char *store_name(SavedFd what);
 void store_client_name(char name[NOTIFY_STORE_NAME_MAX], uint32_t slot);
 int store_mark_path(char **ret);
 int store_resume(int argc, char *argv[], char *envp[], bool *ret_resumed);

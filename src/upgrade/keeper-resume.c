@@ -63,7 +63,6 @@ static int save_origin(const Keeper *k, Saved *s) {
  */
 int keeper_save(Keeper *k, Saved **ret) {
         _cleanup_(saved_freep) Saved *s = NULL;
-        ReportSaved report;
         int r;
 
         r = saved_new(&s);
@@ -72,8 +71,6 @@ int keeper_save(Keeper *k, Saved **ret) {
 
         s->keeper = getpid();
         s->facts = k->facts;
-        s->phase =
-                PHASE_RUNNING; /* what comes after it is entered again, and the facts say how far it had come */
         s->terminal_received = k->terminal_received;
         s->terminated = k->terminated;
         s->oom = k->oom || (k->oom_watch && cgroup_oom_check(k->oom_watch));
@@ -87,11 +84,8 @@ int keeper_save(Keeper *k, Saved **ret) {
         s->stop_usec = k->stop_usec;
         s->plan = k->plan;
 
-        report_save(k->report, &report);
-        memcpy(&s->fds[SAVED_FD_REPORT], report.fds, sizeof report.fds);
-        s->report_state = report.state;
-        s->report_started = report.started;
-        s->oom_told = report.oom_told;
+        report_save(k->report, &s->report);
+        memcpy(&s->fds[SAVED_FD_REPORT], s->report.fds, sizeof s->report.fds);
 
         s->fds[SAVED_FD_BUNDLE] = k->bundle_fd;
         s->fds[SAVED_FD_TARGET] = k->target_pidfd;
@@ -137,9 +131,7 @@ int keeper_restore_origin(Origin *ret, Saved *s, const Options *o, char *given_a
 }
 
 static int resume_report(Keeper *k, const Saved *s) {
-        ReportSaved report = { .state = s->report_state,
-                               .started = s->report_started,
-                               .oom_told = s->oom_told };
+        ReportSaved report = s->report;
         int r;
 
         r = keeper_make_report(k);
@@ -188,7 +180,8 @@ static int resume_worker(Keeper *k, const Saved *s) {
 
 static void resume_plain(Keeper *k, const Saved *s) {
         k->facts = s->facts;
-        k->phase = s->phase;
+        k->phase =
+                PHASE_RUNNING; /* what comes after it is entered again, and the facts say how far it had come */
         k->terminal_received = s->terminal_received;
         k->terminated = s->terminated;
         k->oom = s->oom;
@@ -226,7 +219,7 @@ static int resume_deadlines(Keeper *k) {
  * keeper_resume() - a keeper that goes on where another image of this process was, or a process that has died
  * @options: borrowed, checked
  * @origin: borrowed
- * @s: its descriptors are taken over
+ * @s: its descriptors are taken over; of names that are unknown they are closed
  *
  * keeper_run() follows. A container that has ended meanwhile is a zombie still.
  *
@@ -243,6 +236,7 @@ int keeper_resume(Keeper **ret, const Options *options, Origin *origin, const Sa
                 return relay(r);
         for (size_t i = 0; i < origin->n_inherited; i++)
                 (void)fd_set_cloexec(origin->inherited[i], true);
+        fd_close_many(s->unknown, s->n_unknown);
         resume_plain(k, s);
         r = resume_report(k, s);
         if (r >= 0)

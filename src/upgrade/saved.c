@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * A keeper's state between two images: plain values here, bytes in wire/state.c, and a sealed memfd around them.
+ * A keeper's state between two images: plain values here, a text of names and values in wire/state.c, and a sealed memfd
+ * around it.
  *
- * Two tables say which values there are. Their order is the format: with any change of them, or of the ring's memory,
- * STATE_VERSION or RING_LAYOUT is counted up, and a binary of another version says "not for me" before anything has
- * been given up. All values are there exactly once, or the state is refused; so is a number that does not fit, a
- * descriptor that comes twice, and whatever else a keeper would not have written.
+ * Each module says what of its own is handed on, by a table of fields; here they get their prefixes. Without the few
+ * values that no program can guess (pids and the command line) a state is refused; so is a value that does not fit its
+ * name, a descriptor that comes twice, and whatever else no keeper of any version would write.
  *
  * Descriptors are numbers here. Nobody owns them through this struct.
  */
@@ -19,128 +19,100 @@
 
 #include "base/error.h"
 #include "base/fd.h"
-#include "io/ring.h"
+#include "base/parse.h"
 #include "upgrade/saved.h"
-#include "wire/state.h"
-#include "worker/worker.h"
 
 #define SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
 #define FDS_MAX 65536 /* numbers of descriptors */
 #define WORDS_MAX 65536
 
-typedef struct Number {
-        size_t offset, size;
-        uint64_t max;
-} Number;
+#define FD "fd"
+#define CLIENT "client"
+#define INHERITED "inherited"
+#define WORD "word"
 
-#define NUMBER(field, most)                                                                                  \
-        { offsetof(Saved, field), sizeof(((Saved *)NULL)->field), most }
-
-/* clang-format off */
-static const Number numbers[] = {
-        NUMBER(layout, UINT64_MAX),
-        NUMBER(keeper, INT_MAX),
-        NUMBER(requester, INT_MAX),
-        NUMBER(begun_usec, UINT64_MAX),
-        NUMBER(facts.runtime_exited, 1),
-        NUMBER(facts.runtime_failed, 1),
-        NUMBER(facts.pid_known, 1),
-        NUMBER(facts.container_exited, 1),
-        NUMBER(facts.timed_out, 1),
-        NUMBER(facts.streams_closed, 1),
-        NUMBER(facts.clients_served, 1),
-        NUMBER(facts.reported, 1),
-        NUMBER(facts.command_exited, 1),
-        NUMBER(facts.gave_up, 1),
-        NUMBER(phase, _PHASE_MAX - 1),
-        NUMBER(terminal_received, 1),
-        NUMBER(terminated, 1),
-        NUMBER(oom, 1),
-        NUMBER(oom_told, 1),
-        NUMBER(report_started, 1),
-        NUMBER(report_state, REPORT_STATE_MAX),
-        NUMBER(target, INT_MAX),
-        NUMBER(target_status.known, 1),
-        NUMBER(target_status.code, 255),
-        NUMBER(target_status.signal, 127),
-        NUMBER(target_status.dumped, 1),
-        NUMBER(exit_status, 255),
-        NUMBER(serial, UINT64_MAX),
-        NUMBER(ready_told, 1),
-        NUMBER(started_usec, UINT64_MAX),
-        NUMBER(timeout_usec, UINT64_MAX),
-        NUMBER(stop_usec, UINT64_MAX),
-        NUMBER(mask, UINT64_MAX),
-        NUMBER(has_worker, 1),
-        NUMBER(worker.crashed, 1),
-        NUMBER(worker.place[STREAM_STDOUT], UINT64_MAX),
-        NUMBER(worker.place[STREAM_STDERR], UINT64_MAX),
-        NUMBER(worker.in_trouble[SINK_FILE], 1),
-        NUMBER(worker.in_trouble[SINK_JOURNAL], 1),
-        NUMBER(worker.lines[SINK_FILE], UINT64_MAX),
-        NUMBER(worker.lines[SINK_JOURNAL], UINT64_MAX),
-        NUMBER(plan.row, _PLACEMENT_ROW_MAX - 1),
-        NUMBER(plan.monitor, PLACEMENT_MONITOR_SCOPE),
-        NUMBER(plan.container, PLACEMENT_CONTAINER_SCOPE),
-        NUMBER(plan.systemd_cgroup, 1),
-        NUMBER(plan.move_self, 1),
-        NUMBER(plan.describe, 1),
-        NUMBER(plan.binds_to, 1),
-        NUMBER(plan.before, 1),
-        NUMBER(plan.stop_propagated_from, 1),
-        NUMBER(plan.survives, 1),
-        NUMBER(plan.user, 1),
-        NUMBER(plan.uid, UINT32_MAX),
-        NUMBER(plan.unit_stop_usec, UINT64_MAX),
-        NUMBER(plan.user_scope, 1),
+static const StateField own_fields[] = {
+        STATE_FIELD_NUMBER(Saved, keeper, "pid", INT_MAX),
+        STATE_FIELD_NUMBER(Saved, requester, "requester", INT_MAX),
+        STATE_FIELD_NUMBER(Saved, begun_usec, "begun-usec", UINT64_MAX),
+        STATE_FIELD_BOOL(Saved, terminal_received, "terminal-received"),
+        STATE_FIELD_BOOL(Saved, terminated, "terminated"),
+        STATE_FIELD_NUMBER(Saved, exit_status, "exit-status", 255),
+        STATE_FIELD_NUMBER(Saved, serial, "serial", UINT64_MAX),
+        STATE_FIELD_BOOL(Saved, ready_told, "ready-told"),
+        STATE_FIELD_NUMBER(Saved, mask, "signal-mask", UINT64_MAX),
+        STATE_FIELD_BOOL(Saved, has_worker, "has-worker"),
+        STATE_FIELD_TEXT(Saved, oom_score_adj, "oom-score-adj"),
+        STATE_FIELD_TEXT(Saved, version, "version"),
+        STATE_FIELD_TEXT(Saved, comm, "name"),
+        STATE_FIELD_TEXT(Saved, path, "program"),
 };
+
+static const StateField target_fields[] = {
+        STATE_FIELD_NUMBER(Saved, target, "pid", INT_MAX),
+        STATE_FIELD_BOOL(Saved, oom, "oom"),
+        STATE_FIELD_NUMBER(Saved, started_usec, "started-usec", UINT64_MAX),
+        STATE_FIELD_NUMBER(Saved, timeout_usec, "timeout-usec", UINT64_MAX),
+        STATE_FIELD_NUMBER(Saved, stop_usec, "stop-usec", UINT64_MAX),
+        STATE_FIELD_BOOL(Saved, target_status.known, "status-known"),
+        STATE_FIELD_NUMBER(Saved, target_status.code, "status", 255),
+        STATE_FIELD_NUMBER(Saved, target_status.signal, "signal", 127),
+        STATE_FIELD_BOOL(Saved, target_status.dumped, "dumped"),
+};
+
+static const StateFields own_values = { own_fields, ELEMENTS(own_fields) };
+static const StateFields target_values = { target_fields, ELEMENTS(target_fields) };
 
 static const struct {
-        size_t offset, size;
-} texts[] = {
-#define TEXT(field) { offsetof(Saved, field), sizeof(((Saved *)NULL)->field) }
-        TEXT(plan.unit),
-        TEXT(plan.unit_path),
-        TEXT(plan.container_path),
-        TEXT(plan.container_scope),
-        TEXT(plan.monitor_scope),
-        TEXT(plan.monitor_slice),
-        TEXT(plan.reason),
-        TEXT(oom_score_adj),
-        TEXT(version),
-        TEXT(comm),
-        TEXT(path),
+        const char *prefix;
+        const StateFields *fields;
+        size_t offset;
+} parts[] = {
+        { "keeper", &own_values, 0 },
+        { "target", &target_values, 0 },
+        { "facts", &lifecycle_values, offsetof(Saved, facts) },
+        { "report", &report_values, offsetof(Saved, report) },
+        { "worker", &worker_process_values, offsetof(Saved, worker) },
+        { "plan", &placement_values, offsetof(Saved, plan) },
 };
-/* clang-format on */
+
+/* In systemd's store, too. */
+static const char *const fd_names[_SAVED_FD_MAX] = {
+        [SAVED_FD_BUNDLE] = "directory",
+        [SAVED_FD_TARGET] = "container",
+        [SAVED_FD_REPORT] = "sync",
+        [SAVED_FD_REPORT + 1] = "attach-pipe",
+        [SAVED_FD_REPORT + 2] = "exit-directory",
+        [SAVED_FD_REPORT + 3] = "persist-directory",
+        [SAVED_FD_REPORT + 4] = "bundle",
+        [SAVED_FD_CONTROL + CONTROL_CTL_READ] = "ctl-read",
+        [SAVED_FD_CONTROL + CONTROL_CTL_WRITE] = "ctl-write",
+        [SAVED_FD_CONTROL + CONTROL_WINSZ_READ] = "winsz-read",
+        [SAVED_FD_CONTROL + CONTROL_WINSZ_WRITE] = "winsz-write",
+        [SAVED_FD_LOG_DIR] = "log-directory",
+        [SAVED_FD_WORKER + CHANNEL_FD_RING] = "ring",
+        [SAVED_FD_WORKER + CHANNEL_FD_STDOUT] = "stdout",
+        [SAVED_FD_WORKER + CHANNEL_FD_STDERR] = "stderr",
+        [SAVED_FD_WORKER + CHANNEL_FD_STDIN] = "stdin",
+        [SAVED_FD_WORKER + CHANNEL_FD_CONSOLE] = "terminal",
+        [SAVED_FD_WORKER + CHANNEL_FD_LISTENER] = "attach",
+        [SAVED_FD_WORKER + CHANNEL_FD_STARTER] = "starter",
+        [SAVED_FD_WORKER + CHANNEL_FD_CTL] = "ctl",
+        [SAVED_FD_WORKER + CHANNEL_FD_WINSZ] = "winsz",
+        [SAVED_FD_WORKER + CHANNEL_FD_NOTIFY] = "notify",
+        [SAVED_FD_WORKER + CHANNEL_FD_LOGFILE] = "log",
+        [SAVED_FD_CHANNEL] = "channel",
+        [SAVED_FD_WORKER_PROCESS] = "worker",
+};
 
 /* What has come of a state that is being read. */
-typedef struct Seen {
-        bool numbers[ELEMENTS(numbers)], texts[ELEMENTS(texts)];
-        unsigned char fds[FDS_MAX / 8];
-} Seen;
-
-/* Worker and keeper of two images map the same ring: what lies in it must lie where both look. */
-static uint64_t layout_of_ring(void) {
-        const uint64_t parts[] = { RING_LAYOUT,
-                                   sizeof(WorkerState),
-                                   sizeof(WorkerFacts),
-                                   sizeof(SinkState),
-                                   sizeof(AttachSlot),
-                                   sizeof(CtlBuffer),
-                                   offsetof(WorkerState, ctl),
-                                   offsetof(WorkerState, sinks),
-                                   offsetof(WorkerState, slots),
-                                   sizeof(RingInput),
-                                   sizeof(RingControl) };
-        uint64_t sum = 0;
-
-        for (size_t i = 0; i < ELEMENTS(parts); i++)
-                sum = sum * 1000003U + parts[i];
-        return sum;
-}
+typedef struct Reading {
+        Saved *saved;
+        unsigned char fds[FDS_MAX / 8]; /* a bit for each that has been named */
+} Reading;
 
 /**
- * saved_new() - a state in which nothing is and no descriptor either
+ * saved_new() - a state as a reader finds it of which a writer has said nothing
  *
  * Return: 0 or -ENOMEM.
  */
@@ -149,6 +121,7 @@ int saved_new(Saved **ret) {
 
         if (!s)
                 return fail(-ENOMEM);
+        s->exit_status = EXIT_FAILURE;
         memset(s->fds, -1, sizeof s->fds);
         memset(s->clients, -1, sizeof s->clients);
         *ret = s;
@@ -167,8 +140,20 @@ Saved *saved_free(Saved *s) {
                 free(s->argv[i]);
         free(s->argv);
         free(s->inherited);
+        free(s->unknown);
         free(s);
         return NULL;
+}
+
+static int append(int **fds, size_t *n, int fd) {
+        int *more;
+
+        more = reallocarray(*fds, *n + 1, sizeof *more);
+        if (!more)
+                return fail(-ENOMEM);
+        *fds = more;
+        more[(*n)++] = fd;
+        return 0;
 }
 
 /**
@@ -177,14 +162,14 @@ Saved *saved_free(Saved *s) {
  * Return: 0 or -ENOMEM.
  */
 int saved_add_inherited(Saved *s, int fd) {
-        int *more;
+        return append(&s->inherited, &s->n_inherited, fd);
+}
 
-        more = reallocarray(s->inherited, s->n_inherited + 1, sizeof *more);
-        if (!more)
-                return fail(-ENOMEM);
-        s->inherited = more;
-        s->inherited[s->n_inherited++] = fd;
-        return 0;
+/**
+ * saved_fd_name() - the name under which a descriptor is handed on
+ */
+const char *saved_fd_name(SavedFd what) {
+        return fd_names[what];
 }
 
 /**
@@ -208,50 +193,43 @@ int saved_add_word(Saved *s, const char *word, size_t n) {
         return 0;
 }
 
-/* ---- to bytes ----------------------------------------------------------------------------------------- */
+/* ---- to a text ---------------------------------------------------------------------------------------- */
 
-static uint64_t number_get(const Saved *s, const Number *n) {
-        const char *field = (const char *)s + n->offset;
+static void put_fd(StateWriter *w, const char *prefix, const char *name, int fd) {
+        char full[STATE_NAME_MAX];
 
-        switch (n->size) {
-        case sizeof(uint8_t):
-                return *(const uint8_t *)field;
-        case sizeof(uint32_t):
-                return *(const uint32_t *)(const void *)field;
-        default:
-                return *(const uint64_t *)(const void *)field;
-        }
+        if (fd < 0)
+                return;
+        (void)snprintf(full, sizeof full, "%s.%s", prefix, name);
+        state_put_number(w, full, (uint64_t)fd);
 }
 
 static size_t encode(const Saved *s, char *data, size_t size) {
+        char slot[16];
         StateWriter w;
 
         state_begin(&w, data, size);
-        for (uint32_t i = 0; i < ELEMENTS(numbers); i++)
-                state_put_number(&w, STATE_NUMBER, i, number_get(s, &numbers[i]));
-        for (uint32_t i = 0; i < ELEMENTS(texts); i++) {
-                const char *text = (const char *)s + texts[i].offset;
-
-                state_put_text(&w, STATE_TEXT, i, text, strnlen(text, texts[i].size));
+        for (size_t i = 0; i < ELEMENTS(parts); i++)
+                state_put_fields(&w, parts[i].prefix, parts[i].fields, (const char *)s + parts[i].offset);
+        for (SavedFd i = 0; i < _SAVED_FD_MAX; i++)
+                put_fd(&w, FD, fd_names[i], s->fds[i]);
+        for (unsigned i = 0; i < ATTACH_SLOTS; i++) {
+                (void)snprintf(slot, sizeof slot, "%u", i);
+                put_fd(&w, CLIENT, slot, s->clients[i]);
         }
-        for (uint32_t i = 0; i < _SAVED_FD_MAX; i++)
-                if (s->fds[i] >= 0)
-                        state_put_number(&w, STATE_FD, i, (uint64_t)s->fds[i]);
-        for (uint32_t i = 0; i < ATTACH_SLOTS; i++)
-                if (s->clients[i] >= 0)
-                        state_put_number(&w, STATE_CLIENT, i, (uint64_t)s->clients[i]);
         for (size_t i = 0; i < s->n_inherited; i++)
-                state_put_number(&w, STATE_INHERITED, 0, (uint64_t)s->inherited[i]);
+                state_put_number(&w, INHERITED, (uint64_t)s->inherited[i]);
         for (int i = 0; i < s->argc; i++)
-                state_put_text(&w, STATE_WORD, 0, s->argv[i], strlen(s->argv[i]));
+                state_put_text(&w, WORD, s->argv[i], strlen(s->argv[i]));
         return state_end(&w);
 }
 
+/* All that is escaped is twice as long. */
 static size_t room_for(const Saved *s) {
-        size_t n = 65536 + sizeof *s + s->n_inherited * 32 + ATTACH_SLOTS * 32;
+        size_t n = 65536 + 2 * sizeof *s + (s->n_inherited + ATTACH_SLOTS) * 32;
 
         for (int i = 0; i < s->argc; i++)
-                n += strlen(s->argv[i]) + 32;
+                n += 2 * strlen(s->argv[i]) + 32;
         return n;
 }
 
@@ -261,13 +239,12 @@ static size_t room_for(const Saved *s) {
  *
  * Return: 0 or a negative errno: -E2BIG if it is larger than a state may be.
  */
-int saved_seal(Saved *s, int *ret_fd) {
+int saved_seal(const Saved *s, int *ret_fd) {
         _cleanup_close_ int fd = -1;
         _cleanup_free_ char *data = NULL;
         size_t size = room_for(s), n;
         int r;
 
-        s->layout = layout_of_ring();
         data = malloc(size);
         if (!data)
                 return fail(-ENOMEM);
@@ -286,117 +263,131 @@ int saved_seal(Saved *s, int *ret_fd) {
         return 0;
 }
 
-/* ---- from bytes --------------------------------------------------------------------------------------- */
-
-static bool take_number(Saved *s, Seen *seen, const StateRecord *record) {
-        const Number *n;
-        char *field;
-
-        if (record->index >= ELEMENTS(numbers) || seen->numbers[record->index])
-                return false;
-        n = &numbers[record->index];
-        if (record->number > n->max)
-                return false;
-        seen->numbers[record->index] = true;
-        field = (char *)s + n->offset;
-        switch (n->size) {
-        case sizeof(uint8_t):
-                *(uint8_t *)field = (uint8_t)record->number;
-                return true;
-        case sizeof(uint32_t):
-                *(uint32_t *)(void *)field = (uint32_t)record->number;
-                return true;
-        default:
-                *(uint64_t *)(void *)field = record->number;
-                return true;
-        }
-}
-
-static bool take_text(Saved *s, Seen *seen, const StateRecord *record) {
-        if (record->index >= ELEMENTS(texts) || seen->texts[record->index] ||
-            record->n_text >= texts[record->index].size)
-                return false;
-        seen->texts[record->index] = true;
-        memcpy((char *)s + texts[record->index].offset, record->text, record->n_text);
-        return true;
-}
+/* ---- from a text -------------------------------------------------------------------------------------- */
 
 /* None twice: each will be closed by whoever gets it. */
-static bool take_fd(int *place, Seen *seen, uint64_t number) {
-        if (*place >= 0 || number <= STDERR_FILENO || number >= FDS_MAX ||
-            seen->fds[number / 8] & 1U << number % 8)
-                return false;
-        seen->fds[number / 8] |= (unsigned char)(1U << number % 8);
+static int take_fd(Reading *reading, const StateValue *v, int *place) {
+        uint64_t number;
+
+        if (*place >= 0 || state_number(v, FDS_MAX - 1, &number) < 0 || number <= STDERR_FILENO ||
+            reading->fds[number / 8] & 1U << number % 8)
+                return -EBADMSG;
+        reading->fds[number / 8] |= (unsigned char)(1U << number % 8);
         *place = (int)number;
-        return true;
+        return 0;
 }
 
-static bool take_inherited(Saved *s, Seen *seen, uint64_t number) {
-        int fd = -1;
+static int take_known_fd(Reading *reading, const StateValue *v, const char *name, size_t n) {
+        Saved *s = reading->saved;
+        int fd = -1, r;
 
-        return take_fd(&fd, seen, number) && saved_add_inherited(s, fd) >= 0;
+        for (SavedFd i = 0; i < _SAVED_FD_MAX; i++)
+                if (strlen(fd_names[i]) == n && memcmp(fd_names[i], name, n) == 0)
+                        return take_fd(reading, v, &s->fds[i]);
+        r = take_fd(reading, v, &fd);
+        return r < 0 ? r : append(&s->unknown, &s->n_unknown, fd);
 }
 
-static bool take(Saved *s, Seen *seen, const StateRecord *record) {
-        switch (record->tag) {
-        case STATE_NUMBER:
-                return take_number(s, seen, record);
-        case STATE_TEXT:
-                return take_text(s, seen, record);
-        case STATE_FD:
-                return record->index < _SAVED_FD_MAX && take_fd(&s->fds[record->index], seen, record->number);
-        case STATE_CLIENT:
-                return record->index < ATTACH_SLOTS &&
-                       take_fd(&s->clients[record->index], seen, record->number);
-        case STATE_INHERITED:
-                return take_inherited(s, seen, record->number);
-        case STATE_WORD:
-                return saved_add_word(s, record->text, record->n_text) >= 0;
-        case STATE_NONE:
-        case _STATE_TAG_MAX:
-                break;
+static int take_client(Reading *reading, const StateValue *v, const char *slot, size_t n) {
+        char digits[8];
+        uint64_t i;
+
+        if (n >= sizeof digits)
+                return -EBADMSG;
+        memcpy(digits, slot, n);
+        digits[n] = 0;
+        if (parse_u64(digits, &i) < 0)
+                return -EBADMSG;
+        if (i >= ATTACH_SLOTS)
+                return take_known_fd(reading, v, "", 0);
+        return take_fd(reading, v, &reading->saved->clients[i]);
+}
+
+static int take_inherited(Reading *reading, const StateValue *v) {
+        int fd = -1, r;
+
+        r = take_fd(reading, v, &fd);
+        return r < 0 ? r : saved_add_inherited(reading->saved, fd);
+}
+
+static int take_word(Saved *s, const StateValue *v) {
+        _cleanup_free_ char *word = malloc(v->n_text + 1);
+        size_t n;
+        int r;
+
+        if (!word)
+                return -ENOMEM;
+        r = state_text(v, word, v->n_text + 1, &n);
+        return r < 0 ? r : saved_add_word(s, word, n);
+}
+
+/* Return: 0, also for what is skipped, or a negative errno. */
+static int take(Reading *reading, const StateValue *v) {
+        const char *name;
+        size_t n;
+        int r;
+
+        if (state_is(v, WORD))
+                return take_word(reading->saved, v);
+        if (state_is(v, INHERITED))
+                return take_inherited(reading, v);
+        name = state_behind(v, FD, &n);
+        if (name)
+                return take_known_fd(reading, v, name, n);
+        name = state_behind(v, CLIENT, &n);
+        if (name)
+                return take_client(reading, v, name, n);
+        for (size_t i = 0; i < ELEMENTS(parts); i++) {
+                r = state_take(v, parts[i].prefix, parts[i].fields, (char *)reading->saved + parts[i].offset);
+                if (r != STATE_UNKNOWN)
+                        return r;
         }
-        return false;
+        return 0;
 }
 
-static bool is_all_there(const Saved *s, const Seen *seen) {
-        for (size_t i = 0; i < ELEMENTS(numbers); i++)
-                if (!seen->numbers[i])
-                        return false;
-        for (size_t i = 0; i < ELEMENTS(texts); i++)
-                if (!seen->texts[i])
-                        return false;
-        return s->argc > 0 && s->keeper > 1 && s->target > 0 && s->phase == PHASE_RUNNING;
+static const char *what_is_missing(const Saved *s) {
+        return s->keeper <= 1 ? "keeper.pid" : s->target <= 0 ? "target.pid" : s->argc == 0 ? WORD : NULL;
+}
+
+static int read_all(Saved *s, StateReader *reader, char wrong[STATE_NAME_MAX]) {
+        _cleanup_free_ Reading *reading = calloc(1, sizeof *reading);
+        const char *missing;
+        StateValue v;
+
+        if (!reading)
+                return fail(-ENOMEM);
+        reading->saved = s;
+        while (state_next(reader, &v))
+                if (take(reading, &v) < 0) {
+                        (void)snprintf(wrong, STATE_NAME_MAX, "%.*s", (int)v.n_name, v.name);
+                        return SAVED_BROKEN;
+                }
+        missing = what_is_missing(s);
+        if (missing)
+                (void)snprintf(wrong, STATE_NAME_MAX, "%s", missing);
+        return missing ? SAVED_BROKEN : 0;
 }
 
 /**
- * saved_decode() - a state from bytes
+ * saved_decode() - a state from its text
+ * @wrong: the name of the value that makes it SAVED_BROKEN, or ""
  *
- * Return: 0, SAVED_FOREIGN, SAVED_BROKEN, or -ENOMEM.
+ * Return: 0, SAVED_FOREIGN, SAVED_BINARY, SAVED_BROKEN, or -ENOMEM.
  */
-int saved_decode(const char *data, size_t n, Saved **ret) {
+int saved_decode(const char *data, size_t n, Saved **ret, char wrong[STATE_NAME_MAX]) {
         _cleanup_(saved_freep) Saved *s = NULL;
-        _cleanup_free_ Seen *seen = NULL;
-        StateRecord record;
         StateReader reader;
         int r;
 
+        *wrong = 0;
         r = state_open(&reader, data, n);
         if (r != 0)
-                return r == STATE_FOREIGN ? SAVED_FOREIGN : SAVED_BROKEN;
+                return r == STATE_FOREIGN ? SAVED_FOREIGN : r == STATE_BINARY ? SAVED_BINARY : SAVED_BROKEN;
         r = saved_new(&s);
-        if (r < 0)
-                return relay(r);
-        seen = calloc(1, sizeof *seen);
-        if (!seen)
-                return fail(-ENOMEM);
-        while ((r = state_next(&reader, &record)) > 0)
-                if (!take(s, seen, &record))
-                        return SAVED_BROKEN;
-        if (r < 0 || !is_all_there(s, seen))
-                return SAVED_BROKEN;
-        if (s->layout != layout_of_ring())
-                return SAVED_FOREIGN;
+        if (r >= 0)
+                r = read_all(s, &reader, wrong);
+        if (r != 0)
+                return r < 0 ? relay(r) : r;
         *ret = TAKE_PTR(s);
         return 0;
 }
@@ -405,23 +396,24 @@ int saved_decode(const char *data, size_t n, Saved **ret) {
  * saved_open() - a state from sealed memory
  * @fd: borrowed
  *
- * Return: 0, SAVED_FOREIGN, SAVED_BROKEN, or a negative errno.
+ * Return: as saved_decode(), or another negative errno.
  */
-int saved_open(int fd, Saved **ret) {
+int saved_open(int fd, Saved **ret, char wrong[STATE_NAME_MAX]) {
         _cleanup_free_ char *data = NULL;
         struct stat st;
         int seals, r;
 
+        *wrong = 0;
         seals = fcntl(fd, F_GET_SEALS);
         if (seals < 0 || (seals & SEALS) != SEALS || fstat(fd, &st) < 0 || st.st_size <= 0 ||
-            st.st_size > (off_t)STATE_MAX)
+            st.st_size > (off_t)STATE_SIZE_MAX)
                 return SAVED_BROKEN;
         data = malloc((size_t)st.st_size);
         if (!data)
                 return fail(-ENOMEM);
         if (pread(fd, data, (size_t)st.st_size, 0) != st.st_size)
                 return fail(-EIO);
-        r = saved_decode(data, (size_t)st.st_size, ret);
+        r = saved_decode(data, (size_t)st.st_size, ret, wrong);
         return r < 0 ? relay(r) : r;
 }
 
@@ -443,7 +435,8 @@ int saved_set_cloexec(const Saved *s, bool on) {
                 size_t n;
         } lists[] = { { s->fds, _SAVED_FD_MAX },
                       { s->clients, ATTACH_SLOTS },
-                      { s->inherited, s->n_inherited } };
+                      { s->inherited, s->n_inherited },
+                      { s->unknown, s->n_unknown } };
         int result = 0;
 
         for (size_t i = 0; i < ELEMENTS(lists); i++)

@@ -15,6 +15,7 @@
 #include "keeper/worker-process.h"
 #include "placement/placement.h"
 #include "report/report.h"
+#include "wire/state.h"
 
 /* Descriptors that are not the worker's. */
 typedef enum SavedFd {
@@ -31,14 +32,12 @@ typedef enum SavedFd {
 } SavedFd;
 
 typedef struct Saved {
-        uint64_t layout;     /* of the ring's memory; saved_seal() sets it */
         pid_t keeper;        /* whose state this is */
         pid_t requester;     /* who asked for the upgrade, 0 if nobody waits for an answer */
         uint64_t begun_usec; /* when the worker was told to stop, 0 if it has not been */
         Facts facts;
-        Phase phase;
-        bool terminal_received, terminated, oom, oom_told, report_started;
-        unsigned report_state;
+        bool terminal_received, terminated, oom;
+        ReportSaved report; /* without its descriptors */
         pid_t target;
         ProcessStatus target_status;
         int exit_status; /* ours, once the end has been told */
@@ -59,14 +58,17 @@ typedef struct Saved {
         int clients[ATTACH_SLOTS];
         int *inherited; /* owned, as are the words */
         size_t n_inherited;
+        int *unknown; /* of names that we do not know: to be closed, by whom they are taken over; owned */
+        size_t n_unknown;
         char **argv;
         int argc;
 } Saved;
 
 /* Positive answers of saved_open(). */
 enum {
-        SAVED_FOREIGN = 1, /* another version's */
-        SAVED_BROKEN = 2,
+        SAVED_FOREIGN = 1, /* of a form that does not exist yet */
+        SAVED_BINARY,      /* of scopemon 0.1.0 */
+        SAVED_BROKEN,
 };
 
 int saved_new(Saved **ret);
@@ -75,8 +77,9 @@ DEFINE_CLEANUP(Saved, saved_free)
 
 int saved_add_inherited(Saved *s, int fd);
 int saved_add_word(Saved *s, const char *word, size_t n);
-int saved_seal(Saved *s, int *ret_fd);
-int saved_open(int fd, Saved **ret);
-int saved_decode(const char *data, size_t n, Saved **ret);
+int saved_seal(const Saved *s, int *ret_fd);
+int saved_open(int fd, Saved **ret, char wrong[STATE_NAME_MAX]);
+int saved_decode(const char *data, size_t n, Saved **ret, char wrong[STATE_NAME_MAX]);
+const char *saved_fd_name(SavedFd what);
 bool saved_is_whole(const Saved *s);
 int saved_set_cloexec(const Saved *s, bool on);

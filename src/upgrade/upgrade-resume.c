@@ -68,15 +68,23 @@ static int complain(const char *text) {
  */
 int upgrade_check(int argc, char *argv[]) {
         _cleanup_(saved_freep) Saved *s = NULL;
+        char wrong[STATE_NAME_MAX];
         Options options = { 0 };
         int fd, r;
 
         r = parse_fd(argv[2], &fd);
         if (r < 0)
                 return complain(UPGRADE_CHECK " takes a descriptor");
-        r = saved_open(fd, &s);
+        r = saved_open(fd, &s, wrong);
+        if (r == SAVED_BINARY)
+                return complain("only scopemon 0.1.0 can read its state; restart the container to change its "
+                                "monitor");
         if (r == SAVED_FOREIGN)
-                return complain("the state is of another version");
+                return complain("the state is of a newer form than this version can read");
+        if (r == SAVED_BROKEN && *wrong) {
+                (void)fprintf(stderr, "%s of the state is not understood\n", wrong);
+                return EXIT_FAILURE;
+        }
         if (r != 0 || !saved_is_whole(s))
                 return complain("the state is not understood");
         r = options_of(s, &options);
@@ -91,6 +99,7 @@ int upgrade_check(int argc, char *argv[]) {
 
 /* The state that is meant for us, NULL if there is none. */
 static Saved *find_state(char *envp[]) {
+        char wrong[STATE_NAME_MAX];
         const char *word = NULL;
         Saved *s = NULL;
         int fd;
@@ -98,7 +107,7 @@ static Saved *find_state(char *envp[]) {
         for (; *envp && !word; envp++)
                 if (strncmp(*envp, UPGRADE_VARIABLE "=", strlen(UPGRADE_VARIABLE "=")) == 0)
                         word = *envp + strlen(UPGRADE_VARIABLE "=");
-        if (!word || parse_fd(word, &fd) < 0 || saved_open(fd, &s) != 0)
+        if (!word || parse_fd(word, &fd) < 0 || saved_open(fd, &s, wrong) != 0)
                 return NULL;
         if (s->keeper != getpid() || !saved_is_whole(s))
                 return saved_free(s);

@@ -1,34 +1,53 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* A monitor's state as bytes, for the one that takes over: a head with size and sum, then records. */
+/* State that one program hands on to another one, of any version: a text of named values. */
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#define STATE_VERSION 2U     /* to be counted up with any change of what upgrade/saved.c writes */
-#define STATE_MAX (4U << 20) /* bytes */
-#define STATE_FOREIGN 1      /* state_open(): it is whole, but another version's */
+#define STATE_SIZE_MAX (4U << 20) /* bytes */
+#define STATE_NAME_MAX 64         /* with its NUL */
 
-typedef enum StateTag {
-        STATE_NONE,
-        STATE_NUMBER,    /* index: which, in the order of a table */
-        STATE_TEXT,      /* likewise; no NUL in it */
-        STATE_FD,        /* index: what for; number: the descriptor */
-        STATE_CLIENT,    /* index: slot; number: the descriptor */
-        STATE_INHERITED, /* number: a descriptor that is not ours to know */
-        STATE_WORD,      /* of the command line, in their order */
-        _STATE_TAG_MAX,
-} StateTag;
+/* Positive answers of state_open(). */
+enum {
+        STATE_FOREIGN = 1, /* of a form that does not exist yet */
+        STATE_BINARY,      /* of scopemon 0.1.0 */
+};
 
-typedef struct StateRecord {
-        StateTag tag;
-        uint32_t index;
-        uint64_t number;  /* of NUMBER, FD, CLIENT, INHERITED */
-        const char *text; /* of TEXT, WORD; n_text bytes, and none of them 0 */
-        size_t n_text;
-} StateRecord;
+#define STATE_UNKNOWN 1 /* state_take(): no field has this name */
+
+typedef enum StateKind {
+        STATE_NUMBER, /* unsigned, 1, 4 or 8 bytes */
+        STATE_WORD,   /* an enum, by the names of its values */
+        STATE_TEXT,   /* char[], ends with NUL */
+} StateKind;
+
+/* A member of a struct that is handed on under a name. Names are for ever; new ones may be added, unused ones go. */
+typedef struct StateField {
+        const char *name;
+        StateKind kind;
+        size_t offset, size;
+        uint64_t max;
+        const char *const *words; /* max + 1 of them */
+} StateField;
+
+typedef struct StateFields {
+        const StateField *fields;
+        size_t n;
+} StateFields;
+
+#define STATE_FIELD_NUMBER(type, member, name, max)                                                          \
+        { name, STATE_NUMBER, offsetof(type, member), sizeof(((type *)NULL)->member), max, NULL }
+#define STATE_FIELD_BOOL(type, member, name) STATE_FIELD_NUMBER(type, member, name, 1)
+#define STATE_FIELD_TEXT(type, member, name)                                                                 \
+        { name, STATE_TEXT, offsetof(type, member), sizeof(((type *)NULL)->member), 0, NULL }
+#define STATE_FIELD_WORD(type, member, name, words)                                                          \
+        {                                                                                                    \
+                name, STATE_WORD, offsetof(type, member), sizeof(((type *)NULL)->member),                    \
+                        sizeof(words) / sizeof(*(words)) - 1, words                                          \
+        }
 
 typedef struct StateWriter {
         char *data;
@@ -41,10 +60,22 @@ typedef struct StateReader {
         size_t n, at;
 } StateReader;
 
+/* One line; both point into the state, and the text is as it stands there. */
+typedef struct StateValue {
+        const char *name, *text;
+        size_t n_name, n_text;
+} StateValue;
+
 void state_begin(StateWriter *w, char *data, size_t size);
-void state_put_number(StateWriter *w, StateTag tag, uint32_t index, uint64_t number);
-void state_put_text(StateWriter *w, StateTag tag, uint32_t index, const char *text, size_t n);
+void state_put_number(StateWriter *w, const char *name, uint64_t number);
+void state_put_text(StateWriter *w, const char *name, const char *text, size_t n);
+void state_put_fields(StateWriter *w, const char *prefix, const StateFields *fields, const void *base);
 size_t state_end(StateWriter *w);
 
 int state_open(StateReader *ret, const char *data, size_t n);
-int state_next(StateReader *r, StateRecord *ret);
+bool state_next(StateReader *r, StateValue *ret);
+bool state_is(const StateValue *v, const char *name);
+const char *state_behind(const StateValue *v, const char *prefix, size_t *ret_n);
+int state_number(const StateValue *v, uint64_t max, uint64_t *ret);
+int state_text(const StateValue *v, char *out, size_t size, size_t *ret_n);
+int state_take(const StateValue *v, const char *prefix, const StateFields *fields, void *base);

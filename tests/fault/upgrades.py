@@ -4,6 +4,7 @@
 The monitor runs from a copy of its own, which is then replaced. Outcome and pause are what "scopemon upgrade" says.
 """
 
+import fcntl
 import os
 import re
 import shutil
@@ -296,6 +297,32 @@ def upgrade_refused_other_version(c: Case):
     """A binary that does not know this state."""
     return refused(c, "the state is of another version", lambda path: replace(
         path, b"#!/bin/sh\n[ \"$1\" != --check-state ] || { echo the state is of another version >&2; exit 1; }\n"))
+
+
+def sealed(data):
+    """A descriptor of memory that nobody can change, as a state is."""
+    fd = os.memfd_create("state", os.MFD_ALLOW_SEALING)
+    os.write(fd, data)
+    fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE)
+    return fd
+
+
+@scenario()
+def upgrade_refused_from_0_1_0(c: Case):
+    """The state that 0.1.0 hands on is binary, and only its own: it is told so, and goes on."""
+    if not is_scopemon():
+        raise Skip("no upgrade in place")
+    corpus = os.path.join(os.path.dirname(os.path.realpath(__file__)), "../fuzz/corpus/state")
+    for name, words in (("binary-0.1.0", b"only scopemon 0.1.0 can read its state"), ("foreign", b"newer form"),
+                        ("unknown-word", b"plan.row of the state is not understood"), ("cut", b"not understood")):
+        with open(f"{corpus}/{name}", "rb") as f:
+            fd = sealed(f.read())
+        run = subprocess.run([REAL, "--check-state", str(fd)], pass_fds=[fd], capture_output=True, timeout=60, check=False)
+        os.close(fd)
+        equal((run.returncode, run.stdout), (1, b""), f"--check-state of {name}")
+        contains(run.stderr, words)
+        check(len(run.stderr) < 160, "the keeper takes no more of what is said")
+    return {"refused": 4}
 
 
 @scenario()

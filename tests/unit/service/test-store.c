@@ -18,7 +18,7 @@ CleanTest(store, every_descriptor_has_a_name_of_its_own) {
         size_t n = 0;
 
         for (SavedFd i = 0; i < _SAVED_FD_MAX; i++)
-                (void)snprintf(names[n++], sizeof names[0], "%s", store_name(i) ?: "");
+                (void)snprintf(names[n++], sizeof names[0], "%s", saved_fd_name(i) ?: "");
         store_client_name(names[n++], 0);
         store_client_name(names[n++], ATTACH_SLOTS - 1);
         for (size_t i = 0; i < n; i++) {

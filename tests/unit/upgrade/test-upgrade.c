@@ -25,7 +25,6 @@ static Saved *example(int ring) {
         cr_assert_eq(saved_new(&s), 0);
         s->keeper = getpid();
         s->target = 99;
-        s->phase = PHASE_RUNNING;
         s->has_worker = ring >= 0;
         s->fds[SAVED_FD_WORKER + CHANNEL_FD_RING] = ring;
         for (size_t i = 0; i < ELEMENTS(words); i++)
