@@ -589,7 +589,7 @@ class Monitor:
     def __init__(self, area, words="", *, api=1, mode="create", args=(), env=None, cid=CID, uuid=None, terminal=False,
                  stdin=False, sync="seqpacket", begin="seqpacket", attach=None, log=None, full=True, bundle=True,
                  exit_command=False, exit_words="", drop=(), foreground=False, extra_fds=(), cwd=None, runtime=None,
-                 stdio=None):
+                 stdio=None, wrapper=(), before=None):
         self.area = area
         self.cid = cid
         self.mode = mode
@@ -615,8 +615,8 @@ class Monitor:
                 fds.append(channel.theirs)
         self.argv = self._make_argv(api, uuid, terminal, stdin, log, full, exit_command, drop, runtime) + list(args)
         stdio = stdio or {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        self.launcher = subprocess.Popen([MONITOR, *self.argv], env=environment, cwd=cwd or self.bundle or area.top,
-                                         pass_fds=fds, process_group=0, **stdio)
+        self.launcher = subprocess.Popen([*wrapper, MONITOR, *self.argv], env=environment, cwd=cwd or self.bundle or area.top,
+                                         pass_fds=fds, process_group=0, preexec_fn=before, **stdio)
         for channel in (self.sync_channel, self.begin_channel, self.attach_channel):
             if channel:
                 os.close(channel.theirs)
