@@ -193,7 +193,7 @@ static int open_beside(int dir_fd, const char *path, char *name, size_t n_name, 
                 fd = openat(dir_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
                 if (fd >= 0)
                         return fd;
-                if (errno != EEXIST)
+                if (errno != EEXIST && errno != EINTR)
                         return fail(-errno);
         }
         return fail(-EEXIST);

@@ -8,9 +8,11 @@
  * An exit that nobody saw is unknown: -1 in the files, 255 as our own status, never 0.
  */
 
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "base/error.h"
 #include "base/fd.h"
 #include "keeper/keeper-internal.h"
 #include "report/announce.h"
@@ -18,6 +20,8 @@
 
 #define STATUS_UNKNOWN (-1)
 #define FAILURE_TEXT_MAX 8191
+#define EXIT_FILES_USEC 8000000ULL /* for how long exit files are tried that cannot be written */
+#define EXIT_FILES_AGAIN_USEC 100000ULL
 
 /* The runtime's last words, as far as a record to the caller can hold them. */
 static void tell_failure(Keeper *k) {
@@ -38,30 +42,18 @@ static void tell_failure(Keeper *k) {
         k->exit_status = 1;
 }
 
-static void tell_end(Keeper *k) {
-        const Options *o = k->options;
+/* An exit that nobody saw, or that we have brought about, has no status. */
+static int status_to_tell(const Keeper *k) {
+        return k->target_status.known && !k->facts.timed_out ? k->target_status.code : STATUS_UNKNOWN;
+}
+
+static void announce_end(Keeper *k) {
         const WorkerState *state = k->ring ? ring_state(k->ring) : NULL;
-        int status = k->target_status.known && !k->facts.timed_out ? k->target_status.code : STATUS_UNKNOWN;
         AnnounceEnd end = { .status = &k->target_status,
+                            .oom = k->oom,
                             .timed_out = k->facts.timed_out,
                             .usec = loop_now() - k->started_usec };
 
-        k->oom = k->oom || (k->oom_watch && cgroup_oom_check(k->oom_watch));
-        if (k->oom)
-                (void)report_oom(k->report);
-        end.oom = k->oom;
-        fd_close_many(k->origin->inherited, k->origin->n_inherited);
-
-        k->exit_status = status == STATUS_UNKNOWN ? 255 : status;
-        if (report_exit_files(k->report, status) < 0) {
-                log_error("Failed to write the exit status of the container");
-                k->exit_status = 1;
-        }
-        if (o->exec) {
-                (void)report_exec_exit(k->report, status,
-                                       k->facts.timed_out ? SCOPEMON_SYNC_TIMED_OUT : NULL);
-                return;
-        }
         for (SinkId i = 0; state && i < _SINK_MAX; i++) {
                 end.bytes += state->sinks[i].bytes;
                 end.lost += state->sinks[i].lost_bytes;
@@ -70,21 +62,87 @@ static void tell_end(Keeper *k) {
                 end.lost += state->dropped[id];
         if (k->worker)
                 end.suppressed = suppressed_end(worker_process_suppressed(k->worker));
-        announce_ended(o, &k->plan, &end);
+        announce_ended(k->options, &k->plan, &end);
 }
 
-/**
- * keeper_report() - the end is told, to all who were promised to hear of it
- */
-void keeper_report(Keeper *k) {
-        if (k->facts.reported)
-                return; /* by a keeper that has died since */
-        if (k->facts.container_exited || k->facts.timed_out)
-                tell_end(k);
-        else
-                tell_failure(k);
+/* All that is told, is. */
+static void told(Keeper *k) {
         if (k->bundle_fd >= 0 && !k->options->log_targets.passthrough && k->facts.pid_known)
                 (void)unlinkat(k->bundle_fd, SCOPEMON_ATTACH_SOCKET, 0); /* the caller may have been faster */
         k->facts.reported = true;
         keeper_store_state(k);
+}
+
+/* The exit files are there, or were tried for long enough. */
+static void tell_rest(Keeper *k) {
+        if (k->options->exec)
+                (void)report_exec_exit(k->report, status_to_tell(k),
+                                       k->facts.timed_out ? SCOPEMON_SYNC_TIMED_OUT : NULL);
+        else
+                announce_end(k);
+        told(k);
+}
+
+static void fail_exit_files(Keeper *k, int r) {
+        const char *dir = report_exit_missing(k->report);
+        char problem[512];
+
+        (void)snprintf(problem, sizeof problem, "the exit status cannot be written to %s",
+                       dir ? dir : "its directory, which is gone");
+        (void)log_error_errno(r, "Container %s: %s", k->options->cid, problem);
+        announce_failure(k->options, &k->plan, problem, -r);
+        k->exit_status = 1;
+}
+
+static int on_exit_files_again(LoopSource *source, uint64_t usec, void *userdata);
+
+/* A directory without room may have some in a moment. */
+static void write_exit_files(Keeper *k) {
+        int r, q;
+
+        k->exit_files_source = loop_source_free(k->exit_files_source);
+        r = report_exit_files(k->report, status_to_tell(k));
+        if (r < 0 && report_exit_missing(k->report) && keeper_left(k->exit_files_usec) > 0) {
+                q = loop_add_time(k->loop, &k->exit_files_source, EXIT_FILES_AGAIN_USEC, on_exit_files_again,
+                                  k);
+                if (q >= 0)
+                        return;
+        }
+        if (r < 0)
+                fail_exit_files(k, r);
+        tell_rest(k);
+}
+
+static int on_exit_files_again(LoopSource *source, uint64_t usec, void *userdata) {
+        write_exit_files(userdata);
+        return keeper_advance(userdata);
+}
+
+static void tell_end(Keeper *k) {
+        int status = status_to_tell(k);
+
+        k->oom = k->oom || (k->oom_watch && cgroup_oom_check(k->oom_watch));
+        if (k->oom)
+                (void)report_oom(k->report);
+        fd_close_many(k->origin->inherited, k->origin->n_inherited);
+
+        k->exit_status = status == STATUS_UNKNOWN ? 255 : status;
+        k->exit_files_usec = loop_now() + EXIT_FILES_USEC;
+        write_exit_files(k);
+}
+
+/**
+ * keeper_report() - the end is told, to all who were promised to hear of it
+ *
+ * Now, or as soon as there is room for the exit files; then facts.reported is learned.
+ */
+void keeper_report(Keeper *k) {
+        if (k->facts.reported)
+                return; /* by a keeper that has died since */
+        if (k->facts.container_exited || k->facts.timed_out) {
+                tell_end(k);
+                return;
+        }
+        tell_failure(k);
+        told(k);
 }

@@ -41,7 +41,7 @@ struct Keeper {
         Console *console;
         CgroupOom *oom_watch;
         ExitWatch *target_watch;
-        LoopSource *signals[65], *timeout_source, *drain_source, *settle_source;
+        LoopSource *signals[65], *timeout_source, *drain_source, *settle_source, *exit_files_source;
 
         int bundle_fd; /* place of attach, ctl, winsz; -1 for none */
         char *attach_link;
@@ -62,6 +62,7 @@ struct Keeper {
         bool oom;
         uint64_t started_usec;
         uint64_t timeout_usec, stop_usec; /* deadlines: of the container, and of its stop; 0 for none */
+        uint64_t exit_files_usec;         /* deadline: of exit files that cannot be written */
         uint64_t delivered;               /* to clients, when the drain timer was armed */
         bool stored;                      /* systemd keeps what the next process of our unit would need */
         bool ready_told;                  /* ... which has to say READY=1 if we had */

@@ -416,6 +416,7 @@ Keeper *keeper_free(Keeper *k) {
         k->drain_source = loop_source_free(k->drain_source);
         k->timeout_source = loop_source_free(k->timeout_source);
         k->settle_source = loop_source_free(k->settle_source);
+        k->exit_files_source = loop_source_free(k->exit_files_source);
         k->stop_source = loop_source_free(k->stop_source);
         k->watchdog_source = loop_source_free(k->watchdog_source);
         k->command_source = loop_source_free(k->command_source);

@@ -353,8 +353,11 @@ static int enter_running(Keeper *k) {
         int r;
 
         k->started_usec = loop_now();
-        if (report_pid(k->report, k->target_pid) < 0)
+        r = report_pid(k->report, k->target_pid);
+        if (r != 0)
                 log_warning("Unable to send the container's pid to the caller");
+        if (r < 0 && k->target_pidfd >= 0) /* the caller sees an end of file: to it there is no container */
+                (void)process_signal(k->target_pidfd, SIGKILL);
         if (!k->options
                      ->exec) /* not before the container's scope is there, whose status leaves out what was earlier */
                 announce_placed(k->options, &k->plan,

@@ -34,6 +34,8 @@
 #define OOM_SCORE_FILE "/proc/self/oom_score_adj"
 #define OOM_SCORE_OURS "-1000"
 #define LINGER_MS 2000
+#define PID_FILE_TRIES 10
+#define PID_FILE_AGAIN_MS 50
 
 /* Is the peer the journal's stream socket, of whichever namespace? */
 static bool is_journal_stream(int fd) {
@@ -259,15 +261,29 @@ int launch_wait(const Options *o, Origin *origin) {
         return 0;
 }
 
+/* A place without room may have some in a moment. */
+static int write_pid_file(const char *path, pid_t pid) {
+        char text[32];
+        int n, r = 0;
+
+        n = snprintf(text, sizeof text, "%d", pid);
+        for (int tries = 0; tries < PID_FILE_TRIES; tries++) {
+                r = fd_write_file_atomic(AT_FDCWD, path, text, (size_t)n, 0644);
+                if (r >= 0)
+                        return 0;
+                (void)poll(NULL, 0, PID_FILE_AGAIN_MS);
+        }
+        return relay(r);
+}
+
 /**
  * launch_fork() - leave the keeper behind, unless it is to be this process
  *
  * Return: 0 in the keeper, LAUNCH_PARENT in the launcher, or a negative errno with the error said.
  */
 int launch_fork(const Options *o) {
-        char text[32];
         pid_t pid;
-        int n, r;
+        int r;
 
         if (o->sync)
                 return 0;
@@ -279,8 +295,7 @@ int launch_fork(const Options *o) {
         if (!o->conmon_pidfile)
                 return LAUNCH_PARENT;
 
-        n = snprintf(text, sizeof text, "%d", pid);
-        r = fd_write_file_atomic(AT_FDCWD, o->conmon_pidfile, text, (size_t)n, 0644);
+        r = write_pid_file(o->conmon_pidfile, pid);
         if (r < 0)
                 return log_error_errno(r, "conmon: option parsing failed: Failed to write conmon pidfile");
         return LAUNCH_PARENT;

@@ -120,6 +120,23 @@ void announce_misconfigured(const Options *o,
 }
 
 /**
+ * announce_failure() - the monitor cannot do what it has to
+ * @problem: what, about the container
+ * @error: errno; 0 for none
+ */
+void announce_failure(const Options *o, const PlacementPlan *plan, const char *problem, int error) {
+        Entry e;
+
+        entry_begin(&e, o, plan, SCOPEMON_MESSAGE_FAILURE, 3);
+        entry_add(&e, "MESSAGE=Container %s: %s%s%s", name_of(o), problem, error ? ": " : "",
+                  error ? strerror(error) : "");
+        entry_add(&e, SCOPEMON_FIELD_PROBLEM "=%s", problem);
+        if (error)
+                entry_add(&e, "ERRNO=%d", error);
+        entry_send(&e);
+}
+
+/**
  * announce_killed_by_timeout() - its time is over, SIGKILL is on its way
  */
 void announce_killed_by_timeout(const Options *o, const PlacementPlan *plan) {

@@ -27,6 +27,7 @@ void announce_misconfigured(const Options *o,
                             const char *remedy);
 void announce_killed_by_timeout(const Options *o, const PlacementPlan *plan);
 void announce_ended(const Options *o, const PlacementPlan *plan, const AnnounceEnd *end);
+void announce_failure(const Options *o, const PlacementPlan *plan, const char *problem, int error);
 void announce_worker_replaced(const Options *o, const PlacementPlan *plan, int signal, int code);
 void announce_loss(const Options *o,
                    const PlacementPlan *plan,

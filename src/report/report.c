@@ -42,8 +42,9 @@
 #define FILE_MODE 0644
 
 typedef struct Place {
-        int fd;     /* the directory; -1 if it could not be opened yet */
-        char *path; /* NULL if the caller wants no file there */
+        int fd;      /* the directory; -1 if it could not be opened yet */
+        char *path;  /* NULL if the caller wants no file there */
+        bool wanted; /* an exit file that is not there yet */
 } Place;
 
 typedef enum ReportState {
@@ -104,6 +105,10 @@ static int place_reopen(Place *p) {
         return p->fd < 0 ? relay(p->fd) : 0;
 }
 
+static bool place_is_gone(const Place *p) {
+        return p->fd == -ENOENT || p->fd == -ENOTDIR;
+}
+
 static int place_write(Place *p, const char *name, const char *text) {
         int r;
 
@@ -136,6 +141,8 @@ int report_new(Report **ret, const ReportSpec *spec) {
         r->pid_key = spec->exec && !spec->api_v1 ? NULL : r->last_key;
 
         r->cid = strdup(spec->cid);
+        r->exit_dir.wanted = spec->exit_dir;
+        r->persist_dir.wanted = spec->persist_dir;
         if (!r->cid || place_init(&r->exit_dir, spec->exit_dir) < 0 ||
             place_init(&r->persist_dir, spec->persist_dir) < 0 || place_init(&r->bundle, spec->bundle) < 0)
                 return fail(-ENOMEM);
@@ -165,7 +172,7 @@ static int64_t now_ms(void) {
         return (int64_t)(loop_now() / 1000);
 }
 
-/* Bytes written, 0 if there is no room now. A descriptor that nobody will ever read from is closed. */
+/* Bytes written, or a negative errno. A descriptor that nobody will ever read from is closed, and that is 0. */
 static ssize_t write_some(int *fd, const char *data, size_t n) {
         struct pollfd p = { .fd = *fd, .events = POLLOUT };
         ssize_t written;
@@ -173,7 +180,7 @@ static ssize_t write_some(int *fd, const char *data, size_t n) {
         written = send(*fd, data, n, MSG_DONTWAIT | MSG_NOSIGNAL);
         if (written < 0 && errno == ENOTSOCK) {
                 if (poll(&p, 1, 0) == 0)
-                        return 0;
+                        return -EAGAIN;
                 written = write(*fd, data, n);
         }
         if (written >= 0)
@@ -183,7 +190,7 @@ static ssize_t write_some(int *fd, const char *data, size_t n) {
                 *fd = -1;
                 return 0;
         }
-        return errno == EAGAIN || errno == EINTR || errno == ENOBUFS ? 0 : fail(-errno);
+        return -errno;
 }
 
 /* Room may be reported while the kernel has no memory for it, hence the pause at the end. */
@@ -195,32 +202,31 @@ static void wait_for_room(int fd, int64_t deadline) {
                 (void)poll(NULL, 0, left < NOBUFS_WAIT_MS ? (int)left : NOBUFS_WAIT_MS);
 }
 
+/* Whatever the error, it may be over in a moment, unless nobody listens any more. */
 static int send_record(int *fd, const char *key, int64_t value, const char *text, size_t n_text) {
         int64_t deadline = now_ms() + RECORD_WAIT_MS;
         char record[SYNCMSG_MAX];
         size_t size, done = 0;
+        ssize_t n = 0;
 
         size = syncmsg_format(record, key, value, text, n_text);
-        while (*fd >= 0) {
-                ssize_t n = write_some(fd, record + done, size - done);
-
-                if (n < 0)
-                        return relay((int)n);
-                done += (size_t)n;
-                if (done == size)
-                        return 0;
-                if (now_ms() >= deadline)
+        while (*fd >= 0 && done < size && n != -EBADF) {
+                n = write_some(fd, record + done, size - done);
+                if (n > 0)
+                        done += (size_t)n;
+                else if (*fd >= 0 && now_ms() >= deadline)
                         break;
-                if (n == 0 && *fd >= 0)
+                else if (*fd >= 0)
                         wait_for_room(*fd, deadline);
         }
-        if (*fd < 0)
+        if (*fd < 0 || done == size)
                 return 0;
-        if (done > 0) { /* half a record spoils whatever would follow */
+        if (done > 0 ||
+            n != -EAGAIN) { /* half a record spoils whatever would follow; an end says something */
                 cleanup_close(fd);
                 *fd = -1;
         }
-        return REPORT_STALLED;
+        return n == -EAGAIN ? REPORT_STALLED : fail((int)n);
 }
 
 /**
@@ -292,11 +298,23 @@ int report_exec_exit(Report *r, int status, const char *text) {
         return q < 0 ? relay(q) : q;
 }
 
+/* One that is there already is left alone, and one whose directory is missing will never be. */
+static int place_write_exit(Place *p, const char *name, const char *text) {
+        int r;
+
+        if (!p->wanted)
+                return 0;
+        r = place_write(p, name, text);
+        p->wanted = r < 0 && !place_is_gone(p);
+        return r < 0 ? relay(r) : 0;
+}
+
 /**
  * report_exit_files() - write the status into the persist directory, then into the exit directory
  * @status: exit code, or -1 if it is unknown or the target was timed out
  *
- * The second is tried whatever became of the first. Callers take the time of the file for the time of the end.
+ * The second is tried whatever became of the first. Callers take the time of the file for the time of the end. After an
+ * error it can be called again, and tries what report_exit_missing() says.
  *
  * Return: 0, or the first negative errno.
  */
@@ -305,11 +323,20 @@ int report_exit_files(Report *r, int status) {
         int p, e;
 
         (void)snprintf(text, sizeof text, "%d", status);
-        p = place_write(&r->persist_dir, SCOPEMON_FILE_EXIT, text);
-        e = place_write(&r->exit_dir, r->cid, text);
+        p = place_write_exit(&r->persist_dir, SCOPEMON_FILE_EXIT, text);
+        e = place_write_exit(&r->exit_dir, r->cid, text);
         if (p < 0)
                 return relay(p);
         return e < 0 ? relay(e) : 0;
+}
+
+/**
+ * report_exit_missing() - where an exit file is wanted that could not be written yet, and still might be
+ *
+ * Return: a directory, NULL if there is none.
+ */
+const char *report_exit_missing(const Report *r) {
+        return r->exit_dir.wanted ? r->exit_dir.path : r->persist_dir.wanted ? r->persist_dir.path : NULL;
 }
 
 /**

@@ -46,6 +46,7 @@ int report_pid(Report *r, pid_t pid);
 int report_failure(Report *r, const char *text, size_t n_text);
 int report_oom(Report *r);
 int report_exit_files(Report *r, int status);
+const char *report_exit_missing(const Report *r);
 int report_exec_exit(Report *r, int status, const char *text);
 bool report_is_started(const Report *r);
 int report_sync_fd(const Report *r);

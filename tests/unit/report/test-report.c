@@ -114,6 +114,13 @@ static bool exists(const Peer *p, const char *name) {
         return access(path, F_OK) == 0;
 }
 
+static void remove_file(const Peer *p, const char *name) {
+        char path[128];
+
+        (void)snprintf(path, sizeof path, "%s/%s", p->dir, name);
+        cr_assert_eq(unlink(path), 0);
+}
+
 static void remove_dir(const Peer *p, const char *name) {
         char path[128];
 
@@ -258,14 +265,48 @@ CleanTest(report, no_pipes_is_fine) {
 }
 
 CleanTest(report, exit_files_hold_the_bare_number) {
+        static const struct {
+                int status;
+                const char *text;
+        } cases[] = { { 137, "137" }, { -1, "-1" }, { 0, "0" } };
+
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                Peer p = peer_new(PEER_PIPE, true, false);
+
+                cr_assert_eq(report_exit_files(p.report, cases[i].status), 0);
+                expect_file(&p, "persist/exit", cases[i].text);
+                expect_file(&p, "exit/abc", cases[i].text);
+                cr_assert_null(report_exit_missing(p.report));
+                peer_done(&p);
+        }
+}
+
+CleanTest(report, exit_file_that_cannot_be_written_is_written_later) {
+        Peer p = peer_new(PEER_PIPE, true, false);
+        char obstacle[64];
+
+        make_dir(&p, "exit/abc", obstacle);
+        cr_assert_lt(report_exit_files(p.report, 3), 0);
+        expect_file(&p, "persist/exit", "3");
+        cr_assert_not_null(strstr(report_exit_missing(p.report), "/exit"));
+        cr_assert_lt(report_exit_files(p.report, 3), 0);
+
+        remove_dir(&p, "exit/abc");
+        remove_file(&p, "persist/exit");
+        cr_assert_eq(report_exit_files(p.report, 3), 0);
+        cr_assert_null(report_exit_missing(p.report));
+        expect_file(&p, "exit/abc", "3");
+        cr_assert(!exists(&p, "persist/exit"), "a file that was there is written again");
+        peer_done(&p);
+}
+
+CleanTest(report, exit_file_whose_directory_is_gone_is_not_waited_for) {
         Peer p = peer_new(PEER_PIPE, true, false);
 
-        cr_assert_eq(report_exit_files(p.report, 137), 0);
-        expect_file(&p, "persist/exit", "137");
-        expect_file(&p, "exit/abc", "137");
-        cr_assert_eq(report_exit_files(p.report, -1), 0);
-        expect_file(&p, "persist/exit", "-1");
-        expect_file(&p, "exit/abc", "-1");
+        remove_dir(&p, "persist");
+        remove_dir(&p, "exit");
+        cr_assert_eq(report_exit_files(p.report, 3), -ENOENT);
+        cr_assert_null(report_exit_missing(p.report));
         peer_done(&p);
 }
 
