@@ -19,6 +19,7 @@
 #include "keeper/worker-process.h"
 #include "placement/place.h"
 #include "report/report.h"
+#include "systemd/manager.h"
 #include "upgrade/saved.h"
 #include "upgrade/upgrade.h"
 #include "worker/worker.h"
@@ -63,6 +64,10 @@ struct Keeper {
         uint64_t started_usec;
         uint64_t timeout_usec, stop_usec; /* deadlines: of the container, and of its stop; 0 for none */
         uint64_t exit_files_usec;         /* deadline: of exit files that cannot be written */
+        ManagerQuestion *unit_question;   /* does our unit stop? */
+        uint64_t unit_asked_usec;         /* when there was reason to ask */
+        LoopSource *unit_again;           /* to ask once more, */
+        bool unit_silent;                 /* ... since there was no answer, which was said */
         uint64_t delivered;               /* to clients, when the drain timer was armed */
         bool stored;                      /* systemd keeps what the next process of our unit would need */
         bool ready_told;                  /* ... which has to say READY=1 if we had */
@@ -97,12 +102,15 @@ int keeper_service_forget(Keeper *k);
 int keeper_service_start(Keeper *k);
 int keeper_service_on_start_exit(Keeper *k, const ProcessStatus *status);
 int keeper_service_stop(Keeper *k);
-int keeper_service_watch_stop(Keeper *k);
 int keeper_service_watchdog(Keeper *k);
 void keeper_service_ended(Keeper *k, uint64_t usec);
-int keeper_service_arm_stop(Keeper *k);
 int keeper_service_pass_on(Keeper *k, int signal);
 int keeper_watch_signals(Keeper *k);
+
+/* keeper-unit.c */
+int keeper_unit_signalled(Keeper *k);
+int keeper_unit_arm(Keeper *k);
+void keeper_unit_forget(Keeper *k);
 
 /* keeper-store.c */
 void keeper_store_begin(Keeper *k);

@@ -418,6 +418,7 @@ Keeper *keeper_free(Keeper *k) {
         k->settle_source = loop_source_free(k->settle_source);
         k->exit_files_source = loop_source_free(k->exit_files_source);
         k->stop_source = loop_source_free(k->stop_source);
+        keeper_unit_forget(k);
         k->watchdog_source = loop_source_free(k->watchdog_source);
         k->command_source = loop_source_free(k->command_source);
         k->target_watch = exit_watch_free(k->target_watch);

@@ -31,11 +31,13 @@
 #define DRAIN_USEC 30000000ULL /* a worker that has not flushed by then is not waited for */
 
 /**
- * keeper_left() - time until a deadline, 0 if it has passed
+ * keeper_left() - time until a deadline, 0 if it has passed, LOOP_NEVER if there is none
  */
 uint64_t keeper_left(uint64_t deadline) {
         uint64_t now = loop_now();
 
+        if (deadline == LOOP_NEVER)
+                return LOOP_NEVER;
         return deadline > now ? deadline - now : 0;
 }
 
@@ -303,7 +305,7 @@ int keeper_on_signal(Keeper *k, int signal) {
         if (k->options->service && signal != SIGTERM && signal != SIGUSR2)
                 return keeper_service_pass_on(k, signal);
         if (signal == SIGTERM)
-                (void)keeper_service_watch_stop(k); /* without it systemd's own time-out ends us */
+                (void)keeper_unit_signalled(k); /* without it systemd's own time-out ends us */
         if (signal != SIGUSR1 && signal != SIGUSR2) {
                 if (k->target_pidfd >= 0 && process_signal(k->target_pidfd, signal) >= 0)
                         return 0;
@@ -395,6 +397,7 @@ static int enter_draining(Keeper *k) {
                 keeper_service_ended(k, DRAIN_USEC);
         keeper_store_state(k);
         k->stop_source = loop_source_free(k->stop_source);
+        keeper_unit_forget(k);
         if (!k->worker || !worker_process_is_started(k->worker)) {
                 k->facts.streams_closed = k->facts.clients_served = true;
                 return 0;

@@ -372,17 +372,3 @@ void place_let_go(PlaceHold *hold) {
         fd_close_many(&hold->procs_fd, 1);
         fd_close_many(&hold->end_fd, 1);
 }
-
-/**
- * place_unit_stops() - is the unit we are in being stopped?
- *
- * Asks the bus.
- */
-bool place_unit_stops(const PlacementPlan *plan) {
-        ManagerTrouble trouble;
-        UnitFacts facts;
-
-        return plan->unit[0] &&
-               manager_look_at_unit(plan->user, plan->uid, plan->unit, &facts, &trouble) == 0 &&
-               strcmp(facts.active_state, "deactivating") == 0;
-}

@@ -29,4 +29,3 @@ typedef struct PlaceHold {
 
 int place_container(const Options *o, PlacementPlan *ret, PlaceText *ret_text, PlaceHold *ret_hold);
 void place_let_go(PlaceHold *hold);
-bool place_unit_stops(const PlacementPlan *plan);

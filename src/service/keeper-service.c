@@ -1,13 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * The keeper in a service that stops, and in service mode.
- *
- * A unit that is restarted under systemd 252 stops no scope that is bound to it: no dependency can say so there. The
- * monitor, which is in the unit, gets SIGTERM and passes it on; if the container does not obey, the scope would outlive
- * the monitor. So before the unit's time is over the container's cgroup is killed from here.
- *
- * Service mode: what a container manager would do between create and delete. When the runtime has
+ * The keeper in service mode: what a container manager would do between create and delete. When the runtime has
  * created the container it is started; when it runs, systemd is told; when systemd asks us to end, the container gets
  * its own stop signal, once, and time; what is left then is killed with its cgroup.
  *
@@ -30,7 +24,6 @@
 #include "service/service.h"
 
 #define FORGET_MS 10000
-#define UNIT_STOP_USEC 90000000U /* systemd's own default of TimeoutStopSec= */
 
 static int on_forwarded_signal(LoopSource *source, const struct signalfd_siginfo *info, void *userdata) {
         if (info->ssi_signo == SIGUSR2)
@@ -151,48 +144,6 @@ int keeper_service_on_start_exit(Keeper *k, const ProcessStatus *status) {
         return 0;
 }
 
-static void kill_container(Keeper *k) {
-        bool nested = k->plan.container == PLACEMENT_CONTAINER_NESTED;
-        _cleanup_free_ char *path = NULL;
-
-        if ((!nested && cgroup_own(k->target_pid, &path) < 0) ||
-            cgroup_kill(nested ? k->plan.container_path : path) < 0)
-                (void)process_signal(k->target_pidfd, SIGKILL); /* the rest goes with its first process */
-}
-
-static int on_stop_timeout(LoopSource *source, uint64_t usec, void *userdata) {
-        Keeper *k = userdata;
-
-        log_warning("Container %s has not ended in time, it is killed", k->options->name);
-        kill_container(k);
-        return 0;
-}
-
-static int on_unit_timeout(LoopSource *source, uint64_t usec, void *userdata) {
-        Keeper *k = userdata;
-
-        k->stop_source = loop_source_free(k->stop_source);
-        k->stop_usec = 0;
-        if (!place_unit_stops(&k->plan))
-                return 0; /* somebody has sent us a signal, no more */
-        log_warning("%s stops and the container has not ended in time, it is killed", k->plan.unit);
-        kill_container(k);
-        return 0;
-}
-
-/**
- * keeper_service_arm_stop() - a stop is under way: at stop_usec what is left is killed
- *
- * Return: 0 or a negative errno.
- */
-int keeper_service_arm_stop(Keeper *k) {
-        int r;
-
-        r = loop_add_time(k->loop, &k->stop_source, keeper_left(k->stop_usec),
-                          k->options->service ? on_stop_timeout : on_unit_timeout, k);
-        return r < 0 ? relay(r) : 0;
-}
-
 /**
  * keeper_service_ended() - the container has ended; what it wrote is stored in @usec at most
  *
@@ -203,26 +154,6 @@ void keeper_service_ended(Keeper *k, uint64_t usec) {
                 (void)keeper_service_watchdog(k);
         if (k->stop_source)
                 service_tell_stopped(k->options, usec);
-}
-
-/**
- * keeper_service_watch_stop() - SIGTERM came: if it was our unit's stop, it must not leave the container's scope behind
- *
- * Nor, where it is nested, take us along with the container: how it ended would never be known.
- *
- * Return: 0 or a negative errno.
- */
-int keeper_service_watch_stop(Keeper *k) {
-        uint64_t usec = k->plan.unit_stop_usec;
-
-        if (k->stop_source || k->phase != PHASE_RUNNING || k->target_pidfd < 0 ||
-            (k->plan.row != PLACEMENT_ROW_BIND && k->plan.row != PLACEMENT_ROW_BIND_LOOSE &&
-             k->plan.row != PLACEMENT_ROW_NEST))
-                return 0;
-        if (usec == 0 || usec > UNIT_STOP_USEC)
-                usec = UNIT_STOP_USEC;
-        k->stop_usec = loop_now() + service_time_to_stop(usec);
-        return keeper_service_arm_stop(k);
 }
 
 static void read_stop(Keeper *k, ServiceStop *ret) {
@@ -257,21 +188,21 @@ int keeper_service_pass_on(Keeper *k, int signal) {
 /**
  * keeper_service_stop() - systemd wants the unit to end
  *
- * Only the first time counts.
+ * The container gets its signal once, and its time from the last time on: the first may have been no more than a signal
+ * to all processes of the unit.
  *
  * Return: 0 or a negative errno.
  */
 int keeper_service_stop(Keeper *k) {
         ServiceStop stop;
 
-        if (k->stop_source)
-                return 0;
         read_stop(k, &stop);
         service_tell_stopping(k->options, stop.usec);
-        (void)process_signal(k->target_pidfd, stop.signal); /* one that has ended needs none */
-        k->stop_usec = loop_now() + stop.usec;
+        if (!k->stop_source)
+                (void)process_signal(k->target_pidfd, stop.signal); /* one that has ended needs none */
+        k->stop_usec = stop.usec == SERVICE_STOP_NEVER ? SERVICE_STOP_NEVER : loop_now() + stop.usec;
         keeper_store_state(k);
-        return keeper_service_arm_stop(k);
+        return keeper_unit_arm(k);
 }
 
 static int on_watchdog(LoopSource *source, uint64_t usec, void *userdata) {

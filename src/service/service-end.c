@@ -121,7 +121,9 @@ static void stop_gently(const End *e, pid_t pid) {
                 return;
         read_stop(e, &stop);
         if (process_signal(pidfd, stop.signal) >= 0)
-                (void)poll(&end, 1, (int)(stop.usec / 1000)); /* what is left then is killed */
+                (void)poll(
+                        &end, 1,
+                        (int)(stop.usec / 1000)); /* SERVICE_STOP_MAX at most; what is left then is killed */
 }
 
 static int forget_mark(void) {

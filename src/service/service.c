@@ -304,16 +304,28 @@ char **service_environment(char *envp[]) {
 
 /**
  * service_time_to_stop() - what a unit's own time leaves a container, if there is to be enough to kill, store and delete
- * @unit_usec: TimeoutStopSec=, 0 if unknown
+ * @unit_usec: TimeoutStopSec=, 0 if unknown, UINT64_MAX for "infinity"
+ *
+ * Return: that time, or SERVICE_STOP_NEVER.
  */
 uint64_t service_time_to_stop(uint64_t unit_usec) {
-        uint64_t most = SERVICE_STOP_MAX * 1000000ULL;
-
         if (unit_usec == 0)
                 return SERVICE_STOP_USEC;
-        if (unit_usec > most)
-                return most;
+        if (unit_usec == UINT64_MAX)
+                return SERVICE_STOP_NEVER;
         return unit_usec - (unit_usec / 3 < STOP_SLACK_USEC ? unit_usec / 3 : STOP_SLACK_USEC);
+}
+
+/**
+ * service_stop_deadline() - when a container has to have ended whose unit began to stop at @since
+ * @unit_usec: as service_time_to_stop()
+ *
+ * Return: that time, or SERVICE_STOP_NEVER.
+ */
+uint64_t service_stop_deadline(uint64_t since, uint64_t unit_usec) {
+        uint64_t usec = service_time_to_stop(unit_usec);
+
+        return usec >= SERVICE_STOP_NEVER - since ? SERVICE_STOP_NEVER : since + usec;
 }
 
 /**
@@ -448,8 +460,11 @@ void service_tell_taken(const Options *o, pid_t pid, bool ready) {
  * @usec: what that may take
  */
 void service_tell_stopping(const Options *o, uint64_t usec) {
-        tell("STOPPING=1\nEXTEND_TIMEOUT_USEC=%llu\nSTATUS=Container %.300s is asked to stop",
-             (unsigned long long)(usec + STOP_SLACK_USEC), o->name);
+        if (usec == SERVICE_STOP_NEVER)
+                tell("STOPPING=1\nSTATUS=Container %.300s is asked to stop", o->name);
+        else
+                tell("STOPPING=1\nEXTEND_TIMEOUT_USEC=%llu\nSTATUS=Container %.300s is asked to stop",
+                     (unsigned long long)(usec + STOP_SLACK_USEC), o->name);
 }
 
 /**

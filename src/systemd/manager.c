@@ -14,6 +14,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <unistd.h>
@@ -22,11 +23,13 @@
 #include "base/fd.h"
 #include "base/process.h"
 #include "event/loop.h"
+#include "event/query.h"
 #include "systemd/bus.h"
 #include "systemd/manager.h"
 
 #define ANSWER_USEC 60000000ULL /* the child's own limits are below that, all together */
 #define JOB_USEC 25000000ULL
+#define UNIT_USEC 30000000ULL /* likewise, for what is asked in the loop */
 
 typedef struct Question {
         bool user;
@@ -171,4 +174,80 @@ int manager_make_scope(bool user, uid_t uid, const ScopeSpec *spec, ManagerTroub
 
         r = put_and_tell(&(Question){ .user = user, .uid = uid, .spec = spec }, &a, ret_trouble);
         return r < 0 ? relay(r) : r;
+}
+
+/* ---- in the keeper's loop ----------------------------------------------------------------------------- */
+
+struct ManagerQuestion {
+        Query *query;
+        bool user;
+        uid_t uid;
+        ManagerOnUnit on_unit;
+        void *userdata;
+        char unit[UNITNAME_SIZE];
+};
+
+static int manager_ask(void *userdata, void *answer) {
+        const ManagerQuestion *q = userdata;
+
+        ask(&(Question){ .user = q->user, .uid = q->uid, .unit = q->unit }, answer);
+        return 0;
+}
+
+static int manager_on_answer(void *userdata, const void *answer, int error) {
+        ManagerQuestion *q = userdata;
+        const Answer *a = answer;
+
+        if (!a)
+                return q->on_unit(q->userdata, NULL, strerror(-error));
+        return a->result < 0 ? q->on_unit(q->userdata, NULL, a->trouble.text)
+                             : q->on_unit(q->userdata, &a->unit, NULL);
+}
+
+/**
+ * manager_ask_about_unit() - manager_look_at_unit() for the loop: @on_unit is called when there is an answer, or none
+ *
+ * Return: 0 or a negative errno; then @on_unit is not called.
+ */
+int manager_ask_about_unit(ManagerQuestion **ret,
+                           Loop *loop,
+                           bool user,
+                           uid_t uid,
+                           const char *unit,
+                           ManagerOnUnit on_unit,
+                           void *userdata) {
+        _cleanup_(manager_question_freep) ManagerQuestion *q = NULL;
+        QuerySpec spec = { .ask = manager_ask,
+                           .answer_size = sizeof(Answer),
+                           .usec = UNIT_USEC,
+                           .on_answer = manager_on_answer };
+        int r;
+
+        q = calloc(1, sizeof *q);
+        if (!q)
+                return fail(-ENOMEM);
+        q->user = user;
+        q->uid = uid;
+        q->on_unit = on_unit;
+        q->userdata = userdata;
+        (void)snprintf(q->unit, sizeof q->unit, "%s", unit);
+        spec.userdata = q;
+        r = query_new(&q->query, loop, &spec);
+        if (r < 0)
+                return relay(r);
+        *ret = TAKE_PTR(q);
+        return 0;
+}
+
+/**
+ * manager_question_free() - the answer is not wanted any more
+ *
+ * Return: NULL.
+ */
+ManagerQuestion *manager_question_free(ManagerQuestion *q) {
+        if (!q)
+                return NULL;
+        q->query = query_free(q->query);
+        free(q);
+        return NULL;
 }

@@ -7,6 +7,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "base/cleanup.h"
+#include "event/loop.h"
 #include "systemd/scope.h"
 #include "systemd/unit.h"
 
@@ -15,5 +17,19 @@ typedef struct ManagerTrouble {
         char text[256]; /* for people */
 } ManagerTrouble;
 
+typedef struct ManagerQuestion ManagerQuestion;
+
+/* @unit: NULL if there was no answer, and @why says why. The question may be freed in here. */
+typedef int (*ManagerOnUnit)(void *userdata, const UnitFacts *unit, const char *why);
+
 int manager_look_at_unit(bool user, uid_t uid, const char *unit, UnitFacts *ret, ManagerTrouble *ret_trouble);
 int manager_make_scope(bool user, uid_t uid, const ScopeSpec *spec, ManagerTrouble *ret_trouble);
+int manager_ask_about_unit(ManagerQuestion **ret,
+                           Loop *loop,
+                           bool user,
+                           uid_t uid,
+                           const char *unit,
+                           ManagerOnUnit on_unit,
+                           void *userdata);
+ManagerQuestion *manager_question_free(ManagerQuestion *q);
+DEFINE_CLEANUP(ManagerQuestion, manager_question_free)

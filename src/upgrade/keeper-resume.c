@@ -211,7 +211,9 @@ static int resume_deadlines(Keeper *k) {
 
         r = k->timeout_usec ? keeper_arm_timeout(k) : 0;
         if (r >= 0 && k->stop_usec)
-                r = keeper_service_arm_stop(k);
+                r = keeper_unit_arm(k);
+        else if (r >= 0 && k->terminated && !k->options->service)
+                r = keeper_unit_signalled(k); /* whoever was asked then is no child of this image */
         return r < 0 ? relay(r) : 0;
 }
 

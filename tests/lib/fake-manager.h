@@ -24,6 +24,7 @@ typedef struct FakeManagerScript {
         bool delegate;             /* GetAll from here on */
         bool unstarted;
         unsigned long long memory_max; /* 0: none is told */
+        unsigned long long stop_usec;  /* 0: 90 s */
         const char *active_state;      /* NULL: "active" */
         const char *type;              /* NULL: no Type= and no ExecStart=, as a scope */
 } FakeManagerScript;

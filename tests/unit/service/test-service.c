@@ -144,7 +144,8 @@ CleanTest(service, stop_signal_and_time) {
         } rows[] = {
                 { NULL, NULL, 0, SIGTERM, 25000000, 30000000 },
                 { NULL, NULL, 0, SIGTERM, 2000000, 3000000 },
-                { NULL, NULL, 0, SIGTERM, SERVICE_STOP_MAX * 1000000ULL, UINT64_MAX },
+                { NULL, NULL, 0, SIGTERM, 3 * 86400000000ULL - 5000000, 3 * 86400000000ULL },
+                { NULL, NULL, 0, SIGTERM, SERVICE_STOP_NEVER, UINT64_MAX },
                 { NULL, "60", 0, SIGTERM, 60000000, 30000000 },
                 { NULL, NULL, 0, SIGTERM, SERVICE_STOP_USEC, 0 },
                 { "SIGINT", NULL, 0, SIGINT, SERVICE_STOP_USEC, 0 },
@@ -164,6 +165,23 @@ CleanTest(service, stop_signal_and_time) {
                 cr_assert_eq(stop.signal, rows[i].expected, "row %zu", i);
                 cr_assert_eq(stop.usec, rows[i].usec, "row %zu", i);
         }
+}
+
+CleanTest(service, units_own_time_holds_for_the_container) {
+        static const struct {
+                uint64_t unit_usec, deadline; /* of a stop at 7 s */
+        } rows[] = {
+                { 4000000, 9666667 },
+                { 90000000, 92000000 },
+                { 180000000, 182000000 },
+                { 7 * 86400000000ULL, 7 * 86400000000ULL + 2000000 },
+                { UINT64_MAX - 1, SERVICE_STOP_NEVER },
+                { UINT64_MAX, SERVICE_STOP_NEVER },
+        };
+
+        for (size_t i = 0; i < ELEMENTS(rows); i++)
+                cr_assert_eq(service_stop_deadline(7000000, rows[i].unit_usec), rows[i].deadline, "row %zu",
+                             i);
 }
 
 /* The copy of a bundle that says @annotation, made with @option; "" if that fails. */

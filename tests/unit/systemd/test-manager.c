@@ -13,6 +13,7 @@
 #include "base/fd.h"
 #include "base/process.h"
 #include "clean.h"
+#include "event.h"
 #include "fake-manager.h"
 #include "systemd/manager.h"
 
@@ -124,5 +125,68 @@ CleanTest(manager, child_holds_none_of_our_descriptors) {
         cr_assert_eq(read(alive[0], &byte, 1), 0, "nobody has the other end: not the child either");
         cr_assert_eq(process_end(pid), 0);
         fd_close_many(&alive[0], 1);
+        site_done(&s);
+}
+
+/* ---- in the loop ----------------------------------------------------------------------------- */
+
+typedef struct Asker {
+        ManagerQuestion *question;
+        unsigned n_answers;
+        char state[16], why[256];
+        uint64_t stop_usec;
+} Asker;
+
+static int on_unit(void *userdata, const UnitFacts *unit, const char *why) {
+        Asker *a = userdata;
+
+        a->n_answers++;
+        (void)snprintf(a->state, sizeof a->state, "%s", unit ? unit->active_state : "");
+        (void)snprintf(a->why, sizeof a->why, "%s", why ? why : "");
+        a->stop_usec = unit ? unit->timeout_stop_usec : 0;
+        a->question = manager_question_free(a->question);
+        return 0;
+}
+
+static void bury_child(void) {
+        ProcessStatus status;
+        pid_t pid;
+
+        while ((pid = process_peek(0, &status)) == 0)
+                ;
+        cr_assert_eq(process_reap(pid), 0);
+}
+
+CleanTest(manager, unit_is_asked_for_while_the_loop_turns) {
+        FakeManagerScript script = { .type = "notify", .active_state = "deactivating" };
+        Asker a = { 0 };
+        Loop *loop;
+        Site s;
+
+        site_init(&s, &script);
+        cr_assert_eq(loop_new(&loop), 0);
+        cr_assert_eq(manager_ask_about_unit(&a.question, loop, true, NOBODY, "baz.service", on_unit, &a), 0);
+        cr_assert(event_run_until(loop, 10, a.n_answers > 0));
+        cr_assert_str_eq(a.state, "deactivating");
+        cr_assert_eq(a.stop_usec, 90000000);
+        bury_child();
+        loop = loop_unref(loop);
+        site_done(&s);
+        cr_assert_eq(s.seen.n_get_alls, 1);
+}
+
+CleanTest(manager, loop_is_told_why_there_is_no_answer) {
+        Asker a = { 0 };
+        Loop *loop;
+        Site s;
+
+        site_init(&s, NULL);
+        cr_assert_eq(loop_new(&loop), 0);
+        cr_assert_eq(manager_ask_about_unit(&a.question, loop, true, NOBODY, "baz.service", on_unit, &a), 0);
+        cr_assert(event_run_until(loop, 10, a.n_answers > 0));
+        cr_assert_str_eq(a.state, "");
+        cr_assert(strstr(a.why, "enable-linger"), "%s", a.why);
+        bury_child();
+        loop = loop_unref(loop);
         site_done(&s);
 }

@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* A stop gives the container the unit's own time, from the signal on that was the stop; a mere signal gives it none. */
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/process.h"
+#include "clean.h"
+#include "event.h"
+#include "fake-manager.h"
+#include "keeper/keeper-internal.h"
+
+#define NOBODY 4294967000U /* a uid with no directory below /run/user */
+
+typedef struct Fixture {
+        Keeper *k;
+        Options options;
+        char dir[64], socket[128];
+} Fixture;
+
+static void fixture_init(Fixture *f) {
+        int r;
+
+        *f = (Fixture){ .options = { .cid = (char *)"0123" }, .dir = "/tmp/test-keeper-unit-XXXXXX" };
+        cr_assert_not_null(mkdtemp(f->dir));
+        (void)snprintf(f->socket, sizeof f->socket, "%s/bus", f->dir);
+        cr_assert_eq(setenv("XDG_RUNTIME_DIR", f->dir, 1), 0);
+        f->k = calloc(1, sizeof *f->k);
+        cr_assert_eq(loop_new(&f->k->loop), 0);
+        f->k->options = &f->options;
+        f->k->phase = PHASE_RUNNING;
+        f->k->plan.row = PLACEMENT_ROW_NEST;
+        f->k->plan.user = true;
+        f->k->plan.uid = NOBODY;
+        f->k->plan.container = PLACEMENT_CONTAINER_NESTED;
+        (void)snprintf(f->k->plan.unit, sizeof f->k->plan.unit, "baz.service");
+        (void)snprintf(f->k->plan.container_path, sizeof f->k->plan.container_path, "/no/such/cgroup");
+        r = process_fork(&f->k->target_pid);
+        cr_assert_geq(r, 0);
+        while (r == 0)
+                (void)pause();
+        f->k->target_pidfd = process_pidfd(f->k->target_pid);
+        cr_assert_geq(f->k->target_pidfd, 0);
+}
+
+static void bury_children(void) {
+        ProcessStatus status;
+        pid_t pid;
+
+        while ((pid = process_peek(0, &status)) >= 0)
+                if (pid > 0)
+                        cr_assert_eq(process_reap(pid), 0);
+}
+
+static void fixture_done(Fixture *f) {
+        keeper_unit_forget(f->k);
+        f->k->stop_source = loop_source_free(f->k->stop_source);
+        f->k->loop = loop_unref(f->k->loop);
+        (void)process_signal(f->k->target_pidfd, SIGKILL);
+        (void)close(f->k->target_pidfd);
+        free(f->k);
+        bury_children();
+        (void)unlink(f->socket);
+        cr_assert_eq(rmdir(f->dir), 0);
+}
+
+/* A signal, and what the manager says of the unit then. Return: how often it was asked. */
+static unsigned signalled(Fixture *f, const char *state, unsigned long long stop_usec) {
+        FakeManagerScript script = { .type = "notify", .active_state = state, .stop_usec = stop_usec };
+        FakeManagerSeen seen = { 0 };
+        FakeManager *manager;
+
+        (void)unlink(f->socket);
+        manager = fake_manager_new(&script, f->socket);
+        cr_assert_eq(keeper_unit_signalled(f->k), 0);
+        cr_assert(event_run_until(f->k->loop, 10, !f->k->unit_question));
+        fake_manager_finish(manager, &seen);
+        return seen.n_get_alls;
+}
+
+CleanTest(keeper_unit, time_of_the_unit_is_the_containers) {
+        static const unsigned long long times[] = { 6000000, 90000000, 180000000, 86400000000ULL * 30 };
+
+        for (size_t i = 0; i < ELEMENTS(times); i++) {
+                uint64_t before = loop_now(),
+                         left = times[i] - (times[i] < 15000000 ? times[i] / 3 : 5000000);
+                Fixture f;
+
+                fixture_init(&f);
+                cr_assert_eq(signalled(&f, "deactivating", times[i]), 1);
+                cr_assert_geq(f.k->stop_usec, before + left);
+                cr_assert_leq(f.k->stop_usec, loop_now() + left);
+                cr_assert_not_null(f.k->stop_source);
+                fixture_done(&f);
+        }
+}
+
+CleanTest(keeper_unit, infinity_is_for_ever) {
+        Fixture f;
+
+        fixture_init(&f);
+        cr_assert_eq(signalled(&f, "deactivating", UINT64_MAX), 1);
+        cr_assert_eq(f.k->stop_usec, UINT64_MAX);
+        cr_assert_eq(keeper_left(f.k->stop_usec), LOOP_NEVER);
+        fixture_done(&f);
+}
+
+CleanTest(keeper_unit, signal_that_is_no_stop_sets_no_deadline) {
+        Fixture f;
+
+        fixture_init(&f);
+        cr_assert_eq(signalled(&f, "active", 90000000), 1);
+        cr_assert_eq(f.k->stop_usec, 0);
+        cr_assert_null(f.k->stop_source);
+        fixture_done(&f);
+}
+
+CleanTest(keeper_unit, second_signal_gives_the_whole_time_again) {
+        uint64_t first;
+        Fixture f;
+
+        fixture_init(&f);
+        (void)signalled(&f, "active", 90000000);
+        (void)signalled(&f, "deactivating", 90000000);
+        first = f.k->stop_usec;
+        cr_assert_gt(first, 0);
+        (void)signalled(&f, "deactivating", 90000000);
+        cr_assert_gt(f.k->stop_usec, first);
+        (void)signalled(&f, "deactivating", UINT64_MAX);
+        cr_assert_eq(f.k->stop_usec, UINT64_MAX, "somebody has set another time meanwhile");
+        fixture_done(&f);
+}
+
+CleanTest(keeper_unit, container_is_killed_when_the_time_is_over) {
+        ProcessStatus status;
+        Fixture f;
+
+        fixture_init(&f);
+        (void)signalled(&f, "deactivating", 1000);
+        cr_assert(event_run_until(f.k->loop, 10, process_peek(f.k->target_pid, &status) == f.k->target_pid));
+        cr_assert_eq(status.signal, SIGKILL);
+        fixture_done(&f);
+}
+
+CleanTest(keeper_unit, manager_that_is_silent_is_asked_again_and_nobody_is_killed) {
+        ProcessStatus status;
+        Fixture f;
+
+        fixture_init(&f);
+        cr_assert_eq(keeper_unit_signalled(f.k), 0);
+        cr_assert(event_run_until(f.k->loop, 10, f.k->unit_again));
+        cr_assert_eq(f.k->stop_usec, 0);
+        loop_source_set_time(f.k->unit_again, 0);
+        cr_assert(event_run_until(f.k->loop, 10, f.k->unit_question), "it is asked again");
+        cr_assert_eq(process_peek(f.k->target_pid, &status), 0);
+        fixture_done(&f);
+}
+
+CleanTest(keeper_unit, nobody_is_asked_where_no_unit_holds_us) {
+        static const PlacementRow rows[] = { PLACEMENT_ROW_SPLIT,     PLACEMENT_ROW_MOVED,
+                                             PLACEMENT_ROW_SCOPE,     PLACEMENT_ROW_STRANDED,
+                                             PLACEMENT_ROW_EXEC,      PLACEMENT_ROW_AS_GIVEN,
+                                             PLACEMENT_ROW_NO_MANAGER };
+        Fixture f;
+
+        fixture_init(&f);
+        for (size_t i = 0; i < ELEMENTS(rows); i++) {
+                f.k->plan.row = rows[i];
+                cr_assert_eq(keeper_unit_signalled(f.k), 0);
+                cr_assert_null(f.k->unit_question);
+        }
+        f.k->plan.row = PLACEMENT_ROW_BIND;
+        f.k->phase = PHASE_DRAINING;
+        cr_assert_eq(keeper_unit_signalled(f.k), 0);
+        cr_assert_null(f.k->unit_question);
+        fixture_done(&f);
+}
