@@ -418,22 +418,46 @@ int attach_client_check_time(AttachClient *c, uint64_t now) {
         return 0;
 }
 
-/* A pid alone may have been given to somebody else by now: the process must not have ended. */
-static bool is_starter(const Attach *a, pid_t pid) {
+/**
+ * attach_starter_lives() - whether the process that started us may still come
+ */
+bool attach_starter_lives(const Attach *a) {
         struct pollfd ended = { .fd = a->spec.starter_pidfd, .events = POLLIN };
 
-        return a->spec.starter > 0 && pid == a->spec.starter && poll(&ended, 1, 0) == 0;
+        return a->spec.starter > 0 && poll(&ended, 1, 0) == 0;
+}
+
+/**
+ * attach_is_starter() - whether this is the connection of the process that started us
+ *
+ * A pid alone may have been given to somebody else by now: the process must not have ended.
+ */
+bool attach_is_starter(const Attach *a, int fd) {
+        struct ucred peer = { 0 };
+        socklen_t size = sizeof peer;
+
+        return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) >= 0 && peer.pid == a->spec.starter &&
+               attach_starter_lives(a);
+}
+
+/**
+ * attach_client_complain() - tell a client on its stderr why it is not served
+ */
+void attach_client_complain(int fd, const char *why) {
+        char packet[256];
+        int n;
+
+        n = snprintf(packet, sizeof packet, "%cscopemon: cannot attach: %s\n", SCOPEMON_ATTACH_STDERR, why);
+        if (n > 0)
+                (void)fd_send(fd, packet, (size_t)n < sizeof packet ? (size_t)n : sizeof packet - 1, NULL, 0);
 }
 
 /**
  * attach_client_fill_slot() - write down what a client is like that has just come
  */
 void attach_client_fill_slot(Attach *a, AttachSlot *slot, int fd) {
-        struct ucred peer = { 0 };
-        socklen_t size = sizeof peer;
-
         *slot = (AttachSlot){ 0 };
-        if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) >= 0 && is_starter(a, peer.pid))
+        if (attach_is_starter(a, fd))
                 slot->flags |= ATTACH_STARTER;
         for (StreamId id = 0; id < _STREAM_MAX; id++) {
                 slot->position[id] = a->head[id];

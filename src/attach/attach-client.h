@@ -39,9 +39,10 @@ struct Attach {
         unsigned n_gone;            /* how often a client has left the list */
         bool want_input;
         bool finishing;
-        bool hurry;  /* nobody is waited for longer than spec.stall_usec */
-        bool busy;   /* going round the clients */
-        bool behind; /* and once more, since there is something new */
+        bool refusing; /* the last one who came was not served */
+        bool hurry;    /* nobody is waited for longer than spec.stall_usec */
+        bool busy;     /* going round the clients */
+        bool behind;   /* and once more, since there is something new */
 };
 
 typedef enum AttachSent {
@@ -55,6 +56,9 @@ void attach_arm_timer(Attach *a, uint64_t at, uint64_t now);
 bool attach_slot_in_use(const Attach *a, uint32_t number);
 uint32_t attach_free_slot(const Attach *a);
 
+bool attach_starter_lives(const Attach *a);
+bool attach_is_starter(const Attach *a, int fd);
+void attach_client_complain(int fd, const char *why);
 int attach_client_new(Attach *a, uint32_t number, int fd, LoopIoHandler on_event, AttachClient **ret);
 AttachClient *attach_client_free(AttachClient *c);
 void attach_client_fill_slot(Attach *a, AttachSlot *slot, int fd);

@@ -112,36 +112,59 @@ static int attach_on_event(LoopSource *source, int fd, uint32_t revents, void *u
         return tell_room(a, before);
 }
 
-/* Adopts @fd. Nobody's trouble but the client's if there is no room for it. */
-static int attach_welcome(Attach *a, int fd) {
+/* The last slot is the starter's for as long as it may come: it has told its user that there is a container. */
+static bool attach_has_room(const Attach *a, int fd) {
+        bool starter_is_here = false;
+        size_t n = 0;
+
+        for (const AttachClient *c = a->clients; c; c = c->next) {
+                n++;
+                starter_is_here |= (c->slot->flags & ATTACH_STARTER) != 0;
+        }
+        if (n + 1 < a->spec.n_clients_max)
+                return true;
+        return n < a->spec.n_clients_max &&
+               (starter_is_here || !attach_starter_lives(a) || attach_is_starter(a, fd));
+}
+
+/* A flood is told of once. */
+static void attach_refused(Attach *a, int error) {
+        if (!a->refusing)
+                a->handler->on_refused(a->userdata, error);
+        a->refusing = true;
+}
+
+/* Adopts @fd. Whatever goes wrong is the client's trouble, and nobody else's. */
+static void attach_welcome(Attach *a, int fd) {
         _cleanup_close_ int owned = fd;
-        uint32_t number = attach_free_slot(a);
         AttachClient *c;
+        uint32_t number;
         int r;
 
-        if (number == a->spec.n_slots || a->finishing) {
+        if (a->finishing) {
                 attach_client_shut_down(fd);
-                return 0;
+                return;
         }
+        if (!attach_has_room(a, fd)) {
+                attach_client_complain(fd, "too many clients");
+                attach_client_shut_down(fd);
+                attach_refused(a, EMFILE);
+                return;
+        }
+        number = attach_free_slot(a);
         r = attach_client_new(a, number, TAKE_FD(owned), attach_on_event, &c);
-        if (r < 0)
-                return 0;
-
-        attach_client_fill_slot(a, c->slot, fd);
-        r = attach_client_watch(c);
-        if (r >= 0)
-                r = a->handler->on_client(a->userdata, number, fd);
         if (r < 0) {
-                *c->slot = (AttachSlot){ 0 };
-                attach_client_free(c);
-                return relay(r);
+                attach_refused(a, -r);
+                return;
         }
-        return 0;
+        a->refusing = false;
+        attach_client_fill_slot(a, c->slot, fd);
+        (void)attach_client_watch(c); /* what has been added can be changed */
+        a->handler->on_client(a->userdata, number, fd);
 }
 
 static int attach_on_connect(LoopSource *source, int fd, uint32_t revents, void *userdata) {
         Attach *a = userdata;
-        int r;
 
         for (unsigned i = 0; i < ACCEPT_MAX; i++) {
                 int client;
@@ -157,9 +180,7 @@ static int attach_on_connect(LoopSource *source, int fd, uint32_t revents, void 
                         attach_arm_timer(a, now + ACCEPT_RETRY_USEC, now);
                         return 0;
                 }
-                r = attach_welcome(a, client);
-                if (r < 0)
-                        return relay(r);
+                attach_welcome(a, client);
         }
         return 0;
 }
@@ -302,6 +323,7 @@ int attach_new(Attach **ret,
         int r;
 
         assert(spec->n_slots <= ATTACH_SLOTS);
+        assert(spec->n_clients_max <= spec->n_slots);
 
         a = calloc(1, sizeof *a);
         if (!a)

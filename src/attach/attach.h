@@ -40,11 +40,11 @@ typedef struct Attach Attach;
 
 typedef struct AttachHandler {
         /* Accepted; @fd is borrowed. */
-        int (*on_client)(void *userdata, uint32_t slot, int fd);
+        void (*on_client)(void *userdata, uint32_t slot, int fd);
+        /* One or more were not, and have been told so. */
+        void (*on_refused)(void *userdata, int error);
         /* Shut down and closed; the slot is free again. */
         int (*on_gone)(void *userdata, uint32_t slot);
-        /* Bytes, or a negative errno. */
-        ssize_t (*read)(void *userdata, int fd, void *buf, size_t n);
         /* Take a packet and say so with attach_input_done(). */
         int (*on_input)(void *userdata, uint32_t slot, int fd);
         /* attach_position() has moved on. */
@@ -57,6 +57,7 @@ typedef struct AttachSpec {
         int listener; /* borrowed; -1 for none */
         AttachSlot *slots;
         size_t n_slots;             /* ATTACH_SLOTS at most */
+        size_t n_clients_max;       /* at the same time; n_slots at most */
         uint64_t head[_STREAM_MAX]; /* bytes pushed already, by a worker before this one */
         pid_t starter;              /* 0 for nobody */
         int starter_pidfd;          /* of it, so that no later process passes for it; borrowed */

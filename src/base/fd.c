@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 
 #include "cleanup.h"
@@ -301,6 +302,16 @@ int fd_close_all_but(int *keep, size_t n_keep) {
                 next = (unsigned)keep[i] + 1;
         }
         return close_range(next, ~0U, 0) < 0 ? fail(-errno) : 0;
+}
+
+/**
+ * fd_has_room_above() - whether @n more descriptors than @fd can be open
+ * @fd: a new one, so that those below are taken
+ */
+bool fd_has_room_above(int fd, unsigned n) {
+        struct rlimit limit;
+
+        return fd >= 0 && (getrlimit(RLIMIT_NOFILE, &limit) < 0 || (rlim_t)fd + n < limit.rlim_cur);
 }
 
 /**

@@ -27,6 +27,7 @@ int fd_write_file_atomic(int dir_fd, const char *path, const void *data, size_t 
 int fd_list_open(int lowest, int **ret_fds, size_t *ret_n);
 void fd_close_many(int *fds, size_t n_fds);
 int fd_close_all_but(int *keep, size_t n_keep);
+bool fd_has_room_above(int fd, unsigned n);
 
 int fd_bind_at(int socket_fd, int dir_fd, const char *name);
 int fd_unix_address(const char *path, struct sockaddr_un *ret, socklen_t *ret_size);

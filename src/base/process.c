@@ -282,6 +282,23 @@ int process_pidfd(pid_t pid) {
 }
 
 /**
+ * process_copy_fd() - a copy of what a child of ours, not reaped yet, has at the number @fd
+ *
+ * It need not send it, so it does not matter what else is on its way.
+ *
+ * Return: the descriptor, CLOEXEC, or a negative errno: -EPERM if the kernel or an administrator forbids it.
+ */
+int process_copy_fd(pid_t pid, int fd) {
+        _cleanup_close_ int pidfd = process_pidfd(pid);
+        int copy;
+
+        if (pidfd < 0)
+                return relay(pidfd);
+        copy = (int)syscall(SYS_pidfd_getfd, pidfd, fd, 0);
+        return copy < 0 ? fail(-errno) : copy;
+}
+
+/**
  * process_signal() - signal a process by its descriptor
  *
  * Return: 0, or a negative errno: -ESRCH if it has ended.

@@ -57,6 +57,7 @@ void process_set_name(const char *name);
 void process_set_title(char *const *argv, const char *title);
 void process_trim(void);
 int process_pidfd(pid_t pid);
+int process_copy_fd(pid_t pid, int fd);
 int process_signal(int pidfd, int signal);
 int process_kill_child(pid_t pid, int signal);
 int process_kill_group(pid_t pid, int signal);

@@ -20,11 +20,10 @@ struct WorkerProcess {
         int channel;
         LoopSource *channel_source, *pause_source;
         pid_t pid;
-        bool run, drain;           /* what the next worker has to be told */
-        bool told;                 /* ... and this one has been, behind all clients */
-        bool untold[ATTACH_SLOTS]; /* clients it has not been told of yet */
-        bool terminal_told;
-        bool ended; /* it has drained all there was before it was asked to */
+        bool run, drain; /* what the next worker has to be told */
+        bool told;       /* ... and this one has been */
+        bool renewing;   /* it is asked to leave, since the next one can have what it cannot be given */
+        bool ended;      /* it has drained all there was before it was asked to */
         bool started, ready, drained, done;
         bool stopping;    /* for an upgrade; whatever its end, no other one is started */
         bool orphaned;    /* the worker is another keeper's, who has died; it is asked to leave */
@@ -40,6 +39,7 @@ int worker_process_start_again(WorkerProcess *wp);
 void worker_process_close_channel(WorkerProcess *wp);
 void worker_process_kept(WorkerProcess *wp, WorkerKept what, uint32_t index, int fd);
 int worker_process_send(WorkerProcess *wp, ChannelType type, uint32_t number, const int *fds, size_t n_fds);
+int worker_process_give(WorkerProcess *wp, ChannelType type, int fd);
 
 /* worker-records.c */
 int worker_process_receive(WorkerProcess *wp);

@@ -29,16 +29,21 @@
 #define DEATHS_USEC 10000000ULL
 #define PAUSE_USEC 1000000ULL
 
-static int wp_send_record(WorkerProcess *wp, const ChannelRecord *record, const int *fds, size_t n_fds) {
-        char data[64];
+static int wp_send_packed(WorkerProcess *wp, const char *data, size_t size, const int *fds, size_t n_fds) {
         ssize_t n;
 
         if (wp->channel < 0)
                 return 0;
-        n = fd_send(wp->channel, data, channel_pack(data, sizeof data, record), fds, n_fds);
+        n = fd_send(wp->channel, data, size, fds, n_fds);
         if (n == -EPIPE || n == -ECONNRESET)
                 return 0; /* it has just died, and the next one will be told */
         return n < 0 ? relay((int)n) : 0;
+}
+
+static int wp_send_record(WorkerProcess *wp, const ChannelRecord *record, const int *fds, size_t n_fds) {
+        char data[64];
+
+        return wp_send_packed(wp, data, channel_pack(data, sizeof data, record), fds, n_fds);
 }
 
 /**
@@ -51,49 +56,42 @@ int worker_process_send(WorkerProcess *wp, ChannelType type, uint32_t number, co
         return wp_send_record(wp, &(ChannelRecord){ .type = type, .number = number }, fds, n_fds);
 }
 
+/* The descriptor is for when the keeper is gone: no reason not to run if none can be sent. */
 static int wp_send_run(WorkerProcess *wp) {
         const WorkerProcessSpec *s = &wp->spec;
-        const ChannelRecord record = { .type = CHANNEL_RUN,
-                                       .number = s->target_fd < 0,
-                                       .count = s->started_usec };
+        ChannelRecord record = { .type = CHANNEL_RUN, .number = s->target_fd < 0, .count = s->started_usec };
+        int r;
 
-        return wp_send_record(wp, &record, &s->target_fd, s->target_fd >= 0);
+        r = wp_send_record(wp, &record, &s->target_fd, s->target_fd >= 0);
+        if (r != -ETOOMANYREFS)
+                return r;
+        record.number = 1;
+        return wp_send_record(wp, &record, NULL, 0);
 }
 
-/*
- * Whom the worker does not know yet, and then what it has to do. A thousand clients are more than the channel holds,
- * and nobody waits here: the rest goes when there is room.
+/**
+ * worker_process_give() - let the worker have a descriptor that we have got since it was started
+ * @type: CHANNEL_CONSOLE or CHANNEL_LOGFILE
+ * @fd: borrowed, in the spec already
+ *
+ * If our user has too many descriptors on their way the worker is replaced by one that inherits it.
+ *
+ * Return: 0 or a negative errno.
  */
-static int wp_tell(WorkerProcess *wp) {
-        int r = 0;
+int worker_process_give(WorkerProcess *wp, ChannelType type, int fd) {
+        int r;
 
-        for (uint32_t slot = 0; slot < ATTACH_SLOTS; slot++) {
-                if (!wp->untold[slot])
-                        continue;
-                r = worker_process_send(wp, CHANNEL_CLIENT, slot, &wp->clients[slot], 1);
-                if (r == -EAGAIN || r == -ETOOMANYREFS)
-                        return 0;
-                if (r < 0)
-                        return relay(r);
-                wp->untold[slot] = false;
-        }
-        wp->told = true;
-        (void)loop_source_set_io_events(wp->channel_source, EPOLLIN);
-        if (wp->spec.fds[CHANNEL_FD_CONSOLE] >= 0 && !wp->terminal_told)
-                r = worker_process_send(wp, CHANNEL_CONSOLE, 0, &wp->spec.fds[CHANNEL_FD_CONSOLE], 1);
-        if (r >= 0 && wp->run)
-                r = wp_send_run(wp);
-        if (r >= 0 && wp->drain)
-                r = worker_process_send(wp, CHANNEL_DRAIN, 0, NULL, 0);
-        return r < 0 ? relay(r) : 0;
+        r = worker_process_send(wp, type, 0, &fd, 1);
+        if (r != -ETOOMANYREFS)
+                return r;
+        wp->renewing = true;
+        return worker_process_send(wp, CHANNEL_STOP, 0, NULL, 0);
 }
 
 static int wp_on_ready(LoopSource *source, int fd, uint32_t revents, void *userdata) {
         WorkerProcess *wp = userdata;
         int r;
 
-        if (revents & EPOLLOUT && !wp->told && wp_tell(wp) < 0)
-                worker_process_kill(wp);
         if (!(revents & (EPOLLIN | EPOLLHUP)))
                 return 0;
         r = worker_process_receive(wp);
@@ -116,23 +114,41 @@ void worker_process_kept(WorkerProcess *wp, WorkerKept what, uint32_t index, int
 
 /* ---- starting ----------------------------------------------------------------------------------------- */
 
-static int wp_set_up(WorkerProcess *wp) {
-        int fds[_CHANNEL_FD_MAX], r;
-        uint32_t set = 0;
-        size_t n = 0;
+/* The descriptors that a worker inherits, with what they are. */
+static size_t wp_list_fds(const WorkerProcess *wp, char *text, int fds[WORKER_FDS_MAX], size_t *ret_n_fds) {
+        size_t n_text = 0, n = 0;
 
         for (ChannelFd i = 0; i < _CHANNEL_FD_MAX; i++)
                 if (wp->spec.fds[i] >= 0) {
-                        set |= 1U << i;
+                        n_text = channel_setup_add(text, n_text, i, wp->spec.fds[i]);
                         fds[n++] = wp->spec.fds[i];
                 }
         for (uint32_t slot = 0; slot < ATTACH_SLOTS; slot++)
-                wp->untold[slot] = wp->clients[slot] >= 0;
-        wp->told = false;
-        wp->terminal_told = wp->spec.fds[CHANNEL_FD_CONSOLE] >= 0;
-        r = worker_process_send(wp, CHANNEL_SETUP, set, fds, n);
-        if (r >= 0)
-                r = wp_tell(wp);
+                if (wp->clients[slot] >= 0) {
+                        n_text = channel_setup_add(text, n_text, _CHANNEL_FD_MAX + slot, wp->clients[slot]);
+                        fds[n++] = wp->clients[slot];
+                }
+        *ret_n_fds = n;
+        return n_text;
+}
+
+/*
+ * What it has, and then what it has to do. Nothing here needs a descriptor to be sent, as all of them have been
+ * inherited: there may be too many of our user on their way already.
+ */
+static int wp_set_up(WorkerProcess *wp) {
+        char text[WORKER_FDS_MAX * CHANNEL_SETUP_ENTRY], data[WORKER_SETUP_MAX];
+        ChannelRecord record = { .type = CHANNEL_SETUP, .text = text };
+        int fds[WORKER_FDS_MAX], r;
+        size_t n;
+
+        record.n_text = wp_list_fds(wp, text, fds, &n);
+        r = wp_send_packed(wp, data, channel_pack(data, sizeof data, &record), NULL, 0);
+        wp->told = true;
+        if (r >= 0 && wp->run)
+                r = wp_send_run(wp);
+        if (r >= 0 && wp->drain)
+                r = worker_process_send(wp, CHANNEL_DRAIN, 0, NULL, 0);
         return r < 0 ? relay(r) : 0;
 }
 
@@ -158,9 +174,9 @@ static int wp_fork(WorkerProcess *wp, int theirs) {
 static int wp_exec(WorkerProcess *wp, int theirs) {
         _cleanup_close_ int null_fd = -1;
         _cleanup_free_ char **argv = NULL;
-        char word[64];
-        size_t n = 0;
-        int r;
+        char word[64], text[WORKER_FDS_MAX * CHANNEL_SETUP_ENTRY];
+        int keep[WORKER_FDS_MAX + 1], r;
+        size_t n = 0, n_keep;
 
         while (wp->spec.argv[n])
                 n++;
@@ -172,6 +188,8 @@ static int wp_exec(WorkerProcess *wp, int theirs) {
         argv[1] = word;
         memcpy(argv + 2, wp->spec.argv + 1, (n - 1) * sizeof *argv);
 
+        (void)wp_list_fds(wp, text, keep, &n_keep);
+        keep[n_keep++] = theirs;
         null_fd = fd_open_null(O_RDWR);
         if (null_fd < 0)
                 return relay(null_fd);
@@ -180,8 +198,8 @@ static int wp_exec(WorkerProcess *wp, int theirs) {
                                           .envp = wp->spec.envp,
                                           .stdio = { null_fd, null_fd, null_fd },
                                           .wait_fd = -1,
-                                          .keep_fds = &theirs,
-                                          .n_keep_fds = 1 },
+                                          .keep_fds = keep,
+                                          .n_keep_fds = n_keep },
                           &wp->pid, NULL);
         return r < 0 ? relay(r) : 0;
 }
@@ -198,11 +216,12 @@ static int wp_start(WorkerProcess *wp, int (*make)(WorkerProcess *wp, int theirs
         if (r < 0)
                 return relay(r);
         wp->started = true;
+        wp->renewing = false;
         worker_process_kept(wp, WORKER_KEPT_CHANNEL, 0, wp->channel);
         r = reaper_claim(wp->spec.reaper, wp->pid);
         if (r < 0)
                 return relay(r);
-        r = loop_add_io(wp->loop, &wp->channel_source, wp->channel, EPOLLIN | EPOLLOUT, wp_on_ready, wp);
+        r = loop_add_io(wp->loop, &wp->channel_source, wp->channel, EPOLLIN, wp_on_ready, wp);
         if (r < 0)
                 return relay(r);
         return wp_set_up(wp);
@@ -281,6 +300,10 @@ int worker_process_on_exit(WorkerProcess *wp, const ProcessStatus *status) {
         if (wp->stopping) {
                 wp->stopping = false;
                 return wp->handler->on_stopped(wp->userdata);
+        }
+        if (wp->renewing && status->known && status->code == 0) {
+                wp->renewing = false;
+                return worker_process_start_again(wp);
         }
         incident_death(&wp->incidents, status);
         return wp_dies_too_often(wp) ? wp_pause(wp) : worker_process_start_again(wp);
@@ -379,7 +402,7 @@ pid_t worker_process_pid(const WorkerProcess *wp) {
 int worker_process_set_terminal(WorkerProcess *wp, int master) {
         fd_close_many(&wp->spec.fds[CHANNEL_FD_CONSOLE], 1);
         wp->spec.fds[CHANNEL_FD_CONSOLE] = master;
-        return wp->told ? worker_process_send(wp, CHANNEL_CONSOLE, 0, &master, 1) : 0;
+        return wp->told ? worker_process_give(wp, CHANNEL_CONSOLE, master) : 0;
 }
 
 /**

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -15,17 +16,28 @@
 
 #include "base/error.h"
 #include "base/fd.h"
+#include "base/process.h"
 #include "io/notify.h"
 #include "keeper/worker-process-internal.h"
 #include "sink/logfile.h"
 #include "wire/notifymsg.h"
 
-static int wp_on_client_new(WorkerProcess *wp, uint32_t slot, int *fd) {
+#define FDS_RESERVED 12 /* descriptors that are not for copies of clients: files, and another worker */
+
+/*
+ * Our copy is for the next worker, if this one dies. Without one the client is served all the same: there must be
+ * room for what comes at the end, whatever the number of clients.
+ */
+static int wp_on_client_new(WorkerProcess *wp, const ChannelRecord *record, int *fd) {
+        uint32_t slot = record->number;
+
         if (slot >= ATTACH_SLOTS)
                 return fail(-EBADMSG);
         fd_close_many(&wp->clients[slot], 1);
-        wp->clients[slot] = TAKE_FD(*fd);
-        wp->untold[slot] = false;
+        if (*fd < 0 && record->value > STDERR_FILENO && record->value < INT_MAX)
+                *fd = process_copy_fd(wp->pid, (int)record->value);
+        if (fd_has_room_above(*fd, FDS_RESERVED))
+                wp->clients[slot] = TAKE_FD(*fd);
         worker_process_kept(wp, WORKER_KEPT_CLIENT, slot, wp->clients[slot]);
         return 0;
 }
@@ -34,7 +46,6 @@ static int wp_on_client_gone(WorkerProcess *wp, uint32_t slot) {
         if (slot >= ATTACH_SLOTS)
                 return fail(-EBADMSG);
         fd_close_many(&wp->clients[slot], 1);
-        wp->untold[slot] = false;
         worker_process_kept(wp, WORKER_KEPT_CLIENT, slot, -1);
         return 0;
 }
@@ -61,7 +72,7 @@ static int wp_on_reopen(WorkerProcess *wp) {
         fd_close_many(file, 1);
         *file = fd;
         worker_process_kept(wp, WORKER_KEPT_FD, CHANNEL_FD_LOGFILE, fd);
-        return worker_process_send(wp, CHANNEL_LOGFILE, 0, file, 1);
+        return worker_process_give(wp, CHANNEL_LOGFILE, fd);
 }
 
 /* Its frame is for itself: the keeper's stack would stay as deep as it has once been. */
@@ -102,6 +113,9 @@ static int wp_on_trouble(WorkerProcess *wp, const ChannelRecord *record) {
                 log_error("The worker tried a forbidden system call: %.*s", (int)record->n_text,
                           record->text);
                 return 0;
+        case CHANNEL_TROUBLE_CLIENT:
+                log_warning("Attach client refused: %s", strerror(error));
+                return 0;
         case _CHANNEL_TROUBLE_MAX:
                 break;
         }
@@ -128,7 +142,7 @@ static int wp_dispatch(WorkerProcess *wp, const ChannelRecord *record, int *fds)
         case CHANNEL_READY:
                 return wp_on_first_ready(wp);
         case CHANNEL_CLIENT_NEW:
-                return wp_on_client_new(wp, record->number, fds);
+                return wp_on_client_new(wp, record, fds);
         case CHANNEL_CLIENT_GONE:
                 return wp_on_client_gone(wp, record->number);
         case CHANNEL_REOPEN:
@@ -148,7 +162,6 @@ static int wp_dispatch(WorkerProcess *wp, const ChannelRecord *record, int *fds)
                 return 0;
         case CHANNEL_NONE:
         case CHANNEL_SETUP:
-        case CHANNEL_CLIENT:
         case CHANNEL_CONSOLE:
         case CHANNEL_RUN:
         case CHANNEL_LOGFILE:
@@ -161,7 +174,7 @@ static int wp_dispatch(WorkerProcess *wp, const ChannelRecord *record, int *fds)
 }
 
 static int wp_take(WorkerProcess *wp, char *data, size_t size) {
-        int fds[1];
+        int fds[1] = { -1 };
         ChannelRecord record;
         size_t n_fds = 0;
         ssize_t n;
@@ -173,7 +186,7 @@ static int wp_take(WorkerProcess *wp, char *data, size_t size) {
         if (n < 0)
                 return relay((int)n);
         r = channel_unpack(data, (size_t)n, &record);
-        if (r >= 0 && n_fds != channel_n_fds(&record))
+        if (r >= 0 && !channel_takes_fds(&record, n_fds))
                 r = -EBADMSG;
         r = r < 0 ? fail(r) : wp_dispatch(wp, &record, fds);
         fd_close_many(fds, n_fds);

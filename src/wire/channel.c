@@ -26,7 +26,7 @@ typedef enum FdRule {
         FDS_NONE,
         FDS_ONE,
         FDS_OPTIONAL, /* one, or none if number says why */
-        FDS_SET,
+        FDS_LOSSY,    /* one, or none if it could not be sent, or was lost on the way */
 } FdRule;
 
 static const struct {
@@ -34,15 +34,14 @@ static const struct {
         FdRule fds;
         uint32_t number_end; /* 0: any number */
 } rules[_CHANNEL_MAX] = {
-        [CHANNEL_SETUP] = { true, false, FDS_SET, 1U << _CHANNEL_FD_MAX },
-        [CHANNEL_CLIENT] = { true, false, FDS_ONE, 0 },
+        [CHANNEL_SETUP] = { true, true, FDS_NONE, 0 },
         [CHANNEL_CONSOLE] = { true, false, FDS_ONE, 0 },
         [CHANNEL_RUN] = { true, false, FDS_OPTIONAL, 0 },
         [CHANNEL_LOGFILE] = { true, false, FDS_OPTIONAL, 0 },
         [CHANNEL_DRAIN] = { true, false, FDS_NONE, 0 },
         [CHANNEL_STOP] = { true, false, FDS_NONE, 0 },
         [CHANNEL_READY] = { true, false, FDS_NONE, 0 },
-        [CHANNEL_CLIENT_NEW] = { true, false, FDS_ONE, 0 },
+        [CHANNEL_CLIENT_NEW] = { true, false, FDS_LOSSY, 0 },
         [CHANNEL_CLIENT_GONE] = { true, false, FDS_NONE, 0 },
         [CHANNEL_REOPEN] = { true, false, FDS_NONE, 0 },
         [CHANNEL_STDIN_CLOSED] = { true, false, FDS_NONE, 0 },
@@ -110,22 +109,52 @@ int channel_unpack(const char *data, size_t n, ChannelRecord *ret) {
 }
 
 /**
- * channel_n_fds() - how many descriptors must come with a record
+ * channel_takes_fds() - whether @n descriptors are what belongs to a record
  */
-size_t channel_n_fds(const ChannelRecord *record) {
-        size_t n = 0;
-
+bool channel_takes_fds(const ChannelRecord *record, size_t n) {
         switch (rules[record->type].fds) {
         case FDS_NONE:
-                return 0;
+                return n == 0;
         case FDS_ONE:
-                return 1;
+                return n == 1;
         case FDS_OPTIONAL:
-                return record->number == 0;
-        case FDS_SET:
-                for (uint32_t set = record->number; set; set &= set - 1)
-                        n++;
-                return n;
+                return n == (record->number == 0);
+        case FDS_LOSSY:
+                return n <= 1;
         }
-        return 0;
+        return false;
+}
+
+/**
+ * channel_setup_add() - one more descriptor to the text of a CHANNEL_SETUP
+ * @text: room for CHANNEL_SETUP_ENTRY bytes more behind the @n_text that are there
+ * @what: a ChannelFd, or _CHANNEL_FD_MAX and the slot of a client
+ * @fd: its number in the worker, which inherits it
+ *
+ * Return: the length now.
+ */
+size_t channel_setup_add(char *text, size_t n_text, uint32_t what, int fd) {
+        int32_t number = fd;
+
+        memcpy(text + n_text, &what, sizeof what);
+        memcpy(text + n_text + sizeof what, &number, sizeof number);
+        return n_text + CHANNEL_SETUP_ENTRY;
+}
+
+/**
+ * channel_setup_next() - the next descriptor of a CHANNEL_SETUP
+ * @at: 0 for the first one; moved on
+ *
+ * Return: false if there is none.
+ */
+bool channel_setup_next(const ChannelRecord *record, size_t *at, uint32_t *ret_what, int *ret_fd) {
+        int32_t number;
+
+        if (record->n_text - *at < CHANNEL_SETUP_ENTRY)
+                return false;
+        memcpy(ret_what, record->text + *at, sizeof *ret_what);
+        memcpy(&number, record->text + *at + sizeof *ret_what, sizeof number);
+        *ret_fd = number;
+        *at += CHANNEL_SETUP_ENTRY;
+        return true;
 }

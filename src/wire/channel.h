@@ -3,26 +3,27 @@
 
 /* Records between keeper and worker, one packet each on a SEQPACKET pair. */
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #define CHANNEL_TEXT_MAX 32768U
 #define CHANNEL_RECORD_MAX (32U + CHANNEL_TEXT_MAX)
-#define CHANNEL_SHORT_MAX 512U /* nearly all; from the keeper, all */
+#define CHANNEL_SHORT_MAX 512U /* nearly all; from the keeper, all but CHANNEL_SETUP */
+#define CHANNEL_SETUP_ENTRY 8U /* bytes of its text for each descriptor */
 
 typedef enum ChannelType {
         CHANNEL_NONE,
         /* keeper to worker */
-        CHANNEL_SETUP,   /* number: set of ChannelFd, one descriptor each in their order */
-        CHANNEL_CLIENT,  /* number: slot of a client of the worker before; its descriptor */
+        CHANNEL_SETUP,   /* text: descriptors that it has inherited, see channel_setup_add() */
         CHANNEL_CONSOLE, /* the terminal; its descriptor */
         CHANNEL_RUN, /* the container runs: output goes to the sinks from now on; number: 0 with its pidfd, else 1; count: since when */
         CHANNEL_LOGFILE, /* the new log file's descriptor; none, and number an errno, if there is no new one */
         CHANNEL_DRAIN,   /* the target has ended: read what is there, flush, say so */
         CHANNEL_STOP,    /* leave, between two batches: another one goes on */
         /* worker to keeper */
-        CHANNEL_READY,        /* set up and confined */
-        CHANNEL_CLIENT_NEW,   /* number: slot; its descriptor, for the keeper to keep */
+        CHANNEL_READY, /* set up and confined */
+        CHANNEL_CLIENT_NEW, /* number: slot; its descriptor, for the keeper to keep; none if it cannot be sent, value: its number */
         CHANNEL_CLIENT_GONE,  /* number: slot */
         CHANNEL_REOPEN,       /* a new log file is wanted */
         CHANNEL_STDIN_CLOSED, /* the target's stdin has ended, for good */
@@ -33,7 +34,7 @@ typedef enum ChannelType {
         _CHANNEL_MAX,
 } ChannelType;
 
-/* What a worker is given at start, in the order of the descriptors in CHANNEL_SETUP. */
+/* What a worker is given at start. */
 typedef enum ChannelFd {
         CHANNEL_FD_RING,
         CHANNEL_FD_STDOUT,
@@ -54,6 +55,7 @@ typedef enum ChannelTrouble {
         CHANNEL_TROUBLE_JOURNAL,
         CHANNEL_TROUBLE_CONTROL,
         CHANNEL_TROUBLE_SANDBOX,
+        CHANNEL_TROUBLE_CLIENT, /* one could not be served */
         _CHANNEL_TROUBLE_MAX,
 } ChannelTrouble;
 
@@ -68,4 +70,6 @@ typedef struct ChannelRecord {
 
 size_t channel_pack(char *out, size_t size, const ChannelRecord *record);
 int channel_unpack(const char *data, size_t n, ChannelRecord *ret);
-size_t channel_n_fds(const ChannelRecord *record);
+bool channel_takes_fds(const ChannelRecord *record, size_t n);
+size_t channel_setup_add(char *text, size_t n_text, uint32_t what, int fd);
+bool channel_setup_next(const ChannelRecord *record, size_t *at, uint32_t *ret_what, int *ret_fd);

@@ -20,9 +20,10 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/fd.h"
 #include "worker/worker-internal.h"
 
-#define FDS_RESERVED 64      /* descriptors that are not for clients */
+#define FDS_TO_COME 4        /* descriptors: terminal, target, new log file, a client that is refused */
 #define STALL_USEC 10000000U /* how long a client that holds the container back may take nothing */
 
 /* Bytes that our write() and its kin have put out until now. */
@@ -118,8 +119,14 @@ static int on_input(void *userdata, uint32_t slot, int fd) {
         return n > 0 ? worker_input_pump(w) : on_input_end(w);
 }
 
-static int on_client(void *userdata, uint32_t slot, int fd) {
-        return worker_send(userdata, &(ChannelRecord){ .type = CHANNEL_CLIENT_NEW, .number = slot }, fd);
+static void on_client(void *userdata, uint32_t slot, int fd) {
+        worker_offer(userdata, slot, fd);
+}
+
+static void on_refused(void *userdata, int error) {
+        (void)worker_send(userdata, &(ChannelRecord){ .type = CHANNEL_TROUBLE,
+                                                      .number = CHANNEL_TROUBLE_CLIENT,
+                                                      .value = error });
 }
 
 static int on_gone(void *userdata, uint32_t slot) {
@@ -143,32 +150,36 @@ static const Window *on_window(void *userdata, StreamId id) {
         return &w->window[id];
 }
 
-static ssize_t on_read(void *userdata, int fd, void *buf, size_t n) {
-        Worker *w = userdata;
-
-        return ring_read_other(w->ring, fd, buf, n);
-}
-
-/* The keeper holds a copy of each client, and must never be without a descriptor for something else. */
-static size_t count_slots(void) {
+/*
+ * As many clients as there are descriptors for, those inherited among them, and always one. The keeper's are not
+ * counted: it does without a copy of a client for whom it has no room.
+ */
+static size_t count_clients_max(const Worker *w) {
+        _cleanup_free_ int *open_fds = NULL;
         struct rlimit limit;
+        size_t n_open, n;
 
-        if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= ATTACH_SLOTS + FDS_RESERVED)
+        if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= 2U * ATTACH_SLOTS)
                 return ATTACH_SLOTS;
-        return limit.rlim_cur > FDS_RESERVED ? (size_t)limit.rlim_cur - FDS_RESERVED : 0;
+        if (fd_list_open(0, &open_fds, &n_open) < 0)
+                return 1;
+        n = (size_t)limit.rlim_cur + w->n_inherited;
+        n = n > n_open + FDS_TO_COME ? n - n_open - FDS_TO_COME : 1;
+        return n < ATTACH_SLOTS ? n : ATTACH_SLOTS;
 }
 
 static int open_attach(Worker *w) {
         static const AttachHandler handler = { .on_client = on_client,
+                                               .on_refused = on_refused,
                                                .on_gone = on_gone,
-                                               .read = on_read,
                                                .on_input = on_input,
                                                .on_room = on_room,
                                                .window = on_window };
         const Options *o = w->options;
         AttachSpec spec = { .listener = w->fds[CHANNEL_FD_LISTENER],
                             .slots = w->state->slots,
-                            .n_slots = count_slots(),
+                            .n_slots = ATTACH_SLOTS,
+                            .n_clients_max = count_clients_max(w),
                             .starter = w->state->facts.starter,
                             .starter_pidfd = w->fds[CHANNEL_FD_STARTER],
                             .keep_slow = o->exec || (!o->log_targets.file && !o->log_targets.journald),
@@ -246,19 +257,16 @@ static int on_reopen(void *userdata) {
 }
 
 static int on_bad_line(void *userdata, const char *line, size_t n, int why) {
-        return worker_send(userdata,
-                           &(ChannelRecord){ .type = CHANNEL_TROUBLE,
-                                             .number = CHANNEL_TROUBLE_CONTROL,
-                                             .value = why,
-                                             .text = line,
-                                             .n_text = n < 200 ? n : 200 },
-                           -1);
+        return worker_send(userdata, &(ChannelRecord){ .type = CHANNEL_TROUBLE,
+                                                       .number = CHANNEL_TROUBLE_CONTROL,
+                                                       .value = why,
+                                                       .text = line,
+                                                       .n_text = n < 200 ? n : 200 });
 }
 
 static int on_notify(void *userdata, const char *text, size_t n) {
-        (void)worker_send(userdata, &(ChannelRecord){ .type = CHANNEL_NOTIFY, .text = text, .n_text = n },
-                          -1); /* one that finds the channel full is lost, as with a full notify socket */
-        return 0;
+        (void)worker_send(userdata, &(ChannelRecord){ .type = CHANNEL_NOTIFY, .text = text, .n_text = n });
+        return 0; /* one that finds the channel full is lost, as with a full notify socket */
 }
 
 /**

@@ -37,6 +37,7 @@ typedef struct Worker {
         Streams *streams;
         Sinks *sinks;
         Attach *attach;
+        size_t n_inherited; /* clients of the worker before */
         Control *control;
         Notify *notify;
         WorkerTimer flush, trim, wait;
@@ -63,7 +64,8 @@ typedef struct Worker {
 
 /* worker.c */
 int worker_confine(const ExitFiles *files);
-int worker_send(Worker *w, const ChannelRecord *record, int fd);
+int worker_send(Worker *w, const ChannelRecord *record);
+void worker_offer(Worker *w, uint32_t slot, int fd);
 int worker_tell(Worker *w, ChannelType type, uint32_t number);
 
 /* worker-raw.c */

@@ -30,13 +30,11 @@ static int on_sink_trouble(void *userdata, SinkId sink, int error, uint64_t lost
         if (sink == SINK_JOURNAL && lost > 0 && w->attach)
                 for (StreamId id = 0; id < _STREAM_MAX; id++)
                         attach_unwithhold(w->attach, id);
-        return worker_send(w,
-                           &(ChannelRecord){ .type = CHANNEL_TROUBLE,
-                                             .number = sink == SINK_FILE ? CHANNEL_TROUBLE_FILE
-                                                                         : CHANNEL_TROUBLE_JOURNAL,
-                                             .value = error,
-                                             .count = lost },
-                           -1);
+        return worker_send(w, &(ChannelRecord){ .type = CHANNEL_TROUBLE,
+                                                .number = sink == SINK_FILE ? CHANNEL_TROUBLE_FILE
+                                                                            : CHANNEL_TROUBLE_JOURNAL,
+                                                .value = error,
+                                                .count = lost });
 }
 
 /**

@@ -6,8 +6,7 @@
  * or execs, opens nothing (but makes two files, if the keeper cannot: worker-orphan.c), and may die at any instruction.
  * What the next one needs is in the ring.
  *
- * It starts with one descriptor, the channel to the keeper, closes all others but stdio, and is given the rest in one
- * record. The keeper never waits for it; it may wait a moment for the keeper, which never blocks.
+ * It inherits its descriptors and is told in the channel's first record which they are; all others are closed. The keeper never waits for it; it may wait a moment for the keeper, which never blocks.
  *
  * The loop has no signals, and all reads go through the ring (see ring.c for why).
  */
@@ -31,54 +30,69 @@
 
 /* ---- talking to the keeper ---------------------------------------------------------------------------- */
 
-static int send_packed(Worker *w, const ChannelRecord *record, char *data, size_t size, int fd) {
+/* Return: 0, also if nobody will ever take it, or a negative errno. */
+static int send_now(Worker *w, const char *data, size_t n, const int *fds, size_t n_fds) {
+        ssize_t sent;
+
+        if (w->keeper_gone)
+                return 0;
+        sent = fd_send(w->channel, data, n, fds, n_fds);
+        if (sent == -EPIPE || sent == -ECONNRESET)
+                w->unheard = true;
+        return sent < 0 && !w->unheard ? (int)sent : 0;
+}
+
+static int send_packed(Worker *w, const ChannelRecord *record, char *data, size_t size) {
         size_t n = channel_pack(data, size, record);
-        int waited = 0;
+        struct pollfd p = { .fd = w->channel, .events = POLLOUT };
+        int r;
 
-        for (;;) {
-                struct pollfd p = { .fd = w->channel, .events = POLLOUT };
-                ssize_t sent;
-
-                if (w->keeper_gone)
-                        return 0;
-                sent = fd_send(w->channel, data, n, &fd, fd >= 0);
-                if (sent >= 0)
-                        return 0;
-                if (sent == -EPIPE || sent == -ECONNRESET) {
-                        w->unheard = true;
-                        return 0;
-                }
-                if ((sent != -EAGAIN && sent != -ETOOMANYREFS) || record->type == CHANNEL_NOTIFY)
-                        return relay((int)sent);
-                if (sent == -ETOOMANYREFS &&
-                    waited++ < KEEPER_WAIT_MS) /* descriptors on their way, not bytes */
-                        (void)poll(NULL, 0, 1);
-                else if (sent == -ETOOMANYREFS || poll(&p, 1, KEEPER_WAIT_MS) == 0)
+        while ((r = send_now(w, data, n, NULL, 0)) == -EAGAIN && record->type != CHANNEL_NOTIFY)
+                if (poll(&p, 1, KEEPER_WAIT_MS) == 0)
                         return fail(-ETIMEDOUT);
-        }
+        return r < 0 ? relay(r) : 0;
 }
 
 /* Its frame is for itself: a stack stays as deep as it has once been. */
-static int __attribute__((noinline)) send_long(Worker *w, const ChannelRecord *record, int fd) {
+static int __attribute__((noinline)) send_long(Worker *w, const ChannelRecord *record) {
         char data[CHANNEL_RECORD_MAX];
 
-        return send_packed(w, record, data, sizeof data, fd);
+        return send_packed(w, record, data, sizeof data);
 }
 
 /**
  * worker_send() - send a record to the keeper
- * @fd: goes with it, borrowed; -1 for none
  *
  * Waits a moment if the channel is full, except with a notification: those may be lost.
  *
  * Return: 0, also when there is no keeper any more, or a negative errno.
  */
-int worker_send(Worker *w, const ChannelRecord *record, int fd) {
+int worker_send(Worker *w, const ChannelRecord *record) {
         char data[CHANNEL_SHORT_MAX];
 
         if (record->n_text > sizeof data - (CHANNEL_RECORD_MAX - CHANNEL_TEXT_MAX))
-                return send_long(w, record, fd);
-        return send_packed(w, record, data, sizeof data, fd);
+                return send_long(w, record);
+        return send_packed(w, record, data, sizeof data);
+}
+
+/**
+ * worker_offer() - let the keeper have a copy of a client
+ * @fd: borrowed
+ *
+ * All that our user has on its way counts, whoever has sent it, and there is a limit. Beyond it the keeper is told the
+ * number and takes the copy itself. Without one the client is served all the same, by this worker.
+ */
+void worker_offer(Worker *w, uint32_t slot, int fd) {
+        const ChannelRecord record = { .type = CHANNEL_CLIENT_NEW, .number = slot, .value = fd };
+        struct pollfd p = { .fd = w->channel, .events = POLLOUT };
+        char data[64];
+        size_t n = channel_pack(data, sizeof data, &record);
+        int r;
+
+        while ((r = send_now(w, data, n, &fd, 1)) == -EAGAIN && poll(&p, 1, KEEPER_WAIT_MS) > 0)
+                ;
+        if (r < 0 && r != -EAGAIN)
+                (void)send_now(w, data, n, NULL, 0);
 }
 
 /**
@@ -87,7 +101,7 @@ int worker_send(Worker *w, const ChannelRecord *record, int fd) {
  * Return: 0 or a negative errno.
  */
 int worker_tell(Worker *w, ChannelType type, uint32_t number) {
-        return worker_send(w, &(ChannelRecord){ .type = type, .number = number }, -1);
+        return worker_send(w, &(ChannelRecord){ .type = type, .number = number });
 }
 
 /* ---- start -------------------------------------------------------------------------------------------- */
@@ -141,28 +155,8 @@ static int worker_set_up(Worker *w) {
 
 /* ---- the keeper's records ----------------------------------------------------------------------------- */
 
-static int worker_take_fds(Worker *w, uint32_t set, int *fds) {
-        size_t next = 0;
-
-        if (w->ring)
-                return fail(-EBADMSG);
-        for (ChannelFd i = 0; i < _CHANNEL_FD_MAX; i++)
-                if (set & (1U << i))
-                        w->fds[i] = TAKE_FD(fds[next++]);
-        return worker_set_up(w);
-}
-
 static int worker_dispatch(Worker *w, const ChannelRecord *record, int *fds) {
-        if (record->type != CHANNEL_SETUP && !w->ring)
-                return fail(-EBADMSG);
-
         switch (record->type) {
-        case CHANNEL_SETUP:
-                return worker_take_fds(w, record->number, fds);
-        case CHANNEL_CLIENT:
-                if (w->attach) /* fails if the client was being ended and its slot has gone to another */
-                        (void)attach_adopt(w->attach, record->number, TAKE_FD(fds[0]));
-                return 0;
         case CHANNEL_CONSOLE:
                 return worker_open_terminal(w, TAKE_FD(fds[0]));
         case CHANNEL_RUN:
@@ -181,6 +175,7 @@ static int worker_dispatch(Worker *w, const ChannelRecord *record, int *fds) {
                 loop_exit(w->loop, 0); /* what comes after it is the next worker's */
                 return 0;
         case CHANNEL_NONE:
+        case CHANNEL_SETUP:
         case CHANNEL_READY:
         case CHANNEL_CLIENT_NEW:
         case CHANNEL_CLIENT_GONE:
@@ -212,7 +207,7 @@ static int worker_on_record(LoopSource *source, int fd, uint32_t revents, void *
                 return worker_orphaned(w);
 
         r = channel_unpack(data, (size_t)n, &record);
-        if (r >= 0 && n_fds != channel_n_fds(&record))
+        if (r >= 0 && !channel_takes_fds(&record, n_fds))
                 r = -EBADMSG;
         r = r < 0 ? fail(r) : worker_dispatch(w, &record, fds);
         fd_close_many(fds, n_fds);
@@ -289,19 +284,113 @@ static void worker_done(Worker *w) {
         w->loop = loop_unref(w->loop);
 }
 
-/* Where the handler of SIGSYS finds it. */
-static int worker_take_channel(int fd) {
-        int r;
+/* ---- what it starts with ------------------------------------------------------------------------------ */
 
-        r = fd_close_all_but(&(int){ fd }, 1);
+/* What a worker inherits. */
+typedef struct Inherited {
+        int *fds[WORKER_FDS_MAX]; /* where each of them is kept */
+        size_t n_fds;
+        int clients[ATTACH_SLOTS];
+} Inherited;
+
+static int worker_take_setup(Worker *w, const ChannelRecord *record, Inherited *in) {
+        uint32_t what;
+        size_t at = 0;
+        int fd, *place;
+
+        if (record->type != CHANNEL_SETUP)
+                return fail(-EBADMSG);
+        while (channel_setup_next(record, &at, &what, &fd)) {
+                if (what >= WORKER_FDS_MAX || fd <= STDERR_FILENO)
+                        return fail(-EBADMSG);
+                place = what < _CHANNEL_FD_MAX ? &w->fds[what] : &in->clients[what - _CHANNEL_FD_MAX];
+                if (*place >= 0)
+                        return fail(-EBADMSG);
+                *place = fd;
+                w->n_inherited += what >= _CHANNEL_FD_MAX;
+                in->fds[in->n_fds++] = place;
+        }
+        return 0;
+}
+
+/* All others are closed, and the channel goes where the handler of SIGSYS finds it. */
+static int worker_sort_fds(Inherited *in, int channel) {
+        int keep[WORKER_FDS_MAX + 1], r;
+
+        for (size_t i = 0; i < in->n_fds; i++)
+                keep[i] = *in->fds[i];
+        keep[in->n_fds] = channel;
+        r = fd_close_all_but(keep, in->n_fds + 1);
         if (r < 0)
                 return relay(r);
-        if (fd == WORKER_CHANNEL)
+        if (channel == WORKER_CHANNEL)
                 return 0;
-        if (dup3(fd, WORKER_CHANNEL, O_CLOEXEC) < 0)
+        for (size_t i = 0; i < in->n_fds; i++)
+                if (*in->fds[i] == WORKER_CHANNEL && (*in->fds[i] = fd_dup(WORKER_CHANNEL)) < 0)
+                        return relay(*in->fds[i]);
+        if (dup3(channel, WORKER_CHANNEL, O_CLOEXEC) < 0)
                 return fail(-errno);
-        (void)close(fd);
+        (void)close(channel);
         return 0;
+}
+
+/* The keeper sends it at once. */
+static ssize_t worker_wait_for_setup(int channel, char *data, size_t size) {
+        struct pollfd p = { .fd = channel, .events = POLLIN };
+        size_t n_fds = 0;
+        ssize_t n;
+
+        do {
+                (void)poll(&p, 1, -1);
+                n = fd_receive(channel, data, size, NULL, 0, &n_fds);
+        } while (n == -EAGAIN);
+        return n != 0 ? n : fail(-ECONNRESET);
+}
+
+static int worker_open_loop(Worker *w) {
+        int r;
+
+        r = loop_new(&w->loop);
+        if (r < 0)
+                return relay(r);
+        r = loop_add_io(w->loop, &w->channel_source, WORKER_CHANNEL, EPOLLIN, worker_on_record, w);
+        if (r < 0)
+                return relay(r);
+        /* clients are accepted before, output is read after */
+        loop_source_set_priority(w->channel_source, LOOP_PRIORITY_EARLY);
+        r = loop_add_time(w->loop, &w->settle_source, PROCESS_SETTLE_USEC, worker_on_settled, NULL);
+        return r < 0 ? relay(r) : 0;
+}
+
+/*
+ * Descriptors first, then what is made of them, then the clients of the worker before. The frame is for itself: a
+ * stack stays as deep as it has once been.
+ */
+static int __attribute__((noinline)) worker_begin(Worker *w, int channel) {
+        Inherited in = { .n_fds = 0 };
+        char data[WORKER_SETUP_MAX];
+        ChannelRecord record;
+        ssize_t n;
+        int r;
+
+        memset(in.clients, -1, sizeof in.clients);
+        n = worker_wait_for_setup(channel, data, sizeof data);
+        if (n < 0)
+                return relay((int)n);
+        r = channel_unpack(data, (size_t)n, &record);
+        if (r >= 0)
+                r = worker_take_setup(w, &record, &in);
+        if (r >= 0)
+                r = worker_sort_fds(&in, channel);
+        if (r >= 0)
+                r = worker_open_loop(w);
+        if (r >= 0)
+                r = worker_set_up(w);
+        for (uint32_t slot = 0; r >= 0 && slot < ATTACH_SLOTS; slot++)
+                if (in.clients[slot] >= 0 &&
+                    w->attach) /* fails if it was being ended and its slot has another */
+                        (void)attach_adopt(w->attach, slot, in.clients[slot]);
+        return r < 0 ? relay(r) : 0;
 }
 
 /* Our title is written over the command line that the options point into. */
@@ -324,7 +413,7 @@ static int worker_copy_options(Options *copy, char ***ret_labels) {
 
 /**
  * worker_run() - be a worker until the container's output has ended
- * @channel_fd: becomes WORKER_CHANNEL; all other descriptors from 3 up are closed
+ * @channel_fd: becomes WORKER_CHANNEL; all other descriptors from 3 up are closed, but those its first record names
  * @argv: of main(); overwritten with a title
  *
  * Memory is left to the end of the process, which is near.
@@ -346,17 +435,7 @@ int worker_run(int channel_fd, const Options *options, char *const *argv) {
         r = worker_copy_options(&copy, &labels);
         if (r < 0)
                 return relay(r);
-        r = worker_take_channel(channel_fd);
-        if (r < 0)
-                return relay(r);
-        r = loop_new(&w.loop);
-        if (r < 0)
-                return relay(r);
-        r = loop_add_io(w.loop, &w.channel_source, WORKER_CHANNEL, EPOLLIN, worker_on_record, &w);
-        if (r >= 0) /* clients are accepted before, output is read after */
-                loop_source_set_priority(w.channel_source, LOOP_PRIORITY_EARLY);
-        if (r >= 0)
-                r = loop_add_time(w.loop, &w.settle_source, PROCESS_SETTLE_USEC, worker_on_settled, NULL);
+        r = worker_begin(&w, channel_fd);
         if (r >= 0)
                 r = loop_run(w.loop);
         if (r >= 0 && w.keeper_gone)

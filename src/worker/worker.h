@@ -12,6 +12,7 @@
 #include "config/options.h"
 #include "keeper/suppressed.h"
 #include "sink/sink.h"
+#include "wire/channel.h"
 #include "wire/ctlmsg.h"
 
 #define WORKER_ARGUMENT "--scopemon-worker=" /* first word of a worker's command line: its channel */
@@ -43,5 +44,8 @@ typedef struct WorkerState {
         SuppressedState suppressed; /* the keeper's */
         AttachSlot slots[ATTACH_SLOTS];
 } WorkerState;
+
+#define WORKER_FDS_MAX (_CHANNEL_FD_MAX + ATTACH_SLOTS) /* that a worker inherits, besides the channel */
+#define WORKER_SETUP_MAX (32U + WORKER_FDS_MAX * CHANNEL_SETUP_ENTRY)
 
 int worker_run(int channel_fd, const Options *options, char *const *argv);

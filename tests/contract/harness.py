@@ -22,7 +22,7 @@ Options: api=1, mode="create" ("exec", "restore"), args=[more words], env={}, ci
 -t, -i), sync/begin/attach="seqpacket" ("stream", "pipe", None: none), log=None (k8s-file in the area) or a
 list of -l words, full=True (--full-attach), bundle (True, False, or a path), exit_command (True: the fake
 runtime's "cleanup", recorded in m.exit_record), drop=[option names not to pass], foreground=True (--sync),
-extra_fds=[...], cwd, runtime.
+extra_fds=[...], cwd, runtime, wrapper=[command that executes the monitor].
     m.start()  m.go()  m.begin_again()     start byte and wait for the launcher; only the byte; the second byte
     m.record()  m.raw                      next record of the sync pipe; all of them as they came
     m.attach_record()                      the same from the attach pipe

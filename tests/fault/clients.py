@@ -164,7 +164,7 @@ def thousand_clients(c: Case):
 
 @scenario()
 def thousand_clients_and_few_descriptors(c: Case):
-    """With a limit of 1024 some are refused, and nothing else suffers."""
+    """With a limit of 1024 the keeper has no copy of some, and nobody else suffers."""
     return thousand(c, 1024, is_scopemon())
 
 

@@ -10,38 +10,52 @@
 #include "wire/channel.h"
 
 static void check_descriptors(const ChannelRecord *r) {
-        size_t n = channel_n_fds(r);
+        for (size_t n = 0; n < 4; n++)
+                switch (r->type) {
+                case CHANNEL_CONSOLE:
+                        fuzz_claim(channel_takes_fds(r, n) == (n == 1));
+                        break;
+                case CHANNEL_CLIENT_NEW:
+                        fuzz_claim(channel_takes_fds(r, n) == (n <= 1));
+                        break;
+                case CHANNEL_RUN:
+                case CHANNEL_LOGFILE:
+                        fuzz_claim(channel_takes_fds(r, n) == (n == (r->number == 0)));
+                        break;
+                case CHANNEL_SETUP:
+                case CHANNEL_DRAIN:
+                case CHANNEL_STOP:
+                case CHANNEL_READY:
+                case CHANNEL_CLIENT_GONE:
+                case CHANNEL_REOPEN:
+                case CHANNEL_STDIN_CLOSED:
+                case CHANNEL_NOTIFY:
+                case CHANNEL_TROUBLE:
+                case CHANNEL_DRAINED:
+                case CHANNEL_DONE:
+                        fuzz_claim(channel_takes_fds(r, n) == (n == 0));
+                        break;
+                case CHANNEL_NONE:
+                case _CHANNEL_MAX:
+                        fuzz_claim(!"a known record");
+                }
+}
 
-        switch (r->type) {
-        case CHANNEL_SETUP:
-                fuzz_claim(n == (size_t)__builtin_popcount(r->number) && n <= _CHANNEL_FD_MAX);
-                return;
-        case CHANNEL_CLIENT:
-        case CHANNEL_CONSOLE:
-        case CHANNEL_CLIENT_NEW:
-                fuzz_claim(n == 1);
-                return;
-        case CHANNEL_LOGFILE:
-                fuzz_claim(n == (r->number == 0));
-                return;
-        case CHANNEL_RUN:
-        case CHANNEL_DRAIN:
-        case CHANNEL_STOP:
-        case CHANNEL_READY:
-        case CHANNEL_CLIENT_GONE:
-        case CHANNEL_REOPEN:
-        case CHANNEL_STDIN_CLOSED:
-        case CHANNEL_NOTIFY:
-        case CHANNEL_TROUBLE:
-        case CHANNEL_DRAINED:
-        case CHANNEL_DONE:
-                fuzz_claim(n == 0);
-                return;
-        case CHANNEL_NONE:
-        case _CHANNEL_MAX:
-                break;
+/* Each entry of the text is given once, and nothing from outside of it. */
+static void check_setup(const ChannelRecord *r) {
+        size_t at = 0, n = 0;
+        uint32_t what;
+        int fd;
+
+        while (channel_setup_next(r, &at, &what, &fd)) {
+                char entry[CHANNEL_SETUP_ENTRY];
+
+                fuzz_claim(at <= r->n_text);
+                fuzz_claim(channel_setup_add(entry, 0, what, fd) == sizeof entry);
+                fuzz_claim(memcmp(entry, r->text + n * sizeof entry, sizeof entry) == 0);
+                n++;
         }
-        fuzz_claim(!"a known record");
+        fuzz_claim(n == r->n_text / CHANNEL_SETUP_ENTRY);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
@@ -53,9 +67,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         if (channel_unpack((const char *)data, size, &r) == 0) {
                 fuzz_claim(r.n_text <= CHANNEL_TEXT_MAX && r.n_text < size);
                 fuzz_claim(r.text == (const char *)data + size - r.n_text);
-                fuzz_claim(r.n_text == 0 || r.type == CHANNEL_NOTIFY || r.type == CHANNEL_TROUBLE);
+                fuzz_claim(r.n_text == 0 || r.type == CHANNEL_NOTIFY || r.type == CHANNEL_TROUBLE ||
+                           r.type == CHANNEL_SETUP);
                 fuzz_claim(r.type != CHANNEL_TROUBLE || r.number < _CHANNEL_TROUBLE_MAX);
                 check_descriptors(&r);
+                if (r.type == CHANNEL_SETUP)
+                        check_setup(&r);
                 fuzz_claim(channel_pack(again, CHANNEL_RECORD_MAX, &r) == size);
                 fuzz_claim(memcmp(again, data, size) == 0);
         }

@@ -30,7 +30,7 @@ typedef struct Fixture {
         char *data[_STREAM_MAX];
         Window windows[_STREAM_MAX];
         int copies[ATTACH_SLOTS]; /* what the keeper has */
-        unsigned n_clients, n_gone, n_room;
+        unsigned n_clients, n_refused, n_gone, n_room;
         char input[64];
         size_t n_input;
         unsigned n_ends;
@@ -45,12 +45,15 @@ typedef struct Peer {
         bool ended;
 } Peer;
 
-static inline int on_client(void *userdata, uint32_t slot, int fd) {
+static inline void on_client(void *userdata, uint32_t slot, int fd) {
         Fixture *f = userdata;
 
         f->n_clients++;
         f->copies[slot] = fd_dup(fd);
-        return 0;
+}
+
+static inline void on_refused(void *userdata, int error) {
+        ((Fixture *)userdata)->n_refused++;
 }
 
 static inline int on_gone(void *userdata, uint32_t slot) {
@@ -61,12 +64,6 @@ static inline int on_gone(void *userdata, uint32_t slot) {
         cr_assert_eq(f->slots[slot].state, 0);
         f->windows[STREAM_STDOUT].to += f->output_on_gone;
         return attach_push(f->attach, STREAM_STDOUT, &f->windows[STREAM_STDOUT]);
-}
-
-static inline ssize_t on_read(void *userdata, int fd, void *buf, size_t n) {
-        ssize_t size = read(fd, buf, n);
-
-        return size < 0 ? -errno : size;
 }
 
 static inline int on_input(void *userdata, uint32_t slot, int fd) {
@@ -89,7 +86,9 @@ static inline const Window *window(void *userdata, StreamId id) {
         return &((Fixture *)userdata)->windows[id];
 }
 
-static const AttachHandler attach_test_handler = { on_client, on_gone, on_read, on_input, on_room, window };
+static const AttachHandler attach_test_handler = {
+        on_client, on_refused, on_gone, on_input, on_room, window
+};
 
 static inline char byte_at(StreamId id, uint64_t at) {
         return (char)(at * 7 + (at >> 8) + (id == STREAM_STDERR ? 101U : 0U));
@@ -109,9 +108,11 @@ static inline void fixture_init(Fixture *f) {
                         f->data[id][i] = byte_at(id, i);
                 f->windows[id].data = f->data[id];
         }
-        f->spec = (AttachSpec){
-                .listener = f->listener, .slots = f->slots, .n_slots = ATTACH_SLOTS, .stall_usec = LONG_TIME
-        };
+        f->spec = (AttachSpec){ .listener = f->listener,
+                                .slots = f->slots,
+                                .n_slots = ATTACH_SLOTS,
+                                .n_clients_max = ATTACH_SLOTS,
+                                .stall_usec = LONG_TIME };
 }
 
 static inline void fixture_open(Fixture *f) {

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include "attach-fixture.h"
+#include "scopemon/protocol.h"
 
 CleanTest(attach, socket_is_private_and_replaces_a_stale_one_below_a_long_path) {
         char dir[] = "/tmp/test-attach-XXXXXX", name[201] = "";
@@ -153,6 +154,66 @@ CleanTest(attach, garbage_in_a_slot_is_bounded) {
         fixture_done(&f);
 }
 
+static pid_t sleeping_process(int *ret_pidfd) {
+        pid_t pid;
+        int r;
+
+        r = process_fork(&pid);
+        cr_assert_geq(r, 0);
+        while (r == 0)
+                (void)pause();
+        cr_assert_geq(*ret_pidfd = process_pidfd(pid), 0);
+        return pid;
+}
+
+/* A packet for stderr, in words. */
+static void expect_complaint(Peer *p) {
+        char packet[256];
+        ssize_t n;
+
+        n = recv(p->fd, packet, sizeof packet - 1, MSG_DONTWAIT);
+        cr_assert_gt(n, 1);
+        packet[n] = 0;
+        cr_assert_eq(packet[0], SCOPEMON_ATTACH_STDERR);
+        cr_assert_not_null(strstr(packet, "too many clients"));
+}
+
+CleanTest(attach, last_slot_is_for_the_starter_while_it_lives) {
+        Fixture f;
+        int fds[4];
+        pid_t other;
+
+        fixture_init(&f);
+        f.spec.n_clients_max = 2;
+        f.spec.starter = other = sleeping_process(&f.spec.starter_pidfd);
+        fixture_open(&f);
+        for (size_t i = 0; i < 2; i++)
+                fds[i] = connect_to(f.dir);
+        run_idle(&f);
+        cr_assert_eq(f.n_clients, 1);
+        cr_assert_eq(f.n_refused, 1);
+        cr_assert_eq(process_end(other), 0);
+        fds[2] = connect_to(f.dir);
+        run_idle(&f);
+        cr_assert_eq(f.n_clients, 2, "it cannot come any more");
+        fd_close_many(fds, 3);
+        run_idle(&f);
+        f.attach = attach_free(f.attach);
+
+        fd_close_many(&f.spec.starter_pidfd, 1);
+        f.spec.starter = getpid();
+        cr_assert_geq(f.spec.starter_pidfd = process_pidfd(getpid()), 0);
+        f.spec.n_clients_max = 1;
+        fixture_open(&f);
+        fds[3] = connect_to(f.dir);
+        run_idle(&f);
+        cr_assert_eq(f.n_clients, 3, "this is its own");
+        fd_close_many(&fds[3], 1);
+        run_idle(&f);
+        fd_close_many(&f.spec.starter_pidfd, 1);
+        fixture_done(&f);
+}
+
 CleanTest(attach, thousand_clients_are_served_and_the_next_is_turned_away) {
         struct rlimit limit;
         static Peer peers[1001]; /* too large for the stack of a test */
@@ -164,12 +225,14 @@ CleanTest(attach, thousand_clients_are_served_and_the_next_is_turned_away) {
         cr_assert_geq(limit.rlim_cur, 3100, "this test needs descriptors");
 
         fixture_init(&f);
-        f.spec.n_slots = 1000;
+        f.spec.n_clients_max = 1000;
         fixture_open(&f);
         for (size_t i = 0; i < 1001; i++) /* all of them wait before the first is accepted */
                 peers[i] = (Peer){ .fd = connect_to(f.dir) };
         run_idle(&f);
         cr_assert_eq(f.n_clients, 1000);
+        cr_assert_eq(f.n_refused, 1);
+        expect_complaint(&peers[1000]);
         output(&f, STREAM_STDOUT, 20000);
         for (size_t i = 0; i < 1001; i++) {
                 while (peer_take(&peers[i]))

@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is scarce: descriptors, descriptors on their way, places for a socket. The container is served all the same."""
+
+import array
+import os
+import signal
+import socket
+
+from harness import (CID, Failed, check, contains, equal, libc, poll_until, read_text, scenario,
+                     status_field, wait_gone, wait_path)
+
+CAP_SYS_ADMIN, CAP_SYS_RESOURCE = 21, 24
+PR_CAPBSET_DROP = 24
+PER_MESSAGE = 253 # what one message can carry
+
+
+def send_away(n):
+    """Put at least N descriptors of our user on their way to nobody; return what keeps them there."""
+    one, two = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    one.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+    fds = array.array("i", [one.fileno()] * PER_MESSAGE)
+    for _ in range((n + PER_MESSAGE - 1) // PER_MESSAGE):
+        one.sendmsg([b"x"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, fds)])
+    return one, two
+
+
+def become_ordinary():
+    """Who is started from now on is root, but has no more descriptors on their way than anybody."""
+    for cap in (CAP_SYS_ADMIN, CAP_SYS_RESOURCE):
+        check(libc.prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) == 0, "cannot drop a capability")
+
+
+def kill_worker(m):
+    worker = poll_until(lambda: next((p for p in m.processes()[1:] if status_field(p, "Seccomp") == "2"), None),
+                        what="a worker")
+    os.kill(worker, signal.SIGKILL)
+    wait_gone(worker)
+
+
+@scenario()
+def clients_are_served_while_descriptors_are_in_flight(a):
+    away = send_away(300)
+    m = a.monitor(f"wait-file={a.path('gate')} stdout=hello\\n cat exit=3", stdin=True, wrapper=limited(110))
+    m.fifo("gate")
+    m.start()
+    equal(m.record(), {"data": m.target()})
+    clients = [m.client() for _ in range(3)]
+    m.release("gate")
+    for c in clients:
+        c.read(b"hello\n")
+    for c in away:
+        c.close()
+    late = m.client()
+    late.send(b"input\n")
+    for c in (*clients, late):
+        c.read(b"input\n")
+    late.half_close()
+    for c in (*clients, late):
+        contains(bytes(c.drain()), b"input\n")
+    equal(m.end(), 3)
+
+
+@scenario()
+def clients_outlive_a_worker_that_could_not_send_them(a):
+    """The keeper has a copy of each all the same."""
+    away = send_away(300)
+    m = a.monitor("stdout=hello\\n cat exit=3", stdin=True, wrapper=limited(110)).start()
+    equal(m.record(), {"data": m.target()})
+    clients = [m.client() for _ in range(20)]
+    clients[0].send(b"one\n")
+    for c in clients:
+        c.read(b"one\n")
+    kill_worker(m)
+    clients[0].send(b"two\n")
+    for c in clients:
+        c.read(b"two\n")
+    clients[0].half_close()
+    for c in clients:
+        c.drain()
+    equal(m.end(), 3)
+    equal(m.output(), b"hello\none\ntwo\n")
+    del away
+
+
+@scenario()
+def a_start_without_a_descriptor_to_send(a):
+    """Not even the keeper may send any, as rootless."""
+    away = send_away(300)
+    become_ordinary()
+    m = a.monitor("stdout=hello\\n cat exit=3", stdin=True, wrapper=limited(110)).start()
+    equal(m.record(), {"data": m.target()})
+    c = m.client()
+    c.send(b"one\n")
+    c.read(b"one\n")
+    os.rename(m.log_path, m.log_path + ".old")
+    m.ctl(b"2 0 0\n") # a new log file, whose descriptor cannot be sent either
+    wait_path(m.log_path)
+    c.send(b"two\n")
+    c.read(b"two\n")
+    c.half_close()
+    c.drain()
+    equal(m.end(), 3)
+    contains(m.log_text() + read_text(m.log_path + ".old"), b"two\n")
+    del away
+
+
+@scenario()
+def a_replacement_without_a_descriptor_to_send(a):
+    """Workers that follow, and the clients that they go on with."""
+    become_ordinary()
+    m = a.monitor("stdout=hello\\n cat exit=3", stdin=True, wrapper=limited(110)).start()
+    equal(m.record(), {"data": m.target()})
+    clients = [m.client() for _ in range(20)]
+    clients[0].send(b"one\n")
+    for c in clients:
+        c.read(b"one\n")
+    away = send_away(300)
+    kill_worker(m)
+    clients[0].send(b"two\n")
+    for c in clients:
+        c.read(b"two\n")
+    check(m.is_idle(), "the monitor is busy with nothing")
+    clients[0].half_close()
+    for c in clients:
+        c.drain()
+    equal(m.end(), 3)
+    equal(m.output(), b"hello\none\ntwo\n")
+    del away
+
+
+@scenario()
+def a_container_at_each_limit_of_descriptors(a):
+    for n in (20, 22, 24, 28, 32, 40, 48, 64, 65, 80, 100, 128):
+        try:
+            serve_with_few_descriptors(a, n)
+        except Failed as e:
+            raise Failed(f"with {n} descriptors: {e}") from e
+
+
+def serve_with_few_descriptors(a, n):
+    m = a.monitor("stdout=hello\\n cat exit=3", stdin=True, cid=f"{CID[:-3]}{n:03}", wrapper=limited(n)).start()
+    equal(m.record(), {"data": m.target()})
+    c = m.client()
+    c.send(b"one\n")
+    c.read(b"one\n")
+    c.half_close()
+    c.drain()
+    equal(m.exit_file(), "3")
+    equal(m.end(), 3)
+    equal(m.output(), b"hello\none\n")
+    os.unlink(m.log_path)
+    os.unlink(m.pid_file)
+    os.unlink(m.monitor_pid_file)
+
+
+def limited(soft, hard=None):
+    """The command that lets only the monitor, and what comes of it, have so few descriptors."""
+    return ["prlimit", f"--nofile={soft}:{hard or soft}"]
