@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * The thread has the server's end of a socket pair, or accepts one client of a listening socket, and runs it until the
- * client has gone or fake_manager_finish() shuts the connection. One filter takes all messages. The client is made
+ * The thread has the server's end of a socket pair, or accepts the clients of a listening socket, and runs each until it
+ * has gone or fake_manager_finish() shuts the connection. One filter takes all messages. The client is made
  * here as well, so that only one file of the tests knows the handshake of a connection without a bus.
  */
 
@@ -159,19 +159,11 @@ static int on_message(sd_bus_message *call, void *userdata, sd_bus_error *error)
         return 0;
 }
 
-static void *run(void *userdata) {
-        FakeManager *m = userdata;
+static void serve(FakeManager *m, int fd) {
         sd_id128_t id = SD_ID128_MAKE(8f, 5b, 2c, 11, 0d, 3e, 4a, 77, 9c, 10, 65, fe, 21, b8, 43, d6);
 
-        if (m->listener >= 0) {
-                int fd = accept(m->listener, NULL, NULL);
-
-                if (fd < 0)
-                        return NULL; /* nobody came */
-                m->fd = fd;
-        }
         must(sd_bus_new(&m->bus));
-        must(sd_bus_set_fd(m->bus, m->fd, m->fd));
+        must(sd_bus_set_fd(m->bus, fd, fd));
         must(sd_bus_set_server(m->bus, 1, id));
         must(sd_bus_set_anonymous(m->bus, 1));
         must(sd_bus_negotiate_fds(m->bus, !m->script->no_fds));
@@ -187,6 +179,17 @@ static void *run(void *userdata) {
                         break; /* the client has gone */
         }
         (void)sd_bus_close_unref(m->bus); /* closes the descriptor too */
+}
+
+static void *run(void *userdata) {
+        FakeManager *m = userdata;
+        int fd;
+
+        if (m->listener < 0)
+                serve(m, m->fd);
+        else
+                while ((fd = accept(m->listener, NULL, NULL)) >= 0) /* until it is shut down */
+                        serve(m, fd);
         return NULL;
 }
 

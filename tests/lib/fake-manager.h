@@ -37,7 +37,7 @@ typedef struct FakeManagerSeen {
         char path[512];        /* of the last GetAll */
 } FakeManagerSeen;
 
-/* @path: listen there for one client; NULL: fake_manager_client() is it. The script must live as long. */
+/* @path: listen there for one client after the other; NULL: fake_manager_client() is it. The script must live as long. */
 FakeManager *fake_manager_new(const FakeManagerScript *script, const char *path);
 Bus *fake_manager_client(FakeManager *m);
 /* Waits for the thread, which ends with its client: free that first. */
