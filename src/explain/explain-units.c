@@ -99,7 +99,7 @@ static void deduce_placement(Explained *e) {
         _cleanup_(bundle_freep) Bundle *bundle = NULL;
         const char *path, *log, *why, *unused;
         PlacementPlan plan = { 0 };
-        PlacementFacts f = { .id = e->id, .unified = cgroup_unified(NULL) };
+        PlacementFacts f = { .id = e->id, .unified = cgroup_unified(NULL), .caller = PLACEMENT_CALLER_WAITS };
         struct stat st;
 
         if (!e->keeper || e->placement.told)

@@ -260,6 +260,7 @@ int keeper_make_reaper(Keeper *k) {
  * Return: 0, or a negative errno; then keeper_fail() has been or is to be called with it.
  */
 int keeper_make(Keeper *k) {
+        Caller caller = { .pid = k->origin->caller, .pidfd = k->origin->caller_pidfd };
         int r;
 
         keep_inherited(k);
@@ -275,7 +276,7 @@ int keeper_make(Keeper *k) {
         if (prctl(PR_SET_CHILD_SUBREAPER, 1) < 0)
                 return fail(-errno);
 
-        r = place_container(k->options, &k->plan, &k->place_text, &k->hold);
+        r = place_container(k->options, &caller, &k->plan, &k->place_text, &k->hold);
         if (r == PLACE_REFUSED) {
                 (void)snprintf(k->failure, sizeof k->failure, "%s", k->place_text.refusal);
                 return fail(-EINVAL);

@@ -9,6 +9,8 @@
 
 typedef struct Place {
         const Options *options;
+        const Caller *caller;
+        CallerFacts caller_facts;
         PlacementFacts facts;
         PlacementPlan *plan;
         PlaceText *text;

@@ -22,10 +22,12 @@
 #include "base/fd.h"
 #include "base/parse.h"
 #include "io/cgroup.h"
+#include "io/proc.h"
 #include "oci/features.h"
 #include "oci/runtime.h"
 #include "placement/place-internal.h"
 #include "scopemon/protocol.h"
+#include "wire/cgtext.h"
 
 #define DEFAULT_TASKS_PERCENT 15
 
@@ -172,6 +174,65 @@ void place_note_manager(Place *p, const char *what, const ManagerTrouble *troubl
                 (void)snprintf(text->remedy, sizeof text->remedy, "systemctl start dbus.socket");
 }
 
+static uint64_t read_number(const char *path) {
+        _cleanup_free_ char *text = NULL;
+        uint64_t number;
+
+        if (fd_read_file(AT_FDCWD, path, 64, &text, NULL) < 0)
+                return UINT64_MAX;
+        text[strcspn(text, "\n")] = 0;
+        return parse_u64(text, &number) < 0 ? UINT64_MAX : number;
+}
+
+static pid_t read_pid(const char *path) {
+        uint64_t number = path && *path ? read_number(path) : 0;
+
+        return number <= INT32_MAX ? (pid_t)number : 0;
+}
+
+/* Podman before 5 gives no --persist-dir; then it does not show early enough whether it waits. */
+static void look_at_caller(Place *p) {
+        const Options *o = p->options;
+
+        p->caller_facts = caller_look(p->caller, read_pid(o->conmon_pidfile), !o->persist_dir);
+        p->facts.caller = p->caller_facts.next;
+        p->facts.notifies = p->caller_facts.notifies;
+}
+
+/* Do two paths name one file, if it is there? Their directories may be links, as /var/run is. */
+static bool is_same_path(const char *a, const char *b) {
+        const char *name_a = strrchr(a, '/'), *name_b = b ? strrchr(b, '/') : NULL;
+        struct stat st_a, st_b;
+        char dir[PATH_MAX];
+
+        if (!name_a || !name_b || strcmp(name_a, name_b) != 0)
+                return false;
+        (void)snprintf(dir, sizeof dir, "%.*s/", (int)(name_a - a), a);
+        if (stat(dir, &st_a) < 0)
+                return false;
+        (void)snprintf(dir, sizeof dir, "%.*s/", (int)(name_b - b), b);
+        return stat(dir, &st_b) >= 0 && st_a.st_dev == st_b.st_dev && st_a.st_ino == st_b.st_ino;
+}
+
+static bool is_monitor_of_unit(const Place *p, pid_t pid) {
+        _cleanup_free_ char *path = NULL;
+
+        return pid > 0 && proc_same_program(pid, getpid()) && cgroup_own(pid, &path) == 0 &&
+               cgtext_is_below(path, p->plan->unit_path);
+}
+
+/* What ties us to the unit, now that its main process and its PIDFile= are known. */
+static void look_at_ties(Place *p) {
+        const UnitFacts *u = &p->unit;
+        pid_t main_pid = (pid_t)u->main_pid;
+
+        p->facts.caller_is_main =
+                main_pid > 0 && (main_pid == p->caller->pid || main_pid == p->caller_facts.outer);
+        p->facts.pid_file_ours = is_same_path(u->pid_file, p->options->conmon_pidfile) ||
+                                 is_same_path(u->pid_file, p->options->container_pidfile);
+        p->facts.monitored = is_monitor_of_unit(p, main_pid) || is_monitor_of_unit(p, read_pid(u->pid_file));
+}
+
 static void look_at_unit(Place *p) {
         ManagerTrouble trouble;
 
@@ -181,6 +242,7 @@ static void look_at_unit(Place *p) {
                 return;
         }
         p->facts.unit = &p->unit;
+        look_at_ties(p);
 }
 
 static bool nest(Place *p) {
@@ -219,16 +281,6 @@ static int write_bundle(Place *p) {
         if (r >= 0)
                 r = bundle_save(p->bundle);
         return r < 0 ? relay(r) : 0;
-}
-
-static uint64_t read_number(const char *path) {
-        _cleanup_free_ char *text = NULL;
-        uint64_t number;
-
-        if (fd_read_file(AT_FDCWD, path, 64, &text, NULL) < 0)
-                return UINT64_MAX;
-        text[strcspn(text, "\n")] = 0;
-        return parse_u64(text, &number) < 0 ? UINT64_MAX : number;
 }
 
 /* systemd's own default, which nobody has asked for: a part of what the kernel allows at most. */
@@ -318,6 +370,9 @@ static int decide_and_do(Place *p) {
                 case PLACEMENT_NEED_UNIT:
                         look_at_unit(p);
                         continue;
+                case PLACEMENT_NEED_CALLER:
+                        look_at_caller(p);
+                        continue;
                 case PLACEMENT_NEED_RUNTIME:
                         p->facts.runtime = knows_annotations(p->options->runtime) ? PLACEMENT_RUNTIME_KNOWS
                                                                                   : PLACEMENT_RUNTIME_PLAIN;
@@ -340,6 +395,7 @@ static int decide_and_do(Place *p) {
 
 /**
  * place_container() - put the monitor where it belongs, and tell the runtime where the container does
+ * @caller: the process that started us
  * @ret: what was carried out in the end
  * @ret_text: words for people
  * @ret_hold: what keeps a scope that was made for the container, until place_let_go()
@@ -348,8 +404,12 @@ static int decide_and_do(Place *p) {
  *
  * Return: 0, PLACE_REFUSED, or a negative errno.
  */
-int place_container(const Options *o, PlacementPlan *ret, PlaceText *ret_text, PlaceHold *ret_hold) {
-        Place p = { .options = o, .plan = ret, .text = ret_text, .hold = ret_hold };
+int place_container(const Options *o,
+                    const Caller *caller,
+                    PlacementPlan *ret,
+                    PlaceText *ret_text,
+                    PlaceHold *ret_hold) {
+        Place p = { .options = o, .caller = caller, .plan = ret, .text = ret_text, .hold = ret_hold };
         int r;
 
         *ret_text = (PlaceText){ 0 };

@@ -4,6 +4,7 @@
 /* Placement, carried out: facts gathered, the plan made true. */
 
 #include "config/options.h"
+#include "placement/caller.h"
 #include "placement/placement.h"
 
 /* Positive answer of place_container(). */
@@ -27,5 +28,9 @@ typedef struct PlaceHold {
 
 #define PLACE_HOLD_NONE ((PlaceHold){ .end_fd = -1, .procs_fd = -1 })
 
-int place_container(const Options *o, PlacementPlan *ret, PlaceText *ret_text, PlaceHold *ret_hold);
+int place_container(const Options *o,
+                    const Caller *caller,
+                    PlacementPlan *ret,
+                    PlaceText *ret_text,
+                    PlaceHold *ret_hold);
 void place_let_go(PlaceHold *hold);

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* What the two files of placement share: placement.c (the table), placement-situation.c (what the facts mean). */
+/*
+ * What the files of placement share: placement.c (the table), placement-situation.c (what the facts mean),
+ * placement-supervisor.c (whose the container is).
+ */
 
 #include "placement/placement.h"
 #include "wire/cgtext.h"
@@ -32,3 +35,9 @@ bool situation_find_monitor_scope(Situation *s);
 void situation_find_unit(Situation *s);
 bool situation_in_control_group(const Situation *s);
 bool situation_same_manager(const Situation *s);
+
+/* placement-supervisor.c */
+int situation_ask_for_supervisor(const Situation *s);
+bool situation_has_supervisor(const Situation *s);
+bool situation_is_passing(const UnitFacts *u);
+bool situation_kills_alone(const UnitFacts *u);

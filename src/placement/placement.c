@@ -9,6 +9,7 @@
  *   2    delegated service, nothing against it          UNIT/supervisor    UNIT/libpod-payload-ID
  *   3    service, not delegated                         stays              its scope, bound to UNIT
  *   3a   as 3, but UNIT is stopping or a oneshot        stays              its scope, a stop propagates
+ *   3b   detached: UNIT is not its supervisor           own scope          its scope, described
  *   4    the caller has put us into our scope           stays              its scope, described
  *   5    a session, an app, no unit                     own scope          its scope, described
  *   6    the manager's own service                      own scope          as given
@@ -22,6 +23,9 @@
  *
  * What must never happen: an After= of a unit that waits for us (our own scope does not); a BindsTo= on a unit that is
  * not up, which would cancel its stop or start it again; a question to the bus that cannot change the answer.
+ *
+ * Rows 2, 3 and 3a are for units that supervise the container (placement-supervisor.c). A detached one gets the two
+ * scopes that it would have got from a shell, whatever else is true of the unit.
  *
  * Row 2 is also right from a control process (ExecStop= and its like run in UNIT/.control): it needs no job, so it
  * cannot wait for the stop or cancel it, and what is nested is killed with the unit. Two things stand against it.
@@ -110,7 +114,7 @@ static int plan_no_manager(Situation *s, const char *reason) {
         return plan_stay(s, PLACEMENT_ROW_NO_MANAGER, reason);
 }
 
-/* Rows 5 and 6, and 8 as 5 */
+/* Rows 3b, 5 and 6, and 8 as 5 */
 static int plan_own_scope(Situation *s, PlacementRow row, const char *why) {
         const PlacementFacts *f = s->facts;
         PlacementPlan *p = s->plan;
@@ -118,7 +122,7 @@ static int plan_own_scope(Situation *s, PlacementRow row, const char *why) {
         p->row = row;
         p->user = f->rootless;
         p->uid = f->uid;
-        plan_container(s, row == PLACEMENT_ROW_SCOPE);
+        plan_container(s, row == PLACEMENT_ROW_SCOPE || row == PLACEMENT_ROW_DETACHED);
         if (f->scope_failed || !situation_find_monitor_scope(s)) {
                 p->row = PLACEMENT_ROW_NO_MANAGER;
                 say(p, "%s, but no scope could be made for the monitor: it stays", why);
@@ -126,16 +130,12 @@ static int plan_own_scope(Situation *s, PlacementRow row, const char *why) {
         }
         p->monitor = PLACEMENT_MONITOR_SCOPE;
         plan_order(s, p->monitor_scope);
-        say(p, "%s: the monitor gets a scope of its own", why);
+        say(p, "%s; the monitor gets a scope of its own", why);
         return 0;
 }
 
 static bool is_slice_of_pod(const char *slice) {
         return strstr(slice, "-libpod_pod_") != NULL;
-}
-
-static bool is_killed_alone(const UnitFacts *u) {
-        return strcmp(u->kill_mode, "process") == 0 || strcmp(u->kill_mode, "none") == 0;
 }
 
 /* What can be told without asking anybody. */
@@ -188,7 +188,7 @@ static const char *find_unit_obstacle(const Situation *s) {
                 return s->unit.user ? "may be delegated or not: its manager gives no answer" : NULL;
         if (starts_more(u) && !u->subgroup && (s->unit.n_leaf == 0 || situation_in_control_group(s)))
                 return "starts another main process in its top cgroup (see DelegateSubgroup=)";
-        if (is_killed_alone(u) && s->wish == WISH_AUTO)
+        if (situation_kills_alone(u) && s->wish == WISH_AUTO)
                 return "would leave the container behind when it stops (see KillMode=)";
         return NULL;
 }
@@ -246,10 +246,6 @@ static bool is_up(const UnitFacts *u) {
         return false;
 }
 
-static bool is_passing(const UnitFacts *u) {
-        return strcmp(u->type, "oneshot") == 0 && !u->remain_after_exit;
-}
-
 /* Rows 3 and 3a, and 8 as these */
 static int plan_bind(Situation *s, const Obstacle *against) {
         const UnitFacts *u = s->facts->unit;
@@ -274,7 +270,7 @@ static int plan_bind(Situation *s, const Obstacle *against) {
                 return plan_stay(s, PLACEMENT_ROW_NO_MANAGER,
                                  "the unit's manager gives no answer: nothing is changed");
         }
-        bind = situation_same_manager(s) && is_up(u) && !is_passing(u);
+        bind = situation_same_manager(s) && is_up(u) && !situation_is_passing(u);
         p->survives = situation_same_manager(s) && survives(s, false);
         p->before = bind;
         p->binds_to = bind && !p->survives; /* either link would end it with its monitor */
@@ -291,10 +287,23 @@ static int plan_bind(Situation *s, const Obstacle *against) {
         return 0;
 }
 
+/* Row 3b */
+static int plan_detached(Situation *s) {
+        char why[sizeof s->plan->reason / 2 + UNITNAME_SIZE];
+
+        (void)snprintf(why, sizeof why, "detached: outlives %s", s->plan->unit);
+        return plan_own_scope(s, PLACEMENT_ROW_DETACHED, why);
+}
+
 static int decide_service(Situation *s) {
         Obstacle against = find_obstacle(s);
         int r;
 
+        r = situation_ask_for_supervisor(s);
+        if (r != 0)
+                return r == PLACEMENT_NEED_UNIT ? need_unit(s) : r;
+        if (!situation_has_supervisor(s))
+                return plan_detached(s);
         if (!against.text) {
                 r = ask_for_nesting(s);
                 if (r != 0)
@@ -419,7 +428,7 @@ static int decide(Situation *s) {
  * placement_decide() - where monitor and container belong
  * @ret: written with a plan, a text, or what a PLACEMENT_NEED_* names
  *
- * Return: 0 with a plan, PLACEMENT_NEED_DELEGATION, PLACEMENT_NEED_UNIT, PLACEMENT_NEED_RUNTIME, PLACEMENT_IMPOSSIBLE.
+ * Return: 0 with a plan, PLACEMENT_IMPOSSIBLE, or a PLACEMENT_NEED_*.
  */
 int placement_decide(const PlacementFacts *facts, PlacementPlan *ret) {
         Situation s = { .facts = facts, .plan = ret, .unit = { .kind = CG_UNIT_NONE } };
@@ -440,8 +449,8 @@ int placement_decide(const PlacementFacts *facts, PlacementPlan *ret) {
  * placement_row_name() - the row as the table has it
  */
 const char *placement_row_name(PlacementRow row) {
-        static const char *const names[_PLACEMENT_ROW_MAX] = { "none", "1", "2", "3", "3a", "4",
-                                                               "5",    "6", "7", "8", "9" };
+        static const char *const names[_PLACEMENT_ROW_MAX] = { "none", "1", "2", "3", "3a", "3b",
+                                                               "4",    "5", "6", "7", "8",  "9" };
 
         return names[row];
 }
@@ -454,6 +463,7 @@ static const char *const row_words[_PLACEMENT_ROW_MAX] = {
         [PLACEMENT_ROW_NEST] = "nest",
         [PLACEMENT_ROW_BIND] = "bind",
         [PLACEMENT_ROW_BIND_LOOSE] = "bind-loose",
+        [PLACEMENT_ROW_DETACHED] = "detached",
         [PLACEMENT_ROW_MOVED] = "moved",
         [PLACEMENT_ROW_SCOPE] = "scope",
         [PLACEMENT_ROW_STRANDED] = "stranded",

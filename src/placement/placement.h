@@ -20,6 +20,7 @@
 #define PLACEMENT_NEED_UNIT 2       /* ask plan->user, plan->uid for plan->unit: facts.unit or unit_failed */
 #define PLACEMENT_IMPOSSIBLE 3      /* a wish that cannot be met: plan->reason is the text for the caller */
 #define PLACEMENT_NEED_RUNTIME 4    /* ask the runtime what it knows and set facts.runtime */
+#define PLACEMENT_NEED_CALLER 5     /* look at the process that started us: facts.caller and facts.notifies */
 
 /* The rows of the table in placement.c */
 typedef enum PlacementRow {
@@ -28,6 +29,7 @@ typedef enum PlacementRow {
         PLACEMENT_ROW_NEST,       /* 2: we nest it */
         PLACEMENT_ROW_BIND,       /* 3: the container's scope is bound to our unit */
         PLACEMENT_ROW_BIND_LOOSE, /* 3a: it is not, but a stop propagates */
+        PLACEMENT_ROW_DETACHED,   /* 3b: our unit only ran the command that started us */
         PLACEMENT_ROW_MOVED,      /* 4: the caller has put us into a scope */
         PLACEMENT_ROW_SCOPE,      /* 5: we make a scope for ourselves */
         PLACEMENT_ROW_STRANDED,   /* 6: the same, since the caller left us in its own service */
@@ -62,6 +64,14 @@ typedef enum PlacementRuntime {
         PLACEMENT_RUNTIME_PLAIN, /* it does not, or nobody can tell */
 } PlacementRuntime;
 
+/* What the process that started us goes on to do */
+typedef enum PlacementCaller {
+        PLACEMENT_CALLER_UNKNOWN,
+        PLACEMENT_CALLER_LEAVES,
+        PLACEMENT_CALLER_WAITS,    /* for the container's end, passing on its signals */
+        PLACEMENT_CALLER_RESTARTS, /* it is the exit command of the monitor that the container had before */
+} PlacementCaller;
+
 #define PLACEMENT_LEAF "supervisor"
 
 typedef struct PlacementFacts {
@@ -87,8 +97,15 @@ typedef struct PlacementFacts {
         /* set when asked for */
         PlacementDelegation delegation;
         PlacementRuntime runtime;
+        PlacementCaller caller;
+        bool notifies; /* it has a socket to tell of readiness and of the main process */
         const UnitFacts *unit;
         bool unit_failed; /* the bus gave no answer */
+
+        /* set with unit */
+        bool caller_is_main; /* its main process is the caller */
+        bool pid_file_ours;  /* PIDFile= is our pid file or the container's */
+        bool monitored;      /* its main process, now or by its PIDFile=, is a container's monitor */
 
         /* set after a plan has failed */
         bool nest_failed;

@@ -17,6 +17,9 @@ typedef struct UnitFacts {
         char type[16]; /* services only, else empty */
         char kill_mode[16];
         char control_group[PATH_MAX];
+        char pid_file[PATH_MAX]; /* PIDFile= */
+        char notify_access[8];
+        uint32_t main_pid; /* 0 if there is none */
         bool delegate;
         bool remain_after_exit;
         bool subgroup;  /* DelegateSubgroup= is set: main processes start there */

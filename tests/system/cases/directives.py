@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Containers from each of a unit's commands: nothing waits for ever, no stop is cancelled, nothing is left."""
+"""Containers from each of a unit's commands: nothing waits for ever, no stop is cancelled, nothing is left but what was
+detached."""
 
 import shlex
 
@@ -40,5 +41,8 @@ TimeoutStopSec=20
     unit.stop() # fails if the job is cancelled
     check_equal(unit.show("ActiveState"), "inactive", "ActiveState after the stop")
     check_equal(unit.show("Result"), "success", "Result")
+    if script == DETACHED and not delegate:
+        check_equal(run("podman", "inspect", "--format", "{{.State.Status}}", "qux"), "running", "status afterwards")
+        run("podman", "stop", "-t", "10", "qux")
     expect_nothing_left()
     run("podman", "rm", "--force", "--all", "--time", "0")

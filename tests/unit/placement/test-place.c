@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +18,7 @@
 #include <sys/stat.h>
 
 #include "base/fd.h"
+#include "base/process.h"
 #include "clean.h"
 #include "fake-manager.h"
 #include "placement/place.h"
@@ -31,6 +33,7 @@
 typedef struct Site {
         char dir[64], config[128];
         Options options;
+        Caller caller;
         PlacementPlan plan;
         PlaceText text;
         PlaceHold hold;
@@ -55,11 +58,12 @@ static void site_init(Site *s, const char *config) {
                                 .bundle = s->dir,
                                 .systemd_cgroup = true,
                                 .runtime = "/usr/bin/runc" };
+        s->caller = (Caller){ .pidfd = -1 };
         cr_assert_eq(unsetenv(SCOPEMON_ENV_PLACEMENT), 0);
 }
 
 static int place(Site *s) {
-        return place_container(&s->options, &s->plan, &s->text, &s->hold);
+        return place_container(&s->options, &s->caller, &s->plan, &s->text, &s->hold);
 }
 
 static bool config_has(const Site *s, const char *text) {
@@ -78,6 +82,7 @@ static void check_untouched(const Site *s, const char *before) {
 
 static void site_done(Site *s) {
         (void)unlink(s->config);
+        fd_close_many(&s->caller.pidfd, 1);
         cr_assert_eq(rmdir(s->dir), 0, "%s is not empty", s->dir);
 }
 
@@ -179,6 +184,21 @@ static bool host_make(const char *cgroup) {
         return true;
 }
 
+static void catch (int number) {
+        (void)number;
+}
+
+/* The test process stands for the caller, too: one that passes signals on to the container. */
+static void wait_in_foreground(Site *s) {
+        static const int numbers[] = { SIGCONT, SIGTSTP, SIGTTIN, SIGTTOU };
+
+        for (size_t i = 0; i < ELEMENTS(numbers); i++)
+                cr_assert_neq(signal(numbers[i], catch), SIG_ERR);
+        s->caller.pid = getpid();
+        s->caller.pidfd = process_pidfd(getpid());
+        cr_assert_geq(s->caller.pidfd, 0);
+}
+
 CleanTest(place, scope_of_the_container_is_bound_to_a_service) {
         FakeManagerScript script = { .type = "notify" };
         FakeManagerSeen seen;
@@ -188,6 +208,7 @@ CleanTest(place, scope_of_the_container_is_bound_to_a_service) {
         if (!host_make("0::/system.slice/web.service\n"))
                 return;
         site_init(&s, CONFIG);
+        wait_in_foreground(&s);
         m = fake_manager_new(&script, MANAGER_SOCKET);
         cr_assert_eq(place(&s), 0);
         fake_manager_finish(m, &seen);
@@ -204,6 +225,28 @@ CleanTest(place, scope_of_the_container_is_bound_to_a_service) {
         site_done(&s);
 }
 
+/* That the scope does not hold us in this host is another matter. */
+CleanTest(place, monitor_of_a_detached_container_asks_for_a_scope) {
+        FakeManagerScript script = { .type = "oneshot" };
+        FakeManagerSeen seen;
+        FakeManager *m;
+        Site s;
+
+        if (!host_make("0::/system.slice/web.service\n"))
+                return;
+        site_init(&s, CONFIG);
+        m = fake_manager_new(&script, MANAGER_SOCKET);
+        cr_assert_eq(place(&s), 0);
+        fake_manager_finish(m, &seen);
+        cr_assert_eq(seen.n_get_alls, 1);
+        cr_assert_eq(seen.n_starts, 1);
+        cr_assert_str_eq(seen.unit, "libpod-conmon-" CID ".scope");
+        cr_assert_not_null(strstr(s.plan.reason, "detached: outlives web.service"), "%s", s.plan.reason);
+        cr_assert_not(config_has(&s, "BindsTo"));
+        cr_assert(config_has(&s, "Container baz"));
+        site_done(&s);
+}
+
 CleanTest(place, limit_that_does_not_bind_the_container_is_told) {
         FakeManagerScript script = { .type = "notify", .memory_max = 4096 };
         FakeManager *m;
@@ -212,6 +255,7 @@ CleanTest(place, limit_that_does_not_bind_the_container_is_told) {
         if (!host_make("0::/system.slice/web.service\n"))
                 return;
         site_init(&s, CONFIG);
+        wait_in_foreground(&s);
         m = fake_manager_new(&script, MANAGER_SOCKET);
         cr_assert_eq(place(&s), 0);
         fake_manager_finish(m, NULL);

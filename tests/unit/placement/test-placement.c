@@ -26,6 +26,7 @@ static PlacementFacts podman_in(const char *cgroup) {
                 .managed = true,
                 .cgroup = cgroup,
                 .delegation = PLACEMENT_DELEGATION_NO,
+                .caller = PLACEMENT_CALLER_WAITS,
                 .unit = &running,
         };
 }
@@ -297,6 +298,239 @@ Test(placement, row_3a_a_oneshot_does_not_take_the_container_with_it) {
         cr_assert(plan_of(&f, "3").binds_to);
 }
 
+/* ---- row 3b ------------------------------------------------------------------------------------------- */
+
+/* podman run -d and its like */
+static PlacementFacts podman_leaves(const char *cgroup, const UnitFacts *unit) {
+        PlacementFacts f = podman_in(cgroup);
+
+        f.caller = PLACEMENT_CALLER_LEAVES;
+        f.unit = unit;
+        if (unit->delegate)
+                f.delegation = PLACEMENT_DELEGATION_YES;
+        return f;
+}
+
+static UnitFacts unit_of(const char *type, const char *active_state, const char *sub_state) {
+        UnitFacts unit = running;
+
+        (void)snprintf(unit.type, sizeof unit.type, "%s", type);
+        (void)snprintf(unit.active_state, sizeof unit.active_state, "%s", active_state);
+        (void)snprintf(unit.sub_state, sizeof unit.sub_state, "%s", sub_state);
+        (void)snprintf(unit.notify_access, sizeof unit.notify_access, "none");
+        return unit;
+}
+
+Test(placement, row_3b_gives_a_detached_container_two_scopes) {
+        UnitFacts unit = unit_of("oneshot", "activating", "start");
+        PlacementFacts f = podman_leaves(SERVICE, &unit);
+        PlacementPlan p = plan_of(&f, "3b");
+
+        cr_assert_eq(p.monitor, PLACEMENT_MONITOR_SCOPE);
+        cr_assert_str_eq(p.monitor_scope, "libpod-conmon-" ID ".scope");
+        cr_assert_eq(p.container, PLACEMENT_CONTAINER_SCOPE);
+        cr_assert_str_eq(p.after, p.monitor_scope);
+        cr_assert_not(p.binds_to || p.before || p.stop_propagated_from);
+        cr_assert_not_null(strstr(p.reason, "detached: outlives baz.service"), "%s", p.reason);
+
+        f.scope_failed = true;
+        p = plan_of(&f, "9");
+        cr_assert_eq(p.monitor, PLACEMENT_MONITOR_STAYS);
+        cr_assert_not(p.binds_to || p.stop_propagated_from);
+}
+
+/* Whatever it is: as long as nothing ties the container to it. */
+Test(placement, row_3b_is_for_units_of_any_kind) {
+        const struct {
+                UnitFacts unit;
+                bool remains;
+        } cases[] = {
+                { unit_of("oneshot", "activating", "start"), false },
+                { unit_of("oneshot", "activating", "start"), true },
+                { unit_of("exec", "active", "running"), false },
+                { unit_of("simple", "active", "running"), true },
+                { unit_of("notify", "active", "running"), false },
+                { unit_of("forking", "active", "running"), false },
+                { unit_of("exec", "activating", "start-pre"), false },
+                { unit_of("exec", "active", "reload"), false },
+                { unit_of("exec", "deactivating", "stop"), false },
+                { unit_of("exec", "failed", "failed"), false },
+                { unit_of("notify", "activating", "start"), false },
+                { unit_of("forking", "activating", "start-pre"), false },
+        };
+
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                UnitFacts unit = cases[i].unit;
+                PlacementFacts f = podman_leaves(SERVICE, &unit);
+                PlacementPlan p;
+
+                unit.remain_after_exit = cases[i].remains;
+                (void)plan_of(&f, "3b");
+                f.caller = PLACEMENT_CALLER_RESTARTS;
+                cr_assert_eq(placement_decide(&f, &p), 0);
+                cr_assert_eq(p.monitor, PLACEMENT_MONITOR_STAYS, "case %zu: it goes on as before", i);
+        }
+}
+
+Test(placement, row_3b_holds_without_root_and_for_another_managers_unit) {
+        UnitFacts unit = unit_of("exec", "active", "running");
+        PlacementFacts f = rootless_in(USER_SERVICE);
+        PlacementPlan p;
+
+        f.caller = PLACEMENT_CALLER_LEAVES;
+        f.unit = &unit;
+        p = plan_of(&f, "3b");
+        cr_assert(p.user);
+        cr_assert_eq(p.uid, 1000);
+        cr_assert_str_eq(p.monitor_slice, "user.slice");
+
+        f.cgroup = SERVICE; /* User= */
+        f.unit = NULL;
+        cr_assert_eq(placement_decide(&f, &p), PLACEMENT_NEED_UNIT);
+        cr_assert_not(p.user, "it is the system's manager that knows it");
+        f.unit = &unit;
+        p = plan_of(&f, "3b");
+        cr_assert(p.user, "the scope is made by the user's");
+}
+
+Test(placement, row_3b_comes_before_what_stands_against_nesting) {
+        UnitFacts unit = unit_of("oneshot", "activating", "start");
+        PlacementFacts f = podman_leaves(SERVICE, &unit);
+        PlacementPlan p;
+
+        f.cgroups_path = "machine-libpod_pod_77.slice:libpod:" ID;
+        p = plan_of(&f, "3b");
+        cr_assert_str_eq(p.monitor_slice, "machine-libpod_pod_77.slice");
+        f.passthrough = true;
+        (void)plan_of(&f, "3b");
+        f.systemd_cgroup = false;
+        f.cgroups_path = "/libpod_parent/libpod-" ID;
+        p = plan_of(&f, "3b");
+        cr_assert_eq(p.container, PLACEMENT_CONTAINER_AS_GIVEN);
+        cr_assert_eq(p.monitor, PLACEMENT_MONITOR_SCOPE);
+        f.cgroups_disabled = true; /* the container is in our cgroup, and so are we */
+        cr_assert_eq(plan_of(&f, "8").monitor, PLACEMENT_MONITOR_STAYS);
+}
+
+Test(placement, main_process_to_be_is_supervised) {
+        UnitFacts unit = unit_of("notify", "activating", "start");
+        PlacementFacts f = podman_leaves(SERVICE, &unit);
+
+        f.notifies = true;
+        (void)plan_of(&f, "3");
+        strcpy(unit.type, "notify-reload");
+        (void)plan_of(&f, "3");
+        strcpy(unit.sub_state, "start-post"); /* it has a main process already */
+        (void)plan_of(&f, "3b");
+
+        unit = unit_of("exec", "active", "running"); /* NotifyAccess=all, and MAINPID= is told */
+        (void)plan_of(&f, "3b");
+        f.caller_is_main = true;
+        (void)plan_of(&f, "3b");
+        strcpy(unit.notify_access, "all");
+        (void)plan_of(&f, "3");
+        f.notifies = false;
+        (void)plan_of(&f, "3b");
+}
+
+Test(placement, forking_unit_supervises_what_it_takes_for_its_main_process) {
+        UnitFacts unit = unit_of("forking", "activating", "start");
+        PlacementFacts f = podman_leaves(SERVICE, &unit);
+
+        (void)plan_of(&f, "3"); /* by a guess */
+        strcpy(unit.pid_file, "/run/another.pid");
+        (void)plan_of(&f, "3b");
+        f.pid_file_ours = true;
+        (void)plan_of(&f, "3");
+        f.pid_file_ours = false;
+        f.monitored = true; /* that of the pod's first container */
+        (void)plan_of(&f, "3");
+}
+
+Test(placement, delegated_unit_supervises_as_long_as_it_stays) {
+        UnitFacts unit = unit_of("exec", "active", "running");
+        PlacementFacts f;
+
+        unit.delegate = true;
+        f = podman_leaves(SERVICE, &unit);
+        (void)plan_of(&f, "2");
+        f.cgroups_path = "machine-libpod_pod_77.slice:libpod:" ID;
+        (void)plan_of(&f, "8");
+        f.cgroups_path = "machine.slice:libpod:" ID;
+        f.caller_is_main = true; /* podman run -d is all that it does */
+        (void)plan_of(&f, "3b");
+        unit.remain_after_exit = true;
+        (void)plan_of(&f, "2");
+        strcpy(unit.type, "oneshot");
+        (void)plan_of(&f, "2");
+        unit.remain_after_exit = false;
+        (void)plan_of(&f, "3b");
+        f.caller = PLACEMENT_CALLER_WAITS;
+        (void)plan_of(&f, "2");
+
+        unit = unit_of("exec", "active", "running");
+        unit.delegate = true;
+        strcpy(unit.kill_mode, "process");
+        f = podman_leaves(SERVICE, &unit);
+        (void)plan_of(&f, "3b");
+}
+
+Test(placement, waiting_caller_that_its_unit_spares_is_not_supervised) {
+        static const char *const modes[] = { "process", "none" };
+
+        for (size_t i = 0; i < ELEMENTS(modes); i++) {
+                UnitFacts unit = running;
+                PlacementFacts f = podman_in(SERVICE);
+
+                strcpy(unit.kill_mode, modes[i]);
+                f.unit = &unit;
+                (void)plan_of(&f, "3b");
+                f.caller_is_main = true;
+                (void)plan_of(&f, "3");
+        }
+}
+
+Test(placement, wishes_need_no_supervisor) {
+        UnitFacts unit = unit_of("exec", "active", "running");
+        PlacementFacts f = podman_leaves(SERVICE, &unit);
+
+        f.caller = PLACEMENT_CALLER_UNKNOWN;
+        f.wish_annotation = "scope";
+        (void)plan_of(&f, "3");
+        f.wish_annotation = "caller";
+        (void)plan_of(&f, "8");
+        f.wish_annotation = "unit";
+        f.delegation = PLACEMENT_DELEGATION_YES;
+        (void)plan_of(&f, "2");
+}
+
+Test(placement, caller_and_unit_are_looked_at_only_where_that_counts) {
+        static const char *const elsewhere[] = { SESSION, "/machine.slice/libpod-conmon-" ID ".scope",
+                                                 "/system.slice/crio.service" };
+        PlacementFacts f = podman_delegated(SERVICE "/supervisor");
+        PlacementPlan p;
+
+        f.unit = NULL;
+        f.caller = PLACEMENT_CALLER_UNKNOWN;
+        cr_assert_eq(placement_decide(&f, &p), PLACEMENT_NEED_CALLER);
+        f.caller = PLACEMENT_CALLER_WAITS;
+        (void)plan_of(&f, "2");
+        f.caller = PLACEMENT_CALLER_RESTARTS;
+        (void)plan_of(&f, "2");
+        f.caller = PLACEMENT_CALLER_LEAVES;
+        cr_assert_eq(placement_decide(&f, &p), PLACEMENT_NEED_UNIT);
+        f.unit_failed = true; /* nobody could make a scope either */
+        (void)plan_of(&f, "2");
+        for (size_t i = 0; i < ELEMENTS(elsewhere); i++) {
+                f = podman_in(elsewhere[i]);
+                f.caller = PLACEMENT_CALLER_UNKNOWN;
+                f.unit = NULL;
+                cr_assert_eq(placement_decide(&f, &p), 0, "%s", elsewhere[i]);
+        }
+}
+
+/* ---- the rest of the table ---------------------------------------------------------------------------- */
+
 Test(placement, row_4_the_callers_scope_is_kept) {
         static const char *const groups[] = {
                 "/machine.slice/libpod-conmon-" ID ".scope",
@@ -539,6 +773,7 @@ Test(placement, nesting_is_for_units_that_end_all_they_hold) {
 
                 strcpy(unit.kill_mode, modes[i]);
                 f.unit = &unit;
+                f.caller_is_main = true;
                 (void)plan_of(&f, "3");
                 f.wish_annotation = "unit";
                 (void)plan_of(&f, "2");

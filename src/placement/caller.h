@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* The process that started us, as far as placement asks. */
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "placement/placement.h"
+
+typedef struct Caller {
+        pid_t pid;
+        int pidfd; /* borrowed; -1 if it had gone before we looked */
+} Caller;
+
+typedef struct CallerFacts {
+        PlacementCaller next;
+        bool notifies;
+        pid_t outer; /* the process that the unit started, where @pid is its own second self in a user namespace */
+} CallerFacts;
+
+CallerFacts caller_look(const Caller *caller, pid_t former_monitor, bool by_words);
+bool caller_words_wait(char *const argv[]);
