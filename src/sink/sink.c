@@ -65,6 +65,12 @@ struct Sinks {
         void *userdata;
 };
 
+static uint64_t patience_left(const Sink *sink, uint64_t now) {
+        uint64_t end = sink->since + sink->sinks->patience;
+
+        return end > now ? end - now : 0;
+}
+
 static bool sink_exists(const Sinks *s, SinkId id) {
         return id == SINK_FILE ? s->file != NULL : s->journal != NULL;
 }
@@ -257,7 +263,7 @@ static int block(Sink *sink, uint64_t now) {
 
         sink->blocked = true;
         if (sink->id == SINK_JOURNAL && sink->error == EAGAIN) {
-                delay = sink->gave_up ? LOOP_NEVER : sink->since + s->patience - now;
+                delay = sink->gave_up ? LOOP_NEVER : patience_left(sink, now);
                 r = loop_source_set_enabled(s->writable, LOOP_ONESHOT);
         } else
                 sink->delay = delay * 2 < max ? delay * 2 : max;
@@ -461,7 +467,7 @@ void sinks_hurry(Sinks *s) {
                 s->sinks[i].since = s->sinks[i].since + spared < now ? s->sinks[i].since + spared : now;
         if (journal->blocked && !journal->gave_up &&
             journal->error == EAGAIN) /* all else is tried all the time */
-                loop_source_set_time(journal->timer, journal->since + s->patience - now);
+                loop_source_set_time(journal->timer, patience_left(journal, now));
 }
 
 /**

@@ -588,6 +588,29 @@ CleanTest(sink, stuck_journal_is_given_up_sooner_when_the_container_has_ended) {
         free(data);
 }
 
+/* A worker that was frozen for longer than the patience hears of the end before its own timer. */
+CleanTest(sink, patience_that_was_over_unseen_is_over_at_once_when_the_container_has_ended) {
+        const size_t n = 200000;
+        char *data = make_lines(n);
+        Fixture x;
+
+        begin(&x, data);
+        listen_as_journal(&x);
+        x.spec.journald = true;
+        x.spec.patience_usec = 1;
+        start(&x);
+        x.n[STREAM_STDOUT] = n;
+        cr_assert_eq(write_stream(&x, STREAM_STDOUT), 0);
+        cr_assert(sinks_waiting(x.sinks));
+        sinks_hurry(x.sinks);
+        x.n_ready = 0;
+        cr_assert(event_run_until(x.loop, 5, x.n_ready > 0), "nothing is tried any more");
+        cr_assert_eq(write_stream(&x, STREAM_STDOUT), 0);
+        cr_assert_eq(sinks_position(x.sinks, STREAM_STDOUT), n, "what the journal did not take is given up");
+        end(&x);
+        free(data);
+}
+
 CleanTest(sink, next_worker_goes_on_where_the_last_one_stood) {
         const size_t n = 100000;
         char *data = make_lines(n), *got = malloc(n);
