@@ -356,8 +356,12 @@ static ProcessStatus status_of(const siginfo_t *info) {
  */
 int process_reap(pid_t pid) {
         siginfo_t info = { 0 };
+        int r;
 
-        return waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG) < 0 ? fail(-errno) : 0;
+        do
+                r = waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG) < 0 ? -errno : 0;
+        while (r == -EINTR);
+        return r < 0 ? fail(r) : 0;
 }
 
 /**
@@ -386,9 +390,14 @@ int process_end(pid_t pid) {
  */
 int process_peek(pid_t pid, ProcessStatus *ret_status) {
         siginfo_t info = { 0 };
+        int r;
 
-        if (waitid(pid ? P_PID : P_ALL, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) < 0)
-                return errno == ECHILD ? -ECHILD : fail(-errno);
+        do
+                r = waitid(pid ? P_PID : P_ALL, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) < 0 ? -errno
+                                                                                                   : 0;
+        while (r == -EINTR);
+        if (r < 0)
+                return r == -ECHILD ? r : fail(r);
         if (info.si_pid == 0)
                 return 0;
         *ret_status = status_of(&info);

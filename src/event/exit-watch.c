@@ -3,19 +3,22 @@
 /*
  * How a process ends that somebody else reaps. A pidfd is readable when it has ended; its status is there, if the
  * kernel keeps it at all, when its parent has taken it, which shows as a hang-up. A parent that does not care is waited
- * for for a moment.
+ * for for a moment. Where the kernel has no room for one more watch the pidfd is looked at from time to time.
  */
 
+#include <poll.h>
 #include <sys/epoll.h>
 
 #include "base/error.h"
 #include "event/exit-watch.h"
 
 #define REAP_USEC 2000000U
+#define LOOK_USEC 500000U /* if it cannot be watched */
 
 struct ExitWatch {
-        Loop *loop;
         LoopSource *source, *timer;
+        int pidfd;
+        bool unreaped; /* it has ended, and its parent has been given time */
         const ExitWatchHandler *handler;
         void *userdata;
 };
@@ -26,12 +29,7 @@ static int watch_over(ExitWatch *w, const ProcessStatus *status) {
         return w->handler->on_end(w->userdata, status);
 }
 
-static int on_never_reaped(LoopSource *source, uint64_t usec, void *userdata) {
-        return watch_over(userdata, NULL);
-}
-
-static int on_readable(LoopSource *source, int fd, uint32_t revents, void *userdata) {
-        ExitWatch *w = userdata;
+static int watch_look(ExitWatch *w) {
         ProcessStatus status;
         int r;
 
@@ -40,14 +38,30 @@ static int on_readable(LoopSource *source, int fd, uint32_t revents, void *userd
                 if (r != 0)
                         return r < 0 ? relay(r) : 0;
         }
-        r = process_status_of(fd, &status);
+        r = process_status_of(w->pidfd, &status);
         if (r != PROCESS_UNREAPED)
                 return watch_over(w, r == 0 ? &status : NULL);
-        if (w->timer)
+        if (w->unreaped)
                 return 0;
-        (void)loop_source_set_io_events(source, 0); /* EPOLLHUP comes in any case */
-        r = loop_add_time(w->loop, &w->timer, REAP_USEC, on_never_reaped, w);
-        return r < 0 ? relay(r) : 0;
+        w->unreaped = true;
+        if (w->source)
+                (void)loop_source_set_io_events(w->source, 0); /* EPOLLHUP comes in any case */
+        loop_source_set_time(w->timer, REAP_USEC);
+        return 0;
+}
+
+static int on_time(LoopSource *source, uint64_t usec, void *userdata) {
+        ExitWatch *w = userdata;
+        struct pollfd p = { .fd = w->pidfd, .events = POLLIN };
+
+        if (w->unreaped)
+                return watch_over(w, NULL);
+        loop_source_set_time(source, LOOK_USEC);
+        return poll(&p, 1, 0) > 0 ? watch_look(w) : 0;
+}
+
+static int on_readable(LoopSource *source, int fd, uint32_t revents, void *userdata) {
+        return watch_look(userdata);
 }
 
 /**
@@ -64,12 +78,14 @@ int exit_watch_new(ExitWatch **ret, Loop *loop, int pidfd, const ExitWatchHandle
         w = calloc(1, sizeof *w);
         if (!w)
                 return fail(-ENOMEM);
-        w->loop = loop_ref(loop);
+        w->pidfd = pidfd;
         w->handler = handler;
         w->userdata = userdata;
-        r = loop_add_io(loop, &w->source, pidfd, EPOLLIN, on_readable, w);
+        r = loop_add_time(loop, &w->timer, LOOP_NEVER, on_time, w);
         if (r < 0)
                 return relay(r);
+        if (loop_add_io(loop, &w->source, pidfd, EPOLLIN, on_readable, w) < 0)
+                loop_source_set_time(w->timer, LOOK_USEC);
         *ret = TAKE_PTR(w);
         return 0;
 }
@@ -84,7 +100,6 @@ ExitWatch *exit_watch_free(ExitWatch *w) {
                 return NULL;
         w->source = loop_source_free(w->source);
         w->timer = loop_source_free(w->timer);
-        w->loop = loop_unref(w->loop);
         free(w);
         return NULL;
 }

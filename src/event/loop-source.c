@@ -65,8 +65,8 @@ static LoopSource *make_source(Loop *l, SourceType type, LoopEnabled enabled, vo
 
 /* ---- sources ------------------------------------------------------------------------------------------ */
 
-static int control(LoopSource *source, int operation) {
-        struct epoll_event e = { .events = source->events, .data.ptr = source };
+static int control(LoopSource *source, int operation, uint32_t events) {
+        struct epoll_event e = { .events = events, .data.ptr = source };
 
         return epoll_ctl(source->loop->epoll_fd, operation, source->fd, &e) < 0 ? -errno : 0;
 }
@@ -77,15 +77,22 @@ static int control(LoopSource *source, int operation) {
  * Return: 0 or a negative errno.
  */
 int loop_source_watch(LoopSource *source) {
-        bool wanted = source->enabled != LOOP_OFF && !source->resting;
+        bool wanted = source->enabled != LOOP_OFF;
         int r;
 
-        if (source->watched == wanted)
-                return 0;
-        r = control(source, wanted ? EPOLL_CTL_ADD : EPOLL_CTL_DEL);
-        if (r < 0)
-                return fail(r);
-        source->watched = wanted;
+        if (source->watched != wanted) {
+                r = control(source, wanted ? EPOLL_CTL_ADD : EPOLL_CTL_DEL, source->events);
+                if (r < 0)
+                        return fail(r);
+                source->watched = wanted;
+                source->muted = false;
+        }
+        if (wanted && source->muted != source->resting) {
+                r = control(source, EPOLL_CTL_MOD, source->resting ? 0 : source->events);
+                if (r < 0)
+                        return fail(r);
+                source->muted = source->resting;
+        }
         return 0;
 }
 
@@ -217,11 +224,12 @@ int loop_source_set_io_events(LoopSource *source, uint32_t events) {
         source->events = events;
         if (!source->watched)
                 return 0;
-        r = control(source, EPOLL_CTL_MOD);
+        r = control(source, EPOLL_CTL_MOD, events);
         if (r < 0) {
                 source->events = former;
                 return fail(r);
         }
+        source->muted = false;
         return 0;
 }
 
@@ -261,7 +269,7 @@ LoopSource *loop_source_free(LoopSource *source) {
                 return NULL;
         l = source->loop;
         if (source->watched)
-                (void)control(source, EPOLL_CTL_DEL); /* closed already, perhaps */
+                (void)control(source, EPOLL_CTL_DEL, 0); /* closed already, perhaps */
         if (source->type == SOURCE_SIGNAL) {
                 (void)sigdelset(&l->signals, source->signal);
                 l->signals_changed = true;

@@ -24,6 +24,7 @@ struct LoopSource {
         bool ready;
         bool watched; /* the kernel has been told of it */
         bool resting; /* has asked for the rest: it is not watched, and called after it in any case */
+        bool muted;   /* ... and the kernel has been told so */
         union {
                 LoopIoHandler on_io;
                 LoopTimeHandler on_time;

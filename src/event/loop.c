@@ -13,6 +13,10 @@
  * switched off meanwhile is not called any more, whoever did it; one that is made meanwhile is for the next turn,
  * also if its descriptor has the number of one just closed.
  *
+ * An error ends the turn and is its owner's: of a callback as of the loop itself. No source is switched off for it, and
+ * who was ready and has not been called is called in the next turn. A source that rests stays in the epoll set, without
+ * events: taken out, it might not come back (ENOSPC).
+ *
  * Nothing is read but the signalfd: what read() returns is counted in the worker, which takes no signals.
  *
  * As everywhere with epoll a source must be freed before its descriptor is closed.
@@ -96,14 +100,18 @@ static int watch_signals(Loop *l) {
         struct epoll_event e = { .events = EPOLLIN }; /* no source: this one is ours */
         int fd;
 
-        l->signals_changed = false;
         fd = signalfd(l->signal_fd, &l->signals, SFD_NONBLOCK | SFD_CLOEXEC);
         if (fd < 0)
                 return fail(-errno);
-        if (fd == l->signal_fd)
-                return 0;
+        if (fd != l->signal_fd && epoll_ctl(l->epoll_fd, EPOLL_CTL_ADD, fd, &e) < 0) {
+                int r = -errno;
+
+                (void)close(fd);
+                return fail(r);
+        }
         l->signal_fd = fd;
-        return epoll_ctl(l->epoll_fd, EPOLL_CTL_ADD, fd, &e) < 0 ? fail(-errno) : 0;
+        l->signals_changed = false;
+        return 0;
 }
 
 /* One a turn; the next one wakes us again. */
@@ -192,10 +200,11 @@ static int call(LoopSource *source) {
         return source->on_defer(source, source->userdata);
 }
 
-/* Return: whether it was called. */
-static bool dispatch(Loop *l, LoopSource *source) {
+/* Return: whether it was called, or a negative errno. */
+static int dispatch(Loop *l, LoopSource *source) {
         bool ready = source->type == SOURCE_DEFER ? source->enabled != LOOP_OFF : source->ready;
         bool rested = source->resting;
+        int r;
 
         source->ready = source->resting = false;
         if (ready && source->type == SOURCE_IO) {
@@ -204,19 +213,17 @@ static bool dispatch(Loop *l, LoopSource *source) {
                 ready = source->revents != 0;
         }
         if (!ready) { /* switched off while it rested, and perhaps on again */
-                if (rested && loop_source_watch(source) < 0)
-                        (void)loop_source_set_enabled(source, LOOP_OFF);
-                return false;
+                r = rested ? loop_source_watch(source) : 0;
+                return r < 0 ? relay(r) : 0;
         }
         if (source->enabled == LOOP_ONESHOT)
                 (void)loop_source_set_enabled(source, LOOP_OFF);
         l->current = source;
-        if (call(source) < 0 && l->current)
-                (void)loop_source_set_enabled(l->current, LOOP_OFF);
-        if (l->current && (l->current->resting || rested) && loop_source_watch(l->current) < 0)
-                (void)loop_source_set_enabled(l->current, LOOP_OFF);
+        r = call(source);
+        if (r >= 0 && l->current && (l->current->resting || rested))
+                r = loop_source_watch(l->current);
         l->current = NULL;
-        return true;
+        return r < 0 ? relay(r) : 1;
 }
 
 /* Those who have asked for it are called after it without another look: a look would be for what they read themselves. */
@@ -258,10 +265,13 @@ int loop_turn(Loop *l, uint64_t timeout_usec) {
         note_timers(l);
         for (LoopSource *s = l->first; s && !l->exiting; s = l->next) {
                 l->next = s->next;
-                n += dispatch(l, s);
+                r = dispatch(l, s);
+                if (r < 0)
+                        break;
+                n += r;
         }
         l->next = NULL;
-        return n;
+        return r < 0 ? relay(r) : n;
 }
 
 /**

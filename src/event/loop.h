@@ -28,7 +28,7 @@ typedef enum LoopPriority {
         LOOP_PRIORITY_NORMAL = 0,
 } LoopPriority;
 
-/* A callback that returns a negative errno has its source switched off. It may free any source, its own too. */
+/* A negative errno from a callback ends the turn, which returns it. A callback may free any source, its own too. */
 typedef int (*LoopIoHandler)(LoopSource *source, int fd, uint32_t revents, void *userdata);
 typedef int (*LoopTimeHandler)(LoopSource *source, uint64_t usec, void *userdata);
 typedef int (*LoopSignalHandler)(LoopSource *source, const struct signalfd_siginfo *info, void *userdata);

@@ -177,8 +177,8 @@ static int end_read(StreamEnd *end) {
                 }
                 return 1;
         }
-        if (n == -EAGAIN || n == -ENOBUFS)
-                return 0;
+        if (n < 0)
+                return n == -EAGAIN ? 0 : relay((int)n);
         if (end->terminal) {
                 end_hang_up(end);
                 return 0;

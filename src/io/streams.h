@@ -26,7 +26,10 @@ int streams_prepare_terminal(int master);
 typedef struct Streams Streams;
 
 typedef struct StreamsHandler {
-        /* Readable: take what a pipe holds at most. Returns as read(): bytes, 0 at end of file, negative errno. */
+        /*
+         * Readable: take what a pipe holds at most. Return: bytes, 0 at its end, -EAGAIN if there is nothing now or no
+         * room; any other negative errno is trouble of ours, not the stream's, and leaves the loop.
+         */
         ssize_t (*on_readable)(void *userdata, StreamId id, int fd);
         int (*on_end)(void *userdata, StreamId id);
         /* The target's stdin takes bytes again after streams_write_stdin() has said -EAGAIN. */

@@ -74,6 +74,9 @@ struct Keeper {
         uint64_t store_serial;            /* of the state that is there */
         char failure[1024];               /* what the caller is told if there is no target */
         int exit_status;
+        unsigned n_troubles; /* see keeper_endure() */
+        uint64_t troubles_since;
+        bool blind; /* the loop is broken */
         Upgrade upgrade;
 };
 
@@ -99,7 +102,7 @@ bool keeper_command_failed(const Keeper *k);
 
 /* keeper-service.c */
 int keeper_service_forget(Keeper *k);
-int keeper_service_start(Keeper *k);
+void keeper_service_start(Keeper *k);
 int keeper_service_on_start_exit(Keeper *k, const ProcessStatus *status);
 int keeper_service_stop(Keeper *k);
 int keeper_service_watchdog(Keeper *k);
@@ -124,6 +127,7 @@ void keeper_store_end(Keeper *k);
 /* keeper.c */
 int keeper_advance(Keeper *k);
 int keeper_fail(Keeper *k, int r, const char *text);
+void keeper_endure(Keeper *k, int r);
 int keeper_on_signal(Keeper *k, int signal);
 int keeper_watch_target(Keeper *k);
 int keeper_arm_timeout(Keeper *k);

@@ -464,15 +464,3 @@ int keeper_start(Keeper *k) {
                 return relay(r);
         return r < 0 ? keeper_fail(k, r, NULL) : 0;
 }
-
-/**
- * keeper_run() - live until the container has ended and everything is told
- *
- * Return: the exit status of the monitor, or a negative errno.
- */
-int keeper_run(Keeper *k) {
-        int r;
-
-        r = loop_run(k->loop);
-        return r < 0 ? relay(r) : k->exit_status;
-}

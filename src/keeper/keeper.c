@@ -6,6 +6,9 @@
  * is to stay. It parses nothing that the container or a client has sent, holds every descriptor that must outlive a
  * worker, and never blocks on anybody after the start.
  *
+ * Its callbacks return 0. What fails in one, and is nobody's answer, goes to keeper_endure(): it is said, and the keeper
+ * goes on, since the exit of the container has to be told whatever else is broken.
+ *
  * Order at the end: container reaped ─▶ worker drains and flushes ─▶ OOM looked at last ─▶ inherited descriptors closed
  * ─▶ persist file ─▶ exit file ─▶ exec record ─▶ attach gone ─▶ exit command. Whoever sees the exit file can rely on
  * the log being complete and the ports being free.
@@ -15,6 +18,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -28,6 +32,9 @@
 #include "report/announce.h"
 #include "scopemon/protocol.h"
 
+#define TROUBLES_MAX 5 /* errors of our own, in TROUBLES_USEC, before the loop is taken for broken */
+#define TROUBLES_USEC 10000000ULL
+#define BLIND_MS 100           /* between two looks at the children then */
 #define DRAIN_USEC 30000000ULL /* a worker that has not flushed by then is not waited for */
 
 /**
@@ -48,7 +55,9 @@ static int on_target_sign(void *userdata) {
         int r;
 
         r = reaper_look(k->reaper);
-        return r < 0 ? relay(r) : k->facts.container_exited;
+        if (r < 0)
+                keeper_endure(k, r);
+        return k->facts.container_exited;
 }
 
 /* Of somebody else's child: as far as it can be known. */
@@ -68,6 +77,7 @@ static int on_target_end(void *userdata, const ProcessStatus *status) {
  */
 int keeper_watch_target(Keeper *k) {
         static const ExitWatchHandler target_handler = { .on_sign = on_target_sign, .on_end = on_target_end };
+        ProcessStatus status;
         int r;
 
         if (k->target_pidfd < 0)
@@ -77,8 +87,8 @@ int keeper_watch_target(Keeper *k) {
                 return relay(r);
         if (k->facts.container_exited)
                 return 0;
-        if (k->target_pidfd < 0) {
-                k->facts.container_exited = true; /* gone, and never a child of ours */
+        if (k->target_pidfd < 0) { /* gone, if it was never a child of ours; else SIGCHLD tells */
+                k->facts.container_exited = process_peek(k->target_pid, &status) == -ECHILD;
                 return 0;
         }
         r = exit_watch_new(&k->target_watch, k->loop, k->target_pidfd, &target_handler, k);
@@ -90,6 +100,15 @@ static void fail_text(Keeper *k, const char *text) {
                 (void)snprintf(k->failure, sizeof k->failure, "%s", text);
 }
 
+/* What the runtime has made although there was nobody any more who wanted it. */
+static void end_unwanted(Keeper *k) {
+        ProcessStatus status;
+        pid_t pid;
+
+        if (runtime_read_pid(k->options->container_pidfile, &pid) == 0 && process_peek(pid, &status) == 0)
+                (void)process_kill_child(pid, SIGKILL);
+}
+
 /* The runtime has exited: is there a target? */
 static int judge_runtime(Keeper *k) {
         const Options *o = k->options;
@@ -98,6 +117,10 @@ static int judge_runtime(Keeper *k) {
 
         k->facts.runtime_exited = true;
         place_let_go(&k->hold);
+        if (k->phase == PHASE_FAILING) {
+                end_unwanted(k);
+                return 0;
+        }
         if (k->console && !k->terminal_received && console_look(k->console) < 0)
                 log_warning("Failed to receive console file descriptor");
         if (k->runtime_status.code != 0 && !o->exec) {
@@ -153,7 +176,7 @@ int keeper_on_child(void *userdata, pid_t pid, const ProcessStatus *status) {
         else if (pid == k->command_pid)
                 r = keeper_command_on_exit(k, status);
         if (r < 0)
-                return relay(r);
+                keeper_endure(k, r);
         return keeper_advance(k);
 }
 
@@ -165,8 +188,11 @@ int keeper_on_child(void *userdata, pid_t pid, const ProcessStatus *status) {
 int keeper_on_buried(void *userdata) {
         int r;
 
-        r = keeper_advance(userdata);
-        return r < 0 ? relay(r) : upgrade_advance(userdata);
+        (void)keeper_advance(userdata);
+        r = upgrade_advance(userdata);
+        if (r < 0)
+                keeper_endure(userdata, r);
+        return 0;
 }
 
 /**
@@ -211,8 +237,8 @@ int keeper_on_worker_ready(void *userdata) {
                 upgrade_done(k);
         else if (k->upgrade.step == UPGRADE_ADOPTING)
                 keeper_store_taken(k);
-        else
-                return report_attach_ready(k->report);
+        else if (report_attach_ready(k->report) != 0)
+                log_warning("Unable to tell the caller that it can attach");
         return 0;
 }
 
@@ -283,7 +309,7 @@ static int on_timeout(LoopSource *source, uint64_t usec, void *userdata) {
 
         r = reaper_look(k->reaper);
         if (r < 0)
-                return relay(r);
+                keeper_endure(k, r);
         if (!k->facts.container_exited) {
                 k->facts.timed_out = true;
                 if (!k->options->exec)
@@ -331,6 +357,55 @@ int keeper_fail(Keeper *k, int r, const char *text) {
         return keeper_advance(k);
 }
 
+/* The loop is broken: nothing is heard any more but the ends of our children, which are looked for. */
+static void go_on_blind(Keeper *k, int r) {
+        if (k->phase == PHASE_LAUNCHING) {
+                (void)keeper_fail(k, r, NULL);
+                return;
+        }
+        if (k->n_troubles == TROUBLES_MAX)
+                log_error("The monitor only waits for the end of the container now");
+        (void)poll(NULL, 0, BLIND_MS);
+        if (k->phase > PHASE_RUNNING || k->facts.container_exited)
+                k->facts.streams_closed = k->facts.clients_served = true;
+        (void)reaper_look(k->reaper); /* whatever it returns has been here */
+}
+
+/**
+ * keeper_endure() - something of ours has failed that nobody can make good
+ *
+ * Once may be bad luck; what fails again and again is not waited for any more.
+ */
+void keeper_endure(Keeper *k, int r) {
+        uint64_t now = loop_now();
+
+        if (now - k->troubles_since > TROUBLES_USEC) {
+                k->troubles_since = now;
+                k->n_troubles = 0;
+        }
+        if (++k->n_troubles < TROUBLES_MAX)
+                (void)log_error_errno(r, "Something of the monitor has failed, which goes on:");
+        k->blind = k->blind || k->n_troubles >= TROUBLES_MAX;
+}
+
+/**
+ * keeper_run() - live until the container has ended and everything is told
+ *
+ * Return: the exit status of the monitor.
+ */
+int keeper_run(Keeper *k) {
+        for (;;) {
+                int r;
+
+                r = loop_run(k->loop);
+                if (r >= 0)
+                        return k->exit_status;
+                keeper_endure(k, r);
+                if (k->blind)
+                        go_on_blind(k, r);
+        }
+}
+
 /**
  * keeper_arm_timeout() - end the container at timeout_usec
  *
@@ -351,7 +426,7 @@ static int on_settled(LoopSource *source, uint64_t usec, void *userdata) {
         return 0;
 }
 
-static int enter_running(Keeper *k) {
+static void enter_running(Keeper *k) {
         int r;
 
         k->started_usec = loop_now();
@@ -369,30 +444,25 @@ static int enter_running(Keeper *k) {
         r = cgroup_oom_new(&k->oom_watch, k->loop, k->target_pid, !k->options->exec, NULL, NULL);
         if (r < 0)
                 log_debug("OOM kills of the container will not be seen");
-        if (k->worker) {
-                r = worker_process_run(k->worker, k->target_pidfd);
-                if (r < 0)
-                        return relay(r);
-        }
-        if (k->options->service) {
-                r = keeper_service_start(k);
-                if (r < 0)
-                        return relay(r);
-        }
+        if (k->worker)
+                (void)worker_process_run(k->worker, k->target_pidfd);
+        if (k->options->service)
+                keeper_service_start(k);
         if (k->options->timeout > 0) {
                 k->timeout_usec = loop_now() + (uint64_t)k->options->timeout * 1000000U;
                 r = keeper_arm_timeout(k);
                 if (r < 0)
-                        return relay(r);
+                        keeper_endure(k, r);
         }
-        r = loop_add_time(k->loop, &k->settle_source, PROCESS_SETTLE_USEC, on_settled, NULL);
-        return r < 0 ? relay(r) : 0;
+        (void)loop_add_time(k->loop, &k->settle_source, PROCESS_SETTLE_USEC, on_settled, NULL);
 }
 
-static int enter_draining(Keeper *k) {
+static void enter_draining(Keeper *k) {
         int r;
 
         k->timeout_source = loop_source_free(k->timeout_source);
+        if (k->runtime_pidfd >= 0) /* of a start that is given up */
+                (void)process_signal(k->runtime_pidfd, SIGKILL);
         if (k->options->service)
                 keeper_service_ended(k, DRAIN_USEC);
         keeper_store_state(k);
@@ -400,13 +470,12 @@ static int enter_draining(Keeper *k) {
         keeper_unit_forget(k);
         if (!k->worker || !worker_process_is_started(k->worker)) {
                 k->facts.streams_closed = k->facts.clients_served = true;
-                return 0;
+                return;
         }
-        r = worker_process_drain(k->worker);
-        if (r < 0)
-                return relay(r);
         r = loop_add_time(k->loop, &k->drain_source, DRAIN_USEC, on_drain_timeout, k);
-        return r < 0 ? relay(r) : 0;
+        if (r < 0)
+                keeper_endure(k, r);
+        (void)worker_process_drain(k->worker);
 }
 
 static void enter_done(Keeper *k) {
@@ -418,27 +487,28 @@ static void enter_done(Keeper *k) {
         loop_exit(k->loop, 0);
 }
 
-static int enter(Keeper *k) {
+static void enter(Keeper *k) {
         switch (k->phase) {
         case PHASE_RUNNING:
-                return enter_running(k);
+                enter_running(k);
+                return;
         case PHASE_DRAINING:
         case PHASE_FAILING:
-                return enter_draining(k);
+                enter_draining(k);
+                return;
         case PHASE_REPORTING:
                 keeper_report(k);
-                return 0;
+                return;
         case PHASE_FINISHING:
                 keeper_command_start(k);
-                return 0;
+                return;
         case PHASE_DONE:
                 enter_done(k);
-                return 0;
+                return;
         case PHASE_LAUNCHING:
         case _PHASE_MAX:
-                break;
+                return;
         }
-        return 0;
 }
 
 /* The exit command and everybody else who is still our child; the worker has a fact of its own. */
@@ -451,11 +521,9 @@ static void look_for_children(Keeper *k) {
 /**
  * keeper_advance() - go as far as the facts allow
  *
- * Return: 0 or a negative errno.
+ * Return: 0.
  */
 int keeper_advance(Keeper *k) {
-        int r = 0;
-
         if (k->advancing)
                 return 0; /* a fact learned while a phase is entered is seen by the loop below */
         k->advancing = true;
@@ -467,12 +535,7 @@ int keeper_advance(Keeper *k) {
                 if (next == k->phase)
                         break;
                 k->phase = next;
-                r = enter(k);
-                if (r < 0) {
-                        (void)log_error_errno(r, "Failed to go on");
-                        k->facts.gave_up = k->facts.streams_closed = k->facts.clients_served = true;
-                        k->facts.reported = k->facts.command_exited = true;
-                }
+                enter(k);
         }
         k->advancing = false;
         return 0;

@@ -11,6 +11,14 @@
 #include "keeper/worker-process.h"
 #include "worker/worker.h"
 
+/* In the order of telling. */
+typedef enum WorkerDebt {
+        WORKER_DEBT_TERMINAL,
+        WORKER_DEBT_RUN,
+        WORKER_DEBT_DRAIN,
+        _WORKER_DEBT_MAX,
+} WorkerDebt;
+
 struct WorkerProcess {
         Loop *loop;
         WorkerProcessSpec spec;
@@ -18,10 +26,10 @@ struct WorkerProcess {
         void *userdata;
         int clients[ATTACH_SLOTS];
         int channel;
-        LoopSource *channel_source, *pause_source;
+        LoopSource *channel_source, *pause_source, *orphan_source;
         pid_t pid;
-        bool run, drain; /* what the next worker has to be told */
-        bool told;       /* ... and this one has been */
+        bool run, drain; /* what each worker has to be told */
+        unsigned owed;   /* ... and this one has not been yet: a bit for each WorkerDebt */
         bool renewing;   /* it is asked to leave, since the next one can have what it cannot be given */
         bool ended;      /* it has drained all there was before it was asked to */
         bool started, ready, drained, done;

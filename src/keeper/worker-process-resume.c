@@ -119,7 +119,7 @@ static int wp_orphan_gone(WorkerProcess *wp) {
                 if (status.known && status.signal != 0)
                         log_warning("The worker has died with its keeper, what it had read last may be lost");
         worker_process_close_channel(wp);
-        wp->pause_source = loop_source_free(wp->pause_source);
+        wp->orphan_source = loop_source_free(wp->orphan_source);
         fd_close_many(&wp->orphan_pidfd, 1);
         wp->orphaned = wp->ended = false;
         return worker_process_start_again(wp);
@@ -169,7 +169,7 @@ int worker_process_adopt(WorkerProcess *wp,
         wp->orphaned = wp->started = true;
         r = loop_add_io(wp->loop, &wp->channel_source, channel, EPOLLIN, wp_on_orphan, wp);
         if (r >= 0)
-                r = loop_add_time(wp->loop, &wp->pause_source, ORPHAN_USEC, wp_on_orphan_stuck, wp);
+                r = loop_add_time(wp->loop, &wp->orphan_source, ORPHAN_USEC, wp_on_orphan_stuck, wp);
         if (r < 0)
                 return relay(r);
         (void)worker_process_send(wp, CHANNEL_STOP, 0, NULL, 0); /* if it is deaf, the time-out is for it */

@@ -88,15 +88,55 @@ int worker_process_give(WorkerProcess *wp, ChannelType type, int fd) {
         return worker_process_send(wp, CHANNEL_STOP, 0, NULL, 0);
 }
 
+static int wp_pay(WorkerProcess *wp, WorkerDebt debt) {
+        switch (debt) {
+        case WORKER_DEBT_TERMINAL:
+                return worker_process_give(wp, CHANNEL_CONSOLE, wp->spec.fds[CHANNEL_FD_CONSOLE]);
+        case WORKER_DEBT_RUN:
+                return wp_send_run(wp);
+        case WORKER_DEBT_DRAIN:
+                return worker_process_send(wp, CHANNEL_DRAIN, 0, NULL, 0);
+        case _WORKER_DEBT_MAX:
+                break;
+        }
+        return 0;
+}
+
+/* Nobody waits here: what finds no room in the channel goes when there is some. */
+static int wp_tell(WorkerProcess *wp) {
+        int r = 0;
+
+        for (WorkerDebt debt = 0; r >= 0 && debt < _WORKER_DEBT_MAX; debt++) {
+                if (!(wp->owed & 1U << debt))
+                        continue;
+                r = wp_pay(wp, debt);
+                if (r >= 0)
+                        wp->owed &= ~(1U << debt);
+        }
+        if (r < 0 && r != -EAGAIN)
+                return relay(r);
+        r = loop_source_set_io_events(wp->channel_source, r < 0 ? EPOLLIN | EPOLLOUT : EPOLLIN);
+        return r < 0 ? relay(r) : 0;
+}
+
+/* A worker that cannot be told has to go: the next one will be. */
+static void wp_owe(WorkerProcess *wp, WorkerDebt debt) {
+        wp->owed |= 1U << debt;
+        if (wp->channel_source && !wp->orphaned && wp_tell(wp) < 0)
+                worker_process_kill(wp);
+}
+
 static int wp_on_ready(LoopSource *source, int fd, uint32_t revents, void *userdata) {
         WorkerProcess *wp = userdata;
         int r;
 
+        if (revents & EPOLLOUT && wp_tell(wp) < 0)
+                worker_process_kill(wp);
         if (!(revents & (EPOLLIN | EPOLLHUP)))
                 return 0;
         r = worker_process_receive(wp);
         if (r < 0) {
-                log_error("The worker sends nonsense, it is replaced");
+                (void)log_error_errno(r, "The worker is not understood and is replaced:");
                 worker_process_kill(wp);
         }
         if (r <= 0 && revents & EPOLLHUP) /* its end comes through the reaper */
@@ -144,11 +184,9 @@ static int wp_set_up(WorkerProcess *wp) {
 
         record.n_text = wp_list_fds(wp, text, fds, &n);
         r = wp_send_packed(wp, data, channel_pack(data, sizeof data, &record), NULL, 0);
-        wp->told = true;
-        if (r >= 0 && wp->run)
-                r = wp_send_run(wp);
-        if (r >= 0 && wp->drain)
-                r = worker_process_send(wp, CHANNEL_DRAIN, 0, NULL, 0);
+        wp->owed = (wp->run ? 1U << WORKER_DEBT_RUN : 0U) | (wp->drain ? 1U << WORKER_DEBT_DRAIN : 0U);
+        if (r >= 0)
+                r = wp_tell(wp);
         return r < 0 ? relay(r) : 0;
 }
 
@@ -240,35 +278,33 @@ void worker_process_close_channel(WorkerProcess *wp) {
 static int wp_on_pause_over(LoopSource *source, uint64_t usec, void *userdata) {
         WorkerProcess *wp = userdata;
 
-        wp->pause_source = loop_source_free(wp->pause_source);
         return worker_process_start_again(wp);
 }
 
-static int wp_pause(WorkerProcess *wp) {
+/* Of a worker that cannot be used, its end brings the next. */
+static void wp_start_or_pause(WorkerProcess *wp, int (*make)(WorkerProcess *wp, int theirs)) {
         int r;
 
-        r = loop_add_time(wp->loop, &wp->pause_source, PAUSE_USEC, wp_on_pause_over, wp);
-        return r < 0 ? relay(r) : 0;
+        r = wp_start(wp, make);
+        if (r >= 0)
+                return;
+        (void)log_error_errno(r, "Cannot start a worker:");
+        if (wp->pid > 0) {
+                worker_process_kill(wp);
+                return;
+        }
+        worker_process_close_channel(wp);
+        loop_source_set_time(wp->pause_source, PAUSE_USEC);
 }
 
 /**
  * worker_process_start_again() - start another worker, now or in a moment
  *
- * Return: 0 or a negative errno.
+ * Return: 0.
  */
 int worker_process_start_again(WorkerProcess *wp) {
-        int r;
-
-        r = wp_start(wp, wp_exec);
-        if (r >= 0)
-                return 0;
-        (void)log_error_errno(r, "Cannot start another worker");
-        if (wp->pid > 0) { /* there is one, but it will not do: its end brings the next */
-                worker_process_kill(wp);
-                return 0;
-        }
-        worker_process_close_channel(wp);
-        return wp_pause(wp);
+        wp_start_or_pause(wp, wp_exec);
+        return 0;
 }
 
 static bool wp_dies_too_often(WorkerProcess *wp) {
@@ -306,7 +342,10 @@ int worker_process_on_exit(WorkerProcess *wp, const ProcessStatus *status) {
                 return worker_process_start_again(wp);
         }
         incident_death(&wp->incidents, status);
-        return wp_dies_too_often(wp) ? wp_pause(wp) : worker_process_start_again(wp);
+        if (!wp_dies_too_often(wp))
+                return worker_process_start_again(wp);
+        loop_source_set_time(wp->pause_source, PAUSE_USEC);
+        return 0;
 }
 
 /* ---- what the keeper asks for ------------------------------------------------------------------------- */
@@ -323,7 +362,8 @@ int worker_process_new(WorkerProcess **ret,
                        const WorkerProcessSpec *spec,
                        const WorkerProcessHandler *handler,
                        void *userdata) {
-        WorkerProcess *wp;
+        _cleanup_(worker_process_freep) WorkerProcess *wp = NULL;
+        int r;
 
         wp = calloc(1, sizeof *wp);
         if (!wp) {
@@ -341,7 +381,10 @@ int worker_process_new(WorkerProcess **ret,
         wp->userdata = userdata;
         wp->channel = wp->orphan_pidfd = -1;
         memset(wp->clients, -1, sizeof wp->clients);
-        *ret = wp;
+        r = loop_add_time(loop, &wp->pause_source, LOOP_NEVER, wp_on_pause_over, wp);
+        if (r < 0)
+                return relay(r);
+        *ret = TAKE_PTR(wp);
         return 0;
 }
 
@@ -356,6 +399,7 @@ WorkerProcess *worker_process_free(WorkerProcess *wp) {
         worker_process_close_channel(wp);
         suppressed_done(&wp->suppressed);
         wp->pause_source = loop_source_free(wp->pause_source);
+        wp->orphan_source = loop_source_free(wp->orphan_source);
         fd_close_many(&wp->orphan_pidfd, 1);
         fd_close_many(wp->clients, ATTACH_SLOTS);
         fd_close_many(wp->spec.fds, _CHANNEL_FD_MAX);
@@ -368,15 +412,13 @@ WorkerProcess *worker_process_free(WorkerProcess *wp) {
 /**
  * worker_process_start() - start the first worker
  *
- * Returns in that worker's process never.
+ * Returns in that worker's process never. If it cannot be started the next one is tried, as after a death.
  *
- * Return: 0 or a negative errno.
+ * Return: 0.
  */
 int worker_process_start(WorkerProcess *wp) {
-        int r;
-
-        r = wp_start(wp, wp_fork);
-        return r < 0 ? relay(r) : 0;
+        wp_start_or_pause(wp, wp_fork);
+        return 0;
 }
 
 /**
@@ -402,7 +444,8 @@ pid_t worker_process_pid(const WorkerProcess *wp) {
 int worker_process_set_terminal(WorkerProcess *wp, int master) {
         fd_close_many(&wp->spec.fds[CHANNEL_FD_CONSOLE], 1);
         wp->spec.fds[CHANNEL_FD_CONSOLE] = master;
-        return wp->told ? worker_process_give(wp, CHANNEL_CONSOLE, master) : 0;
+        wp_owe(wp, WORKER_DEBT_TERMINAL);
+        return 0;
 }
 
 /**
@@ -415,7 +458,8 @@ int worker_process_run(WorkerProcess *wp, int target_fd) {
         wp->run = true;
         wp->spec.target_fd = target_fd;
         wp->spec.started_usec = loop_now();
-        return wp->told ? wp_send_run(wp) : 0;
+        wp_owe(wp, WORKER_DEBT_RUN);
+        return 0;
 }
 
 /**
@@ -424,12 +468,10 @@ int worker_process_run(WorkerProcess *wp, int target_fd) {
  * Return: 0 or a negative errno.
  */
 int worker_process_drain(WorkerProcess *wp) {
-        int r;
-
         wp->drain = true;
-        r = wp->told ? worker_process_send(wp, CHANNEL_DRAIN, 0, NULL, 0) : 0;
-        if (r < 0 || !wp->ended || wp->drained)
-                return r < 0 ? relay(r) : 0;
+        wp_owe(wp, WORKER_DEBT_DRAIN);
+        if (!wp->ended || wp->drained)
+                return 0;
         wp->drained = true;
         return wp->handler->on_drained(wp->userdata);
 }

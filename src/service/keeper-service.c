@@ -111,18 +111,20 @@ int keeper_service_forget(Keeper *k) {
 }
 
 /**
- * keeper_service_start() - the container is created: start it
- *
- * Return: 0 or a negative errno.
+ * keeper_service_start() - the container is created: start it, or end it
  */
-int keeper_service_start(Keeper *k) {
+void keeper_service_start(Keeper *k) {
         int r;
 
         service_tell_created(k->options);
         r = spawn_verb(k, "start", STDERR_FILENO, &k->start_pid, NULL);
-        if (r < 0)
-                return relay(r);
-        return reaper_claim(k->reaper, k->start_pid);
+        if (r >= 0)
+                r = reaper_claim(k->reaper, k->start_pid);
+        if (r >= 0)
+                return;
+        (void)log_error_errno(r, "Cannot run the runtime to start the container:");
+        service_tell_failed("The runtime could not start the container");
+        (void)process_signal(k->target_pidfd, SIGKILL);
 }
 
 /**

@@ -95,6 +95,13 @@ static int pump(Worker *w, StreamId id, StreamTail tail) {
         return settle(w, id);
 }
 
+/* What a read has come to, for on_readable(): a terminal that nobody has open any more says EIO. */
+static ssize_t judge_read(ssize_t n) {
+        if (n >= 0 || n == -EAGAIN)
+                return n;
+        return n == -EIO ? 0 : relay((int)n);
+}
+
 static ssize_t discard(Worker *w, StreamId id, int fd) {
         char scratch[4096];
         ssize_t n;
@@ -102,7 +109,7 @@ static ssize_t discard(Worker *w, StreamId id, int fd) {
         n = ring_read_other(w->ring, fd, scratch, sizeof scratch);
         if (n > 0)
                 w->state->dropped[id] += (uint64_t)n;
-        return n;
+        return judge_read(n);
 }
 
 /*
@@ -115,9 +122,11 @@ static ssize_t on_full(Worker *w, StreamId id, int fd) {
         if (!w->state->has_run && w->impatient)
                 return discard(w, id, fd);
         r = streams_hold(w->streams, id, true);
-        if (r >= 0 && !w->state->has_run && !w->wait.armed)
+        if (r < 0)
+                return relay(r);
+        if (!w->state->has_run && !w->wait.armed)
                 timer_arm(w, &w->wait, WAIT_USEC);
-        return r < 0 ? relay(r) : -ENOBUFS;
+        return -EAGAIN;
 }
 
 static int wait_over(LoopSource *source, uint64_t usec, void *userdata) {
@@ -153,7 +162,7 @@ static ssize_t on_readable(void *userdata, StreamId id, int fd) {
         if (ring_space(w->ring, id) == 0)
                 return on_full(w, id, fd);
 
-        n = w->options->terminal ? read_terminal(w, id, fd) : ring_read_stream(w->ring, id, fd);
+        n = judge_read(w->options->terminal ? read_terminal(w, id, fd) : ring_read_stream(w->ring, id, fd));
         if (n <= 0)
                 return n;
         if (w->draining)

@@ -203,7 +203,9 @@ static int worker_on_record(LoopSource *source, int fd, uint32_t revents, void *
         n = fd_receive(fd, data, sizeof data, fds, ELEMENTS(fds), &n_fds);
         if (n == -EAGAIN || n == -ECONNRESET) /* it died, and what it said before is still to come */
                 return 0;
-        if (n <= 0)
+        if (n < 0)
+                return relay((int)n);
+        if (n == 0)
                 return worker_orphaned(w);
 
         r = channel_unpack(data, (size_t)n, &record);

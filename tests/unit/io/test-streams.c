@@ -23,7 +23,8 @@ typedef struct Fixture {
         size_t n_text[_STREAM_MAX];
         unsigned n_calls, n_ends[_STREAM_MAX], n_room;
         size_t read_size;
-        bool full; /* take nothing: there is no room */
+        bool full;  /* take nothing: there is no room */
+        int broken; /* an errno: something of ours fails */
 } Fixture;
 
 static ssize_t on_readable(void *userdata, StreamId id, int fd) {
@@ -33,10 +34,12 @@ static ssize_t on_readable(void *userdata, StreamId id, int fd) {
 
         f->n_calls++;
         if (f->full)
-                return -ENOBUFS;
+                return -EAGAIN;
+        if (f->broken)
+                return -f->broken;
         n = read(fd, f->text[id] + f->n_text[id], f->read_size && f->read_size < size ? f->read_size : size);
         if (n < 0)
-                return -errno;
+                return errno == EIO ? 0 : -errno;
         f->n_text[id] += (size_t)n;
         return n;
 }
@@ -136,6 +139,28 @@ CleanTest(streams, each_stream_is_read_to_its_end) {
                 cr_assert(!streams_is_open(f.streams, id));
         }
         cr_assert(is_open(p.read[STREAM_STDOUT]), "the copy of the keeper is not ours to close");
+        streams_close_ours(&p);
+        fixture_done(&f);
+}
+
+CleanTest(streams, trouble_of_ours_is_not_the_end_of_a_stream) {
+        StdioPipes p;
+        Fixture f;
+
+        fixture_init(&f);
+        cr_assert_eq(streams_make_pipes(&p, false, true), 0);
+        cr_assert_eq(streams_add(f.streams, STREAM_STDOUT, fd_dup(p.read[STREAM_STDOUT])), 0);
+        cr_assert_eq(write(p.write[STREAM_STDOUT], "out", 3), 3);
+        f.broken = ENOSPC;
+        cr_assert_eq(loop_turn(f.loop, 0), -ENOSPC, "it leaves the loop");
+        cr_assert_eq(streams_drain(f.streams, STREAM_STDOUT), -ENOSPC);
+        cr_assert_eq(f.n_ends[STREAM_STDOUT], 0);
+        cr_assert(streams_is_open(f.streams, STREAM_STDOUT));
+
+        f.broken = 0;
+        run_idle(&f);
+        cr_assert_str_eq(f.text[STREAM_STDOUT], "out");
+        streams_close_theirs(&p);
         streams_close_ours(&p);
         fixture_done(&f);
 }

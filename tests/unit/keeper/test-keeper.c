@@ -16,6 +16,7 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/fd.h"
@@ -34,6 +35,7 @@ typedef struct Run {
         char dir[64], *path[16]; /* names below dir */
         size_t n_paths;
         char fake[512], sync_word[64], start_word[64], asan_word[256];
+        char preload_word[512], fail_word[32], once_word[128]; /* empty: none */
         const char *words[WORDS_MAX];
         size_t n_words;
         int sync;  /* we read it */
@@ -92,8 +94,11 @@ static void run_init(Run *r, const char *fake) {
 /* Lets it go; the start byte is sent, the pipes are ours. */
 static void run_start(Run *r) {
         _cleanup_close_ int sync_w = -1, start_r = -1, null = fd_open_null(O_RDWR);
-        char *envp[] = { r->fake,      r->sync_word, r->start_word, (char *)"SCOPEMON_PLACEMENT=caller",
-                         r->asan_word, NULL };
+        char *envp[] = { r->fake,       r->sync_word,
+                         r->start_word, (char *)"SCOPEMON_PLACEMENT=caller",
+                         r->asan_word,  r->preload_word[0] ? r->preload_word : NULL,
+                         r->fail_word,  r->once_word,
+                         NULL };
         int keep[2];
 
         cr_assert_not_null(getenv("SCOPEMON"), "the program is to be named by $SCOPEMON");
@@ -477,6 +482,45 @@ CleanTest(keeper, killed_workers_cost_no_line) {
                         cr_assert_fail("line %u: %.40s", i, log + (size_t)i * 100);
         cr_assert_str_eq(log + n - 3, "end");
         run_done(&r);
+}
+
+static bool tells_end(Run *r) {
+        _cleanup_free_ char *text = NULL;
+
+        while (hear(r))
+                ;
+        text = text_of(r, EXIT_FILE);
+        if (!text)
+                return strstr(r->said, "{\"pid\": -1") || !r->said[0];
+        check_stream(r, "stdout", "hello\n");
+        return strcmp(text, "3") == 0;
+}
+
+/* As if the user's watches were used up, at each place in turn where one is asked for. */
+CleanTest(keeper, watch_that_the_kernel_refuses_is_done_without) {
+        unsigned n_ended = 0, n_failed = 0;
+
+        if (!getenv("FAIL_ONCE"))
+                cr_skip_test("does not go with a sanitizer");
+        for (int n = 1; n <= 8; n++) {
+                Run r;
+
+                run_init(&r, "stdout=hello\\n exit=3");
+                (void)snprintf(r.preload_word, sizeof r.preload_word, "LD_PRELOAD=%s", getenv("FAIL_ONCE"));
+                (void)snprintf(r.fail_word, sizeof r.fail_word, "FAIL_EPOLL_CTL=%d", n);
+                (void)snprintf(r.once_word, sizeof r.once_word, "FAIL_ONCE_FILE=%s", below(&r, "once"));
+                cr_assert_eq(close(open(below(&r, "once"), O_CREAT | O_WRONLY | O_CLOEXEC, 0600)), 0);
+                run_start(&r);
+                (void)end_of(r.launcher);
+                r.keeper = pid_in(&r, "conmon.pid");
+                (void)end_of(r.keeper);
+                cr_assert(tells_end(&r), "%d: %s", n, r.said);
+                n_failed += unlink(below(&r, "once")) < 0;
+                n_ended += access(below(&r, EXIT_FILE), F_OK) == 0;
+                run_done(&r);
+        }
+        cr_assert_geq(n_failed, 5, "only %u", n_failed);
+        cr_assert_geq(n_ended, 7, "it is not worth a container");
 }
 
 /* ---- errors before anything runs ------------------------------------------------------------- */
