@@ -36,6 +36,14 @@
 #define ACCEPT_RETRY_USEC 100000U /* after running out of descriptors */
 #define LINK_CUT_SIZE 107         /* what a socket's address has room for */
 
+static const LayoutField attach_slot_fields[] = {
+        LAYOUT_NUMBER(AttachSlot, state, "state"),
+        LAYOUT_NUMBER(AttachSlot, flags, "flags"),
+        LAYOUT_NUMBERS(AttachSlot, position, "position"),
+};
+
+const LayoutFields attach_slot_layout = LAYOUT_FIELDS(attach_slot_fields);
+
 typedef int (*ClientVerb)(AttachClient *c, const void *argument);
 
 static int client_review(AttachClient *c, const void *argument) {

@@ -20,6 +20,7 @@
 #include "base/cleanup.h"
 #include "base/stream.h"
 #include "event/loop.h"
+#include "wire/layout.h"
 
 #define ATTACH_SLOTS 1024
 
@@ -35,6 +36,8 @@ typedef struct AttachSlot {
         uint32_t flags;
         uint64_t position[_STREAM_MAX]; /* first byte of each stream the client has not had */
 } AttachSlot;
+
+extern const LayoutFields attach_slot_layout;
 
 typedef struct Attach Attach;
 

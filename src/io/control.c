@@ -28,6 +28,13 @@
 #include "io/control.h"
 #include "scopemon/protocol.h"
 
+static const LayoutField control_buffer_fields[] = {
+        LAYOUT_NUMBER(CtlBuffer, n, "n"),
+        LAYOUT_NUMBERS(CtlBuffer, data, "data"),
+};
+
+const LayoutFields control_buffer_layout = LAYOUT_FIELDS(control_buffer_fields);
+
 typedef struct ControlFifo {
         Control *control;
         LoopSource *source;

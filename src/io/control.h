@@ -9,6 +9,7 @@
 #include "base/cleanup.h"
 #include "event/loop.h"
 #include "wire/ctlmsg.h"
+#include "wire/layout.h"
 
 /* Indices into what control_make() returns. */
 enum {
@@ -18,6 +19,8 @@ enum {
         CONTROL_WINSZ_WRITE,
         _CONTROL_FD_MAX,
 };
+
+extern const LayoutFields control_buffer_layout; /* of CtlBuffer */
 
 typedef struct Control Control;
 

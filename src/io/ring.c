@@ -3,7 +3,7 @@
 /*
  * The ring: one memfd, mapped by keeper and worker, that holds what must outlive a worker.
  *
- *     | header | state of the modules | input | control | stdout, RING_STREAM_SIZE | stderr, RING_STREAM_SIZE |
+ *     | header | state of the modules | input | control | stdout, RING_STREAM_SIZE | stderr, RING_STREAM_SIZE | directory |
  *
  * Positions count the bytes of a stream from its beginning and never go back; the memory of each stream is mapped
  * twice in a row, so any window of it is contiguous. When all of a stream has been taken, writing starts again in the
@@ -18,13 +18,15 @@
  * of its index, so a half-written one is never seen. For the sum to be right EVERY read() of the worker goes through
  * here, and the loop must not read on its behalf: no signals in the worker.
  *
+ * Keeper and worker are always of one version, as workers are made from the keeper's own binary. Who takes a ring over
+ * from another version finds out what lies where by the directory (ring-layout.c).
+ *
  * The worker may have been taken over by what it parsed. Whoever maps the ring treats every number in it as hostile:
  * window and space are computed from checked values.
  */
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -32,62 +34,7 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/fd.h"
-#include "io/ring.h"
-
-#define RING_MAGIC 0x73636f70U
-#define PAGE_SIZE 4096U
-#define BEGINNING 64U /* in the first page */
-
-typedef enum NoteKind {
-        NOTE_NONE,
-        NOTE_STREAM, /* index is the stream */
-        NOTE_INPUT,
-        NOTE_CONTROL,
-        NOTE_OTHER,
-        _NOTE_MAX,
-} NoteKind;
-
-typedef struct Note {
-        uint32_t kind;
-        uint32_t index;
-        uint64_t before; /* position the bytes go to */
-        uint64_t limit;  /* bytes asked for */
-        uint64_t total;  /* bytes all reads have returned until now */
-} Note;
-
-typedef struct StreamState {
-        uint64_t head;   /* bytes read so far */
-        uint64_t tail;   /* bytes nobody needs any more */
-        uint64_t origin; /* position that lies, or would lie, at the first byte of the memory; wraps around */
-} StreamState;
-
-typedef struct Header {
-        uint32_t magic;
-        atomic_uint note; /* the one of the two notes that holds */
-        Note notes[2];
-        StreamState streams[_STREAM_MAX];
-} Header;
-
-struct Ring {
-        int fd;
-        size_t n_state, n_front; /* bytes before the streams */
-        char *front;
-        char *streams[_STREAM_MAX];
-        uint64_t total;                /* the worker's: bytes its reads have returned */
-        uint64_t highest[_STREAM_MAX]; /* most memory used since the last trim */
-};
-
-static Header *header_of(const Ring *ring) {
-        return (Header *)(void *)ring->front;
-}
-
-static size_t page_align(size_t size) {
-        return (size + PAGE_SIZE - 1) & ~(size_t)(PAGE_SIZE - 1);
-}
-
-static size_t ring_size(const Ring *ring) {
-        return ring->n_front + (size_t)_STREAM_MAX * RING_STREAM_SIZE;
-}
+#include "io/ring-internal.h"
 
 static int map_stream(Ring *ring, StreamId id) {
         off_t offset = (off_t)(ring->n_front + (size_t)id * RING_STREAM_SIZE);
@@ -127,9 +74,9 @@ static int ring_allocate(Ring **ret, size_t n_state) {
         if (!ring)
                 return fail(-ENOMEM);
         ring->fd = -1;
-        ring->n_state = page_align(sizeof(Header) + n_state);
-        ring->n_front = ring->n_state + page_align(sizeof(RingInput)) +
-                        page_align(RING_CONTROLS * sizeof(RingControl));
+        ring->n_state = ring_page_align(sizeof(Header) + n_state);
+        ring->n_front = ring->n_state + ring_page_align(sizeof(RingInput)) +
+                        ring_page_align(RING_CONTROLS * sizeof(RingControl));
         *ret = ring;
         return 0;
 }
@@ -148,14 +95,14 @@ int ring_new(Ring **ret, size_t n_state) {
         if (r < 0)
                 return relay(r);
         ring->fd = memfd_create("scopemon-ring", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-        if (ring->fd < 0 || ftruncate(ring->fd, (off_t)ring_size(ring)) < 0 ||
+        if (ring->fd < 0 || ftruncate(ring->fd, (off_t)(ring_size(ring) + RING_DIRECTORY_SIZE)) < 0 ||
             fcntl(ring->fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
                 return fail(-errno);
         r = map_all(ring);
         if (r < 0)
                 return relay(r);
 
-        header_of(ring)->magic = RING_MAGIC;
+        ring_header(ring)->magic = RING_MAGIC;
         *ret = TAKE_PTR(ring);
         return 0;
 }
@@ -181,12 +128,12 @@ int ring_map(Ring **ret, int fd, size_t n_state) {
         seals = fcntl(fd, F_GET_SEALS);
         if (seals < 0 || fstat(fd, &st) < 0)
                 return fail(-errno);
-        if (!(seals & F_SEAL_SHRINK) || (size_t)st.st_size != ring_size(ring))
+        if (!(seals & F_SEAL_SHRINK) || (size_t)st.st_size != ring_size(ring) + RING_DIRECTORY_SIZE)
                 return fail(-EBADMSG);
         r = map_all(ring);
         if (r < 0)
                 return relay(r);
-        if (header_of(ring)->magic != RING_MAGIC)
+        if (ring_header(ring)->magic != RING_MAGIC)
                 return fail(-EBADMSG);
 
         *ret = TAKE_PTR(ring);
@@ -264,11 +211,11 @@ int ring_begin(Ring *ring) {
  * ring_is_unread() - no worker has read anything yet: a look for input or control text would only cost their pages
  */
 bool ring_is_unread(const Ring *ring) {
-        return header_of(ring)->notes[0].total == 0 && header_of(ring)->notes[1].total == 0;
+        return ring_header(ring)->notes[0].total == 0 && ring_header(ring)->notes[1].total == 0;
 }
 
 static void note(Ring *ring, NoteKind kind, uint32_t index, uint64_t before, uint64_t limit) {
-        Header *h = header_of(ring);
+        Header *h = ring_header(ring);
         unsigned next = !(atomic_load_explicit(&h->note, memory_order_relaxed) & 1U);
 
         h->notes[next] = (Note){
@@ -292,7 +239,7 @@ static ssize_t counted_read(Ring *ring, int fd, void *buf, size_t size) {
 
 /* Head and tail as far as they can be believed. */
 static StreamState checked(const Ring *ring, StreamId id) {
-        StreamState s = header_of(ring)->streams[id];
+        StreamState s = ring_header(ring)->streams[id];
 
         if (s.tail > s.head)
                 s.tail = s.head;
@@ -301,22 +248,19 @@ static StreamState checked(const Ring *ring, StreamId id) {
         return s;
 }
 
-static char *place(const Ring *ring, StreamId id, const StreamState *s, uint64_t position) {
-        return ring->streams[id] + ((position - s->origin) & (RING_STREAM_SIZE - 1));
-}
-
 /**
  * ring_control() - what was last read from a control fifo; @index is below RING_CONTROLS
  */
 RingControl *ring_control(Ring *ring, uint32_t index) {
-        return (RingControl *)(void *)(ring->front + ring->n_state + page_align(sizeof(RingInput))) + index;
+        return (RingControl *)(void *)(ring->front + ring->n_state + ring_page_align(sizeof(RingInput))) +
+               index;
 }
 
 /**
  * ring_head() - bytes of a stream read so far
  */
 uint64_t ring_head(const Ring *ring, StreamId id) {
-        return header_of(ring)->streams[id].head;
+        return ring_header(ring)->streams[id].head;
 }
 
 /**
@@ -340,7 +284,7 @@ Window ring_window(const Ring *ring, StreamId id, uint64_t from) {
                 from = s.tail;
         if (from > s.head)
                 from = s.head;
-        return (Window){ .data = place(ring, id, &s, from), .from = from, .to = s.head };
+        return (Window){ .data = ring_place(ring, id, &s, from), .from = from, .to = s.head };
 }
 
 /**
@@ -358,11 +302,11 @@ ssize_t ring_read_stream(Ring *ring, StreamId id, int fd) {
         size = size < RING_READ_SIZE ? size : RING_READ_SIZE;
 
         note(ring, NOTE_STREAM, (uint32_t)id, s.head, size);
-        n = counted_read(ring, fd, place(ring, id, &s, s.head), size);
+        n = counted_read(ring, fd, ring_place(ring, id, &s, s.head), size);
         if (n < 0)
                 return n;
 
-        header_of(ring)->streams[id].head = s.head + (uint64_t)n;
+        ring_header(ring)->streams[id].head = s.head + (uint64_t)n;
         used = (size_t)(s.head - s.origin) + (size_t)n;
         if (used > ring->highest[id])
                 ring->highest[id] = used;
@@ -429,7 +373,7 @@ ssize_t ring_read_other(Ring *ring, int fd, void *buf, size_t n) {
  * Return: 0, or -EBADMSG if what it noted cannot be true; then what its last read has brought is lost.
  */
 int ring_recover(Ring *ring, uint64_t n_read) {
-        Header *h = header_of(ring);
+        Header *h = ring_header(ring);
         Note n = h->notes[atomic_load_explicit(&h->note, memory_order_acquire) & 1U];
         RingInput *input = ring_input(ring);
         uint64_t brought;
@@ -463,7 +407,7 @@ int ring_recover(Ring *ring, uint64_t n_read) {
  * ring_release() - bytes before @upto are needed by nobody
  */
 void ring_release(Ring *ring, StreamId id, uint64_t upto) {
-        StreamState *s = &header_of(ring)->streams[id];
+        StreamState *s = &ring_header(ring)->streams[id];
 
         if (upto > s->head)
                 upto = s->head;
@@ -471,7 +415,7 @@ void ring_release(Ring *ring, StreamId id, uint64_t upto) {
                 s->tail = upto;
         atomic_signal_fence(memory_order_seq_cst);
         if (s->tail == s->head)
-                s->origin = s->head - BEGINNING; /* nothing lies anywhere */
+                s->origin = s->head - RING_BEGINNING; /* nothing lies anywhere */
 }
 
 /**
@@ -479,7 +423,7 @@ void ring_release(Ring *ring, StreamId id, uint64_t upto) {
  */
 bool ring_is_large(const Ring *ring) {
         for (StreamId id = 0; id < _STREAM_MAX; id++)
-                if (ring->highest[id] > PAGE_SIZE)
+                if (ring->highest[id] > RING_PAGE_SIZE)
                         return true;
         return false;
 }
@@ -491,7 +435,7 @@ void ring_trim(Ring *ring) {
         for (StreamId id = 0; id < _STREAM_MAX; id++) {
                 StreamState s = checked(ring, id);
 
-                if (s.head != s.tail || ring->highest[id] <= PAGE_SIZE)
+                if (s.head != s.tail || ring->highest[id] <= RING_PAGE_SIZE)
                         continue;
                 (void)madvise(ring->streams[id], RING_STREAM_SIZE, MADV_REMOVE); /* or it is kept */
                 ring->highest[id] = 0;

@@ -9,6 +9,7 @@
 #include <sys/types.h>
 
 #include "base/stream.h"
+#include "wire/layout.h"
 
 #define RING_STREAM_SIZE (256U * 1024U) /* bytes kept of each stream at most */
 #define RING_READ_SIZE (64U * 1024U)    /* bytes asked for in one read: what a pipe holds */
@@ -18,8 +19,6 @@
 
 #define RING_READ "rchar: " /* in /proc/PID/io: bytes that reads have brought, and writes have taken */
 #define RING_WRITTEN "wchar: "
-
-#define RING_LAYOUT 3U /* to be counted up with any change of what lies where, or of what a field means */
 
 typedef struct Ring Ring;
 
@@ -50,6 +49,11 @@ DEFINE_CLEANUP(Ring, ring_free)
 
 int ring_fd(const Ring *ring);
 void *ring_state(Ring *ring);
+
+/* Between versions: ring-layout.c. */
+int ring_describe(Ring *ring, const Layout *state);
+int ring_adopt(Ring **ret, int fd, const Layout *state, bool *ret_converted);
+int ring_import(Ring *ring, int fd, const Layout *state);
 
 int ring_begin(Ring *ring);
 bool ring_is_unread(const Ring *ring);

@@ -36,6 +36,7 @@ struct WorkerProcess {
         bool stopping;    /* for an upgrade; whatever its end, no other one is started */
         bool orphaned;    /* the worker is another keeper's, who has died; it is asked to leave */
         int orphan_pidfd; /* likewise, -1 if unknown */
+        int former_ring;  /* of another version, whose content is in ours; -1: none */
         unsigned deaths;
         uint64_t deaths_since;
         Incidents incidents;

@@ -97,6 +97,38 @@ static void wp_restore(WorkerProcess *wp, const WorkerSaved *saved, const int cl
 }
 
 /**
+ * worker_process_change_ring() - the ring among the descriptors is another version's, and ours has been made from it
+ *
+ * To be called before worker_process_resume() or worker_process_adopt().
+ *
+ * Return: 0 or a negative errno.
+ */
+int worker_process_change_ring(WorkerProcess *wp) {
+        int *ring = &wp->spec.fds[CHANNEL_FD_RING], fd;
+
+        fd = fd_dup(ring_fd(wp->spec.ring));
+        if (fd < 0)
+                return relay(fd);
+        wp->former_ring = *ring;
+        *ring = fd;
+        return 0;
+}
+
+/* From here on the other version's ring is not needed. @again: a worker of that version has gone on with it. */
+static void wp_forget_former_ring(WorkerProcess *wp, bool again) {
+        int r;
+
+        if (wp->former_ring < 0)
+                return;
+        r = again ? ring_import(wp->spec.ring, wp->former_ring, &worker_state_layout) : 0;
+        if (r < 0)
+                (void)log_error_errno(
+                        r, "Cannot take over what the last worker has done, output may be repeated:");
+        fd_close_many(&wp->former_ring, 1);
+        worker_process_kept(wp, WORKER_KEPT_FD, CHANNEL_FD_RING, wp->spec.fds[CHANNEL_FD_RING]);
+}
+
+/**
  * worker_process_resume() - start a worker for a container that runs and has had one
  * @clients: adopted, also on failure
  *
@@ -106,6 +138,7 @@ static void wp_restore(WorkerProcess *wp, const WorkerSaved *saved, const int cl
  */
 int worker_process_resume(WorkerProcess *wp, const WorkerSaved *saved, const int clients[ATTACH_SLOTS]) {
         wp_restore(wp, saved, clients);
+        wp_forget_former_ring(wp, false);
         return worker_process_start_again(wp);
 }
 
@@ -121,6 +154,7 @@ static int wp_orphan_gone(WorkerProcess *wp) {
         worker_process_close_channel(wp);
         wp->orphan_source = loop_source_free(wp->orphan_source);
         fd_close_many(&wp->orphan_pidfd, 1);
+        wp_forget_former_ring(wp, true);
         wp->orphaned = wp->ended = false;
         return worker_process_start_again(wp);
 }
@@ -164,8 +198,10 @@ int worker_process_adopt(WorkerProcess *wp,
         wp_restore(wp, saved, clients);
         wp->channel = channel;
         wp->orphan_pidfd = pidfd;
-        if (channel < 0)
+        if (channel < 0) {
+                wp_forget_former_ring(wp, false);
                 return worker_process_start_again(wp);
+        }
         wp->orphaned = wp->started = true;
         r = loop_add_io(wp->loop, &wp->channel_source, channel, EPOLLIN, wp_on_orphan, wp);
         if (r >= 0)

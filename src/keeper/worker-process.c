@@ -379,7 +379,7 @@ int worker_process_new(WorkerProcess **ret,
         suppressed_init(&wp->suppressed, loop, spec->reaper, spec->options, spec->plan, spec->ring);
         wp->handler = handler;
         wp->userdata = userdata;
-        wp->channel = wp->orphan_pidfd = -1;
+        wp->channel = wp->orphan_pidfd = wp->former_ring = -1;
         memset(wp->clients, -1, sizeof wp->clients);
         r = loop_add_time(loop, &wp->pause_source, LOOP_NEVER, wp_on_pause_over, wp);
         if (r < 0)
@@ -401,6 +401,7 @@ WorkerProcess *worker_process_free(WorkerProcess *wp) {
         wp->pause_source = loop_source_free(wp->pause_source);
         wp->orphan_source = loop_source_free(wp->orphan_source);
         fd_close_many(&wp->orphan_pidfd, 1);
+        fd_close_many(&wp->former_ring, 1);
         fd_close_many(wp->clients, ATTACH_SLOTS);
         fd_close_many(wp->spec.fds, _CHANNEL_FD_MAX);
         fd_close_many(&wp->spec.log_dir_fd, 1);

@@ -35,6 +35,34 @@
 #define UNREAD_USEC 10000U
 #define UNREAD_MAX_USEC 2000000U /* callers look for the exit file for four or five seconds */
 
+static const LayoutField sink_state_fields[] = {
+        LAYOUT_NUMBERS(SinkState, position, "position"),
+        LAYOUT_NUMBERS(SinkState, continues, "continues"),
+        LAYOUT_NUMBER(SinkState, started, "started"),
+        LAYOUT_NUMBER(SinkState, bytes, "bytes"),
+        LAYOUT_NUMBER(SinkState, lost_bytes, "lost-bytes"),
+        LAYOUT_NUMBER(SinkState, lost_lines, "lost-lines"),
+        LAYOUT_NUMBER(SinkState, total, "total"),
+        LAYOUT_NUMBER(SinkState, cut_to, "cut-to"),
+        LAYOUT_NUMBER(SinkState, uncut, "uncut"),
+        LAYOUT_NUMBER(SinkState, intent.from, "intent-from"),
+        LAYOUT_NUMBER(SinkState, intent.to, "intent-to"),
+        LAYOUT_NUMBER(SinkState, intent.size, "intent-size"),
+        LAYOUT_NUMBER(SinkState, intent.total, "intent-total"),
+        LAYOUT_NUMBERS(SinkState, intent.stamp, "intent-stamp"),
+        LAYOUT_NUMBER(SinkState, intent.stream, "intent-stream"),
+        LAYOUT_NUMBER(SinkState, intent.partial, "intent-partial"),
+        LAYOUT_NUMBER(SinkState, intent.valid, "intent-valid"),
+        LAYOUT_NUMBER(SinkState, flood.sent, "flood-sent"),
+        LAYOUT_NUMBER(SinkState, flood.begin_usec, "flood-begin-usec"),
+        LAYOUT_NUMBER(SinkState, flood.before, "flood-before"),
+        LAYOUT_NUMBER(SinkState, flood.seen, "flood-seen"),
+        LAYOUT_NUMBER(SinkState, flood.told, "flood-told"),
+        LAYOUT_NUMBER(SinkState, flood.left, "flood-left"),
+};
+
+const LayoutFields sink_state_layout = LAYOUT_FIELDS(sink_state_fields);
+
 typedef struct Sink {
         Sinks *sinks;
         SinkId id;

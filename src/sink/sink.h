@@ -12,6 +12,7 @@
 #include "base/cleanup.h"
 #include "base/stream.h"
 #include "event/loop.h"
+#include "wire/layout.h"
 #include "wire/line.h"
 
 typedef enum SinkId {
@@ -85,6 +86,8 @@ typedef struct SinksHandler {
         int (*on_reopen)(void *userdata); /* answer with sinks_set_file(), now or later */
         int (*on_trouble)(void *userdata, SinkId sink, int error, uint64_t lost_bytes);
 } SinksHandler;
+
+extern const LayoutFields sink_state_layout;
 
 typedef struct Sinks Sinks;
 

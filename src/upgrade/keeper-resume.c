@@ -66,6 +66,8 @@ int keeper_save(Keeper *k, Saved **ret) {
         int r;
 
         r = saved_new(&s);
+        if (r >= 0 && k->ring)
+                r = ring_describe(k->ring, &worker_state_layout);
         if (r < 0)
                 return relay(r);
 
@@ -157,6 +159,7 @@ static int resume_worker(Keeper *k, const Saved *s) {
                                    .started_usec = k->started_usec,
                                    .log_dir_fd = s->fds[SAVED_FD_LOG_DIR],
                                    .log_name = k->origin->log_name };
+        bool converted;
         int fd, r;
 
         if (!s->has_worker)
@@ -165,11 +168,13 @@ static int resume_worker(Keeper *k, const Saved *s) {
         fd = fd_dup(spec.fds[CHANNEL_FD_RING]);
         if (fd < 0)
                 return relay(fd);
-        r = ring_map(&k->ring, fd, sizeof(WorkerState));
+        r = ring_adopt(&k->ring, fd, &worker_state_layout, &converted);
         if (r < 0)
                 return relay(r);
         spec.ring = k->ring;
         r = worker_process_new(&k->worker, k->loop, &spec, &keeper_worker_handler, k);
+        if (r >= 0 && converted)
+                r = worker_process_change_ring(k->worker);
         if (r < 0)
                 return relay(r);
         if (is_successor(s))

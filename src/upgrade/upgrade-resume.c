@@ -38,6 +38,7 @@ static int options_of(const Saved *s, Options *ret) {
 
 static int check_ring(const Saved *s) {
         _cleanup_(ring_freep) Ring *ring = NULL;
+        bool converted;
         int fd, r;
 
         if (!s->has_worker)
@@ -45,7 +46,7 @@ static int check_ring(const Saved *s) {
         fd = fd_dup(s->fds[SAVED_FD_WORKER + CHANNEL_FD_RING]);
         if (fd < 0)
                 return relay(fd);
-        r = ring_map(&ring, fd, sizeof(WorkerState));
+        r = ring_adopt(&ring, fd, &worker_state_layout, &converted);
         return r < 0 ? relay(r) : 0;
 }
 

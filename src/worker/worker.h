@@ -14,6 +14,7 @@
 #include "sink/sink.h"
 #include "wire/channel.h"
 #include "wire/ctlmsg.h"
+#include "wire/layout.h"
 
 #define WORKER_ARGUMENT "--scopemon-worker=" /* first word of a worker's command line: its channel */
 #define WORKER_UNIT_FIELD_MAX 320
@@ -44,6 +45,8 @@ typedef struct WorkerState {
         SuppressedState suppressed; /* the keeper's */
         AttachSlot slots[ATTACH_SLOTS];
 } WorkerState;
+
+extern const Layout worker_state_layout;
 
 #define WORKER_FDS_MAX (_CHANNEL_FD_MAX + ATTACH_SLOTS) /* that a worker inherits, besides the channel */
 #define WORKER_SETUP_MAX (32U + WORKER_FDS_MAX * CHANNEL_SETUP_ENTRY)

@@ -71,6 +71,54 @@ CleanTest(worker_process_resume, worker_goes_on_without_its_keeper_and_leaves_fo
         bench_done(&b);
 }
 
+/*
+ * The next keeper is of another version: it has made a ring of its own from the one that the worker uses still, which
+ * goes on there until it is told to leave.
+ */
+CleanTest(worker_process_resume, ring_of_another_version_is_changed_when_its_worker_has_left) {
+        WorkerProcessSpec spec;
+        Ring *former, *changed;
+        int early;
+        Bench b;
+        Kept k;
+
+        bench_init(&b);
+        bench_start(&b);
+        early = bench_connect(&b);
+        cr_assert(event_run_until(b.loop, 30, b.n_ready == 1));
+        say(&b, "one\n");
+        expect_packet(&b, early, "\2one\n");
+        cr_assert(event_run_until(b.loop, 30, written(&b) == 4));
+        event_run_idle(b.loop);
+        keeper_dies(&k, &b);
+
+        former = b.ring;
+        cr_assert_eq(ring_describe(former, &worker_state_layout), 0);
+        cr_assert_eq(ring_new(&changed, sizeof(WorkerState)), 0);
+        cr_assert_eq(ring_import(changed, ring_fd(former), &worker_state_layout), 0);
+        say(&b, "two\n");
+        expect_packet(&b, early, "\2two\n");
+        cr_assert(event_run_until(b.loop, 30, written(&b) == 8));
+
+        b.ring = changed;
+        spec = bench_spec(&b, k.log_dir);
+        memcpy(spec.fds, k.fds, sizeof spec.fds);
+        b.n_ready = 0;
+        cr_assert_eq(worker_process_new(&b.worker, b.loop, &spec, &bench_handler, &b), 0);
+        cr_assert_eq(worker_process_change_ring(b.worker), 0);
+        cr_assert_eq(worker_process_adopt(b.worker, &k.saved, k.clients, k.channel, k.pidfd), 0);
+        cr_assert(event_run_until(b.loop, 30, b.n_ready == 1));
+        say(&b, "three\n");
+        expect_packet(&b, early, "\2three\n");
+        bench_finish(&b);
+        check_log(b.log, "stdout", "one\ntwo\nthree\n");
+        cr_assert_eq(ring_head(former, STREAM_STDOUT), 8);
+        cr_assert_eq(ring_head(b.ring, STREAM_STDOUT), 14);
+        (void)close(early);
+        (void)ring_free(former);
+        bench_done(&b);
+}
+
 /* One line has been written when the keeper dies, and its worker gets @signal; another line comes before the next one. */
 static void worker_is_lost(int signal_number) {
         Bench b;

@@ -56,6 +56,7 @@ CleanTest(upgrade, good_state_is_taken) {
 
         cr_assert_eq(asked_about(example(-1)), 0);
         cr_assert_eq(ring_new(&ring, sizeof(WorkerState)), 0);
+        cr_assert_eq(ring_describe(ring, &worker_state_layout), 0);
         cr_assert_eq(asked_about(example(ring_fd(ring))), 0);
         (void)ring_free(ring);
 }
@@ -78,11 +79,17 @@ CleanTest(upgrade, unknown_options_are_refused) {
         cr_assert_neq(asked_about(s), 0);
 }
 
-CleanTest(upgrade, ring_of_another_form_is_refused) {
+CleanTest(upgrade, ring_of_another_version_is_taken_if_it_tells_its_form) {
+        static const LayoutField fields[] = { { "has-run", 0, 8, 1 } };
+        static const LayoutFields members = LAYOUT_FIELDS(fields);
+        static const LayoutGroup groups[] = { { "worker", 64, 8, 1, &members } };
+        static const Layout another = { groups, 1, 72 };
         Ring *ring;
 
-        cr_assert_eq(ring_new(&ring, sizeof(WorkerState) + 8192), 0);
+        cr_assert_eq(ring_new(&ring, another.size), 0);
         cr_assert_neq(asked_about(example(ring_fd(ring))), 0);
+        cr_assert_eq(ring_describe(ring, &another), 0);
+        cr_assert_eq(asked_about(example(ring_fd(ring))), 0);
         (void)ring_free(ring);
 }
 
