@@ -91,6 +91,49 @@ def memory(pid):
     return field(f"/proc/{pid}/smaps_rollup", "Pss"), field(f"/proc/{pid}/status", "VmPTE")
 
 
+MMAP_THRESHOLD = 128 << 10  # what malloc() gives a mapping of its own; smaller ones without a name are .bss and TLS
+
+
+def is_heap(words):
+    """Is this, the first line of a mapping in smaps, one of malloc()'s?"""
+    begin, end = (int(address, 16) for address in words[0].split("-"))
+    return words[5:] == ["[heap]"] or (not words[5:] and end - begin >= MMAP_THRESHOLD)
+
+
+def private_heap(pid):
+    """KiB of the heap that a process has written and shares with nobody."""
+    kib, counts = 0, False
+    for words in map(str.split, read(f"/proc/{pid}/smaps").splitlines()):
+        if not words[0].endswith(":"):
+            counts = is_heap(words)
+        elif counts and words[0] == "Private_Dirty:":
+            kib += int(words[1])
+    return kib
+
+
+def cpu_seconds():
+    """CPU time of all processes in the cgroup that is the root here, in a machine those of the machine."""
+    return int(read("/sys/fs/cgroup/cpu.stat").split()[1]) / 1e6
+
+
+def runs(pid, exe):
+    try:
+        return os.readlink(f"/proc/{pid}/exe") == exe
+    except OSError:
+        return False
+
+
+def processes_of(exe):
+    """The PIDs of all that run a program."""
+    return [int(pid) for pid in os.listdir("/proc") if pid.isdigit() and runs(pid, exe)]
+
+
+def monitor_processes(pid):
+    """The monitor of a pid that callers know, and those children that run the same program."""
+    exe = os.readlink(f"/proc/{pid}/exe")
+    return [pid] + [int(child) for child in read(f"/proc/{pid}/task/{pid}/children").split() if runs(child, exe)]
+
+
 def switches(pid):
     return sum(field(f"/proc/{pid}/status", f"{kind}_ctxt_switches") for kind in ("voluntary", "nonvoluntary"))
 
@@ -220,15 +263,7 @@ class Container:
         self.open_fds.append(os.open(self.gates.pop(0), os.O_RDWR | os.O_CLOEXEC))
 
     def processes(self):
-        exe = os.readlink(f"/proc/{self.pid}/exe")
-        found = [self.pid]
-        for child in read(f"/proc/{self.pid}/task/{self.pid}/children").split():
-            try:
-                if os.readlink(f"/proc/{child}/exe") == exe:
-                    found.append(int(child))
-            except OSError:
-                pass
-        return found
+        return monitor_processes(self.pid)
 
     def cpu(self):
         return sum(cpu_ns(p) for p in self.processes())
