@@ -3,12 +3,12 @@
 /*
  * The bundle's config.json. The caller has written it for the runtime; we read it to know where the container is meant
  * to live, and now and then change two things: the cgroup's path, and annotations that the runtime turns into
- * properties of the scope it makes. Everything else comes back as it was: the order of members, 64-bit numbers of
- * either sign, doubles digit by digit, all text.
+ * properties of the scope it makes. Everything else stays byte for byte what it was, since the file is never more to
+ * us than text: a change puts other text in a value's place (wire/jsontext). A tree of it would be ten times its size,
+ * in a heap that stays with the monitor for the container's life.
  *
- * This is the only file that knows the JSON library. What that library would silently alter makes a file "broken"
- * before the library sees it (bundle-trap.c). So does nesting that no bundle has. A broken file is not an error: it
- * stays what it is, and the container goes without our changes.
+ * A file that is no JSON, or nested as no bundle is, is "broken". So is one that has two members of a name that
+ * matters here: runtimes differ about which of them counts. A broken file is not an error: it stays what it is.
  *
  * The file is never written in place, and a new one is never readable for more people than the old one was: the
  * environment in it may hold passwords.
@@ -19,10 +19,8 @@
  */
 
 #include <assert.h>
-#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <json-c/json.h>
 #include <limits.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -33,68 +31,113 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "oci/bundle.h"
+#include "wire/jsontext.h"
 
 #define CONFIG_NAME "config.json"
 #define CONFIG_NEW ".config.json.new"
 #define CONFIG_MAX ((size_t)16 * 1024 * 1024)
-#define CONFIG_DEPTH 128
+#define ROOM ((size_t)2048) /* for what is added, so that not each addition moves the text */
 #define PROPERTY_PREFIX "org.systemd.property."
+
+/* Members of the config that are looked into. */
+typedef enum Section {
+        SECTION_ANNOTATIONS,
+        SECTION_LINUX,
+        SECTION_MOUNTS,
+        SECTION_PROCESS,
+        SECTION_ROOT,
+        _SECTION_MAX,
+} Section;
+
+static const char *const section_names[_SECTION_MAX] = { "annotations", "linux", "mounts", "process",
+                                                         "root" };
+
+/* A string that somebody has asked for. */
+typedef struct Decoded {
+        struct Decoded *next;
+        char text[];
+} Decoded;
 
 struct Bundle {
         int dir_fd;
         struct stat st;
-        struct json_object *config;
+        char *text; /* with a NUL at @n */
+        size_t n, allocated;
+        size_t end;                      /* of the config's object; its } is before that */
+        JsonSpan sections[_SECTION_MAX]; /* their values; empty if there is none */
+        Decoded *decoded;                /* what was handed out */
 };
 
-static bool is_object_or_absent(struct json_object *parent, const char *key) {
-        struct json_object *member;
-
-        return !json_object_object_get_ex(parent, key, &member) || !member ||
-               json_object_is_type(member, json_type_object);
+static bool is_there(JsonSpan span) {
+        return span.end > 0;
 }
 
-static const char *find_flaw(struct json_object *config) {
-        if (!json_object_is_type(config, json_type_object))
-                return "not an object";
-        if (!is_object_or_absent(config, "linux"))
-                return "linux is not an object";
-        if (!is_object_or_absent(config, "annotations"))
-                return "annotations is not an object";
+static bool is_object(const Bundle *b, JsonSpan span) {
+        return is_there(span) && b->text[span.begin] == '{';
+}
+
+static bool is_null(const Bundle *b, JsonSpan span) {
+        return is_there(span) && b->text[span.begin] == 'n';
+}
+
+static const char *note_section(Bundle *b, JsonSpan name, JsonSpan value) {
+        for (Section i = 0; i < _SECTION_MAX; i++)
+                if (jsontext_same(b->text, name, section_names[i])) {
+                        if (is_there(b->sections[i]))
+                                return "two members of the same name";
+                        b->sections[i] = value;
+                }
         return NULL;
 }
 
-/* Returns NULL with *@ret_why set, or with *@ret_why NULL when memory ran out. @text has a NUL at @n. */
-static struct json_object *parse_config(const char *text, size_t n, const char **ret_why) {
-        struct json_object *config;
-        struct json_tokener *t;
+/* Returns what is wrong with the text, NULL if nothing is. */
+static const char *look_through(Bundle *b) {
+        JsonWalk w = { .text = b->text, .n = b->n };
+        JsonSpan name, value;
+        const char *why;
 
-        *ret_why = bundle_find_trap(text, n);
-        if (*ret_why)
-                return NULL;
-        t = json_tokener_new_ex(CONFIG_DEPTH);
-        if (!t)
-                return NULL;
-        json_tokener_set_flags(t, JSON_TOKENER_STRICT);
-        config = json_tokener_parse_ex(t, text,
-                                       (int)n + 1); /* with the NUL, for the end of the text is to be seen */
-        if (!config)
-                *ret_why = json_tokener_get_error(t) == json_tokener_success
-                                   ? "not an object"
-                                   : json_tokener_error_desc(json_tokener_get_error(t));
-        else
-                *ret_why = find_flaw(config);
-        json_tokener_free(t);
-
-        if (*ret_why && config) {
-                (void)json_object_put(config);
-                return NULL;
+        if (!jsontext_enter(&w))
+                return w.why;
+        while (jsontext_member(&w, &name, &value)) {
+                why = note_section(b, name, value);
+                if (why)
+                        return why;
         }
-        return config;
+        b->end = w.at;
+        if (w.why || !jsontext_end(&w))
+                return w.why;
+        for (Section i = SECTION_ANNOTATIONS; i <= SECTION_LINUX; i++)
+                if (is_there(b->sections[i]) && !is_object(b, b->sections[i]) && !is_null(b, b->sections[i]))
+                        return i == SECTION_LINUX ? "linux is not an object" : "annotations is not an object";
+        return NULL;
+}
+
+/* @text is taken over. */
+static int bundle_new(Bundle **ret, char *text, size_t n, const char **ret_why) {
+        _cleanup_(bundle_freep) Bundle *b = NULL;
+        const char *why;
+
+        b = calloc(1, sizeof *b);
+        if (!b) {
+                free(text);
+                return fail(-ENOMEM);
+        }
+        b->dir_fd = -1;
+        b->text = text;
+        b->n = n;
+        b->allocated = n + 1;
+        why = look_through(b);
+        if (why) {
+                *ret_why = why;
+                return BUNDLE_BROKEN;
+        }
+        *ret = TAKE_PTR(b);
+        return 0;
 }
 
 /**
  * bundle_parse() - a config.json that is in memory already
- * @text: must have a NUL at @n
+ * @text: copied
  * @ret_why: static text, set with BUNDLE_BROKEN
  *
  * What comes of it can be changed and formatted, but not saved.
@@ -102,26 +145,19 @@ static struct json_object *parse_config(const char *text, size_t n, const char *
  * Return: 0, BUNDLE_BROKEN, or -ENOMEM.
  */
 int bundle_parse(Bundle **ret, const char *text, size_t n, const char **ret_why) {
-        _cleanup_(bundle_freep) Bundle *b = NULL;
-        const char *why;
+        char *copy;
+        int r;
 
         if (n > CONFIG_MAX) {
                 *ret_why = "too large";
                 return BUNDLE_BROKEN;
         }
-        b = calloc(1, sizeof *b);
-        if (!b)
+        copy = malloc(n + 1);
+        if (!copy)
                 return fail(-ENOMEM);
-        b->dir_fd = -1;
-        b->config = parse_config(text, n, &why);
-        if (!b->config && !why)
-                return fail(-ENOMEM);
-        if (!b->config) {
-                *ret_why = why;
-                return BUNDLE_BROKEN;
-        }
-        *ret = TAKE_PTR(b);
-        return 0;
+        *(char *)mempcpy(copy, text, n) = 0;
+        r = bundle_new(ret, copy, n, ret_why);
+        return r < 0 ? relay(r) : r;
 }
 
 /**
@@ -152,7 +188,7 @@ int bundle_open(Bundle **ret, const char *dir, const char **ret_why) {
         r = fd_read_file(dir_fd, CONFIG_NAME, CONFIG_MAX, &text, &n);
         if (r < 0)
                 return relay(r);
-        r = bundle_parse(&b, text, n, ret_why);
+        r = bundle_new(&b, TAKE_PTR(text), n, ret_why);
         if (r != 0)
                 return r < 0 ? relay(r) : r;
         assert(b);
@@ -170,62 +206,177 @@ int bundle_open(Bundle **ret, const char *dir, const char **ret_why) {
 Bundle *bundle_free(Bundle *b) {
         if (!b)
                 return NULL;
-        if (b->config)
-                (void)json_object_put(b->config);
+        for (Decoded *d = b->decoded, *next; d; d = next) {
+                next = d->next;
+                free(d);
+        }
+        free(b->text);
         cleanup_close(&b->dir_fd);
         free(b);
         return NULL;
 }
 
-static const char *get_string(const Bundle *b, const char *parent, const char *key) {
-        struct json_object *object, *member;
+/* Member @key of a section; of two of that name the last one counts, as in runtimes. */
+static JsonSpan find_member(const Bundle *b, Section section, const char *key) {
+        JsonWalk w = { .text = b->text, .n = b->sections[section].end, .at = b->sections[section].begin };
+        JsonSpan name, value, found = { 0 };
 
-        if (!json_object_object_get_ex(b->config, parent, &object) ||
-            !json_object_object_get_ex(object, key, &member) ||
-            !json_object_is_type(member, json_type_string))
+        if (!is_object(b, b->sections[section]) || !jsontext_enter(&w))
+                return found;
+        while (jsontext_member(&w, &name, &value))
+                if (jsontext_same(b->text, name, key))
+                        found = value;
+        return found;
+}
+
+/* NULL: there is none, or it is no string that C could hold. The list of those handed out is no part of the config. */
+static const char *get_string(const Bundle *b, Section section, const char *key) {
+        JsonSpan value = find_member(b, section, key);
+        Decoded *d;
+
+        if (!is_there(value) || b->text[value.begin] != '"')
                 return NULL;
-        return json_object_get_string(member);
+        d = malloc(sizeof *d + (value.end - value.begin));
+        if (!d || !jsontext_decode(b->text, value, d->text, value.end - value.begin)) {
+                free(d);
+                return NULL;
+        }
+        d->next = b->decoded;
+        ((Bundle *)b)->decoded = d;
+        return d->text;
 }
 
 /**
  * bundle_cgroups_path() - linux.cgroupsPath
  *
- * Return: text that lives until that member is changed, or NULL if there is none.
+ * Return: text that lives as long as the bundle, or NULL if there is none.
  */
 const char *bundle_cgroups_path(const Bundle *b) {
-        return get_string(b, "linux", "cgroupsPath");
+        return get_string(b, SECTION_LINUX, "cgroupsPath");
 }
 
 /**
  * bundle_annotation() - the value of one annotation
  *
- * Return: text that lives until that annotation is changed, or NULL if there is none.
+ * Return: text that lives as long as the bundle, or NULL if there is none.
  */
 const char *bundle_annotation(const Bundle *b, const char *key) {
-        return get_string(b, "annotations", key);
+        return get_string(b, SECTION_ANNOTATIONS, key);
 }
 
-static int add_member(struct json_object *object, const char *key, struct json_object *value) {
-        if (!value)
+static int make_room(Bundle *b, size_t n) {
+        char *text;
+
+        if (b->allocated > n)
+                return 0;
+        text = realloc(b->text, n + ROOM);
+        if (!text)
                 return fail(-ENOMEM);
-        if (json_object_object_add(object, key, value) < 0) {
-                (void)json_object_put(value);
-                return fail(-ENOMEM);
+        b->text = text;
+        b->allocated = n + ROOM;
+        return 0;
+}
+
+/* @new comes in the place of @old; every position behind moves. */
+static int put_text(Bundle *b, JsonSpan old, const char *new) {
+        size_t n = strlen(new), n_old = old.end - old.begin;
+        int r;
+
+        r = make_room(b, b->n - n_old + n);
+        if (r < 0)
+                return relay(r);
+        memmove(b->text + old.begin + n, b->text + old.end, b->n - old.end + 1); /* with the NUL */
+        memcpy(b->text + old.begin, new, n);
+        b->n = b->n - n_old + n;
+        b->end = b->end - n_old + n;
+        for (Section i = 0; i < _SECTION_MAX; i++) {
+                JsonSpan *span = &b->sections[i];
+                bool around = span->begin <= old.begin && span->end > old.begin;
+
+                if (!around && span->begin < old.end)
+                        continue; /* before it */
+                span->begin += around ? 0 : n - n_old;
+                span->end += n - n_old; /* of no sign, and right for less as well */
         }
         return 0;
 }
 
-static int set_string(Bundle *b, const char *parent, const char *key, const char *value) {
-        struct json_object *object;
+/* Behind the last element of an object or array that ends at @end; @ret: where the new one ends. */
+static int append(Bundle *b, size_t end, const char *element, size_t *ret) {
+        _cleanup_free_ char *text = NULL;
+        size_t at = end - 1;
         int r;
 
-        if (!json_object_object_get_ex(b->config, parent, &object) || !object) {
-                object = json_object_new_object();
-                r = add_member(b->config, parent, object);
-                if (r < 0)
-                        return relay(r);
-        }
-        r = add_member(object, key, json_object_new_string(value));
+        while (strchr(" \n\t\r", b->text[at - 1]))
+                at--;
+        if (asprintf(&text, "%s%s", strchr("{[", b->text[at - 1]) ? "" : ",", element) < 0)
+                return fail(-ENOMEM);
+        r = put_text(b, (JsonSpan){ at, at }, text);
+        if (r < 0)
+                return relay(r);
+        *ret = at + strlen(text);
+        return 0;
+}
+
+static int append_member(Bundle *b, size_t end, const char *name, const char *value, JsonSpan *ret) {
+        _cleanup_free_ char *member = NULL;
+        int r;
+
+        if (asprintf(&member, "\"%s\":%s", name, value) < 0)
+                return fail(-ENOMEM);
+        r = append(b, end, member, &ret->end);
+        if (r < 0)
+                return relay(r);
+        ret->begin = ret->end - strlen(value);
+        return 0;
+}
+
+/* A section that is not there, or null, becomes @value. */
+static int make_section(Bundle *b, Section section, const char *value) {
+        JsonSpan *span = &b->sections[section], made;
+        int r;
+
+        if (is_null(b, *span))
+                return put_text(b, *span, value);
+        if (is_there(*span))
+                return 0;
+        r = append_member(b, b->end, section_names[section], value, &made);
+        if (r < 0)
+                return relay(r);
+        *span = made;
+        return 0;
+}
+
+static int set_member(Bundle *b, Section section, const char *key, const char *value) {
+        JsonSpan old, new;
+        int r;
+
+        r = make_section(b, section, "{}");
+        if (r < 0)
+                return relay(r);
+        old = find_member(b, section, key);
+        r = is_there(old) ? put_text(b, old, value)
+                          : append_member(b, b->sections[section].end, key, value, &new);
+        return r < 0 ? relay(r) : 0;
+}
+
+/* NULL when memory ran out. */
+static char *json_quote(const char *word) {
+        size_t size = 6 * strlen(word) + 3;
+        char *text = malloc(size);
+
+        if (text)
+                (void)jsontext_encode(word, text, size);
+        return text;
+}
+
+static int set_string(Bundle *b, Section section, const char *key, const char *value) {
+        _cleanup_free_ char *text = json_quote(value);
+        int r;
+
+        if (!text)
+                return fail(-ENOMEM);
+        r = set_member(b, section, key, text);
         return r < 0 ? relay(r) : 0;
 }
 
@@ -238,7 +389,7 @@ static int set_string(Bundle *b, const char *parent, const char *key, const char
 int bundle_set_cgroups_path(Bundle *b, const char *path) {
         int r;
 
-        r = set_string(b, "linux", "cgroupsPath", path);
+        r = set_string(b, SECTION_LINUX, "cgroupsPath", path);
         return r < 0 ? relay(r) : 0;
 }
 
@@ -250,13 +401,12 @@ int bundle_set_cgroups_path(Bundle *b, const char *path) {
  * Return: 0, BUNDLE_KEPT, or -ENOMEM.
  */
 int bundle_annotate(Bundle *b, const char *key, const char *value, bool replace) {
-        struct json_object *annotations, *present;
+        JsonSpan present = find_member(b, SECTION_ANNOTATIONS, key);
         int r;
 
-        if (!replace && json_object_object_get_ex(b->config, "annotations", &annotations) &&
-            json_object_object_get_ex(annotations, key, &present) && present)
+        if (!replace && is_there(present) && !is_null(b, present))
                 return BUNDLE_KEPT;
-        r = set_string(b, "annotations", key, value);
+        r = set_string(b, SECTION_ANNOTATIONS, key, value);
         return r < 0 ? relay(r) : 0;
 }
 
@@ -283,11 +433,11 @@ int bundle_annotate_property(Bundle *b, const char *property, const char *value)
 /**
  * bundle_text() - the whole as JSON
  *
- * Return: text that lives until the next change, or NULL when memory ran out.
+ * Return: text that lives until the next change.
  */
-const char *bundle_text(Bundle *b, size_t *ret_n) {
-        return json_object_to_json_string_length(
-                b->config, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE, ret_n);
+const char *bundle_text(const Bundle *b, size_t *ret_n) {
+        *ret_n = b->n;
+        return b->text;
 }
 
 /* @name takes over owner, group and mode of the file it is going to replace. */
@@ -311,15 +461,10 @@ static int copy_rights(int dir_fd, const char *name, const struct stat *old) {
  *
  * Return: 0, or a negative errno with the old file still in place.
  */
-int bundle_save(Bundle *b) {
-        const char *text;
-        size_t n;
+int bundle_save(const Bundle *b) {
         int r;
 
-        text = bundle_text(b, &n);
-        if (!text)
-                return fail(-ENOMEM);
-        r = fd_write_file_atomic(b->dir_fd, CONFIG_NEW, text, n, 0600);
+        r = fd_write_file_atomic(b->dir_fd, CONFIG_NEW, b->text, b->n, 0600);
         if (r < 0)
                 return relay(r);
 
@@ -337,32 +482,9 @@ int bundle_save(Bundle *b) {
  * bundle_wants_terminal() - process.terminal
  */
 bool bundle_wants_terminal(const Bundle *b) {
-        struct json_object *process, *terminal;
+        JsonSpan terminal = find_member(b, SECTION_PROCESS, "terminal");
 
-        return json_object_object_get_ex(b->config, "process", &process) &&
-               json_object_object_get_ex(process, "terminal", &terminal) && json_object_get_boolean(terminal);
-}
-
-/* The array called @key of object @parent, made if it is not there; NULL if it is something else, or memory ran out. */
-static struct json_object *get_array(struct json_object *parent, const char *key) {
-        struct json_object *array;
-
-        if (!json_object_object_get_ex(parent, key, &array) || !array) {
-                array = json_object_new_array();
-                if (add_member(parent, key, array) < 0)
-                        return NULL;
-        }
-        return json_object_is_type(array, json_type_array) ? array : NULL;
-}
-
-static int add_word(struct json_object *array, const char *word) {
-        struct json_object *value = json_object_new_string(word);
-
-        if (!array || !value || json_object_array_add(array, value) < 0) {
-                (void)json_object_put(value);
-                return fail(-EINVAL);
-        }
-        return 0;
+        return is_there(terminal) && b->text[terminal.begin] == 't';
 }
 
 /**
@@ -372,23 +494,23 @@ static int add_word(struct json_object *array, const char *word) {
  * Return: 0 or a negative errno.
  */
 int bundle_add_mount(Bundle *b, const char *from, const char *to) {
-        static const char *const options[] = { "bind", "rprivate", "nosuid", "nodev", "noexec" };
-        struct json_object *mounts = get_array(b->config, "mounts"), *mount = json_object_new_object(),
-                           *words;
+        _cleanup_free_ char *source = json_quote(from), *destination = json_quote(to), *mount = NULL;
+        size_t end;
+        int r;
 
-        if (!mounts || !mount || json_object_array_add(mounts, mount) < 0) {
-                (void)json_object_put(mount);
+        r = make_section(b, SECTION_MOUNTS, "[]");
+        if (r < 0)
+                return relay(r);
+        if (b->text[b->sections[SECTION_MOUNTS].begin] != '[')
                 return fail(-EINVAL);
-        }
-        words = get_array(mount, "options");
-        if (add_member(mount, "destination", json_object_new_string(to)) < 0 ||
-            add_member(mount, "source", json_object_new_string(from)) < 0 ||
-            add_member(mount, "type", json_object_new_string("bind")) < 0)
+        if (!source || !destination ||
+            asprintf(&mount,
+                     "{\"destination\":%s,\"source\":%s,\"type\":\"bind\","
+                     "\"options\":[\"bind\",\"rprivate\",\"nosuid\",\"nodev\",\"noexec\"]}",
+                     destination, source) < 0)
                 return fail(-ENOMEM);
-        for (size_t i = 0; i < ELEMENTS(options); i++)
-                if (add_word(words, options[i]) < 0)
-                        return fail(-ENOMEM);
-        return 0;
+        r = append(b, b->sections[SECTION_MOUNTS].end, mount, &end);
+        return r < 0 ? relay(r) : 0;
 }
 
 /**
@@ -399,17 +521,28 @@ int bundle_add_mount(Bundle *b, const char *from, const char *to) {
  * Return: 0 or a negative errno.
  */
 int bundle_set_variable(Bundle *b, const char *name, const char *value) {
-        struct json_object *process;
-        char word[PATH_MAX];
+        _cleanup_free_ char *word = NULL, *text = NULL;
+        JsonSpan env;
+        size_t end;
         int r;
 
-        if (!json_object_object_get_ex(b->config, "process", &process) ||
-            !json_object_is_type(process, json_type_object))
+        if (!is_object(b, b->sections[SECTION_PROCESS]))
                 return fail(-EINVAL);
-        r = snprintf(word, sizeof word, "%s=%s", name, value);
-        if (r < 0 || (size_t)r >= sizeof word)
-                return fail(-ENAMETOOLONG);
-        r = add_word(get_array(process, "env"), word);
+        env = find_member(b, SECTION_PROCESS, "env");
+        if (!is_there(env) || is_null(b, env)) {
+                r = set_member(b, SECTION_PROCESS, "env", "[]");
+                if (r < 0)
+                        return relay(r);
+                env = find_member(b, SECTION_PROCESS, "env");
+        }
+        if (b->text[env.begin] != '[')
+                return fail(-EINVAL);
+        if (asprintf(&word, "%s=%s", name, value) < 0)
+                return fail(-ENOMEM);
+        text = json_quote(word);
+        if (!text)
+                return fail(-ENOMEM);
+        r = append(b, env.end, text, &end);
         return r < 0 ? relay(r) : 0;
 }
 
@@ -422,25 +555,21 @@ int bundle_set_variable(Bundle *b, const char *name, const char *value) {
  * Return: 0 or a negative errno.
  */
 int bundle_copy_to(Bundle *b, const char *from, const char *dir) {
-        const char *root = get_string(b, "root", "path"), *text;
+        const char *root = get_string(b, SECTION_ROOT, "path");
         char path[PATH_MAX];
-        size_t n;
         int r;
 
         if (!root || root[0] != '/') {
                 r = snprintf(path, sizeof path, "%s/%s", from, root ? root : "rootfs");
                 if (r < 0 || (size_t)r >= sizeof path)
                         return fail(-ENAMETOOLONG);
-                r = set_string(b, "root", "path", path);
+                r = set_string(b, SECTION_ROOT, "path", path);
                 if (r < 0)
                         return relay(r);
         }
-        text = bundle_text(b, &n);
-        if (!text)
-                return fail(-ENOMEM);
         r = snprintf(path, sizeof path, "%s/" CONFIG_NAME, dir);
         if (r < 0 || (size_t)r >= sizeof path)
                 return fail(-ENAMETOOLONG);
-        r = fd_write_file_atomic(AT_FDCWD, path, text, n, 0600);
+        r = fd_write_file_atomic(AT_FDCWD, path, b->text, b->n, 0600);
         return r < 0 ? relay(r) : 0;
 }

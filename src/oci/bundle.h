@@ -29,16 +29,12 @@ int bundle_set_cgroups_path(Bundle *b, const char *path);
 int bundle_annotate(Bundle *b, const char *key, const char *value, bool replace);
 int bundle_annotate_property(Bundle *b, const char *property, const char *value);
 
-const char *bundle_text(Bundle *b, size_t *ret_n);
-int bundle_save(Bundle *b);
+const char *bundle_text(const Bundle *b, size_t *ret_n);
+int bundle_save(const Bundle *b);
 int bundle_copy_to(Bundle *b, const char *from, const char *dir);
 bool bundle_wants_terminal(const Bundle *b);
 int bundle_add_mount(Bundle *b, const char *from, const char *to);
 int bundle_set_variable(Bundle *b, const char *name, const char *value);
-
-/* bundle-trap.c */
-
-const char *bundle_find_trap(const char *text, size_t n);
 
 /* bundle-quote.c */
 
