@@ -305,6 +305,32 @@ int fd_close_all_but(int *keep, size_t n_keep) {
 }
 
 /**
+ * fd_raise_limit() - allow ourselves as many descriptors as we may have
+ *
+ * Return: how many there were before, for whoever is to have no more than that; 0 if unknown.
+ */
+uint64_t fd_raise_limit(void) {
+        struct rlimit limit;
+        rlim_t before;
+
+        if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+                return 0;
+        before = limit.rlim_cur;
+        limit.rlim_cur = limit.rlim_max;
+        (void)setrlimit(RLIMIT_NOFILE, &limit); /* what everybody may do */
+        return before;
+}
+
+/**
+ * fd_are_few() - whether there is no room for descriptors that are only nice to have
+ */
+bool fd_are_few(void) {
+        struct rlimit limit;
+
+        return getrlimit(RLIMIT_NOFILE, &limit) >= 0 && limit.rlim_cur < FD_FEW;
+}
+
+/**
  * fd_has_room_above() - whether @n more descriptors than @fd can be open
  * @fd: a new one, so that those below are taken
  */

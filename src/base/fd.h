@@ -12,6 +12,7 @@
 #include <sys/un.h>
 
 #define FD_MESSAGE_MAX 64 /* descriptors in one message */
+#define FD_FEW 64         /* a monitor needs some 20, and up to ten more at times */
 
 int fd_pipe(int *ret_read, int *ret_write);
 int fd_set_nonblock(int fd, bool on);
@@ -27,6 +28,8 @@ int fd_write_file_atomic(int dir_fd, const char *path, const void *data, size_t 
 int fd_list_open(int lowest, int **ret_fds, size_t *ret_n);
 void fd_close_many(int *fds, size_t n_fds);
 int fd_close_all_but(int *keep, size_t n_keep);
+uint64_t fd_raise_limit(void);
+bool fd_are_few(void);
 bool fd_has_room_above(int fd, unsigned n);
 
 int fd_bind_at(int socket_fd, int dir_fd, const char *name);

@@ -19,6 +19,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -43,19 +44,30 @@ static void child_complain(const char *what, const char *path, int error) {
                 (void)!write(STDERR_FILENO, text, (size_t)n < sizeof text ? (size_t)n : sizeof text - 1);
 }
 
-/* Copies that cannot collide with 0, 1, 2 come first: any of the three may be among the sources. */
+/* Those that another one would overwrite are copied first; there may be no descriptor left to copy the others. */
 static int child_stdio(const int stdio[3]) {
-        int copies[3];
+        int sources[3];
 
         for (int i = 0; i < 3; i++) {
-                copies[i] = fcntl(stdio[i], F_DUPFD_CLOEXEC, 3);
-                if (copies[i] < 0)
+                sources[i] = stdio[i];
+                if (stdio[i] < 3 && stdio[i] != i)
+                        sources[i] = fcntl(stdio[i], F_DUPFD_CLOEXEC, 3);
+                if (sources[i] < 0)
                         return -errno;
         }
         for (int i = 0; i < 3; i++)
-                if (dup2(copies[i], i) < 0)
+                if (sources[i] == i ? fcntl(i, F_SETFD, 0) < 0 : dup2(sources[i], i) < 0)
                         return -errno;
         return 0;
+}
+
+static void child_limit_fds(uint64_t n) {
+        struct rlimit limit;
+
+        if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+                return;
+        limit.rlim_cur = n < limit.rlim_max ? n : limit.rlim_max;
+        (void)setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 static int child_listen_pid(char *const *envp) {
@@ -158,6 +170,8 @@ static void __attribute__((noreturn)) child_run(const ProcessSpec *spec, pid_t p
         for (size_t i = 0; i < spec->n_keep_fds; i++)
                 (void)fcntl(spec->keep_fds[i], F_SETFD, 0);
 
+        if (spec->fds_max > 0)
+                child_limit_fds(spec->fds_max);
         (void)execve(spec->path, spec->argv, envp);
         child_complain("Failed to execute", spec->path, errno);
         _exit(EXIT_EXEC);

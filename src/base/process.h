@@ -25,6 +25,7 @@ typedef struct ProcessSpec {
         int stdio[3];              /* descriptors for 0, 1, 2; borrowed */
         const sigset_t *mask;      /* signal mask of the child */
         int death_signal;          /* sent to the child when the thread that made it dies; 0 for none */
+        uint64_t fds_max;          /* soft limit of descriptors; 0 to leave it */
         const char *oom_score_adj; /* value written before exec, NULL to leave it */
         int wait_fd;               /* one read from it before exec, then it is closed; -1 for none */
         unsigned delay_s;          /* seconds of sleep before exec */

@@ -4,7 +4,7 @@
  * The fifos ctl and winsz in the bundle: a manager resizes the terminal through them and asks for
  * the log file to be reopened.
  *
- * The keeper makes both and holds both ends of each: the reading end so that a manager's
+ * The keeper makes both and holds both ends of each, in one descriptor: the reading end so that a manager's
  * non-blocking open succeeds from the first moment, the writing end so that the last manager to
  * close leaves no end of file behind that would be readable for ever. The worker reads, cuts lines
  * and says what they mean; what comes of it (there may be no terminal yet) is not decided here.
@@ -48,46 +48,40 @@ struct Control {
         ControlFifo fifos[2];
 };
 
-static int make_fifo(int dir_fd, const char *name, int *ret_read, int *ret_write) {
-        _cleanup_close_ int read_fd = -1, write_fd = -1;
+/* One descriptor is both ends: see above. */
+static int make_fifo(int dir_fd, const char *name, int *ret) {
+        int fd;
 
         if (unlinkat(dir_fd, name, 0) < 0 && errno != ENOENT)
                 return fail(-errno);
         if (mkfifoat(dir_fd, name, 0660) < 0)
                 return fail(-errno);
-        read_fd = openat(dir_fd, name, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW);
-        if (read_fd < 0)
+        fd = openat(dir_fd, name, O_RDWR | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW);
+        if (fd < 0)
                 return fail(-errno);
-        write_fd = openat(dir_fd, name, O_WRONLY | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW);
-        if (write_fd < 0)
-                return fail(-errno);
-
-        *ret_read = TAKE_FD(read_fd);
-        *ret_write = TAKE_FD(write_fd);
+        *ret = fd;
         return 0;
 }
 
 /**
  * control_make() - make the fifos ctl and winsz in a directory
- * @fds: their ends, in the order of CONTROL_CTL_READ and its fellows; the caller's to close
+ * @ret_ctl, @ret_winsz: both of their ends; the caller's to close
  *
  * Whatever had one of the two names is removed first. Their mode is 0660 under the umask.
  *
  * Return: 0, or a negative errno; then a fifo may have been left behind, but no descriptor.
  */
-int control_make(int dir_fd, int fds[_CONTROL_FD_MAX]) {
-        _cleanup_close_ int ctl_read = -1, ctl_write = -1;
+int control_make(int dir_fd, int *ret_ctl, int *ret_winsz) {
+        _cleanup_close_ int ctl = -1;
         int r;
 
-        r = make_fifo(dir_fd, SCOPEMON_CTL_FIFO, &ctl_read, &ctl_write);
+        r = make_fifo(dir_fd, SCOPEMON_CTL_FIFO, &ctl);
         if (r < 0)
                 return relay(r);
-        r = make_fifo(dir_fd, SCOPEMON_WINSZ_FIFO, &fds[CONTROL_WINSZ_READ], &fds[CONTROL_WINSZ_WRITE]);
+        r = make_fifo(dir_fd, SCOPEMON_WINSZ_FIFO, ret_winsz);
         if (r < 0)
                 return relay(r);
-
-        fds[CONTROL_CTL_READ] = TAKE_FD(ctl_read);
-        fds[CONTROL_CTL_WRITE] = TAKE_FD(ctl_write);
+        *ret_ctl = TAKE_FD(ctl);
         return 0;
 }
 
@@ -140,7 +134,7 @@ static int control_on_readable(LoopSource *source, int fd, uint32_t revents, voi
         n = c->handler->read(c->userdata, index, fd, &data);
         if (n < 0)
                 return n == -EAGAIN || n == -EINTR ? 0 : relay((int)n);
-        if (n == 0) { /* only if the keeper has given up its writing end */
+        if (n == 0) { /* never, as it has a writer: us */
                 (void)loop_source_set_enabled(source, LOOP_OFF);
                 return 0;
         }
@@ -160,7 +154,7 @@ static int fifo_watch(ControlFifo *fifo, Loop *loop, int fd) {
 
 /**
  * control_new() - listen to the two fifos
- * @fds: reading ends of ctl and winsz, borrowed; -1 for none
+ * @fds: ctl and winsz, borrowed; -1 for none
  * @state: their unfinished lines, kept by the caller; all zero is none
  * @handler: must outlive the object, and must not free it
  *

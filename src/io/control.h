@@ -11,15 +11,6 @@
 #include "wire/ctlmsg.h"
 #include "wire/layout.h"
 
-/* Indices into what control_make() returns. */
-enum {
-        CONTROL_CTL_READ,
-        CONTROL_CTL_WRITE,
-        CONTROL_WINSZ_READ,
-        CONTROL_WINSZ_WRITE,
-        _CONTROL_FD_MAX,
-};
-
 extern const LayoutFields control_buffer_layout; /* of CtlBuffer */
 
 typedef struct Control Control;
@@ -33,7 +24,7 @@ typedef struct ControlHandler {
         int (*on_bad)(void *userdata, const char *line, size_t n, int why); /* a CtlMsgAnswer */
 } ControlHandler;
 
-int control_make(int dir_fd, int fds[_CONTROL_FD_MAX]);
+int control_make(int dir_fd, int *ret_ctl, int *ret_winsz);
 
 int control_new(Control **ret,
                 Loop *loop,

@@ -167,6 +167,13 @@ int ring_fd(const Ring *ring) {
 }
 
 /**
+ * ring_take_fd() - the memfd, the caller's from now on; the ring stays mapped
+ */
+int ring_take_fd(Ring *ring) {
+        return TAKE_FD(ring->fd);
+}
+
+/**
  * ring_state() - memory for the modules' own state, zero at first
  *
  * What a former worker left there is not to be trusted.

@@ -48,6 +48,7 @@ Ring *ring_free(Ring *ring);
 DEFINE_CLEANUP(Ring, ring_free)
 
 int ring_fd(const Ring *ring);
+int ring_take_fd(Ring *ring);
 void *ring_state(Ring *ring);
 
 /* Between versions: ring-layout.c. */

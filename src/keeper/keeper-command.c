@@ -44,6 +44,7 @@ static int spawn_command(Keeper *k) {
         if (null_fd < 0)
                 return relay(null_fd);
         r = process_spawn(&(ProcessSpec){ .path = k->options->exit_command,
+                                          .fds_max = k->origin->fds_max,
                                           .argv = argv,
                                           .envp = k->origin->envp,
                                           .stdio = { null_fd, null_fd, null_fd },

@@ -46,7 +46,6 @@ struct Keeper {
 
         int bundle_fd; /* place of attach, ctl, winsz; -1 for none */
         char *attach_link;
-        int control[_CONTROL_FD_MAX];
         int worker_fds[_CHANNEL_FD_MAX]; /* until the worker process has them */
         int runtime_stdio[3];            /* until the runtime has them */
         int start_fd;                    /* of an exec that waits for its second start byte */

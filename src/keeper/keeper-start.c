@@ -155,18 +155,8 @@ static int make_sockets(Keeper *k) {
         r = make_attach(k);
         if (r < 0)
                 return relay(r);
-        r = control_make(k->bundle_fd, k->control);
-        if (r < 0)
-                return relay(r);
-        for (size_t i = 0; i < 2; i++) {
-                ChannelFd role = i == 0 ? CHANNEL_FD_CTL : CHANNEL_FD_WINSZ;
-                int fd = k->control[i == 0 ? CONTROL_CTL_READ : CONTROL_WINSZ_READ];
-
-                k->worker_fds[role] = fd_dup(fd);
-                if (k->worker_fds[role] < 0)
-                        return relay(k->worker_fds[role]);
-        }
-        return 0;
+        r = control_make(k->bundle_fd, &k->worker_fds[CHANNEL_FD_CTL], &k->worker_fds[CHANNEL_FD_WINSZ]);
+        return r < 0 ? relay(r) : 0;
 }
 
 static bool journal_once_wanted(void) {
@@ -231,9 +221,7 @@ static int make_worker(Keeper *k) {
                 return relay(r);
         fill_facts(k, &((WorkerState *)ring_state(k->ring))->facts);
 
-        k->worker_fds[CHANNEL_FD_RING] = fd_dup(ring_fd(k->ring));
-        if (k->worker_fds[CHANNEL_FD_RING] < 0)
-                return relay(k->worker_fds[CHANNEL_FD_RING]);
+        k->worker_fds[CHANNEL_FD_RING] = ring_take_fd(k->ring);
         spec.ring = k->ring;
         for (ChannelFd i = 0; i < _CHANNEL_FD_MAX; i++)
                 spec.fds[i] = TAKE_FD(k->worker_fds[i]);
@@ -316,6 +304,7 @@ static int spawn_runtime(Keeper *k) {
                              .envp = k->origin->envp,
                              .mask = &k->origin->mask,
                              .death_signal = SIGKILL,
+                             .fds_max = k->origin->fds_max,
                              .oom_score_adj = k->origin->oom_score_adj[0] ? k->origin->oom_score_adj : NULL,
                              .wait_fd = k->start_fd,
                              .cgroup_fd = k->hold.procs_fd,
@@ -327,13 +316,15 @@ static int spawn_runtime(Keeper *k) {
                 return relay(r);
         log_command(argv);
         spec.argv = argv;
-        null_fd = fd_open_null(O_RDWR);
-        if (null_fd < 0)
-                return relay(null_fd);
+        if (o->service && !o->log_targets.passthrough) { /* else our own are it, or the container's */
+                null_fd = fd_open_null(O_RDWR);
+                if (null_fd < 0)
+                        return relay(null_fd);
+        }
         for (int i = 0; i < 3; i++) {
-                spec.stdio[i] = k->runtime_stdio[i] >= 0 ? k->runtime_stdio[i] : null_fd;
-                if (o->log_targets.passthrough)
-                        spec.stdio[i] = i;
+                spec.stdio[i] = null_fd >= 0 ? null_fd : i;
+                if (k->runtime_stdio[i] >= 0)
+                        spec.stdio[i] = k->runtime_stdio[i];
         }
         r = process_spawn(&spec, &k->runtime_pid, &k->runtime_pidfd);
         if (r < 0)
@@ -391,7 +382,6 @@ int keeper_new(Keeper **ret, const Options *options, Origin *origin) {
         k->exit_status = 1;
         k->upgrade.words_fd = -1;
         k->hold = PLACE_HOLD_NONE;
-        memset(k->control, -1, sizeof k->control);
         memset(k->worker_fds, -1, sizeof k->worker_fds);
         memset(k->runtime_stdio, -1, sizeof k->runtime_stdio);
         r = loop_new(&k->loop);
@@ -438,7 +428,6 @@ Keeper *keeper_free(Keeper *k) {
         fd_close_many(&k->start_fd, 1);
         fd_close_many(&k->runtime_pidfd, 1);
         fd_close_many(&k->target_pidfd, 1);
-        fd_close_many(k->control, _CONTROL_FD_MAX);
         fd_close_many(k->worker_fds, _CHANNEL_FD_MAX);
         fd_close_many(k->runtime_stdio, 3);
         free(k->attach_link);

@@ -22,6 +22,7 @@ typedef struct Origin {
         pid_t caller;
         int caller_pidfd;       /* -1 if it has gone */
         bool journal_stream[3]; /* this one of 0, 1, 2 goes to the journal */
+        uint64_t fds_max;       /* soft limit of descriptors of the caller; 0 if unknown */
         char oom_score_adj[16]; /* of the caller; "" if unknown */
         sigset_t mask;
         int log_dir_fd; /* directory of the log file, -1 without one */

@@ -127,6 +127,7 @@ int launch_note_origin(Origin *ret, int argc, char *argv[], char *envp[]) {
         r = fd_list_open(STDERR_FILENO + 1, &ret->inherited, &ret->n_inherited);
         if (r < 0)
                 return relay(r);
+        ret->fds_max = fd_raise_limit();
         for (int fd = 0; fd < 3; fd++)
                 ret->journal_stream[fd] = is_journal_stream(fd);
         ret->caller_pidfd = process_pidfd(ret->caller); /* one that has gone will not attach */

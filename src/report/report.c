@@ -17,7 +17,7 @@
  * wait. SIGPIPE must be ignored in whatever process uses this.
  *
  * Directories are opened at the start, so that the files land where the caller meant even if it moves them. One that
- * cannot be opened then, or was removed meanwhile, is looked up again by name when its file is due: a container whose
+ * cannot be opened then or there is no descriptor to spare for, or that was removed meanwhile, is looked up again by name when its file is due: a container whose
  * exit directory is missing starts all the same.
  */
 
@@ -84,7 +84,8 @@ static int place_init(Place *p, const char *path) {
         p->path = strdup(path);
         if (!p->path)
                 return fail(-ENOMEM);
-        p->fd = fd_open_directory(path);
+        if (!fd_are_few())
+                p->fd = fd_open_directory(path);
         return 0;
 }
 

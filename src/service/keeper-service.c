@@ -76,6 +76,7 @@ static int spawn_verb(Keeper *k, const char *verb, int out, pid_t *ret_pid, int 
         if (out < 0)
                 out = null_fd;
         r = process_spawn(&(ProcessSpec){ .path = k->options->runtime,
+                                          .fds_max = k->origin->fds_max,
                                           .argv = argv,
                                           .envp = k->origin->envp,
                                           .stdio = { null_fd, out, out },

@@ -43,6 +43,7 @@ static int save_origin(const Keeper *k, Saved *s) {
         int r = 0;
 
         s->mask = mask_to_bits(&o->mask);
+        s->fds_max = o->fds_max;
         (void)snprintf(s->oom_score_adj, sizeof s->oom_score_adj, "%s", o->oom_score_adj);
         (void)snprintf(s->path, sizeof s->path, "%s", o->program ? o->program : "");
         (void)snprintf(s->version, sizeof s->version, "%s", options_version());
@@ -91,7 +92,6 @@ int keeper_save(Keeper *k, Saved **ret) {
 
         s->fds[SAVED_FD_BUNDLE] = k->bundle_fd;
         s->fds[SAVED_FD_TARGET] = k->target_pidfd;
-        memcpy(&s->fds[SAVED_FD_CONTROL], k->control, sizeof k->control);
         s->has_worker = k->worker != NULL;
         if (k->worker) {
                 s->fds[SAVED_FD_LOG_DIR] = worker_process_log_dir(k->worker);
@@ -126,6 +126,9 @@ int keeper_restore_origin(Origin *ret, Saved *s, const Options *o, char *given_a
         ret->n_inherited = s->n_inherited;
         s->n_inherited = 0;
         mask_from_bits(&ret->mask, s->mask);
+        ret->fds_max = fd_raise_limit();
+        if (s->fds_max > 0)
+                ret->fds_max = s->fds_max;
         (void)snprintf(ret->oom_score_adj, sizeof ret->oom_score_adj, "%s", s->oom_score_adj);
         if (s->path[0] && !(ret->program = strdup(s->path)))
                 return fail(-ENOMEM);
@@ -171,6 +174,8 @@ static int resume_worker(Keeper *k, const Saved *s) {
         r = ring_adopt(&k->ring, fd, &worker_state_layout, &converted);
         if (r < 0)
                 return relay(r);
+        fd = ring_take_fd(k->ring);
+        fd_close_many(&fd, 1);
         spec.ring = k->ring;
         r = worker_process_new(&k->worker, k->loop, &spec, &keeper_worker_handler, k);
         if (r >= 0 && converted)
@@ -202,7 +207,6 @@ static void resume_plain(Keeper *k, const Saved *s) {
         k->plan = s->plan;
         k->bundle_fd = s->fds[SAVED_FD_BUNDLE];
         k->target_pidfd = s->fds[SAVED_FD_TARGET];
-        memcpy(k->control, &s->fds[SAVED_FD_CONTROL], sizeof k->control);
         k->upgrade.step = !s->has_worker    ? UPGRADE_IDLE
                           : is_successor(s) ? UPGRADE_ADOPTING
                                             : UPGRADE_RESUMED;

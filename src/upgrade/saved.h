@@ -22,8 +22,7 @@ typedef enum SavedFd {
         SAVED_FD_BUNDLE,
         SAVED_FD_TARGET, /* pidfd */
         SAVED_FD_REPORT,
-        SAVED_FD_CONTROL = SAVED_FD_REPORT + REPORT_FDS,
-        SAVED_FD_LOG_DIR = SAVED_FD_CONTROL + _CONTROL_FD_MAX,
+        SAVED_FD_LOG_DIR = SAVED_FD_REPORT + REPORT_FDS,
         SAVED_FD_WORKER,
         /* of a worker that runs on without its keeper; never in an upgrade */
         SAVED_FD_CHANNEL = SAVED_FD_WORKER + _CHANNEL_FD_MAX,
@@ -49,6 +48,7 @@ typedef struct Saved {
         WorkerSaved worker;
         bool has_worker;
         PlacementPlan plan;
+        uint64_t fds_max;
         char oom_score_adj[16];
         char version[64];
         char comm[16];

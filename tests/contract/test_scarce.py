@@ -5,9 +5,11 @@ import array
 import os
 import signal
 import socket
+import subprocess
+import sys
 
-from harness import (CID, Failed, check, contains, equal, libc, poll_until, read_text, scenario,
-                     status_field, wait_gone, wait_path)
+from harness import (CID, RUNTIME, Failed, check, children, contains, equal, is_scopemon, libc, link, poll_until,
+                     read_text, scenario, status_field, wait_gone, wait_path)
 
 CAP_SYS_ADMIN, CAP_SYS_RESOURCE = 21, 24
 PR_CAPBSET_DROP = 24
@@ -156,3 +158,66 @@ def serve_with_few_descriptors(a, n):
 def limited(soft, hard=None):
     """The command that lets only the monitor, and what comes of it, have so few descriptors."""
     return ["prlimit", f"--nofile={soft}:{hard or soft}"]
+
+
+def limits_of(pid):
+    """(soft, hard) limit of descriptors."""
+    row = next(r for r in read_text(f"/proc/{pid}/limits").decode().splitlines() if r.startswith("Max open files"))
+    return tuple(int(n) for n in row.split()[3:5])
+
+
+@scenario()
+def soft_limit_of_descriptors_is_the_containers(a):
+    """We take all that we may have; runtime, container and exit command have what they were meant to have."""
+    m = a.monitor("hang", wrapper=limited(40, 200), exit_command=True, exit_words="exit-hang").start()
+    equal(m.record(), {"data": m.target()})
+    equal(limits_of(m.target()), (40, 200))
+    if is_scopemon():
+        equal({limits_of(pid) for pid in m.processes()}, {(200, 200)})
+    target = m.target()
+    os.kill(target, signal.SIGKILL)
+    command = poll_until(lambda: next((c for c in children(m.pid) if c != target and link(c, "exe") == RUNTIME), None),
+                         what="the exit command")
+    equal(limits_of(command), (40, 200))
+    os.kill(command, signal.SIGKILL)
+    m.end()
+
+
+@scenario()
+def many_clients_with_few_descriptors(a):
+    """The starter, which is this process, is served however many came before it; who is not served is told so."""
+    m = a.monitor("stdout=hello\\n cat exit=3", stdin=True, wrapper=limited(40)).start()
+    equal(m.record(), {"data": m.target()})
+    others = subprocess.Popen([sys.executable, "-c", CONNECT_MANY, m.attach_path], stdout=subprocess.PIPE,
+                              stdin=subprocess.PIPE)
+    told = others.stdout.readline().split()
+    check(int(told[1]) > 0, f"nobody was refused: {told}")
+    c = m.client()
+    c.send(b"one\n")
+    c.read(b"one\n")
+    c.half_close()
+    contains(bytes(c.drain()), b"one\n")
+    others.communicate()
+    equal(m.end(), 3)
+
+
+CONNECT_MANY = """
+import select, socket, sys
+sockets = []
+for _ in range(50):
+    s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    s.connect(sys.argv[1])
+    sockets.append(s)
+refused, left = 0, set(sockets)
+while True:
+    ready = select.select(left, [], [], 1)[0]
+    if not ready:
+        break
+    for s in ready:
+        data = s.recv(65536)
+        if not data:
+            left.remove(s)
+        refused += data[:1] == b"\\x03" and b"too many clients" in data
+print(len(left), refused, flush=True)
+sys.stdin.read()
+"""

@@ -101,7 +101,7 @@ typedef struct Bench {
         unsigned to_kill;
         pid_t orphan; /* a worker whose keeper has died */
         unsigned n_ready;
-        int dir_fd, control[_CONTROL_FD_MAX];
+        int dir_fd, control[2];
         bool log_rotate;
 } Bench;
 
@@ -182,9 +182,9 @@ static inline void bench_worker(Bench *b) {
         spec.fds[CHANNEL_FD_STDERR] = TAKE_FD(b->pipes.read[STREAM_STDERR]);
         spec.fds[CHANNEL_FD_LOGFILE] = logfile_open(b->dir_fd, "ctr.log");
         cr_assert_eq(attach_listen(b->dir_fd, &spec.fds[CHANNEL_FD_LISTENER]), 0);
-        cr_assert_eq(control_make(b->dir_fd, b->control), 0);
-        spec.fds[CHANNEL_FD_CTL] = TAKE_FD(b->control[CONTROL_CTL_READ]);
-        spec.fds[CHANNEL_FD_WINSZ] = TAKE_FD(b->control[CONTROL_WINSZ_READ]);
+        cr_assert_eq(control_make(b->dir_fd, &b->control[0], &b->control[1]), 0);
+        spec.fds[CHANNEL_FD_CTL] = fd_dup(b->control[0]);
+        spec.fds[CHANNEL_FD_WINSZ] = fd_dup(b->control[1]);
         cr_assert_eq(worker_process_new(&b->worker, b->loop, &spec, &bench_handler, b), 0);
         cr_assert(!worker_process_is_started(b->worker));
 }
@@ -242,7 +242,7 @@ static inline void bench_done(Bench *b) {
         b->ring = ring_free(b->ring);
         b->loop = loop_unref(b->loop);
         streams_close_theirs(&b->pipes);
-        fd_close_many(b->control, _CONTROL_FD_MAX);
+        fd_close_many(b->control, 2);
         for (size_t i = 0; i < ELEMENTS(names); i++)
                 (void)unlinkat(b->dir_fd, names[i], 0);
         fd_close_many(&b->dir_fd, 1);

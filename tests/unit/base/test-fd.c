@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 
@@ -340,4 +341,19 @@ CleanTest(fd, write_goes_on_to_the_end) {
         cr_assert_eq(st.st_size, (off_t)sizeof data);
         cr_assert_eq(fd_write_full(-1, data, 1), -EBADF);
         cr_assert_eq(fd_write_full(-1, data, 0), 0);
+}
+
+CleanTest(fd, limit_is_raised_and_what_it_was_is_known) {
+        struct rlimit limit;
+
+        cr_assert_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+        limit.rlim_cur = 40;
+        cr_assert_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+        cr_assert(fd_are_few());
+        cr_assert(fd_has_room_above(29, 10));
+        cr_assert_not(fd_has_room_above(30, 10));
+        cr_assert_not(fd_has_room_above(-1, 0), "there is none");
+        cr_assert_eq(fd_raise_limit(), 40);
+        cr_assert_eq(fd_raise_limit(), limit.rlim_max);
+        cr_assert_not(fd_are_few());
 }

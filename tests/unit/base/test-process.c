@@ -413,3 +413,23 @@ CleanTest(process, status_is_known_by_descriptor_after_it_was_reaped) {
         expect_status("exit 0", 0, 0);
         expect_status("kill -9 $$", 137, SIGKILL);
 }
+
+CleanTest(process, descriptor_of_a_child_is_copied) {
+        int ends[2], copy, number;
+        pid_t pid;
+
+        cr_assert_eq(fd_pipe(&ends[0], &ends[1]), 0);
+        number = ends[0];
+        if (process_fork(&pid) == 0)
+                for (;;)
+                        (void)pause();
+        fd_close_many(&ends[0], 1); /* the child has it still, at the number it had here */
+        copy = process_copy_fd(pid, number);
+        cr_assert_geq(copy, 0, "%d", copy);
+        cr_assert(fcntl(copy, F_GETFD) & FD_CLOEXEC);
+        cr_assert_eq(process_copy_fd(pid, 999), -EBADF);
+        fd_close_many(&copy, 1);
+        cr_assert_eq(process_end(pid), 0);
+        cr_assert_lt(process_copy_fd(pid, 0), 0);
+        fd_close_many(&ends[1], 1);
+}

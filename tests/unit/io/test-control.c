@@ -15,7 +15,7 @@ typedef struct Fixture {
         Control *control;
         CtlBuffer state[2];
         char dir[64];
-        int dir_fd, fds[_CONTROL_FD_MAX];
+        int dir_fd, fds[2];
         char said[4096]; /* what came of the lines, in order */
         unsigned n_resizes, n_reads, n_done;
         char data[4096];
@@ -67,17 +67,15 @@ static int on_bad(void *userdata, const char *line, size_t n, int why) {
 static const ControlHandler handler = { on_read, on_done, on_resize, on_reopen, on_bad };
 
 static void fixture_listen(Fixture *f) {
-        int fds[2] = { f->fds[CONTROL_CTL_READ], f->fds[CONTROL_WINSZ_READ] };
-
         f->control = control_free(f->control);
-        cr_assert_geq(control_new(&f->control, f->loop, fds, f->state, &handler, f), 0);
+        cr_assert_geq(control_new(&f->control, f->loop, f->fds, f->state, &handler, f), 0);
 }
 
 static void fixture_init(Fixture *f) {
         *f = (Fixture){ .dir = "/tmp/test-control-XXXXXX" };
         cr_assert_not_null(mkdtemp(f->dir));
         f->dir_fd = fd_open_directory(f->dir);
-        cr_assert_geq(control_make(f->dir_fd, f->fds), 0);
+        cr_assert_geq(control_make(f->dir_fd, &f->fds[0], &f->fds[1]), 0);
         cr_assert_geq(loop_new(&f->loop), 0);
         fixture_listen(f);
 }
@@ -87,7 +85,7 @@ static void fixture_done(Fixture *f) {
 
         f->control = control_free(f->control);
         loop_unref(f->loop);
-        fd_close_many(f->fds, _CONTROL_FD_MAX);
+        fd_close_many(f->fds, 2);
         (void)unlinkat(f->dir_fd, "ctl", 0);
         (void)unlinkat(f->dir_fd, "winsz", 0);
         fd_close_many(&f->dir_fd, 1);
@@ -108,7 +106,7 @@ static void tell(Fixture *f, const char *name, const char *text) {
 CleanTest(control, fifos_replace_what_was_there) {
         char dir[] = "/tmp/test-control-XXXXXX";
         const char *names[] = { "ctl", "winsz" };
-        int dir_fd, fd, fds[_CONTROL_FD_MAX];
+        int dir_fd, fd, fds[2];
         struct stat st;
         mode_t mask;
 
@@ -118,7 +116,7 @@ CleanTest(control, fifos_replace_what_was_there) {
         fd_close_many(&fd, 1);
         cr_assert_eq(mkfifoat(dir_fd, "winsz", 0600), 0);
         mask = umask(022);
-        cr_assert_geq(control_make(dir_fd, fds), 0);
+        cr_assert_geq(control_make(dir_fd, &fds[0], &fds[1]), 0);
         (void)umask(mask);
         for (size_t i = 0; i < 2; i++) {
                 cr_assert_eq(fstatat(dir_fd, names[i], &st, AT_SYMLINK_NOFOLLOW), 0);
@@ -126,23 +124,23 @@ CleanTest(control, fifos_replace_what_was_there) {
                 cr_assert_eq(st.st_mode & 07777, 0640);
                 cr_assert_eq(unlinkat(dir_fd, names[i], 0), 0);
         }
-        for (size_t i = 0; i < _CONTROL_FD_MAX; i++) {
+        for (size_t i = 0; i < 2; i++) {
                 cr_assert(fcntl(fds[i], F_GETFD) & FD_CLOEXEC);
                 cr_assert(fcntl(fds[i], F_GETFL) & O_NONBLOCK);
         }
-        fd_close_many(fds, _CONTROL_FD_MAX);
+        fd_close_many(fds, 2);
         fd_close_many(&dir_fd, 1);
         cr_assert_eq(rmdir(dir), 0);
 }
 
 CleanTest(control, failure_leaves_no_descriptor_behind) {
         char dir[] = "/tmp/test-control-XXXXXX";
-        int dir_fd, fds[_CONTROL_FD_MAX];
+        int dir_fd, fds[2];
 
         cr_assert_not_null(mkdtemp(dir));
         dir_fd = fd_open_directory(dir);
         cr_assert_eq(mkdirat(dir_fd, "winsz", 0700), 0);
-        cr_assert_lt(control_make(dir_fd, fds), 0);
+        cr_assert_lt(control_make(dir_fd, &fds[0], &fds[1]), 0);
         (void)unlinkat(dir_fd, "ctl", 0);
         (void)unlinkat(dir_fd, "winsz", AT_REMOVEDIR);
         fd_close_many(&dir_fd, 1);
@@ -213,11 +211,10 @@ CleanTest(control, ten_thousand_resizes_all_arrive) {
         fixture_done(&f);
 }
 
-CleanTest(control, end_of_file_is_no_storm) {
+CleanTest(control, manager_that_closes_leaves_no_end_of_file) {
         Fixture f;
 
         fixture_init(&f);
-        fd_close_many(&f.fds[CONTROL_CTL_WRITE], 1);
         tell(&f, "ctl", "1 2 3\n");
         for (unsigned i = 0; loop_turn(f.loop, 0) > 0; i++)
                 cr_assert_lt(i, 10);

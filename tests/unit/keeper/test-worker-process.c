@@ -187,7 +187,7 @@ CleanTest(worker_process, log_file_that_was_moved_away_is_made_anew) {
         cr_assert(event_run_until(b.loop, 30, written(&b) == 4));
         (void)snprintf(old, sizeof old, "%s/old.log", b.dir);
         cr_assert_eq(rename(b.log, old), 0);
-        cr_assert_eq(write(b.control[CONTROL_CTL_WRITE], "2 0 0\n", 6), 6);
+        cr_assert_eq(write(b.control[0], "2 0 0\n", 6), 6);
         cr_assert(event_run_until(b.loop, 30, access(b.log, F_OK) == 0));
         bench_kill(&b);
         say(&b, "new\n");

@@ -106,13 +106,13 @@ CleanTest(worker_orphan, it_stays_with_its_log_file) {
         cr_assert(event_run_until(b.loop, 30, b.n_ready == 1));
         say(&b, "one\n");
         cr_assert(event_run_until(b.loop, 30, written(&b) == 4));
-        cr_assert_eq(write(b.control[CONTROL_CTL_WRITE], "2 0 0\n", 6), 6);
+        cr_assert_eq(write(b.control[0], "2 0 0\n", 6), 6);
         while (!control->done)
                 ; /* it has asked us, who do not turn the loop any more */
         keeper_dies(&b);
         say(&b, "two\n");
         cr_assert(event_run_until(b.loop, 30, written(&b) == 8));
-        cr_assert_eq(write(b.control[CONTROL_CTL_WRITE], "2 0 0\n", 6), 6);
+        cr_assert_eq(write(b.control[0], "2 0 0\n", 6), 6);
         say(&b, "three\n");
         streams_close_theirs(&b.pipes);
         cr_assert(event_run_until(b.loop, 30, on_orphan_exit(&b, &status) == b.orphan));

@@ -43,7 +43,7 @@ typedef struct Bench {
         StdioPipes pipes;
         char dir[64], log[128];
         int dir_fd, fds[_CHANNEL_FD_MAX]; /* the keeper's, copies go to each worker */
-        int control[_CONTROL_FD_MAX];
+        int control[2];
         int clients[ATTACH_SLOTS];
         int channel;
         pid_t pid;
@@ -217,7 +217,7 @@ static void bench_done(Bench *b) {
 
         streams_close_theirs(&b->pipes);
         fd_close_many(b->fds, _CHANNEL_FD_MAX);
-        fd_close_many(b->control, _CONTROL_FD_MAX);
+        fd_close_many(b->control, 2);
         fd_close_many(b->clients, ATTACH_SLOTS);
         fd_close_many(&b->channel, 1);
         b->ring = ring_free(b->ring);
@@ -417,9 +417,9 @@ CleanTest(worker, new_log_file_is_asked_for_and_used) {
         Bench b;
 
         bench_init(&b, false);
-        cr_assert_eq(control_make(b.dir_fd, b.control), 0);
-        b.fds[CHANNEL_FD_CTL] = TAKE_FD(b.control[CONTROL_CTL_READ]);
-        b.fds[CHANNEL_FD_WINSZ] = TAKE_FD(b.control[CONTROL_WINSZ_READ]);
+        cr_assert_eq(control_make(b.dir_fd, &b.control[0], &b.control[1]), 0);
+        b.fds[CHANNEL_FD_CTL] = fd_dup(b.control[0]);
+        b.fds[CHANNEL_FD_WINSZ] = fd_dup(b.control[1]);
         bench_start(&b);
         bench_run(&b);
         say(&b, STREAM_STDOUT, "old\n");
@@ -427,7 +427,7 @@ CleanTest(worker, new_log_file_is_asked_for_and_used) {
                 ;
         (void)snprintf(old, sizeof old, "%s/old.log", b.dir);
         cr_assert_eq(rename(b.log, old), 0);
-        cr_assert_eq(write(b.control[CONTROL_CTL_WRITE], "2 0 0\n", 6), 6);
+        cr_assert_eq(write(b.control[0], "2 0 0\n", 6), 6);
         bench_wait(&b, CHANNEL_REOPEN, 1);
         fd = logfile_open(b.dir_fd, "ctr.log");
         bench_send(&b, CHANNEL_LOGFILE, 0, &fd, 1);
@@ -560,11 +560,11 @@ CleanTest(worker, terminal_that_comes_late_gets_the_size_asked_for_before) {
         bench_init(&b, false);
         b.options.terminal = true;
         fd_close_many(&b.fds[CHANNEL_FD_STDOUT], 1);
-        cr_assert_eq(control_make(b.dir_fd, b.control), 0);
-        b.fds[CHANNEL_FD_CTL] = TAKE_FD(b.control[CONTROL_CTL_READ]);
-        b.fds[CHANNEL_FD_WINSZ] = TAKE_FD(b.control[CONTROL_WINSZ_READ]);
+        cr_assert_eq(control_make(b.dir_fd, &b.control[0], &b.control[1]), 0);
+        b.fds[CHANNEL_FD_CTL] = fd_dup(b.control[0]);
+        b.fds[CHANNEL_FD_WINSZ] = fd_dup(b.control[1]);
         bench_start(&b);
-        cr_assert_eq(write(b.control[CONTROL_CTL_WRITE], "1 33 111\n", 9), 9);
+        cr_assert_eq(write(b.control[0], "1 33 111\n", 9), 9);
         while (!((volatile WorkerState *)ring_state(b.ring))->resize_wanted)
                 ;
         bench_kill(&b);
