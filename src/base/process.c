@@ -324,6 +324,22 @@ int process_signal(int pidfd, int signal) {
 }
 
 /**
+ * process_signal_value() - signal a process, with a number that it can see
+ *
+ * Return: 0 or a negative errno: -ESRCH if it has ended.
+ */
+int process_signal_value(int pidfd, int signal, int value) {
+        siginfo_t info = { .si_signo = signal, .si_code = SI_QUEUE };
+
+        info.si_pid = getpid();
+        info.si_uid = getuid();
+        info.si_value.sival_int = value;
+        if (syscall(SYS_pidfd_send_signal, pidfd, signal, &info, 0) < 0)
+                return fail(-errno);
+        return 0;
+}
+
+/**
  * process_kill_child() - signal a child of ours that has not been reaped
  *
  * Until it is, its pid is nobody else's.

@@ -4,8 +4,8 @@
  * "scopemon upgrade NAME|ID|PID..." and "--all": ask monitors that run to become the program that is installed now,
  * one after the other, and tell what came of it. Monitors of exec sessions are asked with that of their container.
  *
- * SIGUSR2 would end a monitor that does not know it, the stock one or one of ours from before: so nobody gets it who
- * has not blocked it. It goes through a pidfd that was opened before the look at what the process is.
+ * The request is a SIGUSR2 with a value that says so. It would end a monitor that does not know it, the stock one or one
+ * of ours from before: so nobody gets it who has not blocked it. It goes through a pidfd that was opened before the look at what the process is.
  *
  * As the other verbs, this one writes to stdout and stderr itself: somebody is waiting at a terminal.
  */
@@ -155,7 +155,7 @@ static void upgrade_one(Verb *v, const ExplainProcess *p) {
                                  p->pid);
                 return;
         }
-        r = process_signal(pidfd, SIGUSR2);
+        r = process_signal_value(pidfd, SIGUSR2, UPGRADE_VALUE);
         if (r < 0) {
                 complain(v, "Failed to upgrade %s%s: %s", name, what, strerror(-r));
                 return;

@@ -62,6 +62,18 @@ void answer_send(pid_t to, const char *text) {
 }
 
 /**
+ * answer_is_awaited() - is there a process that waits for an answer to @to?
+ */
+bool answer_is_awaited(pid_t to) {
+        _cleanup_close_ int fd = -1;
+        struct sockaddr_un address;
+        socklen_t size = address_of(&address, to);
+
+        fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        return fd >= 0 && connect(fd, (const struct sockaddr *)&address, size) >= 0;
+}
+
+/**
  * answer_receive() - take one answer
  * @ret_from: who says so
  *

@@ -3,6 +3,7 @@
 
 /* A word back to the process that has sent us a signal. */
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 
@@ -10,4 +11,5 @@
 
 int answer_listen(int *ret_fd);
 void answer_send(pid_t to, const char *text);
+bool answer_is_awaited(pid_t to);
 int answer_receive(int fd, pid_t *ret_from, char text[ANSWER_MAX]);

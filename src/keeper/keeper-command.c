@@ -107,7 +107,8 @@ int keeper_command_on_exit(Keeper *k, const ProcessStatus *status) {
 
         if (!k->command_status.known || k->command_status.code != 0)
                 k->command_status = *status; /* one success is enough */
-        k->command_running = (k->terminated || status->signal == SIGTERM) && k->n_commands < COMMANDS_MAX;
+        k->command_running =
+                (k->terminated || keeper_signal_ends(status->signal)) && k->n_commands < COMMANDS_MAX;
         if (!k->command_running)
                 return 0;
         r = loop_add_time(k->loop, &k->command_source, AGAIN_USEC, on_again, k);

@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * What the files of the keeper share: keeper.c (the life), keeper-start.c (all that is made before it), keeper-command.c
- * (the end), keeper-service.c (what a service does besides), keeper-store.c (what it leaves to the next process of its
+ * What the files of the keeper share: keeper.c (the life), keeper-signals.c, keeper-start.c (all that is made before it),
+ * keeper-command.c (the end), keeper-unit.c (in a unit that stops), keeper-service.c (what a service does besides), keeper-store.c (what it leaves to the next process of its
  * unit), keeper-resume.c (after an upgrade, or after that).
  */
 
@@ -58,7 +58,7 @@ struct Keeper {
         ProcessStatus runtime_status, target_status, command_status;
         bool command_running;
         unsigned n_commands;
-        bool terminated; /* SIGTERM came, since the exit command was started if it was */
+        bool terminated; /* a signal that ends processes came, since the exit command was started if it was */
         bool oom;
         uint64_t started_usec;
         uint64_t timeout_usec, stop_usec; /* deadlines: of the container, and of its stop; 0 for none */
@@ -94,6 +94,12 @@ int keeper_resume(Keeper **ret, const Options *options, Origin *origin, const Sa
 /* keeper-end.c */
 void keeper_report(Keeper *k);
 
+/* keeper-signals.c */
+void keeper_signals(sigset_t *ret);
+bool keeper_signal_ends(int signal);
+int keeper_watch_signals(Keeper *k);
+int keeper_on_signal(Keeper *k, int signal);
+
 /* keeper-command.c */
 void keeper_command_start(Keeper *k);
 int keeper_command_on_exit(Keeper *k, const ProcessStatus *status);
@@ -107,7 +113,6 @@ int keeper_service_stop(Keeper *k);
 int keeper_service_watchdog(Keeper *k);
 void keeper_service_ended(Keeper *k, uint64_t usec);
 int keeper_service_pass_on(Keeper *k, int signal);
-int keeper_watch_signals(Keeper *k);
 
 /* keeper-unit.c */
 int keeper_unit_signalled(Keeper *k);
@@ -127,7 +132,6 @@ void keeper_store_end(Keeper *k);
 int keeper_advance(Keeper *k);
 int keeper_fail(Keeper *k, int r, const char *text);
 void keeper_endure(Keeper *k, int r);
-int keeper_on_signal(Keeper *k, int signal);
 int keeper_watch_target(Keeper *k);
 int keeper_arm_timeout(Keeper *k);
 uint64_t keeper_left(uint64_t deadline);

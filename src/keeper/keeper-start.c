@@ -364,7 +364,7 @@ int keeper_launch(Keeper *k) {
  * @options: borrowed, checked
  * @origin: borrowed; its descriptors are taken over one by one
  *
- * SIGCHLD, SIGTERM, SIGINT, SIGQUIT, SIGUSR1 and SIGUSR2 must be blocked, with the mask before that in @origin.
+ * SIGCHLD must be blocked, with the mask before that in @origin; all other signals that are taken are blocked from here on.
  *
  * Return: 0 or a negative errno.
  */

@@ -320,28 +320,6 @@ static int on_timeout(LoopSource *source, uint64_t usec, void *userdata) {
 }
 
 /**
- * keeper_on_signal() - the caller's signal goes to the target, or to the runtime while there is none
- *
- * Return: 0 or a negative errno.
- */
-int keeper_on_signal(Keeper *k, int signal) {
-        k->terminated = k->terminated || signal == SIGTERM;
-        if (k->options->service && signal == SIGTERM && k->phase == PHASE_RUNNING)
-                return keeper_service_stop(k);
-        if (k->options->service && signal != SIGTERM && signal != SIGUSR2)
-                return keeper_service_pass_on(k, signal);
-        if (signal == SIGTERM)
-                (void)keeper_unit_signalled(k); /* without it systemd's own time-out ends us */
-        if (signal != SIGUSR1 && signal != SIGUSR2) {
-                if (k->target_pidfd >= 0 && process_signal(k->target_pidfd, signal) >= 0)
-                        return 0;
-                if (k->runtime_pidfd >= 0 && process_signal(k->runtime_pidfd, signal) >= 0)
-                        return 0;
-        }
-        return reaper_look(k->reaper);
-}
-
-/**
  * keeper_fail() - something of ours failed for good
  * @text: for the caller, unless there is a better one already; NULL for that of @r
  *

@@ -25,43 +25,6 @@
 
 #define FORGET_MS 10000
 
-static int on_forwarded_signal(LoopSource *source, const struct signalfd_siginfo *info, void *userdata) {
-        if (info->ssi_signo == SIGUSR2)
-                upgrade_want(userdata, (pid_t)info->ssi_pid);
-        return keeper_on_signal(userdata, (int)info->ssi_signo);
-}
-
-/**
- * keeper_watch_signals() - take the signals that are ours, or the container's
- *
- * SIGUSR1 is there since the original has it: look for dead children. SIGUSR2 wants an upgrade, and a look as well. In
- * service mode whoever signals the unit's main process means the container.
- *
- * Return: 0 or a negative errno.
- */
-int keeper_watch_signals(Keeper *k) {
-        static const int signals[] = { SIGTERM, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2 };
-        sigset_t set;
-
-        if (k->options->service)
-                service_signals(&set);
-        else
-                (void)sigemptyset(&set);
-        if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
-                return fail(-errno);
-        for (size_t i = 0; i < ELEMENTS(signals); i++)
-                (void)sigaddset(&set, signals[i]);
-        for (int i = 1; i < (int)ELEMENTS(k->signals); i++) {
-                int r = 0;
-
-                if (sigismember(&set, i) == 1)
-                        r = loop_add_signal(k->loop, &k->signals[i], i, on_forwarded_signal, k);
-                if (r < 0)
-                        return relay(r);
-        }
-        return 0;
-}
-
 static int spawn_verb(Keeper *k, const char *verb, int out, pid_t *ret_pid, int *ret_pidfd) {
         _cleanup_free_ char **argv = NULL;
         _cleanup_close_ int null_fd = -1;

@@ -422,21 +422,6 @@ void service_tell_ready(const Options *o, pid_t pid) {
 }
 
 /**
- * service_signals() - signals to the monitor that are meant for the container
- *
- * All that can be sent to a process and mean nothing to the kernel or to us.
- */
-void service_signals(sigset_t *ret) {
-        static const int not [] = { SIGKILL, SIGSTOP, SIGTTIN, SIGTTOU, SIGCHLD, SIGPIPE,
-                                    SIGTERM, SIGUSR2, SIGABRT, SIGBUS,  SIGFPE,  SIGILL,
-                                    SIGSEGV, SIGSYS,  SIGTRAP, SIGXCPU, SIGXFSZ };
-
-        (void)sigfillset(ret); /* without those of the C library */
-        for (size_t i = 0; i < ELEMENTS(not ); i++)
-                (void)sigdelset(ret, not [i]);
-}
-
-/**
  * service_tell_reloading() - the container is asked to reload
  *
  * With Type=notify-reload systemd waits for that, and for service_tell_ready() after it.

@@ -48,7 +48,6 @@ void service_tell_ready(const Options *o, pid_t pid);
 void service_tell_taken(const Options *o, pid_t pid, bool ready);
 void service_tell_stopping(const Options *o, uint64_t usec);
 void service_tell_stopped(const Options *o, uint64_t usec);
-void service_signals(sigset_t *ret);
 void service_tell_reloading(const Options *o);
 void service_tell_failed(const char *text);
 void service_tell_alive(void);

@@ -3,7 +3,7 @@
 /*
  * An upgrade, from the side of the image that hands on:
  *
- *     SIGUSR2 ─▶ WANTED ─▶ CHECKING ─▶ STOPPING ─▶ STOPPED ─▶ exec ─▶ (upgrade-resume.c)
+ *     request ─▶ WANTED ─▶ CHECKING ─▶ STOPPING ─▶ STOPPED ─▶ exec ─▶ (upgrade-resume.c)
  *
  * Nothing is given up before it is known that somebody can take it. The new binary is first run as a child, on a sealed
  * copy of our state: one that cannot start, hangs, or does not know this state is found out there, and everything is as
@@ -29,6 +29,7 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "io/answer.h"
+#include "io/proc.h"
 #include "keeper/keeper-internal.h"
 #include "report/announce.h"
 #include "upgrade/upgrade.h"
@@ -155,8 +156,36 @@ static int check(Keeper *k) {
         return set_deadline(k, CHECK_USEC);
 }
 
+/*
+ * "scopemon upgrade" of 0.1.0: it sends no value, and waits for an answer under its pid. That name can be bound by
+ * anybody, so its command line has to say the same.
+ */
+static bool is_former_asker(pid_t pid) {
+        char **argv;
+        bool r;
+
+        if (pid <= 0 || !answer_is_awaited(pid) || proc_argv(pid, &argv) != 0)
+                return false;
+        r = argv[0] && argv[1] && strcmp(argv[1], "upgrade") == 0;
+        free(argv);
+        return r;
+}
+
 /**
- * upgrade_want() - SIGUSR2 has come
+ * upgrade_is_request() - is this signal a request for an upgrade?
+ *
+ * Who may send a signal may ask: the kernel sees to that. A SIGUSR2 without more is the container's.
+ */
+bool upgrade_is_request(const struct signalfd_siginfo *info) {
+        if (info->ssi_signo != SIGUSR2)
+                return false;
+        if (info->ssi_code == SI_QUEUE)
+                return info->ssi_int == UPGRADE_VALUE;
+        return info->ssi_code == SI_USER && is_former_asker((pid_t)info->ssi_pid);
+}
+
+/**
+ * upgrade_want() - somebody asks for an upgrade
  * @requester: from whom, 0 if unknown
  */
 void upgrade_want(Keeper *k, pid_t requester) {

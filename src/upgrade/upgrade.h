@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <sys/types.h>
 
@@ -13,6 +14,7 @@
 
 #define UPGRADE_CHECK "--check-state"     /* and a descriptor: exit 0 if that state can be taken over */
 #define UPGRADE_VARIABLE "SCOPEMON_STATE" /* of the image that takes over: the descriptor of its state */
+#define UPGRADE_VALUE 0x73636f70          /* goes with the SIGUSR2 that is a request for an upgrade */
 #define UPGRADE_DONE "upgraded"           /* how an answer begins: to the process that has sent the signal */
 #define UPGRADE_REFUSED "refused"
 
@@ -42,6 +44,7 @@ typedef struct Upgrade {
 } Upgrade;
 
 /* The image that hands on. */
+bool upgrade_is_request(const struct signalfd_siginfo *info);
 void upgrade_want(Keeper *k, pid_t requester);
 int upgrade_advance(Keeper *k);
 int upgrade_on_check_exit(Keeper *k, const ProcessStatus *status);

@@ -5,7 +5,8 @@ import os
 import signal
 
 import host
-from harness import CID, RUNTIME, check, contains, equal, is_older, line, poll_until, stat_fields, wait_path
+from harness import (CID, RUNTIME, check, contains, equal, is_alive, is_older, line, poll_until, scenario, stat_fields, stays,
+                     wait_path)
 
 
 def argv_of(m):
@@ -147,6 +148,34 @@ def sigterm_during_create_reaches_the_runtime(a):
     equal(m.end(), 1)
     check(is_gone(runtime))
     equal(os.listdir(a.exits), [], "exit files of a container that never was")
+
+
+@scenario(quirk="they end it")
+def every_signal_reaches_the_target(a):
+    """Whoever signals the monitor means the container; what ends nobody ends neither of them."""
+    for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM, signal.SIGRTMIN + 3):
+        m = a.monitor(r"stdout=up\n hang", exit_command=True).start()
+        m.wait_output(b"up\n")
+        host.kill(m.pid, signal.SIGWINCH)
+        host.kill(m.pid, signal.SIGCONT)
+        host.kill(m.pid, number)
+        equal(m.end(), 128 + number)
+        equal(m.exit_file(), str(128 + number))
+        os.unlink(m.log_path)
+        forget(m)
+        os.unlink(f"{a.exits}/{CID}")
+
+
+@scenario(quirk="they end it")
+def signals_that_are_none_of_a_runtimes(a):
+    """One that creates a container is only ended by those that mean that."""
+    m, runtime = hanging(a)
+    for number in (signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM, signal.SIGRTMIN + 3, signal.SIGWINCH):
+        host.kill(m.pid, number)
+    check(stays(lambda: not is_gone(runtime) and is_alive(m.pid)))
+    host.kill(m.pid, signal.SIGHUP)
+    equal(m.end(), 1)
+    check(is_gone(runtime))
 
 
 @line(137)

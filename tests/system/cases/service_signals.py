@@ -6,7 +6,7 @@ import os
 from cases.service_units import BOTH, Here, expect_gone, frozen
 from harness import Skip, check, check_equal, command, run, tree, until, variants
 
-SIGNALS = ["HUP", "USR1", "INT", "QUIT", "WINCH", "ALRM", "RTMIN+3"]
+SIGNALS = ["HUP", "USR1", "USR2", "INT", "QUIT", "WINCH", "ALRM", "RTMIN+3"]
 PAYLOAD = "".join(f"trap 'echo got-{s}' {s}; " for s in SIGNALS if "+" not in s) + \
           "trap 'echo got-RTMIN+3' 37; trap 'echo got-TERM; exit 3' TERM; echo hello; i=0; " \
           "while true; do i=$((i+1)); echo tick-$i; sleep 0.3 & wait $!; done"

@@ -18,6 +18,7 @@ CleanTest(answer, reaches_who_waits) {
         cr_assert_eq(answer_listen(&fd), 0);
         cr_assert_eq(answer_listen(&other), -EADDRINUSE);
         cr_assert_eq(answer_receive(fd, &from, text), 0);
+        cr_assert(answer_is_awaited(getpid()));
         answer_send(getpid(), "well done");
         cr_assert_eq(answer_receive(fd, &from, text), 1);
         cr_assert_str_eq(text, "well done");
@@ -49,4 +50,5 @@ CleanTest(answer, tells_who_has_sent_it) {
 
 CleanTest(answer, nobody_need_be_there) {
         answer_send(getpid(), "nobody listens");
+        cr_assert_not(answer_is_awaited(getpid()));
 }

@@ -123,19 +123,6 @@ CleanTest(service, runtime_does_not_see_what_is_between_systemd_and_us) {
         free(copy);
 }
 
-CleanTest(service, signals_are_the_containers_unless_they_mean_something_here) {
-        const int theirs[] = { SIGHUP,   SIGINT,  SIGQUIT,  SIGUSR1,      SIGALRM,
-                               SIGWINCH, SIGCONT, SIGRTMIN, SIGRTMIN + 3, SIGRTMAX - 1 };
-        const int not [] = { SIGTERM, SIGUSR2, SIGCHLD, SIGPIPE, SIGKILL, SIGSTOP, SIGSEGV, SIGABRT, SIGSYS };
-        sigset_t set;
-
-        service_signals(&set);
-        for (size_t i = 0; i < ELEMENTS(theirs); i++)
-                cr_assert_eq(sigismember(&set, theirs[i]), 1, "signal %d", theirs[i]);
-        for (size_t i = 0; i < ELEMENTS(not ); i++)
-                cr_assert_eq(sigismember(&set, not [i]), 0, "signal %d", not [i]);
-}
-
 CleanTest(service, stop_signal_and_time) {
         static const struct {
                 const char *signal, *time;

@@ -6,12 +6,20 @@
  */
 
 #include <fcntl.h>
+#include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 
 #include "base/fd.h"
 #include "clean.h"
+#include "io/answer.h"
 #include "io/ring.h"
 #include "upgrade/saved.h"
 #include "upgrade/upgrade.h"
@@ -111,4 +119,93 @@ CleanTest(upgrade, state_of_another_process_is_ignored_and_the_variable_dropped)
         cr_assert_null(envp[2]);
         (void)close(fd);
         (void)saved_free(s);
+}
+
+/* The next SIGUSR2 as the keeper sees it. */
+static struct signalfd_siginfo next_signal(int fd) {
+        struct signalfd_siginfo info;
+
+        cr_assert_eq(read(fd, &info, sizeof info), (ssize_t)sizeof info);
+        return info;
+}
+
+CleanTest(upgrade, request_is_a_signal_that_says_so) {
+        _cleanup_close_ int pidfd = process_pidfd(getpid()), fd = -1;
+        struct signalfd_siginfo info;
+        sigset_t set;
+        int answers;
+
+        (void)sigemptyset(&set);
+        (void)sigaddset(&set, SIGUSR1);
+        (void)sigaddset(&set, SIGUSR2);
+        cr_assert_eq(sigprocmask(SIG_BLOCK, &set, NULL), 0);
+        fd = signalfd(-1, &set, SFD_CLOEXEC);
+        cr_assert_geq(fd, 0);
+
+        cr_assert_eq(process_signal_value(pidfd, SIGUSR2, UPGRADE_VALUE), 0);
+        info = next_signal(fd);
+        cr_assert(upgrade_is_request(&info));
+        cr_assert_eq(info.ssi_pid, (uint32_t)getpid(), "where the answer goes");
+        cr_assert_eq(process_signal_value(pidfd, SIGUSR2, 1), 0);
+        info = next_signal(fd);
+        cr_assert_not(upgrade_is_request(&info));
+        cr_assert_eq(process_signal_value(pidfd, SIGUSR1, UPGRADE_VALUE), 0);
+        info = next_signal(fd);
+        cr_assert_not(upgrade_is_request(&info));
+
+        cr_assert_eq(process_signal(pidfd, SIGUSR2), 0);
+        info = next_signal(fd);
+        cr_assert_not(upgrade_is_request(&info), "it is the container's");
+        cr_assert_eq(answer_listen(&answers), 0);
+        cr_assert_not(upgrade_is_request(&info), "whoever waits for an answer under this pid");
+        (void)close(answers);
+}
+
+/* A process of this command line sends the bare signal, and somebody waits for an answer to it: 0.1.0 does both. */
+static bool is_request_of(const char *word, bool waits) {
+        char *argv[] = { (char *)"scopemon", (char *)word, NULL }, *envp[] = { NULL };
+        struct sockaddr_un address = { .sun_family = AF_UNIX };
+        struct signalfd_siginfo info = { .ssi_signo = SIGUSR2, .ssi_code = SI_USER };
+        _cleanup_close_ int null_fd = fd_open_null(O_RDWR), waiting = -1, fifo = -1;
+        pid_t pid;
+        bool is;
+        int n;
+
+        cr_assert_eq(process_spawn(&(ProcessSpec){ .path = "/bin/cat",
+                                                   .argv = argv,
+                                                   .envp = envp,
+                                                   .stdio = { null_fd, null_fd, null_fd },
+                                                   .wait_fd = -1 },
+                                   &pid, NULL),
+                     0);
+        fifo = open(word, O_WRONLY | O_CLOEXEC); /* until it reads there */
+        cr_assert_geq(fifo, 0);
+        n = snprintf(address.sun_path + 1, sizeof address.sun_path - 1, "scopemon/answer/%d", pid);
+        waiting = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+        if (waits)
+                cr_assert_eq(bind(waiting, (struct sockaddr *)&address,
+                                  (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)n)),
+                             0);
+        info.ssi_pid = (uint32_t)pid;
+        is = upgrade_is_request(&info);
+        cr_assert_eq(process_end(pid), 0);
+        return is;
+}
+
+CleanTest(upgrade, request_of_0_1_0_is_understood) {
+        static const char *const words[] = { "upgrade", "explain" };
+        _cleanup_free_ char *cwd = getcwd(NULL, 0);
+        char dir[] = "/tmp/test-upgrade-XXXXXX";
+
+        cr_assert_not_null(mkdtemp(dir));
+        cr_assert_eq(chdir(dir), 0);
+        for (size_t i = 0; i < ELEMENTS(words); i++)
+                cr_assert_eq(mkfifo(words[i], 0600), 0); /* each of these is waited for */
+        cr_assert(is_request_of("upgrade", true));
+        cr_assert_not(is_request_of("upgrade", false));
+        cr_assert_not(is_request_of("explain", true), "somebody else waits in its name");
+        for (size_t i = 0; i < ELEMENTS(words); i++)
+                cr_assert_eq(unlink(words[i]), 0);
+        cr_assert_eq(chdir(cwd), 0);
+        cr_assert_eq(rmdir(dir), 0);
 }
