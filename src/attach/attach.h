@@ -32,6 +32,7 @@
 #define ATTACH_WRITE_ENDED (1U << 4) /* takes no more */
 
 typedef struct AttachSlot {
+        STATE_MORE(uint64_t more;)
         uint32_t state; /* 0 is free */
         uint32_t flags;
         uint64_t position[_STREAM_MAX]; /* first byte of each stream the client has not had */

@@ -30,6 +30,7 @@ typedef struct Note {
 } Note;
 
 typedef struct StreamState {
+        STATE_MORE(uint64_t more;)
         uint64_t head;   /* bytes read so far */
         uint64_t tail;   /* bytes nobody needs any more */
         uint64_t origin; /* position that lies, or would lie, at the first byte of the memory; wraps around */

@@ -24,6 +24,7 @@ typedef struct Ring Ring;
 
 /* A packet from a client on its way to the target's stdin: bytes [from, to) of data. */
 typedef struct RingInput {
+        STATE_MORE(uint64_t more;)
         uint32_t from, to;
         uint32_t slot;
         uint32_t writing; /* a write is under way, of the bytes from @written_from on, ... */

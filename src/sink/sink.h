@@ -47,6 +47,7 @@ typedef struct SinkFlood {
 
 /* What must outlive the worker; all zero is a fresh sink. */
 typedef struct SinkState {
+        STATE_MORE(uint64_t more;)
         uint64_t position[_STREAM_MAX];  /* first byte of each stream this sink has not taken */
         uint8_t continues[_STREAM_MAX];  /* a part of the current line went out; which priority */
         uint8_t started;                 /* file: the size it had at first is in @total */

@@ -40,11 +40,19 @@ void layout_put(StateWriter *w, const Layout *layout, size_t base) {
                         char name[STATE_NAME_MAX], value[VALUE_MAX];
                         int n;
 
+                        if (!state_has(f->name))
+                                continue;
                         (void)snprintf(name, sizeof name, "%s.%s", g->name, f->name);
                         n = snprintf(value, sizeof value, "%zu %u %u %u %u", base + g->offset + f->offset,
                                      g->stride, g->count, f->width, f->n);
                         state_put_text(w, name, value, (size_t)n);
                 }
+#ifdef STATE_TEST_MORE
+                char more[STATE_NAME_MAX];
+
+                (void)snprintf(more, sizeof more, "%s.more", g->name);
+                state_put_text(w, more, "0 8 1 8 1", strlen("0 8 1 8 1"));
+#endif
         }
 }
 
@@ -179,7 +187,8 @@ static int copy_field(const LayoutEntry *theirs,
 
 static const LayoutField *find_field(const LayoutFields *fields, const char *name, size_t n) {
         for (size_t i = 0; i < fields->n; i++)
-                if (strlen(fields->fields[i].name) == n && memcmp(fields->fields[i].name, name, n) == 0)
+                if (strlen(fields->fields[i].name) == n && memcmp(fields->fields[i].name, name, n) == 0 &&
+                    state_has(fields->fields[i].name))
                         return &fields->fields[i];
         return NULL;
 }

@@ -66,6 +66,18 @@ typedef struct StateValue {
         size_t n_name, n_text;
 } StateValue;
 
+/*
+ * Two versions that do not exist, for tests of upgrades (-Dtest-state=more, fewer). One has a value more in each struct,
+ * which lies before all others; the other one has never heard of some names.
+ */
+#ifdef STATE_TEST_MORE
+#define STATE_MORE(...) __VA_ARGS__
+#else
+#define STATE_MORE(...)
+#endif
+
+bool state_has(const char *name);
+
 void state_begin(StateWriter *w, char *data, size_t size);
 void state_put_number(StateWriter *w, const char *name, uint64_t number);
 void state_put_text(StateWriter *w, const char *name, const char *text, size_t n);

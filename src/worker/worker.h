@@ -31,6 +31,7 @@ typedef struct WorkerFacts {
 
 /* In the ring: what the next worker goes on with. */
 typedef struct WorkerState {
+        STATE_MORE(uint64_t more[600];)
         WorkerFacts facts;
         uint8_t has_run; /* the container runs: its output must never be discarded */
         uint8_t stdin_closed;

@@ -2,9 +2,14 @@
 """Another binary takes over under a container that runs, or does not and nothing has happened.
 
 The monitor runs from a copy of its own, which is then replaced. Outcome and pause are what "scopemon upgrade" says.
+
+Other versions are two builds of the same tree, of which one hands on more values and one fewer (-Dtest-state=). They are
+made in the build directory when first needed.
 """
 
 import fcntl
+import functools
+import itertools
 import os
 import re
 import shutil
@@ -29,11 +34,32 @@ def own_copy(c: Case):
     return harness.MONITOR
 
 
-def replace(path, content=None):
+@functools.cache
+def version(which):
+    """Path of the build that hands on "more" or "fewer" values; of "normal", the one that is tested."""
+    if which == "normal":
+        return REAL
+    build = os.path.dirname(os.path.dirname(os.path.realpath(REAL)))
+    source = os.path.join(os.path.dirname(os.path.realpath(__file__)), "../..")
+    if not os.path.exists(f"{build}/build.ninja"):
+        raise Skip("the monitor is not in a build directory, other versions cannot be made")
+    with open(f"{build}/other-versions.lock", "w", encoding="utf-8") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        directory = f"{build}/version-{which}"
+        commands = [["meson", "compile", "-C", directory, "scopemon:executable"]]
+        if not os.path.exists(f"{directory}/build.ninja"):
+            commands.insert(0, ["meson", "setup", f"-Dtest-state={which}", "-Dtests=false", "-Dbuildtype=debug", directory, source])
+        for command in commands:
+            run = subprocess.run(command, capture_output=True, timeout=300, check=False)
+            equal(run.returncode, 0, f"{' '.join(command)}: {run.stdout[-2000:]}")
+    return f"{directory}/src/scopemon"
+
+
+def replace(path, content=None, which="normal"):
     """As a package manager does: another file, renamed over the old one."""
     new = path + ".new"
     if content is None:
-        shutil.copy2(REAL, new)
+        shutil.copy2(version(which), new)
         with open(new, "ab") as f:
             f.write(os.urandom(8).hex().encode())  # so that it is another one
     else:
@@ -59,10 +85,11 @@ def upgrade(m):
 
 
 class Upgrader(threading.Thread):
-    """Replaces the binary and upgrades, again and again, N times."""
+    """Replaces the binary and upgrades, again and again, N times; by turns with these VERSIONS."""
 
-    def __init__(self, c, m, path, n, gap=0.05):
+    def __init__(self, c, m, path, n, gap=0.05, versions=("normal",)):
         super().__init__(daemon=True)
+        self.versions = itertools.cycle(versions)
         self.m, self.path, self.n, self.gap = m, path, n, gap
         self.random = c.random
         self.pauses, self.error, self.finished = [], None, False
@@ -72,7 +99,7 @@ class Upgrader(threading.Thread):
     def run(self):
         try:
             while len(self.pauses) < self.n and not self.finished and is_alive(self.m.pid):
-                replace(self.path)
+                replace(self.path, which=next(self.versions))
                 status, out, err = ask(self.m.pid)
                 if status != 0 and ("has ended" in err or "such container" in err or "not run" in err):
                     return
@@ -194,6 +221,113 @@ def upgraded_with_journal(c: Case):
     check(0 < len(told) <= counts["upgrades"], f"{len(told)} entries about {counts['upgrades']} upgrades")
     check(all(b"MESSAGE_ID" in e and b"SCOPEMON_PAUSE_USEC" in e for e in told), "fields")
     return {**counts, "lost": 0}
+
+
+VERSIONS = ("more", "fewer", "normal", "fewer", "more", "normal")  # each to each other
+
+
+def prepare_versions():
+    """Before the scenario's time runs."""
+    for which in VERSIONS:
+        version(which)
+
+
+def ring_of(m):
+    """Which memory the monitor has as its ring."""
+    for fd in os.listdir(f"/proc/{m.pid}/fd"):
+        if "scopemon-ring" in link(m.pid, f"fd/{fd}"):
+            return os.stat(f"/proc/{m.pid}/fd/{fd}").st_ino
+    raise Failed("no ring")
+
+
+@scenario()
+def upgraded_between_versions_with_terminal(c: Case):
+    """To a version that knows more, one that knows fewer, and back, under a terminal on which a client types."""
+    prepare_versions()
+    path = own_copy(c)
+    m = c.monitor("cat exit=6", terminal=True, stdin=True).start()
+    client, late = m.client(), None
+    before = fingerprint(m)
+    for i, which in enumerate(VERSIONS):
+        client.send(b"line %d\n" % i)
+        ring = ring_of(m)
+        replace(path, which=which)
+        upgrade(m)
+        check(ring_of(m) != ring, f"the ring has not been changed for {which}")
+        equal(link(m.pid, "exe"), path, "the program that runs")
+        equal(fingerprint(m), before, "pid, start time, command line, name")
+        late = late or m.client()
+        client.read(b"line %d\r\nline %d\r\n" % (i, i))
+    ring = ring_of(m)
+    replace(path)
+    upgrade(m)
+    equal(ring_of(m), ring, "the ring after an upgrade to the same version")
+    client.send(b"last\n")
+    said = b"".join(b"line %d\r\nline %d\r\n" % (i, i) for i in range(len(VERSIONS))) + b"last\r\nlast\r\n"
+    equal(client.read(said), said, "what the first client has read")
+    check(said.endswith(late.read(b"last\r\nlast\r\n")), "what the second client has read")
+    m.wait_output(b"last\r\nlast")
+    equal(m.output(), said, "the log")
+    os.kill(m.target(), signal.SIGKILL)
+    equal(m.end(30), 137, "status of the monitor")
+    return {"upgrades": len(VERSIONS) + 1}
+
+
+@scenario()
+def upgraded_between_versions_under_flood(c: Case):
+    """Both streams flow into a k8s-file and to a client: each byte once, whatever versions follow one another."""
+    prepare_versions()
+    path = own_copy(c)
+    n = max(len(VERSIONS), c.kills // 2)
+    word = c.numbered(n * 4000, 100, 1000000)
+    wanted = expected(word)
+    m = c.monitor(f"wait-file={c.area.path('gate')} {word} exit=7", exit_command=True).start()
+    reader = Reader(m.client())
+    m.fifo("gate")
+    m.release("gate")
+    upgrader = Upgrader(c, m, path, n, versions=VERSIONS)
+    finish(m, 7, 120)
+    check_log(m, wanted)
+    counts = upgrader.counts()
+    check(counts["upgrades"] >= 2, "not one upgrade to a version and back")
+    equal(reader.check(wanted), (0, 0), "repetitions to the client")
+    return {**counts, "bytes": sum(map(len, wanted.values())), "lost": 0, "repeated": 0}
+
+
+@scenario()
+def upgraded_between_versions_while_stdin_flows(c: Case):
+    """What a client sends arrives once and whole, and so does its end; the answer too."""
+    prepare_versions()
+    path = own_copy(c)
+    data = expected(c.numbered(30000, 100, 0, 1))["stdout"]
+    m = c.monitor("cat exit=6", stdin=True).start()
+    client = m.client()
+    reader = Reader(client)
+    upgrader = Upgrader(c, m, path, 6, 0.1, versions=VERSIONS)
+    for i in range(0, len(data), 8000):
+        client.send(data[i:i + 8000])
+        time.sleep(0.002)
+    client.half_close()
+    finish(m, 6, 60)
+    check_log(m, {"stdout": data})
+    equal(reader.check({"stdout": data}), (0, 0), "repetitions to the client")
+    return {**upgrader.counts(), "bytes": len(data), "lost": 0}
+
+
+@scenario()
+def upgraded_between_versions_and_killed_meanwhile(c: Case):
+    """Workers die in the middle of a write to the log file, and the next one is another version's."""
+    prepare_versions()
+    path = own_copy(c)
+    word = c.numbered(40000, 100, 1000000)
+    wanted = expected(word)
+    m = c.monitor(f"{word} exit=4").start()
+    killer = Killer(c, m, 20, slow=0.2)
+    upgrader = Upgrader(c, m, path, 8, versions=VERSIONS)
+    finish(m, 4, 120)
+    kills = killer.stop()
+    check_log(m, wanted)
+    return {**upgrader.counts(), "kills": kills, "lost": 0}
 
 
 @scenario()
