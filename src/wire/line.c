@@ -8,18 +8,21 @@
  * the bytes end and whoever has them will not wait for more. The last two make a partial line. A
  * line of exactly the greatest length is not cut, since its newline is probably the next byte.
  *
- * The bytes are the container's: a NUL, a CR or half a character is content like any other and must
- * never change where a line ends.
+ * The bytes are the container's: a NUL or a CR is content like any other and must never change where a line ends. Nor
+ * does half a letter, but where a line is cut for its length it is not cut inside of one: up to three bytes less are
+ * taken then. What lies behind the cut has no say, so that the same bytes are always cut in the same places.
  */
 
 #include <assert.h>
 #include <string.h>
 
+#include "base/utf8.h"
 #include "wire/line.h"
 
 /**
  * line_next() - the first line of @data
- * @max: longest text of one line, 1 or more; what is longer comes in partial lines of that length
+ * @max: longest text of one line, 1 or more; what is longer comes in partial lines of that length, or up to three
+ * bytes less
  * @tail: what is known of the bytes after @n
  * @ret: written only if there is a line; the caller goes on behind its n_taken bytes
  *
@@ -44,7 +47,12 @@ bool line_next(const char *data, size_t n, size_t max, StreamTail tail, Line *re
         if (n <= max && tail == TAIL_MORE)
                 return false;
 
-        n_text = n <= max ? n : max;
+        n_text = n;
+        if (n > max) {
+                size_t unfinished = utf8_unfinished(data, max);
+
+                n_text = unfinished < max ? max - unfinished : max;
+        }
         *ret = (Line){ .text = data, .n_text = n_text, .n_taken = n_text, .partial = true };
         return true;
 }

@@ -41,6 +41,9 @@ typedef struct Worker {
         Control *control;
         Notify *notify;
         WorkerTimer flush, trim, wait;
+        bool holding;             /* it is armed for that alone: */
+        size_t held[_STREAM_MAX]; /* bytes of a letter that has only begun, not shown to the sinks yet */
+        uint64_t held_until[_STREAM_MAX]; /* 0: nothing is */
         bool impatient; /* what a runtime prints is thrown away if it is more than the ring holds */
         int io_fd;      /* /proc/self/io: bytes that write() has taken */
         Window window[_STREAM_MAX]; /* what the clients were last shown */

@@ -10,7 +10,8 @@
  * and no earlier.
  *
  * An unfinished line is given FLUSH_USEC for its rest to come before a sink makes a partial record of it: a writer with
- * a buffer of its own cuts its lines anywhere, and what was one line should stay one.
+ * a buffer of its own cuts its lines anywhere, and what was one line should stay one. A letter that such a writer has
+ * cut is held back longer, as half of it is nothing anybody could read: HOLD_USEC, then it is written as it is.
  *
  * The end: when the target has ended, what is there is read (others may hold the pipes open and go on writing: no more
  * than a pipe holds is taken from them), the sinks get all of it, and only then the keeper is told; clients who still
@@ -23,9 +24,11 @@
 
 #include "base/error.h"
 #include "base/fd.h"
+#include "base/utf8.h"
 #include "worker/worker-internal.h"
 
 #define FLUSH_USEC 3000      /* an unfinished line waits that long for its rest */
+#define HOLD_USEC 1000000    /* ... and then an unfinished letter so long for its own */
 #define WAIT_USEC 1000000    /* before output of what may be a runtime is thrown away */
 #define TRIM_USEC 2000000    /* memory of the ring is given back after that long without output */
 #define TERMINAL_FULL 4095   /* bytes */
@@ -78,11 +81,15 @@ static int pump(Worker *w, StreamId id, StreamTail tail) {
 
         window = ring_window(w->ring, id, 0);
         if (w->sinks) {
+                Window shown = window;
+
+                if (tail == TAIL_IDLE)
+                        shown.to -= w->held[id];
                 (void)clock_gettime(CLOCK_REALTIME, &now); /* cannot fail for this clock */
-                r = sinks_write(w->sinks, id, &window, tail, &now);
+                r = sinks_write(w->sinks, id, &shown, tail, &now);
                 if (r < 0)
                         return relay(r);
-                if (tail == TAIL_MORE && !w->flush.armed && w->options->log_targets.file &&
+                if (tail == TAIL_MORE && (!w->flush.armed || w->holding) && w->options->log_targets.file &&
                     sinks_position(w->sinks, id) < window.to)
                         timer_arm(w, &w->flush, FLUSH_USEC);
         }
@@ -220,26 +227,44 @@ static int on_end(void *userdata, StreamId id) {
         return w->draining ? worker_output_moved(w, id) : say_ended(w);
 }
 
+/* Decides how many bytes of a letter that has only begun are held back. Return: whether any are. */
+static bool hold_back(Worker *w, StreamId id) {
+        const Window window = ring_window(w->ring, id, sinks_position(w->sinks, id));
+        uint64_t now = loop_now();
+
+        w->held[id] = utf8_unfinished(window.data, window_size(&window));
+        if (w->held[id] == 0 || (w->held_until[id] > 0 && w->held_until[id] <= now))
+                w->held[id] = w->held_until[id] = 0;
+        else if (w->held_until[id] == 0)
+                w->held_until[id] = now + HOLD_USEC;
+        return w->held[id] > 0;
+}
+
 static int flush_on_time(LoopSource *source, uint64_t usec, void *userdata) {
         Worker *w = userdata;
         bool again = false;
 
-        w->flush.armed = false;
+        w->flush.armed = w->holding = false;
         for (StreamId id = 0; id < _STREAM_MAX; id++) {
                 int r;
 
-                if (!w->sinks || sinks_position(w->sinks, id) >= ring_head(w->ring, id))
+                if (!w->sinks || sinks_position(w->sinks, id) >= ring_head(w->ring, id)) {
+                        w->held_until[id] = 0;
                         continue;
+                }
                 if (w->flush.heads[id] != ring_head(w->ring, id)) {
+                        w->held_until[id] = 0;
                         again = true;
                         continue;
                 }
+                w->holding |= hold_back(w, id);
                 r = pump(w, id, TAIL_IDLE);
                 if (r < 0)
                         return relay(r);
         }
-        if (again)
-                timer_arm(w, &w->flush, FLUSH_USEC);
+        w->holding = w->holding && !again;
+        if (again || w->holding)
+                timer_arm(w, &w->flush, again ? FLUSH_USEC : HOLD_USEC);
         return 0;
 }
 

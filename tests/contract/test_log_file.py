@@ -7,7 +7,8 @@ import shutil
 import subprocess
 
 import host
-from harness import MONITOR, Skip, check, contains, equal, is_older, is_scopemon, lacks, line, mode_of, parse_log, read_text
+from harness import (MONITOR, Skip, check, contains, equal, is_older, is_scopemon, lacks, line, mode_of, parse_log, read_text,
+                     scenario)
 
 RECORD = 145  # bytes of a record whose line, with its newline, has 100
 
@@ -315,3 +316,49 @@ def full_disk_ends_neither_monitor_nor_attach(a):
     kept = [int(r.text[:8]) for r in parse_log(data[:data.rfind(b"\n") + 1]) if r.flag == "F"]
     equal(kept[:200], list(range(200)), "the first lines in the log")
     host.unmount(where)
+
+
+@scenario(quirk="cuts letters")
+def letter_in_two_writes_is_in_one_record(a):
+    """Each half comes when the pipe has long been empty."""
+    m = a.monitor(rf"stdout=one\xe2 wait-file={a.path('gate')} stdout=\x82\xactwo\n stderr=\xf0\x9f wait-file={a.path('more')} "
+                  r"stderr=\x92\xa9\n exit=0")
+    m.fifo("gate"), m.fifo("more")
+    m.start()
+    m.wait_output(b"one")
+    m.release("gate")
+    m.wait_output(b"two\n")
+    m.release("more")
+    equal(m.end(), 0)
+    equal([(r.flag, r.text) for r in m.log() if r.stream == "stdout"], [("P", b"one"), ("F", "€two".encode())])
+    equal([(r.flag, r.text) for r in m.log() if r.stream == "stderr"], [("F", "💩".encode())])
+
+
+@scenario()
+def what_never_becomes_a_letter_is_written_as_it_is(a):
+    m = a.monitor(rf"stdout=caf\xe9 wait-file={a.path('gate')} stdout=\x80\xff\n stdout=end\xc3 exit=0")
+    m.fifo("gate")
+    m.start()
+    m.wait_output(b"caf\xe9") # also while nothing more comes
+    m.release("gate")
+    equal(m.end(), 0)
+    equal(m.output(), b"caf\xe9\x80\xff\nend\xc3")
+
+
+@scenario(quirk="cuts letters")
+def long_lines_are_not_cut_inside_of_letters(a):
+    """Wherever the cut falls."""
+    lines = [("x" * i + letter * 7000).encode() for letter in ("é", "€", "💩") for i in range(4)]
+    data = a.file("data", b"\n".join(lines) + b"\n")
+    with open(data, "rb") as f:
+        m = a.monitor("cat exit=0", stdin=True).start()
+        c = m.client()
+        while packet := f.read(32768):
+            c.send(packet)
+        c.half_close()
+        c.drain()
+    equal(m.end(), 0)
+    equal(m.output(), b"\n".join(lines) + b"\n")
+    for r in m.log():
+        r.text.decode() # or it fails
+        check(len(r.text) <= 8192, len(r.text))

@@ -17,7 +17,9 @@ static size_t check_line(const char *data, size_t n, size_t max, StreamTail tail
         fuzz_claim(line->n_taken > 0 && line->n_taken <= n);
         fuzz_claim(line->n_taken == line->n_text + !line->partial);
         fuzz_claim(line->partial || data[line->n_text] == '\n');
-        fuzz_claim(!line->partial || line->n_text == max || (tail != TAIL_MORE && line->n_text == n));
+        fuzz_claim(!line->partial || (n > max && line->n_text + 3 >= max) ||
+                   (tail != TAIL_MORE && line->n_text == n));
+        fuzz_claim(line->n_text > 0 || !line->partial);
         for (size_t i = 0; i < line->n_text; i++)
                 fuzz_claim(data[i] != '\n');
         return line->n_taken;

@@ -352,6 +352,23 @@ CleanTest(sink_journald, long_line_comes_in_partial_messages_of_one_priority) {
         end(&x);
 }
 
+CleanTest(sink_journald, long_line_is_not_cut_inside_of_a_letter) {
+        static char text[SINK_JOURNALD_LINE_MAX + 3];
+        const Field *f;
+        Fixture x;
+
+        memset(text, 'x', sizeof text);
+        memcpy(text + SINK_JOURNALD_LINE_MAX - 1, "\xc3\xa9\n", 3);
+        begin_listening(&x);
+        cr_assert_eq(put_bytes(&x, STREAM_STDOUT, text, SINK_JOURNALD_LINE_MAX + 2, TAIL_MORE), 0);
+        cr_assert(take(&x));
+        f = field(&x, "MESSAGE");
+        cr_assert_eq(f->n, SINK_JOURNALD_LINE_MAX - 1);
+        cr_assert_eq(f->value[f->n - 1], 'x');
+        expect_entry(&x, "\xc3\xa9", "6", NULL, false);
+        end(&x);
+}
+
 CleanTest(sink_journald, partial_field_can_be_left_out) {
         Fixture x;
 

@@ -58,6 +58,15 @@ CleanTest(line, ends_at_newline_length_or_end_of_data) {
                 { "abcdefgh\n", 4, TAIL_MORE, "P[abcd]F[efgh]" },
                 { "abcdefghi", 4, TAIL_END, "P[abcd]P[efgh]P[i]" },
                 { "ab", 1, TAIL_END, "P[a]P[b]" },
+                /* not inside of a letter */
+                { "abc\xc3\xa9\n", 4, TAIL_MORE, "P[abc]F[\xc3\xa9]" },
+                { "ab\xe2\x82\xac\n", 4, TAIL_MORE, "P[ab]F[\xe2\x82\xac]" },
+                { "a\xf0\x9f\x92\xa9\n", 4, TAIL_MORE, "P[a]F[\xf0\x9f\x92\xa9]" },
+                { "ab\xc3\xa9x\n", 4, TAIL_MORE, "P[ab\xc3\xa9]F[x]" },
+                { "abc\xc3", 4, TAIL_END, "P[abc\xc3]" },
+                { "abc\xc3x\n", 4, TAIL_MORE, "P[abc]F[\xc3x]" },
+                { "\xf0\x9f\x92\xa9", 1, TAIL_END, "P[\xf0]P[\x9f]P[\x92]P[\xa9]" },
+                { "abc\xffz\n", 4, TAIL_MORE, "P[abc\xff]F[z]" },
         };
 
         for (size_t i = 0; i < ELEMENTS(cases); i++) {

@@ -165,3 +165,55 @@ CleanTest(records, whole_counts_records_that_are_there_to_their_end) {
         cr_assert_eq(records_whole(text, 12, TAIL_IDLE, UINT64_MAX, &bytes), 12);
         cr_assert_eq(bytes, 3 * LINE_PREFIX_SIZE + 4 + 4 + 5);
 }
+
+/* Bytes that begin and go on with letters, or seem to, in lines around the greatest length. */
+static size_t make_letters(char *out, size_t size, unsigned seed) {
+        static const char bytes[] = "\xc3\xe2\xf0\x80\x9f\xa9\xffx";
+        size_t n = 0;
+
+        while (n < size) {
+                size_t left;
+
+                seed = seed * 1103515245U + 12345U;
+                left = LINE_FILE_MAX - 6 + (seed >> 16) % 12;
+                for (; left > 0 && n < size; left--) {
+                        seed = seed * 1103515245U + 12345U;
+                        out[n++] = bytes[(seed >> 16) % (sizeof bytes - 1)];
+                }
+                if ((seed >> 20) % 3 > 0 && n < size)
+                        out[n++] = '\n';
+        }
+        return n;
+}
+
+/*
+ * A worker that goes on with a batch of one that has died knows which bytes were in it, and no more: from these it must
+ * make the very same records, wherever the window ended then.
+ */
+CleanTest(records, batch_is_made_again_from_its_own_bytes) {
+        static char text[60000], first[2 * RECORDS_STAGE], again[2 * RECORDS_STAGE];
+        Records *b = make();
+
+        for (unsigned seed = 0; seed < 400; seed++) {
+                StreamTail tail = seed % 2 ? TAIL_IDLE : TAIL_MORE;
+                size_t n = make_letters(text, sizeof text - seed % 100, seed), taken = 0, to = 0;
+
+                while (taken < n) {
+                        size_t size, n_taken;
+
+                        to = to + LINE_FILE_MAX - 3 + seed % 7 < n ? to + LINE_FILE_MAX - 3 + seed % 7 : n;
+                        records_gather(b, text + taken, to - taken, to == n ? TAIL_END : tail, &no_limit);
+                        n_taken = b->n_taken;
+                        size = flatten(b, 0, first, sizeof first);
+                        if (n_taken == 0)
+                                continue;
+                        records_gather(b, text + taken, n_taken, b->partial ? TAIL_IDLE : TAIL_MORE,
+                                       &no_limit);
+                        cr_assert_eq(b->n_taken, n_taken, "seed %u at %zu", seed, taken);
+                        cr_assert_eq(flatten(b, 0, again, sizeof again), size);
+                        cr_assert_eq(memcmp(first, again, size), 0);
+                        taken += n_taken;
+                }
+        }
+        free(b);
+}
