@@ -23,6 +23,8 @@
 #include "fd.h"
 #include "parse.h"
 
+#define CLOSE_MAX 1048576 /* numbers above are not looked for one by one: fs.nr_open by default */
+
 /**
  * fd_pipe() - a pipe, both ends CLOEXEC and blocking
  *
@@ -283,6 +285,23 @@ void fd_close_many(int *fds, size_t n_fds) {
                 }
 }
 
+/* Where the call is not to be had, as under an older filter of a container that we run in. Async-signal-safe. */
+static int close_one_by_one(unsigned first, unsigned last) {
+        struct rlimit limit;
+
+        if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+                return fail(-errno);
+        for (rlim_t fd = first; fd <= last && fd < limit.rlim_max && fd < CLOSE_MAX; fd++)
+                (void)close((int)fd);
+        return 0;
+}
+
+static int close_between(unsigned first, unsigned last) {
+        if (close_range(first, last, 0) >= 0)
+                return 0;
+        return errno == ENOSYS || errno == EPERM ? close_one_by_one(first, last) : fail(-errno);
+}
+
 /**
  * fd_close_all_but() - close every descriptor from 3 up that is not in @keep
  * @keep: sorted in place; numbers below 3 are ignored
@@ -291,17 +310,21 @@ void fd_close_many(int *fds, size_t n_fds) {
  */
 int fd_close_all_but(int *keep, size_t n_keep) {
         unsigned next = STDERR_FILENO + 1;
+        int r;
 
         if (n_keep > 0)
                 qsort(keep, n_keep, sizeof *keep, compare_ints);
         for (size_t i = 0; i < n_keep; i++) {
                 if (keep[i] < (int)next)
                         continue;
-                if ((unsigned)keep[i] > next && close_range(next, (unsigned)keep[i] - 1, 0) < 0)
-                        return fail(-errno);
+                if ((unsigned)keep[i] > next) {
+                        r = close_between(next, (unsigned)keep[i] - 1);
+                        if (r < 0)
+                                return relay(r);
+                }
                 next = (unsigned)keep[i] + 1;
         }
-        return close_range(next, ~0U, 0) < 0 ? fail(-errno) : 0;
+        return close_between(next, ~0U);
 }
 
 /**

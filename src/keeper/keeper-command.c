@@ -81,7 +81,8 @@ static int on_again(LoopSource *source, uint64_t usec, void *userdata) {
 void keeper_command_start(Keeper *k) {
         int r;
 
-        if (!k->options->exit_command || !(k->facts.runtime_exited || k->runtime_pid != 0)) {
+        if (!k->options->exit_command ||
+            !(k->facts.pid_known || k->runtime_status.known || k->runtime_pid != 0)) {
                 k->facts.command_exited = true;
                 return;
         }

@@ -114,8 +114,8 @@ static void write_exit_files(Keeper *k) {
 }
 
 static int on_exit_files_again(LoopSource *source, uint64_t usec, void *userdata) {
-        write_exit_files(userdata);
-        return keeper_advance(userdata);
+        keeper_report_again(userdata);
+        return 0;
 }
 
 static void tell_end(Keeper *k) {
@@ -145,4 +145,14 @@ void keeper_report(Keeper *k) {
         }
         tell_failure(k);
         told(k);
+}
+
+/**
+ * keeper_report_again() - exit files that could not be written are tried once more, if that is what is waited for
+ */
+void keeper_report_again(Keeper *k) {
+        if (k->facts.reported)
+                return;
+        write_exit_files(k);
+        (void)keeper_advance(k);
 }

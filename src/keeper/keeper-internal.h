@@ -93,6 +93,7 @@ int keeper_resume(Keeper **ret, const Options *options, Origin *origin, const Sa
 
 /* keeper-end.c */
 void keeper_report(Keeper *k);
+void keeper_report_again(Keeper *k);
 
 /* keeper-signals.c */
 void keeper_signals(sigset_t *ret);
@@ -142,4 +143,5 @@ int keeper_on_buried(void *userdata);
 int keeper_on_worker_ready(void *userdata);
 int keeper_on_drained(void *userdata);
 int keeper_on_worker_done(void *userdata);
+int keeper_on_worker_hopeless(void *userdata, int error);
 int keeper_on_worker_stopped(void *userdata);

@@ -193,6 +193,7 @@ static void forget(void *userdata) {
 const WorkerProcessHandler keeper_worker_handler = { .on_ready = keeper_on_worker_ready,
                                                      .on_drained = keeper_on_drained,
                                                      .on_done = keeper_on_worker_done,
+                                                     .on_hopeless = keeper_on_worker_hopeless,
                                                      .on_stopped = keeper_on_worker_stopped,
                                                      .on_fork = forget,
                                                      .on_kept = keeper_store_kept,

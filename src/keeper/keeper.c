@@ -141,6 +141,7 @@ static int judge_runtime(Keeper *k) {
         if (o->terminal && !o->log_targets.passthrough && !k->terminal_received) {
                 k->facts.runtime_failed = true;
                 fail_text(k, "Runtime did not set up terminal");
+                end_unwanted(k);
                 return 0;
         }
         k->facts.pid_known = true;
@@ -267,6 +268,25 @@ int keeper_on_worker_done(void *userdata) {
 }
 
 /**
+ * keeper_on_worker_hopeless() - none can be started: a container that runs goes on without its output
+ *
+ * Return: 0 or a negative errno.
+ */
+int keeper_on_worker_hopeless(void *userdata, int error) {
+        static const char problem[] = "its output cannot be handled and is discarded, as no worker starts";
+        Keeper *k = userdata;
+
+        log_error("No worker can be started: %s", error < 0 ? strerror(-error) : "they end at once");
+        announce_failure(k->options, &k->plan, problem, -error);
+        if (k->phase != PHASE_LAUNCHING)
+                return 0;
+        (void)snprintf(k->failure, sizeof k->failure,
+                       "The process that handles the container's output cannot start: %s",
+                       error < 0 ? strerror(-error) : "it ends at once");
+        return keeper_fail(k, error, NULL);
+}
+
+/**
  * keeper_on_worker_stopped() - it has left as it was told
  *
  * Return: 0 or a negative errno.
@@ -297,7 +317,7 @@ static int on_drain_timeout(LoopSource *source, uint64_t usec, void *userdata) {
                 return 0;
         }
         log_error("The worker has not written everything in time, it is not waited for");
-        k->facts.streams_closed = k->facts.clients_served = true;
+        k->facts.streams_closed = k->facts.clients_served = k->facts.runtime_exited = true;
         worker_process_kill(k->worker);
         k->worker = worker_process_free(k->worker);
         return keeper_advance(k);
@@ -346,6 +366,8 @@ static void go_on_blind(Keeper *k, int r) {
         (void)poll(NULL, 0, BLIND_MS);
         if (k->phase > PHASE_RUNNING || k->facts.container_exited)
                 k->facts.streams_closed = k->facts.clients_served = true;
+        if (k->phase == PHASE_REPORTING)
+                keeper_report_again(k);
         (void)reaper_look(k->reaper); /* whatever it returns has been here */
 }
 
@@ -446,6 +468,7 @@ static void enter_draining(Keeper *k) {
         keeper_store_state(k);
         k->stop_source = loop_source_free(k->stop_source);
         keeper_unit_forget(k);
+        k->facts.runtime_exited = k->facts.runtime_exited || k->runtime_pid == 0;
         if (!k->worker || !worker_process_is_started(k->worker)) {
                 k->facts.streams_closed = k->facts.clients_served = true;
                 return;

@@ -43,8 +43,10 @@ Phase lifecycle_next(Phase now, const Facts *f) {
                 return f->container_exited || f->timed_out || f->gave_up ? PHASE_DRAINING : now;
 
         case PHASE_DRAINING:
-        case PHASE_FAILING:
                 return f->streams_closed ? PHASE_REPORTING : now;
+
+        case PHASE_FAILING:
+                return f->streams_closed && f->runtime_exited ? PHASE_REPORTING : now;
 
         case PHASE_REPORTING:
                 return f->reported ? PHASE_FINISHING : now;

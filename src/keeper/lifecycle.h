@@ -20,7 +20,7 @@ typedef enum Phase {
 
 /* Each turns from false to true at most once, in any order. */
 typedef struct Facts {
-        bool runtime_exited;
+        bool runtime_exited; /* or never will have been started */
         bool runtime_failed; /* its status says so, or it left no pid, or no terminal */
         bool pid_known;
         bool container_exited;

@@ -6,6 +6,7 @@
  * worker-records.c (what a worker says) share.
  */
 
+#include "keeper/discard.h"
 #include "keeper/suppressed.h"
 #include "keeper/worker-incident.h"
 #include "keeper/worker-process.h"
@@ -18,6 +19,8 @@ typedef enum WorkerDebt {
         WORKER_DEBT_DRAIN,
         _WORKER_DEBT_MAX,
 } WorkerDebt;
+
+#define WORKER_DISCARDS 4 /* stdout, stderr, terminal, notifications */
 
 struct WorkerProcess {
         Loop *loop;
@@ -39,12 +42,21 @@ struct WorkerProcess {
         int former_ring;  /* of another version, whose content is in ours; -1: none */
         unsigned deaths;
         uint64_t deaths_since;
+        unsigned failures;    /* deaths in a row that were the workers' own, with nothing done before them */
+        uint64_t done_before; /* bytes that the sinks had when the last worker was started */
+        bool condemned;       /* the worker is killed by us */
+        bool abandoned;       /* the container has ended without one */
+        bool hopeless;        /* they do not start: output is discarded between two tries */
+        uint64_t discarded;   /* bytes, before it was */
+        int error;            /* what the last one has failed with, 0 if unknown */
+        Discard discards[WORKER_DISCARDS];
         Incidents incidents;
         Suppressed suppressed;
 };
 
 /* worker-process.c */
 int worker_process_start_again(WorkerProcess *wp);
+void worker_process_recovered(WorkerProcess *wp);
 void worker_process_close_channel(WorkerProcess *wp);
 void worker_process_kept(WorkerProcess *wp, WorkerKept what, uint32_t index, int fd);
 int worker_process_send(WorkerProcess *wp, ChannelType type, uint32_t number, const int *fds, size_t n_fds);

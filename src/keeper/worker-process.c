@@ -11,6 +11,11 @@
  * and told how far things have come. Only one that dies and dies again is restarted at leisure, once a second, for
  * ever. What a worker sends is not believed: a record is checked, a slot is looked up, a notification is filtered
  * again before it goes out under our name.
+ *
+ * Workers that die by themselves again and again, with nothing done, are hopeless: no memory, no descriptors, a kernel
+ * that refuses their confinement. That is said once. Between two tries what the container writes is discarded and counted
+ * from then on; its stdin is closed, and clients see the end, since nobody could ever serve them. The end of the
+ * container does not wait for such a worker.
  */
 
 #include <errno.h>
@@ -24,10 +29,13 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "keeper/worker-process-internal.h"
+#include "report/announce.h"
 
 #define DEATHS_MAX 5
 #define DEATHS_USEC 10000000ULL
 #define PAUSE_USEC 1000000ULL
+#define PAUSE_SHORT_USEC 100000ULL /* after the first that could not be started */
+#define FAILURES_MAX 8             /* five at once, three after a second each */
 
 static int wp_send_packed(WorkerProcess *wp, const char *data, size_t size, const int *fds, size_t n_fds) {
         ssize_t n;
@@ -254,6 +262,7 @@ static int wp_start(WorkerProcess *wp, int (*make)(WorkerProcess *wp, int theirs
         if (r < 0)
                 return relay(r);
         wp->started = true;
+        wp->condemned = false;
         wp->renewing = false;
         worker_process_kept(wp, WORKER_KEPT_CHANNEL, 0, wp->channel);
         r = reaper_claim(wp->spec.reaper, wp->pid);
@@ -263,6 +272,120 @@ static int wp_start(WorkerProcess *wp, int (*make)(WorkerProcess *wp, int theirs
         if (r < 0)
                 return relay(r);
         return wp_set_up(wp);
+}
+
+/* ---- none at all ------------------------------------------------------------------------------------- */
+
+/* What comes of whom, and where it is counted. */
+static int wp_each_discard(WorkerProcess *wp, size_t i, uint64_t **ret_n_bytes) {
+        static const struct {
+                ChannelFd fd;
+                StreamId id;
+        } from[WORKER_DISCARDS] = { { CHANNEL_FD_STDOUT, STREAM_STDOUT },
+                                    { CHANNEL_FD_STDERR, STREAM_STDERR },
+                                    { CHANNEL_FD_CONSOLE, STREAM_STDOUT },
+                                    { CHANNEL_FD_NOTIFY, _STREAM_MAX } };
+        WorkerState *state = ring_state(wp->spec.ring);
+
+        *ret_n_bytes = from[i].id < _STREAM_MAX ? &state->dropped[from[i].id] : NULL;
+        return wp->spec.fds[from[i].fd];
+}
+
+static void wp_discard(WorkerProcess *wp) {
+        for (size_t i = 0; i < WORKER_DISCARDS; i++) {
+                uint64_t *n_bytes;
+                int fd = wp_each_discard(wp, i, &n_bytes);
+
+                if (fd >= 0 && discard_begin(&wp->discards[i], wp->loop, fd, n_bytes) < 0)
+                        log_warning(
+                                "Output of the container cannot be discarded yet"); /* after the next try */
+        }
+}
+
+static void wp_discard_end(WorkerProcess *wp) {
+        for (size_t i = 0; i < WORKER_DISCARDS; i++)
+                discard_end(&wp->discards[i]);
+}
+
+/* The container has ended: nobody waits for a worker that might come. */
+static int wp_abandon(WorkerProcess *wp) {
+        if (wp->abandoned)
+                return 0;
+        wp->abandoned = true;
+        loop_source_set_time(wp->pause_source, LOOP_NEVER);
+        wp_discard_end(wp);
+        for (size_t i = 0; i < WORKER_DISCARDS; i++) {
+                uint64_t *n_bytes;
+                int fd = wp_each_discard(wp, i, &n_bytes);
+
+                if (fd >= 0)
+                        discard_now(fd, n_bytes);
+        }
+        return wp->handler->on_done(wp->userdata);
+}
+
+static void wp_close(WorkerProcess *wp, ChannelFd which) {
+        if (wp->spec.fds[which] < 0)
+                return;
+        fd_close_many(&wp->spec.fds[which], 1);
+        worker_process_kept(wp, WORKER_KEPT_FD, which, -1);
+}
+
+static uint64_t wp_n_discarded(const WorkerProcess *wp) {
+        const WorkerState *state = ring_state(wp->spec.ring);
+
+        return state->dropped[STREAM_STDOUT] + state->dropped[STREAM_STDERR];
+}
+
+static int wp_give_up(WorkerProcess *wp) {
+        WorkerState *state = ring_state(wp->spec.ring);
+
+        wp->hopeless = true;
+        wp->discarded = wp_n_discarded(wp);
+        for (uint32_t slot = 0; slot < ATTACH_SLOTS; slot++) {
+                if (wp->clients[slot] < 0)
+                        continue;
+                fd_close_many(&wp->clients[slot], 1);
+                worker_process_kept(wp, WORKER_KEPT_CLIENT, slot, -1);
+        }
+        memset(state->slots, 0, sizeof state->slots);
+        wp_close(wp, CHANNEL_FD_LISTENER);
+        wp_close(wp, CHANNEL_FD_STDIN);
+        state->stdin_closed = true;
+        return wp->handler->on_hopeless(wp->userdata, wp->error);
+}
+
+/**
+ * worker_process_recovered() - a worker is ready; if none could be had before, this is over
+ */
+void worker_process_recovered(WorkerProcess *wp) {
+        if (!wp->hopeless)
+                return;
+        wp->hopeless = false;
+        wp->failures = 0;
+        announce_loss(wp->spec.options, wp->spec.plan, "the monitor", 0, wp_n_discarded(wp) - wp->discarded,
+                      0);
+}
+
+static uint64_t wp_n_done(const WorkerProcess *wp) {
+        const WorkerState *state = ring_state(wp->spec.ring);
+        uint64_t n = 0;
+
+        for (SinkId i = 0; i < _SINK_MAX; i++)
+                n += state->sinks[i].bytes;
+        return n;
+}
+
+/* One has ended, or could not be started: is it hopeless by now? */
+static int wp_note_failure(WorkerProcess *wp, bool own) {
+        uint64_t n_done = wp_n_done(wp);
+
+        if (!own || (n_done != wp->done_before && !wp->drain))
+                wp->failures = 0;
+        wp->done_before = n_done;
+        if (!own || ++wp->failures < FAILURES_MAX || wp->hopeless)
+                return 0;
+        return wp_give_up(wp);
 }
 
 /* ---- its end ------------------------------------------------------------------------------------------ */
@@ -278,23 +401,38 @@ void worker_process_close_channel(WorkerProcess *wp) {
 static int wp_on_pause_over(LoopSource *source, uint64_t usec, void *userdata) {
         WorkerProcess *wp = userdata;
 
+        wp_discard_end(wp);
         return worker_process_start_again(wp);
 }
 
-/* Of a worker that cannot be used, its end brings the next. */
-static void wp_start_or_pause(WorkerProcess *wp, int (*make)(WorkerProcess *wp, int theirs)) {
+static int wp_pause(WorkerProcess *wp) {
+        if (wp->hopeless && wp->drain)
+                return wp_abandon(wp);
+        if (wp->hopeless)
+                wp_discard(wp);
+        loop_source_set_time(wp->pause_source,
+                             wp->failures > 0 && wp->failures < DEATHS_MAX ? PAUSE_SHORT_USEC : PAUSE_USEC);
+        return 0;
+}
+
+/* One that could not be started is tried again, like one that has died. */
+static int wp_try(WorkerProcess *wp, int (*make)(WorkerProcess *wp, int theirs)) {
         int r;
 
+        loop_source_set_time(wp->pause_source, LOOP_NEVER);
         r = wp_start(wp, make);
         if (r >= 0)
-                return;
-        (void)log_error_errno(r, "Cannot start a worker:");
-        if (wp->pid > 0) {
+                return 0;
+        wp->error = r;
+        if (!wp->hopeless)
+                (void)log_error_errno(r, "Cannot start a worker");
+        if (wp->pid > 0) { /* there is one, but it will not do: its end brings the next */
                 worker_process_kill(wp);
-                return;
+                return 0;
         }
         worker_process_close_channel(wp);
-        loop_source_set_time(wp->pause_source, PAUSE_USEC);
+        r = wp_note_failure(wp, true);
+        return r < 0 ? relay(r) : wp_pause(wp);
 }
 
 /**
@@ -303,8 +441,7 @@ static void wp_start_or_pause(WorkerProcess *wp, int (*make)(WorkerProcess *wp, 
  * Return: 0.
  */
 int worker_process_start_again(WorkerProcess *wp) {
-        wp_start_or_pause(wp, wp_exec);
-        return 0;
+        return wp_try(wp, wp_exec);
 }
 
 static bool wp_dies_too_often(WorkerProcess *wp) {
@@ -323,6 +460,9 @@ static bool wp_dies_too_often(WorkerProcess *wp) {
  * Return: 0 or a negative errno.
  */
 int worker_process_on_exit(WorkerProcess *wp, const ProcessStatus *status) {
+        bool own;
+        int r;
+
         while (wp->channel >= 0 && worker_process_receive(wp) > 0)
                 ; /* what it said before it died */
         worker_process_close_channel(wp);
@@ -341,11 +481,13 @@ int worker_process_on_exit(WorkerProcess *wp, const ProcessStatus *status) {
                 wp->renewing = false;
                 return worker_process_start_again(wp);
         }
-        incident_death(&wp->incidents, status);
-        if (!wp_dies_too_often(wp))
-                return worker_process_start_again(wp);
-        loop_source_set_time(wp->pause_source, PAUSE_USEC);
-        return 0;
+        if (!wp->hopeless)
+                incident_death(&wp->incidents, status);
+        own = wp->condemned || (status->signal != SIGKILL && status->signal != SIGTERM);
+        r = wp_note_failure(wp, own);
+        if (r < 0)
+                return relay(r);
+        return wp_dies_too_often(wp) || wp->hopeless ? wp_pause(wp) : worker_process_start_again(wp);
 }
 
 /* ---- what the keeper asks for ------------------------------------------------------------------------- */
@@ -398,6 +540,7 @@ WorkerProcess *worker_process_free(WorkerProcess *wp) {
                 return NULL;
         worker_process_close_channel(wp);
         suppressed_done(&wp->suppressed);
+        wp_discard_end(wp);
         wp->pause_source = loop_source_free(wp->pause_source);
         wp->orphan_source = loop_source_free(wp->orphan_source);
         fd_close_many(&wp->orphan_pidfd, 1);
@@ -411,15 +554,15 @@ WorkerProcess *worker_process_free(WorkerProcess *wp) {
 }
 
 /**
- * worker_process_start() - start the first worker
+ * worker_process_start() - start the first worker, now or in a moment
  *
  * Returns in that worker's process never. If it cannot be started the next one is tried, as after a death.
  *
  * Return: 0.
  */
 int worker_process_start(WorkerProcess *wp) {
-        wp_start_or_pause(wp, wp_fork);
-        return 0;
+        wp->started = true;
+        return wp_try(wp, wp_fork);
 }
 
 /**
@@ -470,6 +613,8 @@ int worker_process_run(WorkerProcess *wp, int target_fd) {
  */
 int worker_process_drain(WorkerProcess *wp) {
         wp->drain = true;
+        if (wp->hopeless && wp->pid == 0)
+                return wp_abandon(wp);
         wp_owe(wp, WORKER_DEBT_DRAIN);
         if (!wp->ended || wp->drained)
                 return 0;
@@ -483,4 +628,5 @@ int worker_process_drain(WorkerProcess *wp) {
 void worker_process_kill(WorkerProcess *wp) {
         if (wp->pid > 0)
                 (void)process_kill_child(wp->pid, SIGKILL);
+        wp->condemned = wp->pid > 0;
 }

@@ -32,6 +32,8 @@ typedef struct WorkerProcessHandler {
         int (*on_ready)(void *userdata);   /* the first worker serves clients and fifos now */
         int (*on_drained)(void *userdata); /* the sinks have all the target wrote */
         int (*on_done)(void *userdata);    /* the clients too, and the worker has left */
+        int (*on_hopeless)(void *userdata,
+                           int error);     /* none starts; @error: a negative errno, or 0 if unknown */
         int (*on_stopped)(void *userdata); /* as worker_process_stop() has asked; none runs now */
         void (*on_fork)(
                 void *userdata); /* in the first worker: give back memory it will never need; may be NULL */

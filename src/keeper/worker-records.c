@@ -116,6 +116,11 @@ static int wp_on_trouble(WorkerProcess *wp, const ChannelRecord *record) {
         case CHANNEL_TROUBLE_CLIENT:
                 log_warning("Attach client refused: %s", strerror(error));
                 return 0;
+        case CHANNEL_TROUBLE_FAILED:
+                wp->error = -error;
+                if (!wp->hopeless)
+                        log_warning("The worker has failed: %s", strerror(error));
+                return 0;
         case _CHANNEL_TROUBLE_MAX:
                 break;
         }
@@ -140,6 +145,7 @@ static int wp_on_first_ready(WorkerProcess *wp) {
 static int wp_dispatch(WorkerProcess *wp, const ChannelRecord *record, int *fds) {
         switch (record->type) {
         case CHANNEL_READY:
+                worker_process_recovered(wp);
                 return wp_on_first_ready(wp);
         case CHANNEL_CLIENT_NEW:
                 return wp_on_client_new(wp, record, fds);

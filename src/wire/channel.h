@@ -56,6 +56,7 @@ typedef enum ChannelTrouble {
         CHANNEL_TROUBLE_CONTROL,
         CHANNEL_TROUBLE_SANDBOX,
         CHANNEL_TROUBLE_CLIENT, /* one could not be served */
+        CHANNEL_TROUBLE_FAILED, /* the worker leaves; value: why */
         _CHANNEL_TROUBLE_MAX,
 } ChannelTrouble;
 

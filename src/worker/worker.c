@@ -273,6 +273,17 @@ static void worker_ignore_signals(void) {
         (void)sigprocmask(SIG_SETMASK, &others, NULL);
 }
 
+/* Why it ends, which its exit status cannot say. */
+static int worker_fail(int channel_fd, int error) {
+        const ChannelRecord record = { .type = CHANNEL_TROUBLE,
+                                       .number = CHANNEL_TROUBLE_FAILED,
+                                       .value = -error };
+        char data[64];
+
+        (void)fd_send(channel_fd, data, channel_pack(data, sizeof data, &record), NULL, 0);
+        return relay(error);
+}
+
 static void worker_done(Worker *w) {
         worker_input_close(w);
         worker_output_close(w);
@@ -368,7 +379,7 @@ static int worker_open_loop(Worker *w) {
  * Descriptors first, then what is made of them, then the clients of the worker before. The frame is for itself: a
  * stack stays as deep as it has once been.
  */
-static int __attribute__((noinline)) worker_begin(Worker *w, int channel) {
+static int __attribute__((noinline)) worker_begin(Worker *w) {
         Inherited in = { .n_fds = 0 };
         char data[WORKER_SETUP_MAX];
         ChannelRecord record;
@@ -376,16 +387,18 @@ static int __attribute__((noinline)) worker_begin(Worker *w, int channel) {
         int r;
 
         memset(in.clients, -1, sizeof in.clients);
-        n = worker_wait_for_setup(channel, data, sizeof data);
+        n = worker_wait_for_setup(w->channel, data, sizeof data);
         if (n < 0)
                 return relay((int)n);
         r = channel_unpack(data, (size_t)n, &record);
         if (r >= 0)
                 r = worker_take_setup(w, &record, &in);
         if (r >= 0)
-                r = worker_sort_fds(&in, channel);
-        if (r >= 0)
-                r = worker_open_loop(w);
+                r = worker_sort_fds(&in, w->channel);
+        if (r < 0)
+                return relay(r);
+        w->channel = WORKER_CHANNEL;
+        r = worker_open_loop(w);
         if (r >= 0)
                 r = worker_set_up(w);
         for (uint32_t slot = 0; r >= 0 && slot < ATTACH_SLOTS; slot++)
@@ -425,9 +438,7 @@ static int worker_copy_options(Options *copy, char ***ret_labels) {
 int worker_run(int channel_fd, const Options *options, char *const *argv) {
         Options copy = *options;
         char **labels;
-        Worker w = {
-                .options = &copy, .argv = argv, .channel = WORKER_CHANNEL, .io_fd = -1, .target_fd = -1
-        };
+        Worker w = { .options = &copy, .argv = argv, .channel = channel_fd, .io_fd = -1, .target_fd = -1 };
         int r;
 
         memset(w.fds, -1, sizeof w.fds);
@@ -435,13 +446,12 @@ int worker_run(int channel_fd, const Options *options, char *const *argv) {
         (void)prctl(PR_SET_TIMERSLACK,
                     1); /* a rest (gather.c) is shorter than the 50 us by which timers are late */
         r = worker_copy_options(&copy, &labels);
-        if (r < 0)
-                return relay(r);
-        r = worker_begin(&w, channel_fd);
+        if (r >= 0)
+                r = worker_begin(&w);
         if (r >= 0)
                 r = loop_run(w.loop);
         if (r >= 0 && w.keeper_gone)
                 worker_orphan_tell(&w);
         worker_done(&w);
-        return r < 0 ? relay(r) : 0;
+        return r < 0 ? worker_fail(w.channel, r) : 0;
 }

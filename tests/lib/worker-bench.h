@@ -94,7 +94,7 @@ typedef struct Bench {
         char words[12][160];
         char *argv[16], *envp[2];
         const char *next[8]; /* how the next ones behave; NULL: well */
-        unsigned n_deaths, n_drained, n_done;
+        unsigned n_deaths, n_drained, n_done, n_hopeless;
         ProcessStatus status; /* of the last one */
         ProcessStatus
                 killed; /* of the one that was to be killed: the next one may have died in the same turn */
@@ -139,6 +139,11 @@ static inline int on_done(void *userdata) {
         return 0;
 }
 
+static inline int on_hopeless(void *userdata, int error) {
+        ((Bench *)userdata)->n_hopeless++;
+        return 0;
+}
+
 static inline void bench_options(Bench *b) {
         const char *words[] = { "scopemon",      "-c", CID,   "-u", "U", "-r", "/bin/sh",
                                 "--no-sync-log", "-l", b->log };
@@ -157,7 +162,8 @@ static inline void bench_options(Bench *b) {
 
 static const WorkerProcessHandler bench_handler = { .on_ready = on_ready,
                                                     .on_drained = on_drained,
-                                                    .on_done = on_done };
+                                                    .on_done = on_done,
+                                                    .on_hopeless = on_hopeless };
 
 static inline WorkerProcessSpec bench_spec(Bench *b, int log_dir_fd) {
         WorkerProcessSpec spec = { .options = &b->options,

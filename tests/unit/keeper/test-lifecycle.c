@@ -85,7 +85,7 @@ static const Story stories[] = {
           BIT(PHASE_RUNNING) | BIT(PHASE_DRAINING), BIT(PHASE_FAILING) },
         { "the runtime fails", BIT(RUNTIME_EXITED) | BIT(RUNTIME_FAILED) | END, BIT(PHASE_FAILING),
           BIT(PHASE_RUNNING) | BIT(PHASE_DRAINING) },
-        { "nothing could be started", BIT(GAVE_UP) | END, BIT(PHASE_FAILING),
+        { "nothing could be started", BIT(RUNTIME_EXITED) | BIT(GAVE_UP) | END, BIT(PHASE_FAILING),
           BIT(PHASE_RUNNING) | BIT(PHASE_DRAINING) },
         { "something fails at any time",
           BIT(RUNTIME_EXITED) | BIT(PID_KNOWN) | BIT(CONTAINER_EXITED) | BIT(GAVE_UP) | END, 0, 0 },
@@ -152,9 +152,13 @@ CleanTest(lifecycle, no_phase_is_left_without_its_fact) {
                 Phase phase;
                 unsigned wait; /* any set of facts without one of these keeps the phase */
         } cases[] = {
-                { PHASE_DRAINING, BIT(STREAMS_CLOSED) },  { PHASE_FAILING, BIT(STREAMS_CLOSED) },
-                { PHASE_REPORTING, BIT(REPORTED) },       { PHASE_FINISHING, BIT(COMMAND_EXITED) },
-                { PHASE_FINISHING, BIT(CLIENTS_SERVED) }, { PHASE_DONE, 0 },
+                { PHASE_DRAINING, BIT(STREAMS_CLOSED) },
+                { PHASE_FAILING, BIT(STREAMS_CLOSED) },
+                { PHASE_FAILING, BIT(RUNTIME_EXITED) },
+                { PHASE_REPORTING, BIT(REPORTED) },
+                { PHASE_FINISHING, BIT(COMMAND_EXITED) },
+                { PHASE_FINISHING, BIT(CLIENTS_SERVED) },
+                { PHASE_DONE, 0 },
         };
 
         for (size_t i = 0; i < ELEMENTS(cases); i++)

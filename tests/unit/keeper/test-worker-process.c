@@ -112,6 +112,80 @@ CleanTest(worker_process, one_that_dies_and_dies_is_restarted_at_leisure) {
         bench_done(&b);
 }
 
+static void start_without_hope(Bench *b) {
+        bench_init(b);
+        for (size_t i = 0; i < ELEMENTS(b->next); i++)
+                b->next[i] = "fail";
+        bench_start(b);
+        bench_kill(b);
+        cr_assert(event_run_until(b->loop, 30, b->n_hopeless > 0));
+        cr_assert_geq(b->n_deaths, ELEMENTS(b->next), "too early");
+}
+
+/* Writes without ever waiting; true when all of @n bytes are. */
+static bool write_more(const Bench *b, size_t *done, size_t n) {
+        static const char text[4096];
+        ssize_t written;
+
+        written =
+                write(b->pipes.write[STREAM_STDOUT], text, n - *done < sizeof text ? n - *done : sizeof text);
+        if (written > 0)
+                *done += (size_t)written;
+        return *done == n;
+}
+
+CleanTest(worker_process, without_one_output_is_discarded_and_counted) {
+        const WorkerState *state;
+        const size_t n = 300000; /* more than a pipe holds */
+        size_t done = 0;
+        Bench b;
+
+        start_without_hope(&b);
+        cr_assert_geq(fd_set_nonblock(b.pipes.write[STREAM_STDOUT], true), 0);
+        cr_assert(event_run_until(b.loop, 30, write_more(&b, &done, n)), "the container is held up");
+        state = ring_state(b.ring);
+        cr_assert(event_run_until(b.loop, 30, state->dropped[STREAM_STDOUT] == n));
+
+        cr_assert(event_run_until(b.loop, 30,
+                                  b.n_deaths > ELEMENTS(b.next) && worker_process_pid(b.worker) != 0));
+        say(&b, "again\n"); /* one that behaves */
+        cr_assert(event_run_until(b.loop, 30, written(&b) == 6));
+        cr_assert_eq(b.n_hopeless, 1, "it was said again and again");
+        bench_finish(&b);
+        check_log(b.log, "stdout", "again\n");
+        bench_done(&b);
+}
+
+CleanTest(worker_process, without_one_the_end_does_not_wait) {
+        Bench b;
+
+        start_without_hope(&b);
+        say(&b, "lost\n");
+        cr_assert_eq(worker_process_drain(b.worker), 0);
+        cr_assert(event_run_until(b.loop, 30, b.n_done > 0));
+        cr_assert_eq(((WorkerState *)ring_state(b.ring))->dropped[STREAM_STDOUT], 5);
+        bench_done(&b);
+}
+
+CleanTest(worker_process, without_one_clients_see_the_end) {
+        char byte;
+        Bench b;
+        int fd;
+
+        bench_init(&b);
+        for (size_t i = 0; i < ELEMENTS(b.next); i++)
+                b.next[i] = "fail";
+        bench_start(&b);
+        fd = bench_connect(&b);
+        say(&b, "a");
+        expect_packet(&b, fd, "\2a");
+        bench_kill(&b);
+        cr_assert(event_run_until(b.loop, 30, b.n_hopeless > 0));
+        cr_assert_eq(recv(fd, &byte, 1, 0), 0, "the client still waits");
+        (void)close(fd);
+        bench_done(&b);
+}
+
 /* ---- lies ------------------------------------------------------------------------------------ */
 
 CleanTest(worker_process, nonsense_ends_the_worker_and_nothing_else) {
