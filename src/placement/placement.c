@@ -8,7 +8,8 @@
  *   1    cgroupsPath lies in our unit already           stays              as given
  *   2    delegated service, nothing against it          UNIT/supervisor    UNIT/libpod-payload-ID
  *   3    service, not delegated                         stays              its scope, bound to UNIT
- *   3a   as 3, but UNIT is stopping or a oneshot        stays              its scope, a stop propagates
+ *   3a   as 3, but UNIT is stopping, or a oneshot,      stays              its scope, a stop propagates, but of
+ *        or has KillMode=none                                              KillMode=none
  *   3b   detached: UNIT is not its supervisor           own scope          its scope, described
  *   4    the caller has put us into our scope           stays              its scope, described
  *   5    a session, an app, no unit                     own scope          its scope, described
@@ -246,12 +247,29 @@ static bool is_up(const UnitFacts *u) {
         return false;
 }
 
+static bool ends_nobody(const UnitFacts *u) {
+        return strcmp(u->kill_mode, "none") == 0;
+}
+
+/* Row 3a: why the container's scope is not bound, NULL if it is. */
+static const char *find_loose(const Situation *s) {
+        const UnitFacts *u = s->facts->unit;
+
+        if (!situation_same_manager(s))
+                return "the container's scope belongs to another manager and is not bound to it";
+        if (ends_nobody(u))
+                return "its stop ends nobody (see KillMode=), so the container's scope is not bound to it";
+        if (!is_up(u))
+                return "it is going down, so the container's scope is not bound to it";
+        return situation_is_passing(u) ? "it is a oneshot, so the container's scope is not bound to it"
+                                       : NULL;
+}
+
 /* Rows 3 and 3a, and 8 as these */
 static int plan_bind(Situation *s, const Obstacle *against) {
         const UnitFacts *u = s->facts->unit;
         PlacementPlan *p = s->plan;
-        const char *outcome;
-        bool bind;
+        const char *loose;
 
         p->user = s->unit.user;
         p->uid = s->unit.owner;
@@ -270,20 +288,15 @@ static int plan_bind(Situation *s, const Obstacle *against) {
                 return plan_stay(s, PLACEMENT_ROW_NO_MANAGER,
                                  "the unit's manager gives no answer: nothing is changed");
         }
-        bind = situation_same_manager(s) && is_up(u) && !situation_is_passing(u);
+        loose = find_loose(s);
         p->survives = situation_same_manager(s) && survives(s, false);
-        p->before = bind;
-        p->binds_to = bind && !p->survives; /* either link would end it with its monitor */
-        p->stop_propagated_from = situation_same_manager(s) && !p->survives;
+        p->before = !loose;
+        p->binds_to = !loose && !p->survives; /* either link would end it with its monitor */
+        p->stop_propagated_from = situation_same_manager(s) && !p->survives && !ends_nobody(u);
         p->row = against->wish ? PLACEMENT_ROW_AS_GIVEN
-                 : bind        ? PLACEMENT_ROW_BIND
-                               : PLACEMENT_ROW_BIND_LOOSE;
-        outcome = bind ? "the container's scope is bound to it"
-                  : !situation_same_manager(s)
-                          ? "the container's scope belongs to another manager and is not bound to it"
-                  : !is_up(u) ? "it is going down, so the container's scope is not bound to it"
-                              : "it is a oneshot, so the container's scope is not bound to it";
-        say(p, "%s %s; %s", p->unit, against->text, outcome);
+                 : loose       ? PLACEMENT_ROW_BIND_LOOSE
+                               : PLACEMENT_ROW_BIND;
+        say(p, "%s %s; %s", p->unit, against->text, loose ?: "the container's scope is bound to it");
         return 0;
 }
 

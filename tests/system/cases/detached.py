@@ -252,9 +252,39 @@ def detached_pod(user):
     container = host.wait_running()
     slice = os.path.dirname(cgroup_of(host.inspect("baz", "State.Pid")).split("/libpod-" + container)[0] + "/")
     alive = Alive(host, slice=slice[len(host.manager) + 1:])
-    check("libpod_pod" in slice, f"slice of the container: {slice}")
     alive.end()
     host.podman("pod", "rm", "pod")
+    finish(host)
+
+
+@case
+def detached_in_unit_of_user():
+    """User= of a system unit: both scopes are the user's manager's, and its unit is the system's."""
+    host = Host(USER)
+    text = exec_detached()
+    unit = Unit("baz.service", f"[Service]\nType=oneshot\nUser={USER}\n"
+                f"Environment=XDG_RUNTIME_DIR=/run/user/{pwd.getpwnam(USER).pw_uid}\nExecStart={text}\n")
+    unit.start()
+    check_equal(unit.show("ActiveState"), "inactive", "ActiveState right after the start")
+    Alive(host).end()
+    finish(host)
+
+
+@variants("detached_user_leaves", terminate={"verb": "terminate-user"}, linger={"verb": "disable-linger"})
+def detached_user_leaves(verb):
+    """The manager of a user ends: so do the user's containers, with their own stop signal, and their status is known."""
+    host = Host(USER)
+    unit = host.unit(f"Type=oneshot\nExecStart={exec_detached()}\n")
+    unit.start()
+    alive = Alive(host)
+    run("loginctl", verb, USER)
+    manager = f"user@{pwd.getpwnam(USER).pw_uid}.service"
+    until("the monitor's end", lambda: not cgroup_of(alive.monitor), 60)
+    until("the manager's end", lambda: run("systemctl", "show", "-P", "ActiveState", manager) != "deactivating", 60)
+    run("loginctl", "enable-linger", USER)
+    run("systemctl", "start", manager)
+    check_equal(host.inspect("baz", "State.Status"), "exited", "status of baz")
+    check_equal(host.inspect("baz", "State.ExitCode"), "7", "ExitCode")
     finish(host)
 
 
@@ -306,6 +336,26 @@ def foreground_behind_wrapper(wrapper):
         check_equal(cgroup_of(host.inspect("baz", "State.ConmonPid")), unit.cgroup, "cgroup of the monitor")
         unit.stop() if end == "stop" else unit.kill()
         finish(host)
+
+
+@variants("foreground_kill_mode", **{mode: {"mode": mode} for mode in ("process", "mixed", "none")})
+def foreground_kill_mode(mode):
+    """A stop that ends nobody does not end the container either."""
+    host = Host()
+    words = words_of("baz")
+    words.remove("-d")
+    unit = host.unit(f"KillMode={mode}\nSuccessExitStatus=7\nExecStart={quote(*words)}\n")
+    unit.start()
+    host.wait_running()
+    pid = host.inspect("baz", "State.Pid")
+    unit.stop()
+    if mode == "none":
+        check_equal(host.inspect("baz", "State.Status"), "running", "status after the stop")
+        check_equal(host.inspect("baz", "State.Pid"), pid, "the container's process")
+        host.podman("stop", "-t", "10", "baz")
+    check_equal(host.podman("wait", "baz"), "7", "podman wait")
+    check_equal(host.inspect("baz", "State.ExitCode"), "7", "ExitCode")
+    finish(host)
 
 
 @case

@@ -4,9 +4,9 @@
 import shlex
 
 from bustap import BusTap
-from harness import (MONITOR, OBEYS, Shell, case, cgroup_of, check, check_equal, command, comm_of, exe_of,
-                     expect_nothing_left, inspect, monitors, note, podman, scope_of, service, session, show, until,
-                     variants, wait_running)
+from harness import (MONITOR, OBEYS, Shell, Unit, case, cgroup_of, check, check_equal, command, comm_of, exe_of,
+                     expect_nothing_left, inspect, monitors, note, podman, quote, scope_of, service, session, show,
+                     until, variants, wait_running)
 
 DETACHED = ["podman", "run", "-d", "--name", "baz", "--network=none"]
 WHAT = ["localhost/alpine", "sh", "-c", OBEYS]
@@ -112,6 +112,17 @@ def bus_calls_unit(delegate):
         wait_running()
         unit.stop()
         expect_calls(tap, 1)
+
+
+@case
+def bus_calls_detached():
+    """One for the unit, one for the scope."""
+    unit = Unit("baz.service", f"[Service]\nType=oneshot\nExecStart=/usr/bin/{quote(*DETACHED, *WHAT)}\n")
+    with BusTap() as tap:
+        unit.start()
+        wait_running()
+        podman("stop", "baz")
+        expect_calls(tap, 2)
 
 
 @variants("exec_never_calls_bus", shell={"unit": None}, unit={"unit": False}, unit_delegate={"unit": True})

@@ -486,8 +486,21 @@ Test(placement, waiting_caller_that_its_unit_spares_is_not_supervised) {
                 f.unit = &unit;
                 (void)plan_of(&f, "3b");
                 f.caller_is_main = true;
-                (void)plan_of(&f, "3");
+                (void)plan_of(&f, i == 0 ? "3" : "3a");
         }
+}
+
+Test(placement, row_3a_unit_that_kills_nobody_does_not_stop_the_container) {
+        UnitFacts unit = running;
+        PlacementFacts f = podman_in(SERVICE);
+        PlacementPlan p;
+
+        strcpy(unit.kill_mode, "none");
+        f.unit = &unit;
+        f.caller_is_main = true;
+        p = plan_of(&f, "3a");
+        cr_assert_not(p.binds_to || p.before || p.stop_propagated_from);
+        cr_assert_eq(p.monitor, PLACEMENT_MONITOR_STAYS);
 }
 
 Test(placement, wishes_need_no_supervisor) {
@@ -774,7 +787,7 @@ Test(placement, nesting_is_for_units_that_end_all_they_hold) {
                 strcpy(unit.kill_mode, modes[i]);
                 f.unit = &unit;
                 f.caller_is_main = true;
-                (void)plan_of(&f, "3");
+                (void)plan_of(&f, i == 0 ? "3" : "3a");
                 f.wish_annotation = "unit";
                 (void)plan_of(&f, "2");
         }
