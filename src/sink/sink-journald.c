@@ -132,7 +132,9 @@ static int make_texts(SinkJournald *j, const SinksSpec *spec) {
         Text *const texts[] = { &j->tail[0], &j->tail[1], &j->head };
 
         for (unsigned i = 0; i < ELEMENTS(texts); i++) {
-                FILE *out = open_memstream(&texts[i]->data, &texts[i]->n);
+                _cleanup_free_ char *text = NULL;
+                size_t n = 0;
+                FILE *out = open_memstream(&text, &n);
                 bool bad;
 
                 if (!out)
@@ -144,6 +146,11 @@ static int make_texts(SinkJournald *j, const SinksSpec *spec) {
                 bad = ferror(out);
                 if (fclose(out) != 0 || bad)
                         return fail(-ENOMEM);
+                texts[i]->data = malloc(n); /* the stream's own buffer has pages to itself */
+                if (!texts[i]->data)
+                        return fail(-ENOMEM);
+                memcpy(texts[i]->data, text, n);
+                texts[i]->n = n;
         }
         return 0;
 }
@@ -186,8 +193,6 @@ int sink_journald_new(SinkJournald **ret, const SinksSpec *spec, SinkState *stat
         j->fd = -1;
         j->state = state;
         j->podman_priorities = spec->podman_priorities;
-        for (unsigned i = 0; i < BATCH_MAX; i++)
-                j->messages[i].msg_hdr.msg_iov = j->iov[i];
 
         r = fd_unix_address(path, &j->address, &j->n_address);
         if (r < 0)
@@ -258,6 +263,7 @@ static void make_entry(SinkJournald *j, unsigned i, StreamId id, const Line *lin
                 iov[n_iov++] = (struct iovec){ (void *)priorities[own], 2 };
         }
         iov[n_iov++] = (struct iovec){ tail->data, tail->n };
+        j->messages[i].msg_hdr.msg_iov = j->iov[i]; /* not at the start: many containers say nothing */
         j->messages[i].msg_hdr.msg_iovlen = n_iov;
 
         j->after[i].continues = 0;
