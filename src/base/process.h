@@ -56,6 +56,7 @@ void process_exit(int status) __attribute__((noreturn));
 int process_replace(const char *path, char *const *argv, char *const *envp);
 void process_set_name(const char *name);
 void process_set_title(char *const *argv, const char *title);
+void process_keep_heap_small(void);
 void process_trim(void);
 int process_pidfd(pid_t pid);
 int process_copy_fd(pid_t pid, int fd);

@@ -91,21 +91,14 @@ def memory(pid):
     return field(f"/proc/{pid}/smaps_rollup", "Pss"), field(f"/proc/{pid}/status", "VmPTE")
 
 
-MMAP_THRESHOLD = 128 << 10  # what malloc() gives a mapping of its own; smaller ones without a name are .bss and TLS
-
-
-def is_heap(words):
-    """Is this, the first line of a mapping in smaps, one of malloc()'s?"""
-    begin, end = (int(address, 16) for address in words[0].split("-"))
-    return words[5:] == ["[heap]"] or (not words[5:] and end - begin >= MMAP_THRESHOLD)
-
-
 def private_heap(pid):
-    """KiB of the heap that a process has written and shares with nobody."""
-    kib, counts = 0, False
+    """KiB of heap and other anonymous mappings that a process has written and shares with nobody; .bss is none."""
+    kib, counts, path = 0, False, ""
     for words in map(str.split, read(f"/proc/{pid}/smaps").splitlines()):
         if not words[0].endswith(":"):
-            counts = is_heap(words)
+            behind_file = path.startswith("/") and not path.startswith("/memfd:")
+            path = words[5] if words[5:] else ""
+            counts = path == "[heap]" or (not path and not behind_file)
         elif counts and words[0] == "Private_Dirty:":
             kib += int(words[1])
     return kib
