@@ -164,11 +164,9 @@ static int wp_on_orphan(LoopSource *source, int fd, uint32_t revents, void *user
         int r;
 
         r = worker_process_receive(wp);
-        if (r > 0)
+        if (r != 0) /* what is not understood may be what another version says */
                 return 0;
-        if (r < 0 && wp->orphan_pidfd >= 0)
-                (void)process_signal(wp->orphan_pidfd, SIGKILL); /* it sends nonsense */
-        return revents & EPOLLHUP || r < 0 ? wp_orphan_gone(wp) : 0;
+        return revents & EPOLLHUP ? wp_orphan_gone(wp) : 0;
 }
 
 static int wp_on_orphan_stuck(LoopSource *source, uint64_t usec, void *userdata) {

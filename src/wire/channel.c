@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * Records between keeper and worker: a fixed head in native byte order, then text. Both ends are the same binary on
- * the same machine, but neither believes the other: the worker parses what a container wrote and may have been taken
- * over, and the keeper's records decide which descriptors a worker holds. A record that is not exactly one of the
- * known ones, with exactly the descriptors that belong to it, is refused whole.
+ * Records between keeper and worker: a fixed head in native byte order, then text. Both ends are the same binary (but
+ * for a worker that is left over from a keeper of another version), and neither believes the other: the worker parses
+ * what a container wrote and may have been taken over, and the keeper's records decide which descriptors a worker holds.
+ * A record that is not exactly one of the known ones, with exactly the descriptors that belong to it, is refused whole.
  */
 
 #include <assert.h>

@@ -12,25 +12,29 @@
 #define CHANNEL_SHORT_MAX 512U /* nearly all; from the keeper, all but CHANNEL_SETUP */
 #define CHANNEL_SETUP_ENTRY 8U /* bytes of its text for each descriptor */
 
+/*
+ * A worker whose keeper has died is told to leave by one of another version, and may have told something before: numbers
+ * are for ever, and what is new comes last.
+ */
 typedef enum ChannelType {
-        CHANNEL_NONE,
+        CHANNEL_NONE = 0,
         /* keeper to worker */
-        CHANNEL_SETUP,   /* text: descriptors that it has inherited, see channel_setup_add() */
-        CHANNEL_CONSOLE, /* the terminal; its descriptor */
-        CHANNEL_RUN, /* the container runs: output goes to the sinks from now on; number: 0 with its pidfd, else 1; count: since when */
-        CHANNEL_LOGFILE, /* the new log file's descriptor; none, and number an errno, if there is no new one */
-        CHANNEL_DRAIN,   /* the target has ended: read what is there, flush, say so */
-        CHANNEL_STOP,    /* leave, between two batches: another one goes on */
+        CHANNEL_SETUP = 1,   /* text: descriptors that it has inherited, see channel_setup_add() */
+        CHANNEL_CONSOLE = 2, /* the terminal; its descriptor */
+        CHANNEL_RUN = 3,     /* the container runs: number: 0 with its pidfd, else 1; count: since when */
+        CHANNEL_LOGFILE = 4, /* the new one's descriptor; none, and number an errno, if there is none */
+        CHANNEL_DRAIN = 5,   /* the target has ended: read what is there, flush, say so */
+        CHANNEL_STOP = 6,    /* leave, between two batches: another one goes on */
         /* worker to keeper */
-        CHANNEL_READY, /* set up and confined */
-        CHANNEL_CLIENT_NEW, /* number: slot; its descriptor, for the keeper to keep; none if it cannot be sent, value: its number */
-        CHANNEL_CLIENT_GONE,  /* number: slot */
-        CHANNEL_REOPEN,       /* a new log file is wanted */
-        CHANNEL_STDIN_CLOSED, /* the target's stdin has ended, for good */
-        CHANNEL_NOTIFY,       /* text: filtered lines to send on */
-        CHANNEL_TROUBLE,      /* number: what (ChannelTrouble), value: errno, count: bytes lost; text: more */
-        CHANNEL_DRAINED,      /* all that could be read is in the sinks */
-        CHANNEL_DONE,         /* the clients have had everything too */
+        CHANNEL_READY = 7,      /* set up and confined */
+        CHANNEL_CLIENT_NEW = 8, /* number: slot; its descriptor, or value: its number, if it cannot be sent */
+        CHANNEL_CLIENT_GONE = 9,   /* number: slot */
+        CHANNEL_REOPEN = 10,       /* a new log file is wanted */
+        CHANNEL_STDIN_CLOSED = 11, /* the target's stdin has ended, for good */
+        CHANNEL_NOTIFY = 12,       /* text: filtered lines to send on */
+        CHANNEL_TROUBLE = 13, /* number: what (ChannelTrouble), value: errno, count: bytes lost; text: more */
+        CHANNEL_DRAINED = 14, /* all that could be read is in the sinks */
+        CHANNEL_DONE = 15,    /* the clients have had everything too */
         _CHANNEL_MAX,
 } ChannelType;
 

@@ -119,6 +119,55 @@ CleanTest(worker_process_resume, ring_of_another_version_is_changed_when_its_wor
         bench_done(&b);
 }
 
+static void send_type(int channel, uint32_t type) {
+        char data[64];
+        ChannelRecord record = { .type = CHANNEL_READY };
+        size_t n = channel_pack(data, sizeof data, &record);
+
+        memcpy(data, &type, sizeof type);
+        cr_assert_eq(send(channel, data, n, 0), (ssize_t)n);
+}
+
+static bool was_told(int channel, ChannelType type) {
+        ChannelRecord record;
+        char data[64];
+        ssize_t n = recv(channel, data, sizeof data, MSG_DONTWAIT);
+
+        return n > 0 && channel_unpack(data, (size_t)n, &record) == 0 && record.type == type;
+}
+
+/* One that has no process here, and says what no version has heard of. */
+CleanTest(worker_process_resume, worker_of_another_version_leaves_in_its_own_time) {
+        int ends[2];
+        Bench b;
+        Kept k;
+
+        bench_init(&b);
+        bench_start(&b);
+        say(&b, "one\n");
+        cr_assert(event_run_until(b.loop, 30, written(&b) == 4));
+        event_run_idle(b.loop);
+        keeper_dies(&k, &b);
+        cr_assert_eq(process_signal(k.pidfd, SIGKILL), 0); /* the real one is in our way */
+        fd_close_many(&k.channel, 1);
+        fd_close_many(&k.pidfd, 1);
+        cr_assert_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends), 0);
+        k.channel = ends[0];
+
+        send_type(ends[1], 200);
+        next_keeper(&k, &b);
+        send_type(ends[1], UINT32_MAX);
+        event_run_idle(b.loop);
+        cr_assert_eq(b.n_ready, 0, "it is waited for");
+        cr_assert(was_told(ends[1], CHANNEL_STOP));
+        send_type(ends[1], 201);
+        (void)close(ends[1]);
+        cr_assert(event_run_until(b.loop, 30, b.n_ready == 1));
+        bench_finish(&b);
+        check_log(b.log, "stdout", "one\n");
+        bench_done(&b);
+}
+
 /* One line has been written when the keeper dies, and its worker gets @signal; another line comes before the next one. */
 static void worker_is_lost(int signal_number) {
         Bench b;
