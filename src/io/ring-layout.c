@@ -19,6 +19,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 
 #include "base/cleanup.h"
@@ -116,11 +117,12 @@ static size_t write_directory(const Ring *ring, const Layout *state, char text[R
 
 /**
  * ring_describe() - write the directory, if that has not been done
+ * @fd: of the ring, borrowed
  * @state: of what ring_state() is
  *
  * Return: 0 or a negative errno.
  */
-int ring_describe(Ring *ring, const Layout *state) {
+int ring_describe(Ring *ring, int fd, const Layout *state) {
         _cleanup_free_ char *text = NULL;
         size_t n;
         ssize_t written;
@@ -133,7 +135,7 @@ int ring_describe(Ring *ring, const Layout *state) {
         n = write_directory(ring, state, text);
         if (n == 0)
                 return fail(-E2BIG);
-        written = pwrite(ring->fd, text, n, (off_t)ring_size(ring));
+        written = pwrite(fd, text, n, (off_t)ring_size(ring));
         if (written != (ssize_t)n)
                 return fail(written < 0 ? -errno : -EIO);
         ring->described = true;
@@ -250,6 +252,15 @@ static int import(Ring *ring, const Snapshot *s, const Layout *state) {
         return r < 0 ? relay(r) : 0;
 }
 
+static int forget_all(Ring *ring) {
+        if (madvise(ring->front, ring->n_front, MADV_REMOVE) < 0)
+                return fail(-errno);
+        for (StreamId id = 0; id < _STREAM_MAX; id++)
+                if (madvise(ring->streams[id], RING_STREAM_SIZE, MADV_REMOVE) < 0)
+                        return fail(-errno);
+        return 0;
+}
+
 /**
  * ring_import() - all that is in another ring once more, in place of what is in this one
  * @fd: of the other one, borrowed
@@ -265,8 +276,9 @@ int ring_import(Ring *ring, int fd, const Layout *state) {
         r = snapshot_take(&s, fd);
         if (r < 0)
                 return relay(r);
-        if (fallocate(ring->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, (off_t)ring_size(ring)) < 0)
-                return fail(-errno);
+        r = forget_all(ring);
+        if (r < 0)
+                return relay(r);
         ring_header(ring)->magic = magic;
         r = import(ring, &s, state);
         return r < 0 ? relay(r) : 0;
@@ -298,7 +310,7 @@ int ring_adopt(Ring **ret, int fd, const Layout *state, bool *ret_converted) {
         }
         r = import(ring, &s, state);
         if (r >= 0)
-                r = ring_describe(ring, state);
+                r = ring_describe(ring, ring->fd, state);
         if (r < 0)
                 return relay(r);
         *ret = TAKE_PTR(ring);

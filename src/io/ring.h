@@ -53,7 +53,7 @@ int ring_take_fd(Ring *ring);
 void *ring_state(Ring *ring);
 
 /* Between versions: ring-layout.c. */
-int ring_describe(Ring *ring, const Layout *state);
+int ring_describe(Ring *ring, int fd, const Layout *state);
 int ring_adopt(Ring **ret, int fd, const Layout *state, bool *ret_converted);
 int ring_import(Ring *ring, int fd, const Layout *state);
 

@@ -98,20 +98,13 @@ static void wp_restore(WorkerProcess *wp, const WorkerSaved *saved, const int cl
 
 /**
  * worker_process_change_ring() - the ring among the descriptors is another version's, and ours has been made from it
+ * @fd: of ours, adopted
  *
  * To be called before worker_process_resume() or worker_process_adopt().
- *
- * Return: 0 or a negative errno.
  */
-int worker_process_change_ring(WorkerProcess *wp) {
-        int *ring = &wp->spec.fds[CHANNEL_FD_RING], fd;
-
-        fd = fd_dup(ring_fd(wp->spec.ring));
-        if (fd < 0)
-                return relay(fd);
-        wp->former_ring = *ring;
-        *ring = fd;
-        return 0;
+void worker_process_change_ring(WorkerProcess *wp, int fd) {
+        wp->former_ring = wp->spec.fds[CHANNEL_FD_RING];
+        wp->spec.fds[CHANNEL_FD_RING] = fd;
 }
 
 /* From here on the other version's ring is not needed. @again: a worker of that version has gone on with it. */

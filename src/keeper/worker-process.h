@@ -95,7 +95,7 @@ void worker_process_save(const WorkerProcess *wp,
                          WorkerSaved *ret,
                          int fds[_CHANNEL_FD_MAX],
                          int clients[ATTACH_SLOTS]);
-int worker_process_change_ring(WorkerProcess *wp);
+void worker_process_change_ring(WorkerProcess *wp, int fd);
 int worker_process_resume(WorkerProcess *wp, const WorkerSaved *saved, const int clients[ATTACH_SLOTS]);
 int worker_process_adopt(WorkerProcess *wp,
                          const WorkerSaved *saved,

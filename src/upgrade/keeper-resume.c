@@ -67,8 +67,6 @@ int keeper_save(Keeper *k, Saved **ret) {
         int r;
 
         r = saved_new(&s);
-        if (r >= 0 && k->ring)
-                r = ring_describe(k->ring, &worker_state_layout);
         if (r < 0)
                 return relay(r);
 
@@ -96,6 +94,9 @@ int keeper_save(Keeper *k, Saved **ret) {
         if (k->worker) {
                 s->fds[SAVED_FD_LOG_DIR] = worker_process_log_dir(k->worker);
                 worker_process_save(k->worker, &s->worker, &s->fds[SAVED_FD_WORKER], s->clients);
+                r = ring_describe(k->ring, s->fds[SAVED_FD_WORKER + CHANNEL_FD_RING], &worker_state_layout);
+                if (r < 0)
+                        return relay(r);
         }
         r = save_origin(k, s);
         if (r < 0)
@@ -162,8 +163,9 @@ static int resume_worker(Keeper *k, const Saved *s) {
                                    .started_usec = k->started_usec,
                                    .log_dir_fd = s->fds[SAVED_FD_LOG_DIR],
                                    .log_name = k->origin->log_name };
+        _cleanup_close_ int fd = -1;
         bool converted;
-        int fd, r;
+        int r;
 
         if (!s->has_worker)
                 return 0;
@@ -171,17 +173,16 @@ static int resume_worker(Keeper *k, const Saved *s) {
         fd = fd_dup(spec.fds[CHANNEL_FD_RING]);
         if (fd < 0)
                 return relay(fd);
-        r = ring_adopt(&k->ring, fd, &worker_state_layout, &converted);
+        r = ring_adopt(&k->ring, TAKE_FD(fd), &worker_state_layout, &converted);
         if (r < 0)
                 return relay(r);
-        fd = ring_take_fd(k->ring);
-        fd_close_many(&fd, 1);
+        fd = ring_take_fd(k->ring); /* which the worker process has already, if it is the same ring */
         spec.ring = k->ring;
         r = worker_process_new(&k->worker, k->loop, &spec, &keeper_worker_handler, k);
-        if (r >= 0 && converted)
-                r = worker_process_change_ring(k->worker);
         if (r < 0)
                 return relay(r);
+        if (converted)
+                worker_process_change_ring(k->worker, TAKE_FD(fd));
         if (is_successor(s))
                 return worker_process_adopt(k->worker, &s->worker, s->clients, s->fds[SAVED_FD_CHANNEL],
                                             s->fds[SAVED_FD_WORKER_PROCESS]);

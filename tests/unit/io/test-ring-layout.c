@@ -89,7 +89,7 @@ CleanTest(ring_layout, ring_of_the_same_form_stays_the_same_memory) {
 
         cr_assert_eq(ring_new(&ring, sizeof(Old)), 0);
         feed(ring, STREAM_STDOUT, 1000);
-        cr_assert_eq(ring_describe(ring, &old_layout), 0);
+        cr_assert_eq(ring_describe(ring, ring_fd(ring), &old_layout), 0);
         cr_assert_eq(adopt(&same, ring, &old_layout, &converted), 0);
         cr_assert(!converted);
         ((Old *)ring_state(ring))->first = 9;
@@ -114,7 +114,7 @@ CleanTest(ring_layout, all_goes_to_another_version_and_back) {
         ring_input(ring)->written = 1ULL << 40;
         ring_control(ring, 1)->tries = 2;
         *(Old *)ring_state(ring) = (Old){ 11, 22 };
-        cr_assert_eq(ring_describe(ring, &old_layout), 0);
+        cr_assert_eq(ring_describe(ring, ring_fd(ring), &old_layout), 0);
 
         cr_assert_eq(adopt(&newer, ring, &new_layout, &converted), 0);
         cr_assert(converted && !ring_is_unread(newer));
@@ -148,7 +148,7 @@ CleanTest(ring_layout, empty_ring_takes_no_more_memory_than_a_fresh_one) {
         bool converted;
 
         cr_assert_eq(ring_new(&ring, sizeof(Old)), 0);
-        cr_assert_eq(ring_describe(ring, &old_layout), 0);
+        cr_assert_eq(ring_describe(ring, ring_fd(ring), &old_layout), 0);
         cr_assert_eq(fstat(ring_fd(ring), &before), 0);
         cr_assert_eq(adopt(&newer, ring, &new_layout, &converted), 0);
         cr_assert(ring_is_unread(newer));
@@ -168,7 +168,7 @@ CleanTest(ring_layout, what_was_done_since_can_be_imported_again) {
         *(Old *)ring_state(ring) = (Old){ 1, 2 };
         feed(ring, STREAM_STDOUT, 5000);
         read_text(ring, "long input", "1 20 80\n");
-        cr_assert_eq(ring_describe(ring, &old_layout), 0);
+        cr_assert_eq(ring_describe(ring, ring_fd(ring), &old_layout), 0);
         cr_assert_eq(adopt(&newer, ring, &new_layout, &converted), 0);
         new = ring_state(newer);
         new->third = 5;
@@ -237,7 +237,7 @@ CleanTest(ring_layout, hostile_directories_are_refused) {
 
         cr_assert_eq(ring_new(&ring, sizeof(Old)), 0);
         feed(ring, STREAM_STDOUT, 3000);
-        cr_assert_eq(ring_describe(ring, &old_layout), 0);
+        cr_assert_eq(ring_describe(ring, ring_fd(ring), &old_layout), 0);
         text = directory_of(ring, &at);
         for (size_t i = 0; i < ELEMENTS(cases); i++) {
                 char line[STATE_NAME_MAX], changed[DIRECTORY_SIZE], *begin, *end;
@@ -264,7 +264,7 @@ CleanTest(ring_layout, hostile_positions_are_refused) {
         _cleanup_free_ char *text = NULL;
 
         cr_assert_eq(ring_new(&ring, sizeof(Old)), 0);
-        cr_assert_eq(ring_describe(ring, &old_layout), 0);
+        cr_assert_eq(ring_describe(ring, ring_fd(ring), &old_layout), 0);
         text = directory_of(ring, &at);
         head = (uint64_t *)(void *)((char *)ring_state(ring) -
                                     (strtoull(strstr(text, "state.first=") + 12, NULL, 10) -

@@ -93,7 +93,7 @@ CleanTest(worker_process_resume, ring_of_another_version_is_changed_when_its_wor
         keeper_dies(&k, &b);
 
         former = b.ring;
-        cr_assert_eq(ring_describe(former, &worker_state_layout), 0);
+        cr_assert_eq(ring_describe(former, ring_fd(former), &worker_state_layout), 0);
         cr_assert_eq(ring_new(&changed, sizeof(WorkerState)), 0);
         cr_assert_eq(ring_import(changed, ring_fd(former), &worker_state_layout), 0);
         say(&b, "two\n");
@@ -105,7 +105,7 @@ CleanTest(worker_process_resume, ring_of_another_version_is_changed_when_its_wor
         memcpy(spec.fds, k.fds, sizeof spec.fds);
         b.n_ready = 0;
         cr_assert_eq(worker_process_new(&b.worker, b.loop, &spec, &bench_handler, &b), 0);
-        cr_assert_eq(worker_process_change_ring(b.worker), 0);
+        worker_process_change_ring(b.worker, fd_dup(ring_fd(changed)));
         cr_assert_eq(worker_process_adopt(b.worker, &k.saved, k.clients, k.channel, k.pidfd), 0);
         cr_assert(event_run_until(b.loop, 30, b.n_ready == 1));
         say(&b, "three\n");

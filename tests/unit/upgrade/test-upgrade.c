@@ -64,7 +64,7 @@ CleanTest(upgrade, good_state_is_taken) {
 
         cr_assert_eq(asked_about(example(-1)), 0);
         cr_assert_eq(ring_new(&ring, sizeof(WorkerState)), 0);
-        cr_assert_eq(ring_describe(ring, &worker_state_layout), 0);
+        cr_assert_eq(ring_describe(ring, ring_fd(ring), &worker_state_layout), 0);
         cr_assert_eq(asked_about(example(ring_fd(ring))), 0);
         (void)ring_free(ring);
 }
@@ -96,7 +96,7 @@ CleanTest(upgrade, ring_of_another_version_is_taken_if_it_tells_its_form) {
 
         cr_assert_eq(ring_new(&ring, another.size), 0);
         cr_assert_neq(asked_about(example(ring_fd(ring))), 0);
-        cr_assert_eq(ring_describe(ring, &another), 0);
+        cr_assert_eq(ring_describe(ring, ring_fd(ring), &another), 0);
         cr_assert_eq(asked_about(example(ring_fd(ring))), 0);
         (void)ring_free(ring);
 }
