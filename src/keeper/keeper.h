@@ -20,7 +20,8 @@ typedef struct Origin {
         size_t n_inherited;
         int start_fd, sync_fd, attach_fd; /* the caller's pipes; -1 where there are none */
         pid_t caller;
-        int caller_pidfd;       /* -1 if it has gone */
+        pid_t former_monitor; /* of our container, before our pid took the place of its in the file; 0 for none */
+        int caller_pidfd;     /* -1 if it has gone */
         bool journal_stream[3]; /* this one of 0, 1, 2 goes to the journal */
         uint64_t fds_max;       /* soft limit of descriptors of the caller; 0 if unknown */
         char oom_score_adj[16]; /* of the caller; "" if unknown */

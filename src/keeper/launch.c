@@ -208,6 +208,16 @@ static int take_pipe(const char *variable, Origin *origin, int *ret) {
         return 0;
 }
 
+/* A container that is restarted has had one, whose exit command the caller may be. */
+static void note_former_monitor(const Options *o, Origin *origin) {
+        _cleanup_free_ char *text = NULL;
+
+        if (!o->conmon_pidfile || fd_read_file(AT_FDCWD, o->conmon_pidfile, 64, &text, NULL) < 0)
+                return;
+        text[strcspn(text, "\n")] = 0;
+        (void)parse_pid(text, &origin->former_monitor);
+}
+
 static void on_early_sigterm(int signal) {
         process_exit(1);
 }
@@ -246,6 +256,7 @@ int launch_wait(const Options *o, Origin *origin) {
         int r;
 
         note_oom_score(origin);
+        note_former_monitor(o, origin);
         launch_protect();
         (void)signal(SIGTERM, on_early_sigterm);
 
@@ -262,8 +273,12 @@ int launch_wait(const Options *o, Origin *origin) {
         return 0;
 }
 
-/* A place without room may have some in a moment. */
-static int write_pid_file(const char *path, pid_t pid) {
+/**
+ * launch_write_pid() - write the pid file of a monitor; a place without room may have some in a moment
+ *
+ * Return: 0 or a negative errno.
+ */
+int launch_write_pid(const char *path, pid_t pid) {
         char text[32];
         int n, r = 0;
 
@@ -277,29 +292,50 @@ static int write_pid_file(const char *path, pid_t pid) {
         return relay(r);
 }
 
+static bool is_let_go(int fd) {
+        ssize_t n;
+        char byte;
+
+        do
+                n = read(fd, &byte, 1);
+        while (n < 0 && errno == EINTR);
+        return n == 1;
+}
+
 /**
  * launch_fork() - leave the keeper behind, unless it is to be this process
+ *
+ * The keeper goes on when its pid is in the file. If that cannot be written there is none: the caller has an error, and
+ * no container beside it.
  *
  * Return: 0 in the keeper, LAUNCH_PARENT in the launcher, or a negative errno with the error said.
  */
 int launch_fork(const Options *o) {
+        _cleanup_close_ int wait_fd = -1, go_fd = -1;
         pid_t pid;
-        int r;
+        int r = 0;
 
         if (o->sync)
                 return 0;
-        r = process_fork(&pid);
+        if (o->conmon_pidfile)
+                r = fd_pipe(&wait_fd, &go_fd);
+        if (r >= 0)
+                r = process_fork(&pid);
         if (r < 0)
                 return log_error_errno(r, "Failed to fork the monitor");
-        if (r == 0)
+        if (r == 0) {
+                fd_close_many(&go_fd, 1);
+                if (wait_fd >= 0 && !is_let_go(wait_fd))
+                        process_exit(EXIT_FAILURE); /* the launcher has said why */
                 return 0;
+        }
         if (!o->conmon_pidfile)
                 return LAUNCH_PARENT;
-
-        r = write_pid_file(o->conmon_pidfile, pid);
+        r = launch_write_pid(o->conmon_pidfile, pid);
         if (r < 0)
                 return log_error_errno(r, "conmon: option parsing failed: Failed to write conmon pidfile");
-        return LAUNCH_PARENT;
+        r = fd_write_full(go_fd, "", 1);
+        return r < 0 ? log_error_errno(r, "Failed to start the monitor") : LAUNCH_PARENT;
 }
 
 /**

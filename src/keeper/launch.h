@@ -19,5 +19,6 @@ void launch_protect(void);
 int launch_block_signals(sigset_t *ret_before);
 int launch_wait(const Options *o, Origin *origin);
 int launch_fork(const Options *o);
+int launch_write_pid(const char *path, pid_t pid);
 int launch_open_pipes(const Options *o, Origin *origin);
 void launch_done(Origin *origin);

@@ -302,12 +302,13 @@ CleanTest(launch, pid_file_that_cannot_be_is_an_error) {
         capture_begin(&c, STDERR_FILENO);
         r = launch_fork(&options);
         if (r == 0)
-                process_exit(0);
+                process_exit(7);
         (void)capture_end(&c);
         cr_assert_lt(r, 0);
         cr_assert_not_null(strstr(c.text, "Failed to write conmon pidfile"), "%s", c.text);
         while ((pid = process_peek(0, &status)) == 0)
                 ;
+        cr_assert_eq(status.code, EXIT_FAILURE, "the keeper has not gone on");
         cr_assert_eq(process_reap(pid), 0);
 }
 
