@@ -89,15 +89,9 @@ static int parse(Verb *v, char **words) {
 
 /* Does it wait for the signal? Its mask says so, unless it is just being started. */
 static bool can_be_asked(pid_t pid) {
-        _cleanup_free_ char *text = NULL;
-        char path[64];
-        const char *p;
+        uint64_t blocked;
 
-        (void)snprintf(path, sizeof path, "/proc/%d/status", pid);
-        if (fd_read_file(AT_FDCWD, path, 65536, &text, NULL) < 0)
-                return false;
-        p = strstr(text, "\nSigBlk:");
-        return p && strtoull(p + strlen("\nSigBlk:"), NULL, 16) & 1ULL << (SIGUSR2 - 1);
+        return proc_signals(pid, "SigBlk", &blocked) >= 0 && blocked & 1ULL << (SIGUSR2 - 1);
 }
 
 /* Return: 1 with an answer in @text, 0 if there is none and @text says why. */

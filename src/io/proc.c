@@ -24,6 +24,7 @@
 #include "io/proc.h"
 
 #define ARGV_MAX ((size_t)256 * 1024)
+#define STATUS_MAX 65536
 #define STAT_MAX 4096
 
 static inline void cleanup_closedir(DIR **dir) {
@@ -163,6 +164,31 @@ int proc_argv(pid_t pid, char ***ret_argv) {
                 argv[n++] = p;
         argv[n] = NULL;
         *ret_argv = argv;
+        return 0;
+}
+
+/**
+ * proc_signals() - a set of signals of a process
+ * @field: of /proc/PID/status: "SigBlk", "SigIgn", "SigCgt"
+ * @ret: bit N - 1 is signal N
+ *
+ * Return: 0 or a negative errno.
+ */
+int proc_signals(pid_t pid, const char *field, uint64_t *ret) {
+        _cleanup_free_ char *text = NULL;
+        char path[64], name[32];
+        const char *p;
+        int r;
+
+        (void)snprintf(path, sizeof path, "/proc/%d/status", pid);
+        r = fd_read_file(AT_FDCWD, path, STATUS_MAX, &text, NULL);
+        if (r < 0)
+                return relay(r);
+        (void)snprintf(name, sizeof name, "\n%s:", field);
+        p = strstr(text, name);
+        if (!p)
+                return fail(-ENODATA);
+        *ret = strtoull(p + strlen(name), NULL, 16);
         return 0;
 }
 

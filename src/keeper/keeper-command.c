@@ -10,7 +10,7 @@
  * run again, even one that says it did well (Podman 4.3 exits with 0 then). But not at once: the manager looks for new
  * processes as long as it finds any, so the second one would meet the same signal, and this time we would not know.
  *
- * Its failure is ours. It is none if the container is gone, bundle and all: whoever removed it ("podman rm -f", or
+ * Its failure is ours. It is none if our unit is being stopped and it was refused to start the container again, nor if the container is gone, bundle and all: whoever removed it ("podman rm -f", or
  * the command's own first run) has left it nothing to do but to fail.
  */
 
@@ -128,5 +128,6 @@ static bool bundle_is_gone(const Keeper *k) {
  * keeper_command_failed() - whether its status should be ours
  */
 bool keeper_command_failed(const Keeper *k) {
-        return k->command_status.known && k->command_status.code != 0 && !bundle_is_gone(k);
+        return k->command_status.known && k->command_status.code != 0 && !k->not_restarted &&
+               !bundle_is_gone(k);
 }

@@ -24,6 +24,12 @@
 #include "upgrade/upgrade.h"
 #include "worker/worker.h"
 
+/*
+ * With this value SIGUSR1 is the next monitor of our container, which our exit command has started: our unit is being
+ * stopped, so it has refused to. Without it, and to other monitors, the signal means little or nothing.
+ */
+#define KEEPER_NOT_RESTARTED 0x6e6f7421
+
 struct Keeper {
         const Options *options;
         Origin *origin; /* borrowed */
@@ -59,6 +65,7 @@ struct Keeper {
         bool command_running;
         unsigned n_commands;
         bool terminated; /* a signal that ends processes came, since the exit command was started if it was */
+        bool not_restarted; /* the exit command was to fail: KEEPER_NOT_RESTARTED */
         bool oom;
         uint64_t started_usec;
         uint64_t timeout_usec, stop_usec; /* deadlines: of the container, and of its stop; 0 for none */

@@ -7,7 +7,7 @@
  *
  * A request for an upgrade is a SIGUSR2 that says so (upgrade.c); any other one is the container's, too.
  *
- * SIGUSR1 makes the original look for dead children. It does here as well.
+ * SIGUSR1 makes the original look for dead children. It does here as well; with a value it is another monitor's word.
  */
 
 #include <signal.h>
@@ -52,6 +52,11 @@ bool keeper_signal_ends(int signal) {
 static int signals_take(LoopSource *source, const struct signalfd_siginfo *info, void *userdata) {
         Keeper *k = userdata;
 
+        if (info->ssi_signo == SIGUSR1 && info->ssi_code == SI_QUEUE &&
+            info->ssi_int == KEEPER_NOT_RESTARTED) {
+                k->not_restarted = true;
+                return 0;
+        }
         if (!upgrade_is_request(info))
                 return keeper_on_signal(k, (int)info->ssi_signo);
         upgrade_want(k, (pid_t)info->ssi_pid);
@@ -77,6 +82,8 @@ int keeper_watch_signals(Keeper *k) {
                 if (r < 0)
                         return relay(r);
         }
+        loop_source_set_priority(k->signals[SIGUSR1],
+                                 LOOP_PRIORITY_FIRST); /* before SIGCHLD of the exit command */
         return 0;
 }
 

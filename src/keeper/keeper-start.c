@@ -20,8 +20,10 @@
 #include "base/fd.h"
 #include "base/parse.h"
 #include "io/notify.h"
+#include "io/proc.h"
 #include "io/streams.h"
 #include "keeper/keeper-internal.h"
+#include "keeper/launch.h"
 #include "oci/runtime.h"
 #include "report/announce.h"
 #include "scopemon/protocol.h"
@@ -243,13 +245,33 @@ int keeper_make_reaper(Keeper *k) {
         return r < 0 ? relay(r) : 0;
 }
 
+/*
+ * The exit command of the monitor before us will fail of this, which is as it should be and no failure of that monitor:
+ * it is told, before its command is. Nobody is who would be ended by the signal.
+ */
+static void refuse_restart(Keeper *k) {
+        _cleanup_close_ int pidfd = process_pidfd(k->place_text.restarting);
+        uint64_t blocked;
+
+        announce_not_restarted(k->options, &k->plan);
+        if (k->options->conmon_pidfile &&
+            !k->options->sync) /* where systemd looks for the unit's main process */
+                (void)launch_write_pid(k->options->conmon_pidfile, k->place_text.restarting);
+        if (pidfd >= 0 && proc_signals(k->place_text.restarting, "SigBlk", &blocked) >= 0 &&
+            blocked & 1ULL << (SIGUSR1 - 1))
+                (void)process_signal_value(pidfd, SIGUSR1,
+                                           KEEPER_NOT_RESTARTED); /* else its status is not the container's */
+}
+
 /**
  * keeper_make() - everything but processes
  *
  * Return: 0, or a negative errno; then keeper_fail() has been or is to be called with it.
  */
 int keeper_make(Keeper *k) {
-        Caller caller = { .pid = k->origin->caller, .pidfd = k->origin->caller_pidfd };
+        Caller caller = { .pid = k->origin->caller,
+                          .pidfd = k->origin->caller_pidfd,
+                          .former_monitor = k->origin->former_monitor };
         int r;
 
         keep_inherited(k);
@@ -267,6 +289,8 @@ int keeper_make(Keeper *k) {
 
         r = place_container(k->options, &caller, &k->plan, &k->place_text, &k->hold);
         if (r == PLACE_REFUSED) {
+                if (k->place_text.restarting > 0)
+                        refuse_restart(k);
                 (void)snprintf(k->failure, sizeof k->failure, "%s", k->place_text.refusal);
                 return fail(-EINVAL);
         }

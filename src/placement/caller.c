@@ -136,19 +136,10 @@ bool caller_words_wait(char *const argv[]) {
 
 static bool passes_signals_on(pid_t pid) {
         static const int numbers[] = { SIGCONT, SIGTSTP, SIGTTIN, SIGTTOU };
-        static const char field[] = "\nSigCgt:";
-        _cleanup_free_ char *text = NULL;
-        unsigned long long caught;
-        char path[64];
-        const char *p;
+        uint64_t caught;
 
-        (void)snprintf(path, sizeof path, "/proc/%d/status", pid);
-        if (fd_read_file(AT_FDCWD, path, READ_MAX, &text, NULL) < 0)
+        if (proc_signals(pid, "SigCgt", &caught) < 0)
                 return false;
-        p = strstr(text, field);
-        if (!p)
-                return false;
-        caught = strtoull(p + strlen(field), NULL, 16);
         for (size_t i = 0; i < ELEMENTS(numbers); i++)
                 if (!(caught >> (numbers[i] - 1) & 1))
                         return false;
@@ -184,21 +175,21 @@ static bool has_gone(const Caller *caller) {
 
 /**
  * caller_look() - look at the process that started us
- * @former_monitor: of this container, 0 if it had none
  * @by_words: it may be a Podman before 5
  *
  * One that has gone waits for nothing.
  */
-CallerFacts caller_look(const Caller *caller, pid_t former_monitor, bool by_words) {
+CallerFacts caller_look(const Caller *caller, bool by_words) {
         const CallerFacts gone = { .next = PLACEMENT_CALLER_LEAVES, .outer = caller->pid };
         CallerFacts facts = gone;
         ProcStat stat;
 
         if (has_gone(caller) || proc_stat(caller->pid, &stat) < 0)
                 return gone;
-        if (former_monitor > 0 && stat.parent == former_monitor)
+        if (caller->former_monitor > 0 && stat.parent == caller->former_monitor) {
                 facts.next = PLACEMENT_CALLER_RESTARTS;
-        else if (passes_signals_on(caller->pid) || (by_words && waits_by_words(caller->pid)))
+                facts.former_monitor = caller->former_monitor;
+        } else if (passes_signals_on(caller->pid) || (by_words && waits_by_words(caller->pid)))
                 facts.next = PLACEMENT_CALLER_WAITS;
         facts.notifies = has_socket(caller->pid);
         if (proc_same_program(stat.parent, caller->pid))

@@ -10,14 +10,16 @@
 
 typedef struct Caller {
         pid_t pid;
-        int pidfd; /* borrowed; -1 if it had gone before we looked */
+        int pidfd;            /* borrowed; -1 if it had gone before we looked */
+        pid_t former_monitor; /* of this container, 0 if it had none */
 } Caller;
 
 typedef struct CallerFacts {
         PlacementCaller next;
+        pid_t former_monitor; /* of this container, whose exit command the caller is, or 0 */
         bool notifies;
         pid_t outer; /* the process that the unit started, where @pid is its own second self in a user namespace */
 } CallerFacts;
 
-CallerFacts caller_look(const Caller *caller, pid_t former_monitor, bool by_words);
+CallerFacts caller_look(const Caller *caller, bool by_words);
 bool caller_words_wait(char *const argv[]);

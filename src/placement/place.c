@@ -194,7 +194,7 @@ static pid_t read_pid(const char *path) {
 static void look_at_caller(Place *p) {
         const Options *o = p->options;
 
-        p->caller_facts = caller_look(p->caller, read_pid(o->conmon_pidfile), !o->persist_dir);
+        p->caller_facts = caller_look(p->caller, !o->persist_dir);
         p->facts.caller = p->caller_facts.next;
         p->facts.notifies = p->caller_facts.notifies;
 }
@@ -377,6 +377,9 @@ static int decide_and_do(Place *p) {
                         p->facts.runtime = knows_annotations(p->options->runtime) ? PLACEMENT_RUNTIME_KNOWS
                                                                                   : PLACEMENT_RUNTIME_PLAIN;
                         continue;
+                case PLACEMENT_STOPPING:
+                        p->text->restarting = p->caller_facts.former_monitor;
+                        /* fall through */
                 case PLACEMENT_IMPOSSIBLE:
                         (void)snprintf(p->text->refusal, sizeof p->text->refusal, "%s", p->plan->reason);
                         return PLACE_REFUSED;

@@ -16,6 +16,7 @@ enum {
 typedef struct PlaceText {
         char trouble[256]; /* what could not be had on the way, or "" */
         char refusal[512];
+        pid_t restarting; /* monitor whose exit command has been refused to start the container again, or 0 */
         char problem[320]; /* what is set up in a way that cannot work, or "" */
         char remedy[320];  /* and what to do about it */
 } PlaceText;

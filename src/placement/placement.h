@@ -20,6 +20,7 @@
 #define PLACEMENT_NEED_UNIT 2       /* ask plan->user, plan->uid for plan->unit: facts.unit or unit_failed */
 #define PLACEMENT_IMPOSSIBLE 3      /* a wish that cannot be met: plan->reason is the text for the caller */
 #define PLACEMENT_NEED_RUNTIME 4    /* ask the runtime what it knows and set facts.runtime */
+#define PLACEMENT_STOPPING 6        /* the unit is, so the container is not restarted: likewise */
 #define PLACEMENT_NEED_CALLER 5     /* look at the process that started us: facts.caller and facts.notifies */
 
 /* The rows of the table in placement.c */

@@ -137,6 +137,18 @@ void announce_failure(const Options *o, const PlacementPlan *plan, const char *p
 }
 
 /**
+ * announce_not_restarted() - its restart policy would have it started again, but the unit is being stopped
+ */
+void announce_not_restarted(const Options *o, const PlacementPlan *plan) {
+        Entry e;
+
+        entry_begin(&e, o, plan, SCOPEMON_MESSAGE_NOT_RESTARTED, 5);
+        entry_add(&e, "MESSAGE=Container %s was not restarted: %s is being stopped", name_of(o), plan->unit);
+        entry_add(&e, SCOPEMON_FIELD_CALLER_UNIT "=%s", plan->unit);
+        entry_send(&e);
+}
+
+/**
  * announce_killed_by_timeout() - its time is over, SIGKILL is on its way
  */
 void announce_killed_by_timeout(const Options *o, const PlacementPlan *plan) {

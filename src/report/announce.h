@@ -25,6 +25,7 @@ void announce_misconfigured(const Options *o,
                             const PlacementPlan *plan,
                             const char *problem,
                             const char *remedy);
+void announce_not_restarted(const Options *o, const PlacementPlan *plan);
 void announce_killed_by_timeout(const Options *o, const PlacementPlan *plan);
 void announce_ended(const Options *o, const PlacementPlan *plan, const AnnounceEnd *end);
 void announce_failure(const Options *o, const PlacementPlan *plan, const char *problem, int error);

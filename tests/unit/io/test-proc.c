@@ -7,6 +7,7 @@
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "clean.h"
@@ -80,4 +81,20 @@ CleanTest(proc, words_come_one_by_one_empty_ones_too) {
         cr_assert_eq(waitpid(pid, NULL, 0), pid);
         (void)close(ready[0]);
         (void)close(ready[1]);
+}
+
+CleanTest(proc, signals_of_a_process) {
+        sigset_t set, before;
+        uint64_t bits = 0;
+
+        (void)sigemptyset(&set);
+        (void)sigaddset(&set, SIGUSR1);
+        cr_assert_eq(sigprocmask(SIG_BLOCK, &set, &before), 0);
+        cr_assert_eq(proc_signals(getpid(), "SigBlk", &bits), 0);
+        cr_assert(bits & 1ULL << (SIGUSR1 - 1));
+        cr_assert_eq(sigprocmask(SIG_SETMASK, &before, NULL), 0);
+        cr_assert_eq(proc_signals(getpid(), "SigBlk", &bits), 0);
+        cr_assert_not(bits & 1ULL << (SIGUSR1 - 1));
+        cr_assert_eq(proc_signals(getpid(), "SigNone", &bits), -ENODATA);
+        cr_assert_lt(proc_signals(-1, "SigBlk", &bits), 0);
 }

@@ -110,7 +110,7 @@ CleanTest(caller, handlers_of_a_signal_proxy_mean_that_it_waits) {
         for (size_t n = 0; n <= 4; n++) {
                 Child c = child_new(n);
 
-                cr_assert_eq(caller_look(&c.caller, 0, false).next,
+                cr_assert_eq(caller_look(&c.caller, false).next,
                              n == 4 ? PLACEMENT_CALLER_WAITS : PLACEMENT_CALLER_LEAVES, "%zu signals", n);
                 child_end(&c);
                 fd_close_many(&c.caller.pidfd, 1);
@@ -120,8 +120,11 @@ CleanTest(caller, handlers_of_a_signal_proxy_mean_that_it_waits) {
 CleanTest(caller, child_of_the_former_monitor_restarts) {
         Child c = child_new(4);
 
-        cr_assert_eq(caller_look(&c.caller, getpid(), false).next, PLACEMENT_CALLER_RESTARTS);
-        cr_assert_eq(caller_look(&c.caller, getppid(), false).next, PLACEMENT_CALLER_WAITS);
+        c.caller.former_monitor = getpid();
+        cr_assert_eq(caller_look(&c.caller, false).next, PLACEMENT_CALLER_RESTARTS);
+        cr_assert_eq(caller_look(&c.caller, false).former_monitor, getpid());
+        c.caller.former_monitor = getppid();
+        cr_assert_eq(caller_look(&c.caller, false).next, PLACEMENT_CALLER_WAITS);
         child_end(&c);
         fd_close_many(&c.caller.pidfd, 1);
 }
@@ -130,9 +133,9 @@ CleanTest(caller, second_self_is_told_from_a_wrapper) {
         Child c = child_new(0);
         Caller self = { .pid = getpid(), .pidfd = process_pidfd(getpid()) };
 
-        cr_assert_eq(caller_look(&c.caller, 0, false).outer, getpid());
+        cr_assert_eq(caller_look(&c.caller, false).outer, getpid());
         cr_assert_geq(self.pidfd, 0);
-        cr_assert_eq(caller_look(&(Caller){ .pid = 1, .pidfd = self.pidfd }, 0, false).outer, 1);
+        cr_assert_eq(caller_look(&(Caller){ .pid = 1, .pidfd = self.pidfd }, false).outer, 1);
         child_end(&c);
         fd_close_many((int[]){ c.caller.pidfd, self.pidfd }, 2);
 }
@@ -142,12 +145,12 @@ CleanTest(caller, one_that_has_gone_waits_for_nothing) {
         CallerFacts facts;
 
         child_end(&c);
-        facts = caller_look(&c.caller, 0, true);
+        facts = caller_look(&c.caller, true);
         cr_assert_eq(facts.next, PLACEMENT_CALLER_LEAVES);
         cr_assert_not(facts.notifies);
         fd_close_many(&c.caller.pidfd, 1);
         c.caller.pidfd = -1;
-        cr_assert_eq(caller_look(&c.caller, 0, true).next, PLACEMENT_CALLER_LEAVES);
+        cr_assert_eq(caller_look(&c.caller, true).next, PLACEMENT_CALLER_LEAVES);
 }
 
 /* environ is what a process was executed with. */
@@ -176,8 +179,7 @@ CleanTest(caller, socket_is_seen_in_its_environment) {
                 }
                 caller.pidfd = process_pidfd(caller.pid);
                 cr_assert_eq(read(ready[0], &byte, 1), 1);
-                cr_assert_eq(caller_look(&caller, 0, true).notifies, cases[i].notifies, "%s",
-                             cases[i].variable);
+                cr_assert_eq(caller_look(&caller, true).notifies, cases[i].notifies, "%s", cases[i].variable);
                 fd_close_many((int[]){ ready[0], ready[1], hold[0], hold[1], caller.pidfd }, 5);
                 cr_assert_eq(waitpid(caller.pid, NULL, 0), caller.pid);
         }

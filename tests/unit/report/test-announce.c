@@ -27,6 +27,7 @@ static void announce_all(const Options *o, const PlacementPlan *plan, const char
         announce_placed(o, plan, text);
         announce_misconfigured(o, plan, text, text);
         announce_failure(o, plan, text, ENOSPC);
+        announce_not_restarted(o, plan);
         announce_killed_by_timeout(o, plan);
         for (size_t i = 0; i < ELEMENTS(statuses); i++)
                 for (unsigned k = 0; k < 4; k++)

@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""--restart= in a unit that is being stopped: the container stays as it ended, the stop is quick, its result is right."""
+
+from harness import (Unit, case, check, check_equal, inspect, journal, messages, podman, quote, run, until, variants,
+                     wait_running)
+
+NOT_RESTARTED = "d430f0e15ce345f689481deaa1341b88" # SCOPEMON_MESSAGE_NOT_RESTARTED of scopemon/protocol.h
+PAYLOAD = "trap 'echo last words; exit {status}' TERM; echo up; while true; do sleep 0.2 & wait $!; done"
+NOTIFY = "Type=notify\nNotifyAccess=all\n"
+KINDS = {
+    "nested": (NOTIFY + "Delegate=yes", ["--sdnotify=conmon"]),
+    "bound": (NOTIFY, ["--sdnotify=conmon"]),
+    "split": (NOTIFY + "Delegate=yes\nKillMode=mixed", ["--sdnotify=conmon", "--cgroups=split"]),
+    "mixed": (NOTIFY + "Delegate=yes\nKillMode=mixed", ["--sdnotify=conmon"]),
+    "subgroup": (NOTIFY + "Delegate=yes\nDelegateSubgroup=inner", ["--sdnotify=conmon"]),
+    "compose": ("Type=oneshot\nRemainAfterExit=yes\nDelegate=yes", []),
+    "forking": ("Type=forking\nPIDFile=/run/baz.pid", ["--conmon-pidfile=/run/baz.pid"]),
+}
+POLICIES = ["always", "unless-stopped", "on-failure"]
+
+
+def make(more, options, policy, status=3):
+    words = ["run", "-d", "--replace", f"--restart={policy}", *options, "--name", "baz", "--network=none", "localhost/alpine",
+             "sh", "-c", PAYLOAD.format(status=status)]
+    return Unit("baz.service", f"[Service]\nExecStart=/usr/bin/podman {quote(*words)}\nTimeoutStopSec=20\n"
+                f"SuccessExitStatus=3\n{more}\n")
+
+
+def ups():
+    return [str(m).rstrip() for m in messages("CONTAINER_NAME=baz")].count("up")
+
+
+@variants("restart_policy_ends_with_the_unit", **{k: {"more": m, "options": o} for k, (m, o) in KINDS.items()})
+def restart_policy_ends_with_the_unit(more, options):
+    for i, policy in enumerate(POLICIES):
+        unit = make(more, options, policy)
+        unit.start()
+        wait_running()
+        until("its first line", lambda: ups() == i + 1)
+        unit.stop(timeout=15) # well before TimeoutStopSec=
+        unit.expect_result()
+        check_equal(podman("ps", "--all", "--format", "{{.Names}} {{.State}} {{.ExitCode}}"), "baz exited 3", "what is left")
+        check_equal(ups(), i + 1, "starts")
+        told = [e["CONTAINER_NAME_OF"] for e in journal(f"MESSAGE_ID={NOT_RESTARTED}")]
+        check_equal(told, ["baz"] * (i + 1), "entries that say so")
+
+
+@case
+def restart_policy_holds_while_the_unit_runs():
+    """A container that ends by itself is restarted, in its unit, as often as it likes."""
+    unit = make(*KINDS["nested"], "always")
+    unit.start()
+    wait_running()
+    for i in range(2):
+        until("its first line", lambda: ups() == i + 1) # pylint: disable=cell-var-from-loop
+        podman("exec", "baz", "kill", "-TERM", "1")
+    until("another start", lambda: ups() == 3)
+    check(inspect("baz", "State.Status") == "running", "it runs")
+    check_equal(journal(f"MESSAGE_ID={NOT_RESTARTED}"), [], "refusals")
+    unit.stop(timeout=15)
+    check_equal(podman("ps", "--all", "--format", "{{.Names}} {{.State}}"), "baz exited", "what is left")
+
+
+@case
+def restart_policy_survives_a_stop_of_the_unit():
+    """The next start finds it as it was left, and so does podman start."""
+    unit = make(*KINDS["nested"], "always")
+    for i in range(2):
+        unit.start()
+        wait_running()
+        until("its first line", lambda: ups() == i + 1) # pylint: disable=cell-var-from-loop
+        unit.stop(timeout=15)
+    podman("start", "baz")
+    wait_running()
+    until("its first line", lambda: ups() == 3)
+    run("podman", "stop", "-t", "5", "baz")
