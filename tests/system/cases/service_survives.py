@@ -17,6 +17,8 @@ COUNTS = "trap 'echo got-term; exit 3' TERM; echo hello; i=0; " \
          "while true; do i=$((i+1)); echo line-$i; usleep 4000; done" # slower than the limit of journald
 WAITS = "echo hello; until test -e /tmp/go; do usleep 20000; done; echo bye; exit 7"
 IGNORES = "trap '' TERM; echo hello; while true; do usleep 20000; done"
+OWN = "/usr/local/own"
+VERSIONS = ["more", "fewer", "normal", "fewer", "more", "fewer", "normal", "more", "normal"] # every third by a reload
 KILLS = int(os.environ.get("KILLS", "5"))
 KNOWN_FROM = 6, 15 # the kernel keeps the status of a process that somebody else has reaped
 
@@ -38,8 +40,9 @@ def older():
 class Survivor:
     """oci@baz.service with the lines of the drop-in that is shipped, and oci-end@.service."""
 
-    def __init__(self, user, payload, more="", placement="", runtime=None, **annotations):
+    def __init__(self, user, payload, more="", placement="", runtime=None, bindir=None, **annotations):
         self.here = Here(user, runtime)
+        self.here.bindir = bindir or self.here.bindir
         if payload:
             self.here.bundle(payload, **annotations)
         if placement:
@@ -120,6 +123,41 @@ def service_survives(user):
     check_equal(lines, list(range(1, len(lines) + 1)), "lines, each once and in order")
     check_equal(baz.here.lines().count("got-term"), 1, "stop signals")
     check_equal(len(baz.entries()), KILLS + 1, "entries of replaced monitors")
+    check_equal(baz.unit.show("NFileDescriptorStore"), "0", "descriptors that are still stored")
+    baz.expect_gone()
+
+
+def install(which):
+    """Another version in the place of the one that is there, as a package manager does."""
+    os.makedirs(OWN, exist_ok=True)
+    shutil.copy2(MONITOR if which == "normal" else f"{MONITOR}-{which}", f"{OWN}/scopemon.new")
+    os.rename(f"{OWN}/scopemon.new", f"{OWN}/scopemon")
+
+
+@case
+def service_survives_versions():
+    """Each next monitor is of another version: one hands on more, one fewer values. It finds the worker of the one before."""
+    if not os.path.exists(f"{MONITOR}-more"):
+        raise Skip("the other versions cannot be made")
+    install("normal")
+    baz = Survivor(False, COUNTS, more="[Unit]\nStartLimitIntervalSec=0", bindir=OWN).start()
+    processes = baz.processes()
+    for i, which in enumerate(VERSIONS):
+        wanted = len(baz.lines()) + 20
+        until("more lines", lambda: len(baz.lines()) > wanted)
+        install(which)
+        if i % 3 < 2:
+            baz.replace()
+        else:
+            baz.unit.systemctl("reload", baz.unit.name)
+        check_equal(os.readlink(f"/proc/{baz.monitor()}/exe"), f"{OWN}/scopemon", f"program after version {which}")
+        check_equal(baz.processes()[:1], processes[:1], "the container's first process")
+    wanted = baz.lines()[-1]
+    until("lines of the last monitor", lambda: baz.lines()[-1] > wanted)
+    baz.unit.stop()
+    lines = baz.lines()
+    check_equal(lines, list(range(1, len(lines) + 1)), "lines, each once and in order")
+    check_equal(baz.here.lines().count("got-term"), 1, "stop signals")
     check_equal(baz.unit.show("NFileDescriptorStore"), "0", "descriptors that are still stored")
     baz.expect_gone()
 

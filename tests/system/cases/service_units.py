@@ -26,6 +26,7 @@ class Here:
         self.user = user
         self.runtime = runtime or shutil.which("runc")
         self.words, self.prefix = ["systemctl"], []
+        self.bindir = "/usr/local/bin"
         self.folder, self.bundles, self.group, self.field = UNITS, "/var/lib/oci", "/system.slice/system-oci.slice", "_SYSTEMD_UNIT"
         if user:
             home, uid = make_user()
@@ -69,7 +70,7 @@ class Here:
         """The text of units/NAME as it is installed, for our runtime."""
         with open(f"/opt/scopemon-units/{name}", encoding="utf-8") as f:
             text = f.read()
-        for word, value in {"bindir": "/usr/local/bin", "target": "default.target", "bundles":
+        for word, value in {"bindir": self.bindir, "target": "default.target", "bundles":
                             "%h/.local/share/oci" if self.user else self.bundles}.items():
             text = text.replace(f"@{word}@", value)
         return text.replace("--name %i", f"--name %i --runtime {self.runtime}")
