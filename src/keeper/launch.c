@@ -219,7 +219,7 @@ static void note_former_monitor(const Options *o, Origin *origin) {
 }
 
 static void on_early_sigterm(int signal) {
-        process_exit(1);
+        process_exit(1); /* NOLINT(bugprone-signal-handler): _exit() */
 }
 
 static int wait_for_start(int fd) {

@@ -41,7 +41,7 @@
 const char *service_next_value(int argc, char *argv[], const char *name, int *at) {
         size_t n = strlen(name);
 
-        for (int i = *at; i < argc; i++) {
+        for (int i = *at; i < argc && argv[i]; i++) {
                 *at = i + 1;
                 if (strncmp(argv[i], name, n) == 0 && argv[i][n] == '=')
                         return argv[i] + n + 1;

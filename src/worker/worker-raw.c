@@ -66,15 +66,17 @@ static bool put_journal(Worker *w, int fd, StreamId id, const char *data, size_t
         return sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0;
 }
 
-/* Bytes [position, to) of @window, in records of @max bytes at most; @state knows how far it came. */
-static void write_raw(Worker *w,
-                      int fd,
-                      SinkState *state,
-                      StreamId id,
-                      const Window *window,
-                      PutRaw put,
-                      size_t max) {
+/* Bytes [position, to) of @window to @fd, which is of @sink; its state knows how far it came. */
+static void write_raw(Worker *w, int fd, SinkId sink, StreamId id, const Window *window) {
+        static const struct {
+                PutRaw put;
+                size_t max; /* bytes of a record */
+        } kinds[_SINK_MAX] = {
+                [SINK_FILE] = { put_file, LINE_FILE_MAX },
+                [SINK_JOURNAL] = { put_journal, SINK_JOURNALD_LINE_MAX },
+        };
         uint64_t to = w->state->raw_to[id] < window->to ? w->state->raw_to[id] : window->to;
+        SinkState *state = &w->state->sinks[sink];
 
         if (state->position[id] < window->from)
                 state->position[id] = window->from;
@@ -83,10 +85,10 @@ static void write_raw(Worker *w,
                 size_t left = (size_t)(to - state->position[id]), n = 0;
                 bool whole;
 
-                while (n < left && n < max && data[n] != '\n')
+                while (n < left && n < kinds[sink].max && data[n] != '\n')
                         n++;
                 whole = n < left && data[n] == '\n';
-                if (!put(w, fd, id, data, n, whole))
+                if (!kinds[sink].put(w, fd, id, data, n, whole))
                         return;
                 state->continues[id] = !whole;
                 state->position[id] += n + whole;
@@ -145,11 +147,10 @@ void worker_raw(Worker *w) {
                 if (w->state->raw_to[id] == 0)
                         continue;
                 if (file >= 0 && can_write(file) && forget_intent(file, &sinks[SINK_FILE], id))
-                        write_raw(w, file, &sinks[SINK_FILE], id, &window, put_file, LINE_FILE_MAX);
+                        write_raw(w, file, SINK_FILE, id, &window);
                 journal = w->options->log_targets.journald ? connect_journal() : -1;
                 if (journal >= 0)
-                        write_raw(w, journal, &sinks[SINK_JOURNAL], id, &window, put_journal,
-                                  SINK_JOURNALD_LINE_MAX);
+                        write_raw(w, journal, SINK_JOURNAL, id, &window);
                 w->state->raw_to[id] = 0;
         }
 }
