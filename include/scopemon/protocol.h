@@ -74,9 +74,9 @@
 #define SCOPEMON_FIELD_USER_UNIT "OBJECT_SYSTEMD_USER_UNIT"
 
 /* Journal: fields of the monitor's own entries, and their MESSAGE_ID. */
-#define SCOPEMON_FIELD_OWN_ID                                                                                \
-        "CONTAINER_ID_OF" /* not CONTAINER_ID_FULL: that is for the container's output */
-#define SCOPEMON_FIELD_OWN_NAME "CONTAINER_NAME_OF"
+/* not CONTAINER_ID_FULL: that is for the container's output */
+#define SCOPEMON_FIELD_OWN_ID "SCOPEMON_CONTAINER_ID"
+#define SCOPEMON_FIELD_OWN_NAME "SCOPEMON_CONTAINER_NAME"
 #define SCOPEMON_FIELD_ROW "SCOPEMON_ROW"
 #define SCOPEMON_FIELD_REASON "SCOPEMON_REASON"
 #define SCOPEMON_FIELD_CALLER_UNIT "SCOPEMON_CALLER_UNIT"

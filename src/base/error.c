@@ -21,11 +21,10 @@
  */
 int error_trail(int r, const char *what, const char *file, int line, const char *function) {
         if (log_wants(LOG_LEVEL_TRACE)) {
-                int saved = errno;
+                const LogPlace place = { .file = file, .function = function, .line = line };
 
-                log_emit(LOG_LEVEL_TRACE, "%s (%s) %s in %s() at %s:%d", strerrorname_np(-r) ?: "?",
-                         strerror(-r), what, function, file, line);
-                errno = saved;
+                (void)log_emit(&place, LOG_LEVEL_TRACE, 0, "%s (%s) %s in %s() at %s:%d",
+                               strerrorname_np(-r) ?: "?", strerror(-r), what, function, file, line);
         }
         return r;
 }

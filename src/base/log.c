@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * What we say about ourselves, on up to three channels: stderr while it is still the caller's, syslog when
- * --syslog asks for it, and structured entries in the journal (log_journal()).
+ * What we say about ourselves, on up to three channels: stderr while it is still the caller's, syslog when --syslog
+ * asks for it, and the journal, by whoever knows the container (report/announce). Where journald is behind syslog(3)
+ * too, a message that is in the journal already is not sent there a second time.
  *
  * The texts on stderr and in syslog are part of the contract with callers: "[conmon:e]: text" and
  * "conmon CID <error>: text". This is the one file in src/ with writable globals; a process has one stderr too.
@@ -10,17 +11,16 @@
  * Nothing here may ever block: a stuck journald must not stop a monitor.
  */
 
-#include <endian.h>
 #include <errno.h>
 #include <poll.h>
 #include <stdarg.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <syslog.h>
+#include <unistd.h>
 
 #include "cleanup.h"
 #include "error.h"
@@ -29,13 +29,14 @@
 #define MESSAGE_MAX 9000
 #define JOURNAL_SOCKET "/run/systemd/journal/socket"
 #define SYSLOG_SOCKET "/dev/log"
-#define FIELD_PIECES 5
 
 static LogLevel log_level = LOG_LEVEL_WARNING;
 static bool log_to_stderr = true;
 static bool log_to_syslog = false;
 static char log_identifier[64];
 static char log_container[21];
+static LogJournal log_journal;
+static void *log_journal_userdata;
 
 static const struct {
         char letter;
@@ -96,6 +97,14 @@ void log_set_syslog(const char *identifier, const char *container) {
 }
 
 /**
+ * log_set_journal() - hand messages to @journal from now on; NULL: to nobody
+ */
+void log_set_journal(LogJournal journal, void *userdata) {
+        log_journal = journal;
+        log_journal_userdata = userdata;
+}
+
+/**
  * log_wants() - would a message of @level go anywhere?
  */
 bool log_wants(LogLevel level) {
@@ -124,127 +133,73 @@ static bool syslog_has_room(void) {
         return fd >= 0 && poll(&p, 1, 0) == 1 && p.revents & POLLOUT;
 }
 
-__attribute__((format(printf, 3, 0))) static void log_emitv(LogLevel level,
-                                                            int r,
-                                                            const char *format,
-                                                            va_list ap) {
+/* journald is behind it: what the journal has been given as an entry need not go there again. */
+static bool syslog_is_journald(void) {
+        static const char of_journald[] = "/run/systemd/journal/";
+        char target[sizeof of_journald];
+        ssize_t n = readlink(SYSLOG_SOCKET, target, sizeof target);
+
+        return n == (ssize_t)sizeof target && memcmp(target, of_journald, sizeof of_journald - 1) == 0;
+}
+
+/**
+ * log_emit() - say something, if it is of the level that is wanted
+ * @r: negative errno whose text follows the message, 0 for none
+ *
+ * errno is left alone. Use the macros: they know the place.
+ *
+ * Return: @r.
+ */
+int log_emit(const LogPlace *place, LogLevel level, int r, const char *format, ...) {
         char text[MESSAGE_MAX];
-        int n;
+        LogMessage m = { .level = level, .error = r < 0 ? -r : r, .text = text, .place = place };
+        int saved = errno, n;
+        bool told = false;
+        va_list ap;
 
         if (!log_wants(level))
-                return;
-
+                return r;
+        va_start(ap, format);
         n = vsnprintf(text, sizeof text, format, ap);
-        if (n < 0)
-                return;
-        if (r != 0 && (size_t)n < sizeof text)
-                (void)snprintf(text + n, sizeof text - (size_t)n, " %s", strerror(r < 0 ? -r : r));
-
-        if (log_to_stderr)
+        va_end(ap);
+        if (n >= 0 && r != 0 && (size_t)n < sizeof text)
+                (void)snprintf(text + n, sizeof text - (size_t)n, " %s", strerror(m.error));
+        if (n >= 0 && log_to_stderr)
                 (void)dprintf(STDERR_FILENO, "[conmon:%c]: %s\n", level_texts[level].letter, text);
-        if (log_to_syslog && syslog_has_room())
+        if (n >= 0 && log_journal) {
+                LogJournal journal = log_journal;
+
+                log_journal = NULL; /* what it says itself goes the other ways only */
+                told = journal(&m, log_journal_userdata);
+                log_journal = journal;
+        }
+        if (n >= 0 && log_to_syslog && !(told && syslog_is_journald()) && syslog_has_room())
                 syslog(level == LOG_LEVEL_ERROR ? LOG_ERR : LOG_INFO, "conmon %s <%s>: %s", log_container,
                        level_texts[level].syslog, text);
-}
-
-/**
- * log_emit() - say something
- *
- * errno is left alone.
- */
-void log_emit(LogLevel level, const char *format, ...) {
-        int saved = errno;
-        va_list ap;
-
-        va_start(ap, format);
-        log_emitv(level, 0, format, ap);
-        va_end(ap);
         errno = saved;
-}
-
-/**
- * log_error_errno() - say what failed, and with which error
- * @r: negative errno; its text follows the message after a blank, as in the texts callers match
- *
- * Return: @r.
- */
-int log_error_errno(int r, const char *format, ...) {
-        va_list ap;
-
-        va_start(ap, format);
-        log_emitv(LOG_LEVEL_ERROR, r, format, ap);
-        va_end(ap);
         return r;
 }
 
 /**
- * log_warning_errno() - as log_error_errno(), for what does not end anything
- *
- * Return: @r.
- */
-int log_warning_errno(int r, const char *format, ...) {
-        va_list ap;
-
-        va_start(ap, format);
-        log_emitv(LOG_LEVEL_WARNING, r, format, ap);
-        va_end(ap);
-        return r;
-}
-
-static struct iovec piece(const void *data, size_t n) {
-        return (struct iovec){ .iov_base = (void *)data, .iov_len = n };
-}
-
-/* A field in the journal's protocol, as up to FIELD_PIECES pieces: KEY=VALUE, or KEY, size and VALUE if that has lines. */
-static size_t frame_field(const struct iovec *field, struct iovec *out, uint64_t *size) {
-        const char *data = field->iov_base, *value = memchr(data, '=', field->iov_len);
-        size_t n = 0, n_value;
-
-        if (!value)
-                return 0;
-        value++;
-        n_value = field->iov_len - (size_t)(value - data);
-        if (memchr(value, '\n', n_value)) {
-                *size = htole64(n_value);
-                out[n++] = piece(data, (size_t)(value - 1 - data));
-                out[n++] = piece("\n", 1);
-                out[n++] = piece(size, sizeof *size);
-                out[n++] = piece(value, n_value);
-        } else
-                out[n++] = *field;
-        out[n++] = piece("\n", 1);
-        return n;
-}
-
-/**
- * log_journal() - send one structured entry to the journal
- * @fields: KEY=VALUE each, LOG_FIELDS_MAX at most
+ * log_send_entry() - send one entry, as wire/journal.h writes it, to the journal
  *
  * Never waits: an entry the journal has no room for is not sent.
  *
  * Return: 0, or a negative errno: -EAGAIN if the journal is full, -ENOENT or -ECONNREFUSED where there is none.
  */
-int log_journal(const struct iovec *fields, size_t n_fields) {
-        return log_journal_to(JOURNAL_SOCKET, fields, n_fields);
+int log_send_entry(const char *entry, size_t n) {
+        return log_send_entry_to(JOURNAL_SOCKET, entry, n);
 }
 
 /**
- * log_journal_to() - log_journal(), with the socket at @path
+ * log_send_entry_to() - log_send_entry(), with the socket at @path
  *
  * Return: likewise.
  */
-int log_journal_to(const char *path, const struct iovec *fields, size_t n_fields) {
-        struct iovec pieces[LOG_FIELDS_MAX * FIELD_PIECES];
-        struct msghdr message = { .msg_iov = pieces };
-        uint64_t sizes[LOG_FIELDS_MAX];
-        _cleanup_close_ int fd = -1;
+int log_send_entry_to(const char *path, const char *entry, size_t n) {
+        _cleanup_close_ int fd = open_socket(path);
 
-        if (n_fields > LOG_FIELDS_MAX)
-                return fail(-E2BIG);
-        fd = open_socket(path);
         if (fd < 0)
                 return fail(fd);
-        for (size_t i = 0; i < n_fields; i++)
-                message.msg_iovlen += frame_field(&fields[i], pieces + message.msg_iovlen, &sizes[i]);
-        return sendmsg(fd, &message, MSG_NOSIGNAL) < 0 ? fail(-errno) : 0;
+        return send(fd, entry, n, MSG_NOSIGNAL) < 0 ? fail(-errno) : 0;
 }

@@ -5,9 +5,6 @@
 
 #include <stdbool.h>
 #include <stddef.h>
-#include <sys/uio.h>
-
-#define LOG_FIELDS_MAX 24
 
 typedef enum LogLevel {
         LOG_LEVEL_ERROR,
@@ -18,18 +15,40 @@ typedef enum LogLevel {
         _LOG_LEVEL_MAX,
 } LogLevel;
 
+/* Where in the source a message comes from. */
+typedef struct LogPlace {
+        const char *file, *function;
+        int line;
+} LogPlace;
+
+typedef struct LogMessage {
+        LogLevel level;
+        int error; /* errno, 0 for none; its text is part of @text */
+        const char *text;
+        const LogPlace *place;
+} LogMessage;
+
+/* Puts a message into the journal, with all that is known of the container. Return: true if it is there. */
+typedef bool (*LogJournal)(const LogMessage *m, void *userdata);
+
 int log_level_from_string(const char *name, LogLevel *ret);
 void log_set_level(LogLevel level);
 void log_set_stderr(bool on);
 void log_set_syslog(const char *identifier, const char *container);
+void log_set_journal(LogJournal journal, void *userdata);
 bool log_wants(LogLevel level);
-void log_emit(LogLevel level, const char *format, ...) __attribute__((format(printf, 2, 3)));
-int log_error_errno(int r, const char *format, ...) __attribute__((format(printf, 2, 3)));
-int log_warning_errno(int r, const char *format, ...) __attribute__((format(printf, 2, 3)));
-int log_journal(const struct iovec *fields, size_t n_fields);
-int log_journal_to(const char *path, const struct iovec *fields, size_t n_fields);
+int log_emit(const LogPlace *place, LogLevel level, int r, const char *format, ...)
+        __attribute__((format(printf, 4, 5)));
+int log_send_entry(const char *entry, size_t n);
+int log_send_entry_to(const char *path, const char *entry, size_t n);
 
-#define log_error(...) log_emit(LOG_LEVEL_ERROR, __VA_ARGS__)
-#define log_warning(...) log_emit(LOG_LEVEL_WARNING, __VA_ARGS__)
-#define log_info(...) log_emit(LOG_LEVEL_INFO, __VA_ARGS__)
-#define log_debug(...) log_emit(LOG_LEVEL_DEBUG, __VA_ARGS__)
+#define log_at(...)                                                                                          \
+        log_emit(&(const LogPlace){ .file = __FILE__, .function = __func__, .line = __LINE__ }, __VA_ARGS__)
+#define log_error(...) ((void)log_at(LOG_LEVEL_ERROR, 0, __VA_ARGS__))
+#define log_warning(...) ((void)log_at(LOG_LEVEL_WARNING, 0, __VA_ARGS__))
+#define log_info(...) ((void)log_at(LOG_LEVEL_INFO, 0, __VA_ARGS__))
+#define log_trace(...) ((void)log_at(LOG_LEVEL_TRACE, 0, __VA_ARGS__))
+#define log_debug(...) ((void)log_at(LOG_LEVEL_DEBUG, 0, __VA_ARGS__))
+/* With the text of -@r behind a blank, as in the texts that callers match. Return: @r. */
+#define log_error_errno(r, ...) log_at(LOG_LEVEL_ERROR, r, __VA_ARGS__)
+#define log_warning_errno(r, ...) log_at(LOG_LEVEL_WARNING, r, __VA_ARGS__)

@@ -18,6 +18,7 @@
 #include "keeper/lifecycle.h"
 #include "keeper/worker-process.h"
 #include "placement/place.h"
+#include "report/announce.h"
 #include "report/report.h"
 #include "systemd/manager.h"
 #include "upgrade/saved.h"
@@ -39,6 +40,7 @@ struct Keeper {
         bool advancing;
 
         PlacementPlan plan;
+        Announcer announcer;
         PlaceText place_text;
         PlaceHold hold; /* until the runtime has exited */
         Report *report;

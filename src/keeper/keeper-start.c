@@ -318,7 +318,7 @@ static void log_command(char *const *argv) {
                 return;
         for (; *argv && n < sizeof text; argv++)
                 n += (size_t)snprintf(text + n, sizeof text - n, "%s ", *argv);
-        log_emit(LOG_LEVEL_TRACE, "Running with: %s", text);
+        log_trace("Running with: %s", text);
 }
 
 static int spawn_runtime(Keeper *k) {
@@ -402,6 +402,7 @@ int keeper_new(Keeper **ret, const Options *options, Origin *origin) {
                 return fail(-ENOMEM);
         k->options = options;
         k->origin = origin;
+        k->announcer = (Announcer){ .options = options, .plan = &k->plan };
         k->bundle_fd = k->runtime_pidfd = k->target_pidfd = -1;
         k->start_fd = TAKE_FD(origin->start_fd);
         k->exit_status = 1;
@@ -412,6 +413,7 @@ int keeper_new(Keeper **ret, const Options *options, Origin *origin) {
         r = loop_new(&k->loop);
         if (r < 0)
                 return relay(r);
+        log_set_journal(announce_log, &k->announcer);
         r = keeper_watch_signals(k);
         if (r < 0)
                 return relay(r);
@@ -429,6 +431,7 @@ int keeper_new(Keeper **ret, const Options *options, Origin *origin) {
 Keeper *keeper_free(Keeper *k) {
         if (!k)
                 return NULL;
+        log_set_journal(NULL, NULL);
         k->drain_source = loop_source_free(k->drain_source);
         k->timeout_source = loop_source_free(k->timeout_source);
         k->settle_source = loop_source_free(k->settle_source);

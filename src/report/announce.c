@@ -14,30 +14,29 @@
 
 #include "report/announce.h"
 #include "scopemon/protocol.h"
+#include "wire/journal.h"
 
-#define FIELDS_MAX LOG_FIELDS_MAX
-#define FIELD_SIZE 640
+#define ENTRY_SIZE 16384
+#define FIELD_SIZE 640 /* longer values are cut */
 
 typedef struct Entry {
-        char text[FIELDS_MAX][FIELD_SIZE];
-        struct iovec fields[FIELDS_MAX];
-        size_t n;
+        char data[ENTRY_SIZE];
+        JournalEntry journal;
 } Entry;
 
-__attribute__((format(printf, 2, 3))) static void entry_add(Entry *e, const char *format, ...) {
+__attribute__((format(printf, 3, 4))) static void entry_add(Entry *e,
+                                                            const char *name,
+                                                            const char *format,
+                                                            ...) {
+        char value[FIELD_SIZE];
         va_list ap;
         int n;
 
-        if (e->n >= FIELDS_MAX)
-                return;
         va_start(ap, format);
-        n = vsnprintf(e->text[e->n], FIELD_SIZE, format, ap);
+        n = vsnprintf(value, sizeof value, format, ap);
         va_end(ap);
-        if (n < 0)
-                return;
-        e->fields[e->n] = (struct iovec){ .iov_base = e->text[e->n],
-                                          .iov_len = (size_t)(n < FIELD_SIZE ? n : FIELD_SIZE - 1) };
-        e->n++;
+        if (n >= 0)
+                (void)journal_add_text(&e->journal, name, value);
 }
 
 static const char *name_of(const Options *o) {
@@ -45,19 +44,21 @@ static const char *name_of(const Options *o) {
 }
 
 static void entry_begin(Entry *e, const Options *o, const PlacementPlan *plan, const char *id, int priority) {
-        e->n = 0;
-        entry_add(e, "MESSAGE_ID=%s", id);
-        entry_add(e, "PRIORITY=%d", priority);
-        entry_add(e, "SYSLOG_IDENTIFIER=scopemon");
-        entry_add(e, SCOPEMON_FIELD_OWN_ID "=%s", o->cid);
-        entry_add(e, SCOPEMON_FIELD_OWN_NAME "=%s", name_of(o)); /* the catalogue counts on it */
+        e->journal = (JournalEntry){ .data = e->data, .size = sizeof e->data };
+        if (id)
+                entry_add(e, "MESSAGE_ID", "%s", id);
+        entry_add(e, "PRIORITY", "%d", priority);
+        entry_add(e, "SYSLOG_IDENTIFIER", "scopemon");
+        entry_add(e, SCOPEMON_FIELD_OWN_ID, "%s", o->cid);
+        entry_add(e, SCOPEMON_FIELD_OWN_NAME, "%s", name_of(o)); /* the catalogue counts on it */
         if (plan->container_scope[0])
-                entry_add(e, "%s=%s", plan->user_scope ? SCOPEMON_FIELD_USER_UNIT : SCOPEMON_FIELD_UNIT,
+                entry_add(e, plan->user_scope ? SCOPEMON_FIELD_USER_UNIT : SCOPEMON_FIELD_UNIT, "%s",
                           plan->container_scope);
 }
 
-static void entry_send(Entry *e) {
-        (void)log_journal(e->fields, e->n); /* a journal that is not there is not told so */
+/* Return: false if the journal is not there, or has no room; nobody is told so. */
+static bool entry_send(Entry *e) {
+        return e->journal.n <= sizeof e->data && log_send_entry(e->data, e->journal.n) >= 0;
 }
 
 /**
@@ -69,21 +70,21 @@ void announce_placed(const Options *o, const PlacementPlan *plan, const char *tr
 
         entry_begin(&e, o, plan, SCOPEMON_MESSAGE_PLACED, trouble ? 4 : 6);
         if (plan->container == PLACEMENT_CONTAINER_NESTED)
-                entry_add(&e, "MESSAGE=Container %s: %s (%s)%s%s", name_of(o), plan->container_path,
+                entry_add(&e, "MESSAGE", "Container %s: %s (%s)%s%s", name_of(o), plan->container_path,
                           plan->reason, trouble ? "; " : "", trouble ? trouble : "");
         else
-                entry_add(&e, "MESSAGE=Container %s: %s (%s)%s%s", name_of(o),
+                entry_add(&e, "MESSAGE", "Container %s: %s (%s)%s%s", name_of(o),
                           plan->container_scope[0] ? plan->container_scope : "where its caller wants it",
                           plan->reason, trouble ? "; " : "", trouble ? trouble : "");
-        entry_add(&e, SCOPEMON_FIELD_ROW "=%s", placement_row_name(plan->row));
-        entry_add(&e, SCOPEMON_FIELD_REASON "=%s", plan->reason);
+        entry_add(&e, SCOPEMON_FIELD_ROW, "%s", placement_row_name(plan->row));
+        entry_add(&e, SCOPEMON_FIELD_REASON, "%s", plan->reason);
         if (plan->unit[0])
-                entry_add(&e, SCOPEMON_FIELD_CALLER_UNIT "=%s", plan->unit);
+                entry_add(&e, SCOPEMON_FIELD_CALLER_UNIT, "%s", plan->unit);
         if (plan->monitor_scope[0] && plan->monitor == PLACEMENT_MONITOR_SCOPE)
-                entry_add(&e, SCOPEMON_FIELD_MONITOR_SCOPE "=%s", plan->monitor_scope);
+                entry_add(&e, SCOPEMON_FIELD_MONITOR_SCOPE, "%s", plan->monitor_scope);
         if (plan->container_path[0])
-                entry_add(&e, SCOPEMON_FIELD_CONTAINER_CGROUP "=%s", plan->container_path);
-        entry_send(&e);
+                entry_add(&e, SCOPEMON_FIELD_CONTAINER_CGROUP, "%s", plan->container_path);
+        (void)entry_send(&e);
 }
 
 static void describe_end(char *text, size_t size, const AnnounceEnd *end) {
@@ -113,10 +114,10 @@ void announce_misconfigured(const Options *o,
         Entry e;
 
         entry_begin(&e, o, plan, SCOPEMON_MESSAGE_MISCONFIGURED, 4);
-        entry_add(&e, "MESSAGE=Container %s: %s; what helps: %s", name_of(o), problem, remedy);
-        entry_add(&e, SCOPEMON_FIELD_PROBLEM "=%s", problem);
-        entry_add(&e, SCOPEMON_FIELD_REMEDY "=%s", remedy);
-        entry_send(&e);
+        entry_add(&e, "MESSAGE", "Container %s: %s; what helps: %s", name_of(o), problem, remedy);
+        entry_add(&e, SCOPEMON_FIELD_PROBLEM, "%s", problem);
+        entry_add(&e, SCOPEMON_FIELD_REMEDY, "%s", remedy);
+        (void)entry_send(&e);
 }
 
 /**
@@ -128,12 +129,12 @@ void announce_failure(const Options *o, const PlacementPlan *plan, const char *p
         Entry e;
 
         entry_begin(&e, o, plan, SCOPEMON_MESSAGE_FAILURE, 3);
-        entry_add(&e, "MESSAGE=Container %s: %s%s%s", name_of(o), problem, error ? ": " : "",
+        entry_add(&e, "MESSAGE", "Container %s: %s%s%s", name_of(o), problem, error ? ": " : "",
                   error ? strerror(error) : "");
-        entry_add(&e, SCOPEMON_FIELD_PROBLEM "=%s", problem);
+        entry_add(&e, SCOPEMON_FIELD_PROBLEM, "%s", problem);
         if (error)
-                entry_add(&e, "ERRNO=%d", error);
-        entry_send(&e);
+                entry_add(&e, "ERRNO", "%d", error);
+        (void)entry_send(&e);
 }
 
 /**
@@ -143,8 +144,9 @@ void announce_not_restarted(const Options *o, const PlacementPlan *plan) {
         Entry e;
 
         entry_begin(&e, o, plan, SCOPEMON_MESSAGE_NOT_RESTARTED, 5);
-        entry_add(&e, "MESSAGE=Container %s was not restarted: %s is being stopped", name_of(o), plan->unit);
-        entry_add(&e, SCOPEMON_FIELD_CALLER_UNIT "=%s", plan->unit);
+        entry_add(&e, "MESSAGE", "Container %s was not restarted: %s is being stopped", name_of(o),
+                  plan->unit);
+        entry_add(&e, SCOPEMON_FIELD_CALLER_UNIT, "%s", plan->unit);
         entry_send(&e);
 }
 
@@ -155,10 +157,10 @@ void announce_killed_by_timeout(const Options *o, const PlacementPlan *plan) {
         Entry e;
 
         entry_begin(&e, o, plan, SCOPEMON_MESSAGE_KILLED_BY_TIMEOUT, 4);
-        entry_add(&e, "MESSAGE=Container %s is killed: it has run for %d s, as long as it may", name_of(o),
+        entry_add(&e, "MESSAGE", "Container %s is killed: it has run for %d s, as long as it may", name_of(o),
                   o->timeout);
-        entry_add(&e, SCOPEMON_FIELD_TIMEOUT "=%llu", (unsigned long long)o->timeout * 1000000U);
-        entry_send(&e);
+        entry_add(&e, SCOPEMON_FIELD_TIMEOUT, "%llu", (unsigned long long)o->timeout * 1000000U);
+        (void)entry_send(&e);
 }
 
 /**
@@ -171,21 +173,21 @@ void announce_ended(const Options *o, const PlacementPlan *plan, const AnnounceE
         describe_end(how, sizeof how, end);
         /* journald counts by priority: what has suppressed the container's output would suppress this as well */
         entry_begin(&e, o, plan, SCOPEMON_MESSAGE_ENDED, end->suppressed > 0 || end->orphaned ? 4 : 6);
-        entry_add(&e, "MESSAGE=Container %s %s%s", name_of(o), how,
+        entry_add(&e, "MESSAGE", "Container %s %s%s", name_of(o), how,
                   !end->orphaned    ? ""
                   : end->exit_files ? "; its monitor had been killed, so no exit command was run"
                                     : "; its monitor had been killed, so nobody else was told");
         if (end->status->known)
-                entry_add(&e, SCOPEMON_FIELD_EXIT_STATUS "=%d", end->status->code);
+                entry_add(&e, SCOPEMON_FIELD_EXIT_STATUS, "%d", end->status->code);
         if (end->status->signal != 0)
-                entry_add(&e, SCOPEMON_FIELD_EXIT_SIGNAL "=%d", end->status->signal);
-        entry_add(&e, SCOPEMON_FIELD_OOM "=%s", end->orphaned ? "unknown" : end->oom ? "yes" : "no");
-        entry_add(&e, SCOPEMON_FIELD_TIMED_OUT "=%s", end->timed_out ? "yes" : "no");
-        entry_add(&e, SCOPEMON_FIELD_DURATION "=%llu", (unsigned long long)end->usec);
-        entry_add(&e, SCOPEMON_FIELD_BYTES "=%llu", (unsigned long long)end->bytes);
-        entry_add(&e, SCOPEMON_FIELD_BYTES_LOST "=%llu", (unsigned long long)end->lost);
-        entry_add(&e, SCOPEMON_FIELD_SUPPRESSED "=%llu", (unsigned long long)end->suppressed);
-        entry_send(&e);
+                entry_add(&e, SCOPEMON_FIELD_EXIT_SIGNAL, "%d", end->status->signal);
+        entry_add(&e, SCOPEMON_FIELD_OOM, "%s", end->orphaned ? "unknown" : end->oom ? "yes" : "no");
+        entry_add(&e, SCOPEMON_FIELD_TIMED_OUT, "%s", end->timed_out ? "yes" : "no");
+        entry_add(&e, SCOPEMON_FIELD_DURATION, "%llu", (unsigned long long)end->usec);
+        entry_add(&e, SCOPEMON_FIELD_BYTES, "%llu", (unsigned long long)end->bytes);
+        entry_add(&e, SCOPEMON_FIELD_BYTES_LOST, "%llu", (unsigned long long)end->lost);
+        entry_add(&e, SCOPEMON_FIELD_SUPPRESSED, "%llu", (unsigned long long)end->suppressed);
+        (void)entry_send(&e);
 }
 
 /**
@@ -197,12 +199,13 @@ void announce_worker_replaced(const Options *o, const PlacementPlan *plan, int s
 
         entry_begin(&e, o, plan, SCOPEMON_MESSAGE_WORKER_REPLACED, 4);
         if (signal != 0)
-                entry_add(&e, "MESSAGE=Container %s: the worker was ended by SIG%s, another one goes on",
+                entry_add(&e, "MESSAGE", "Container %s: the worker was ended by SIG%s, another one goes on",
                           name_of(o), sigabbrev_np(signal) ?: "?");
         else
-                entry_add(&e, "MESSAGE=Container %s: the worker exited with status %d, another one goes on",
-                          name_of(o), code);
-        entry_send(&e);
+                entry_add(&e, "MESSAGE",
+                          "Container %s: the worker exited with status %d, another one goes on", name_of(o),
+                          code);
+        (void)entry_send(&e);
 }
 
 /**
@@ -212,8 +215,9 @@ void announce_keeper_replaced(const Options *o, const PlacementPlan *plan) {
         Entry e;
 
         entry_begin(&e, o, plan, SCOPEMON_MESSAGE_KEEPER_REPLACED, 4);
-        entry_add(&e, "MESSAGE=Container %s: its monitor had died, another one has taken over", name_of(o));
-        entry_send(&e);
+        entry_add(&e, "MESSAGE", "Container %s: its monitor had died, another one has taken over",
+                  name_of(o));
+        (void)entry_send(&e);
 }
 
 /**
@@ -224,11 +228,10 @@ void announce_raw(const Options *o, const PlacementPlan *plan, uint64_t n) {
         Entry e;
 
         entry_begin(&e, o, plan, SCOPEMON_MESSAGE_WORKER_REPLACED, 4);
-        entry_add(
-                &e,
-                "MESSAGE=Container %s: two workers died of the same output, %llu bytes of it are written raw",
-                name_of(o), (unsigned long long)n);
-        entry_send(&e);
+        entry_add(&e, "MESSAGE",
+                  "Container %s: two workers died of the same output, %llu bytes of it are written raw",
+                  name_of(o), (unsigned long long)n);
+        (void)entry_send(&e);
 }
 
 /**
@@ -248,15 +251,15 @@ void announce_loss(const Options *o,
 
         entry_begin(&e, o, plan, SCOPEMON_MESSAGE_LOSS, lost > 0 ? 4 : 5);
         if (error != 0)
-                entry_add(&e, "MESSAGE=Container %s: %s takes no output: %s; %llu bytes in %llu lines lost",
-                          name_of(o), sink, strerror(error), (unsigned long long)lost,
-                          (unsigned long long)lines);
+                entry_add(&e, "MESSAGE",
+                          "Container %s: %s takes no output: %s; %llu bytes in %llu lines lost", name_of(o),
+                          sink, strerror(error), (unsigned long long)lost, (unsigned long long)lines);
         else
-                entry_add(&e, "MESSAGE=Container %s: %s takes output again; %llu bytes in %llu lines lost",
+                entry_add(&e, "MESSAGE", "Container %s: %s takes output again; %llu bytes in %llu lines lost",
                           name_of(o), sink, (unsigned long long)lost, (unsigned long long)lines);
-        entry_add(&e, SCOPEMON_FIELD_BYTES_LOST "=%llu", (unsigned long long)lost);
-        entry_add(&e, SCOPEMON_FIELD_LINES_LOST "=%llu", (unsigned long long)lines);
-        entry_send(&e);
+        entry_add(&e, SCOPEMON_FIELD_BYTES_LOST, "%llu", (unsigned long long)lost);
+        entry_add(&e, SCOPEMON_FIELD_LINES_LOST, "%llu", (unsigned long long)lines);
+        (void)entry_send(&e);
 }
 
 /* Whose rate limit it is that our entries meet, as journald sees it: a user's units all are the one of their manager. */
@@ -290,22 +293,22 @@ void announce_suppressed(const Options *o, const PlacementPlan *plan, uint64_t s
 
         entry_begin(&e, o, plan, SCOPEMON_MESSAGE_SUPPRESSED, 4);
         if (suppressed > 0)
-                entry_add(&e,
-                          "MESSAGE=Container %s: the journal has not kept %llu of %llu lines: %s has sent "
+                entry_add(&e, "MESSAGE",
+                          "Container %s: the journal has not kept %llu of %llu lines: %s has sent "
                           "more than "
                           "journald's rate limit lets it; what helps: %s",
                           name_of(o), (unsigned long long)suppressed, (unsigned long long)entries, sender,
                           remedy);
         else
-                entry_add(&e,
-                          "MESSAGE=Container %s: the journal was sent %llu lines, which may be more than "
+                entry_add(&e, "MESSAGE",
+                          "Container %s: the journal was sent %llu lines, which may be more than "
                           "journald's "
                           "rate limit lets %s, and whether it has kept them cannot be seen; what helps: %s",
                           name_of(o), (unsigned long long)entries, sender, remedy);
-        entry_add(&e, SCOPEMON_FIELD_SUPPRESSED "=%llu", (unsigned long long)suppressed);
-        entry_add(&e, SCOPEMON_FIELD_ENTRIES "=%llu", (unsigned long long)entries);
-        entry_add(&e, SCOPEMON_FIELD_REMEDY "=%s", remedy);
-        entry_send(&e);
+        entry_add(&e, SCOPEMON_FIELD_SUPPRESSED, "%llu", (unsigned long long)suppressed);
+        entry_add(&e, SCOPEMON_FIELD_ENTRIES, "%llu", (unsigned long long)entries);
+        entry_add(&e, SCOPEMON_FIELD_REMEDY, "%s", remedy);
+        (void)entry_send(&e);
 }
 
 /**
@@ -319,15 +322,15 @@ void announce_upgraded(const Options *o, const PlacementPlan *plan, const char *
         if (o->exec)
                 return;
         entry_begin(&e, o, plan, SCOPEMON_MESSAGE_UPGRADED, 6);
-        entry_add(&e,
-                  "MESSAGE=Container %s: the monitor was upgraded from %s to %s, output waited for "
+        entry_add(&e, "MESSAGE",
+                  "Container %s: the monitor was upgraded from %s to %s, output waited for "
                   "%llu.%03llu ms",
                   name_of(o), before, options_version(), (unsigned long long)usec / 1000,
                   (unsigned long long)usec % 1000);
-        entry_add(&e, SCOPEMON_FIELD_VERSION "=%s", options_version());
-        entry_add(&e, SCOPEMON_FIELD_VERSION_BEFORE "=%s", before);
-        entry_add(&e, SCOPEMON_FIELD_PAUSE "=%llu", (unsigned long long)usec);
-        entry_send(&e);
+        entry_add(&e, SCOPEMON_FIELD_VERSION, "%s", options_version());
+        entry_add(&e, SCOPEMON_FIELD_VERSION_BEFORE, "%s", before);
+        entry_add(&e, SCOPEMON_FIELD_PAUSE, "%llu", (unsigned long long)usec);
+        (void)entry_send(&e);
 }
 
 /**
@@ -343,8 +346,34 @@ void announce_upgrade_refused(const Options *o,
         if (o->exec)
                 return;
         entry_begin(&e, o, plan, SCOPEMON_MESSAGE_UPGRADE_REFUSED, 4);
-        entry_add(&e, "MESSAGE=Container %s: the monitor was not upgraded: %s", name_of(o), why);
-        entry_add(&e, SCOPEMON_FIELD_PROGRAM "=%s", program ? program : "");
-        entry_add(&e, SCOPEMON_FIELD_REASON "=%s", why);
-        entry_send(&e);
+        entry_add(&e, "MESSAGE", "Container %s: the monitor was not upgraded: %s", name_of(o), why);
+        entry_add(&e, SCOPEMON_FIELD_PROGRAM, "%s", program ? program : "");
+        entry_add(&e, SCOPEMON_FIELD_REASON, "%s", why);
+        (void)entry_send(&e);
+}
+
+/**
+ * announce_log() - the journal's entry of a message of base/log; a LogJournal
+ * @userdata: an Announcer
+ *
+ * Return: true if it is there.
+ */
+bool announce_log(const LogMessage *m, void *userdata) {
+        static const int priorities[_LOG_LEVEL_MAX] = { [LOG_LEVEL_ERROR] = 3,
+                                                        [LOG_LEVEL_WARNING] = 4,
+                                                        [LOG_LEVEL_INFO] = 6,
+                                                        [LOG_LEVEL_DEBUG] = 7,
+                                                        [LOG_LEVEL_TRACE] = 7 };
+        const Announcer *a = userdata;
+        const char *file = strstr(m->place->file, "src/");
+        Entry e;
+
+        entry_begin(&e, a->options, a->plan, NULL, priorities[m->level]);
+        (void)journal_add_text(&e.journal, "MESSAGE", m->text);
+        entry_add(&e, "CODE_FILE", "%s", file ? file : m->place->file);
+        entry_add(&e, "CODE_LINE", "%d", m->place->line);
+        entry_add(&e, "CODE_FUNC", "%s", m->place->function);
+        if (m->error)
+                entry_add(&e, "ERRNO", "%d", m->error);
+        return entry_send(&e);
 }

@@ -6,9 +6,16 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/log.h"
 #include "base/process.h"
 #include "config/options.h"
 #include "placement/placement.h"
+
+/* Whose entries they are; borrowed. */
+typedef struct Announcer {
+        const Options *options;
+        const PlacementPlan *plan;
+} Announcer;
 
 typedef struct AnnounceEnd {
         const ProcessStatus *status;
@@ -43,4 +50,5 @@ void announce_upgrade_refused(const Options *o,
                               const char *program,
                               const char *why);
 void announce_keeper_replaced(const Options *o, const PlacementPlan *plan);
+bool announce_log(const LogMessage *m, void *userdata);
 void announce_raw(const Options *o, const PlacementPlan *plan, uint64_t n);

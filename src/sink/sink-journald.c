@@ -19,7 +19,6 @@
  * the container writes may ever become a field of its own.
  */
 
-#include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/sockios.h>
@@ -36,6 +35,7 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "sink/sink-journald.h"
+#include "wire/journal.h"
 #include "wire/line.h"
 
 #define BATCH_MAX 64
@@ -46,6 +46,8 @@
 /* SinkState.continues: 0, or a line was cut and goes on; then its own priority, if it had one. */
 #define CONTINUES 1
 #define CONTINUES_PRIORITY 2 /* + 0 to 7 */
+
+typedef void (*AddFields)(JournalEntry *e, const SinksSpec *spec);
 
 typedef struct Text {
         char *data;
@@ -69,90 +71,81 @@ struct SinkJournald {
         } after[BATCH_MAX]; /* the stream's state once the entry is sent */
 };
 
-static void add_field(FILE *out, const char *name, size_t n_name, const char *value, size_t n) {
-        uint64_t size = htole64(n);
-
-        (void)fwrite(name, 1, n_name, out); /* ferror() tells at the end */
-        if (memchr(value, '\n', n)) {
-                (void)fputc('\n', out);
-                (void)fwrite(&size, sizeof size, 1, out);
-        } else
-                (void)fputc('=', out);
-        (void)fwrite(value, 1, n, out);
-        (void)fputc('\n', out);
-}
-
-static void add_text(FILE *out, const char *name, const char *value) {
-        add_field(out, name, strlen(name), value, strlen(value));
-}
-
 /* A label "NAME=VALUE"; the fields that readers of container logs rely on are not to be had. */
-static void add_label(FILE *out, const char *label) {
+static void add_label(JournalEntry *e, const char *label) {
         static const char *const reserved[] = { "MESSAGE", "CONTAINER_ID_FULL", "PRIORITY",
                                                 "CONTAINER_PARTIAL_MESSAGE", "CONTAINER_PRIORITY" };
         const char *equals = strchr(label, '=');
         size_t n;
 
-        if (!equals || equals == label || memchr(label, '\n', (size_t)(equals - label)))
+        if (!equals)
                 return;
         n = (size_t)(equals - label);
         for (size_t i = 0; i < ELEMENTS(reserved); i++)
                 if (strlen(reserved[i]) == n && memcmp(reserved[i], label, n) == 0)
                         return;
-        add_field(out, label, n, equals + 1, strlen(equals + 1));
+        (void)journal_add(e, label, n, equals + 1, strlen(equals + 1)); /* or it can be no field */
 }
 
-static void add_head(FILE *out, const SinksSpec *spec) {
-        (void)fputc('\n', out);
-        add_text(out, "CONTAINER_ID_FULL", spec->cid);
-        (void)fputs("PRIORITY=", out);
+/* What stands between the line and the value of PRIORITY. */
+static void add_head(JournalEntry *e, const SinksSpec *spec) {
+        (void)journal_add_text(e, "CONTAINER_ID_FULL", spec->cid);
 }
 
-static void add_tail(FILE *out, const SinksSpec *spec, bool partial) {
+static void add_tail(JournalEntry *e, const SinksSpec *spec, bool partial) {
         const char *name = spec->name && spec->name[0] ? spec->name : NULL;
         const char *tag = spec->tag && spec->tag[0] ? spec->tag : NULL;
         char id[SHORT_ID + 1];
 
         (void)snprintf(id, sizeof id, "%s", spec->cid); /* cut on purpose */
-        add_text(out, "CONTAINER_ID", id);
+        (void)journal_add_text(e, "CONTAINER_ID", id);
         if (tag)
-                add_text(out, "CONTAINER_TAG", tag);
+                (void)journal_add_text(e, "CONTAINER_TAG", tag);
         if (name)
-                add_text(out, "CONTAINER_NAME", name);
-        add_text(out, "SYSLOG_IDENTIFIER", tag ? tag : name ? name : id);
+                (void)journal_add_text(e, "CONTAINER_NAME", name);
+        (void)journal_add_text(e, "SYSLOG_IDENTIFIER", tag ? tag : name ? name : id);
         if (partial && !spec->no_partial_message)
-                add_text(out, "CONTAINER_PARTIAL_MESSAGE", "true");
+                (void)journal_add_text(e, "CONTAINER_PARTIAL_MESSAGE", "true");
         for (size_t i = 0; i < spec->n_labels; i++)
-                add_label(out, spec->labels[i]);
+                add_label(e, spec->labels[i]);
         if (spec->object_unit)
-                add_label(out, spec->object_unit);
+                add_label(e, spec->object_unit);
+}
+
+static void add_whole_tail(JournalEntry *e, const SinksSpec *spec) {
+        add_tail(e, spec, false);
+}
+
+static void add_partial_tail(JournalEntry *e, const SinksSpec *spec) {
+        add_tail(e, spec, true);
+}
+
+/* What @add adds, between @before and @after. */
+static int make_text(Text *ret, const SinksSpec *spec, AddFields add, const char *before, const char *after) {
+        size_t n_before = strlen(before), n_after = strlen(after);
+        JournalEntry e = { 0 };
+        char *data;
+
+        add(&e, spec); /* counted first */
+        data = malloc(n_before + e.n + n_after + 1);
+        if (!data)
+                return fail(-ENOMEM);
+        memcpy(data, before, n_before);
+        e = (JournalEntry){ .data = data + n_before, .size = e.n };
+        add(&e, spec);
+        memcpy(data + n_before + e.n, after, n_after + 1);
+        *ret = (Text){ .data = data, .n = n_before + e.n + n_after };
+        return 0;
 }
 
 static int make_texts(SinkJournald *j, const SinksSpec *spec) {
-        Text *const texts[] = { &j->tail[0], &j->tail[1], &j->head };
+        int r = make_text(&j->head, spec, add_head, "\n", "PRIORITY=");
 
-        for (unsigned i = 0; i < ELEMENTS(texts); i++) {
-                _cleanup_free_ char *text = NULL;
-                size_t n = 0;
-                FILE *out = open_memstream(&text, &n);
-                bool bad;
-
-                if (!out)
-                        return fail(-ENOMEM);
-                if (texts[i] == &j->head)
-                        add_head(out, spec);
-                else
-                        add_tail(out, spec, i == 1);
-                bad = ferror(out);
-                if (fclose(out) != 0 || bad)
-                        return fail(-ENOMEM);
-                texts[i]->data = malloc(n); /* the stream's own buffer has pages to itself */
-                if (!texts[i]->data)
-                        return fail(-ENOMEM);
-                memcpy(texts[i]->data, text, n);
-                texts[i]->n = n;
-        }
-        return 0;
+        if (r >= 0)
+                r = make_text(&j->tail[0], spec, add_whole_tail, "", "");
+        if (r >= 0)
+                r = make_text(&j->tail[1], spec, add_partial_tail, "", "");
+        return r < 0 ? relay(r) : 0;
 }
 
 static int make_socket(SinkJournald *j) {

@@ -8,7 +8,6 @@
  * A worker that dies of this too leaves the record at hand, if the file has it, to be written twice.
  */
 
-#include <endian.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -20,6 +19,7 @@
 
 #include "base/fd.h"
 #include "sink/sink-journald.h"
+#include "wire/journal.h"
 #include "wire/line.h"
 #include "worker/worker-internal.h"
 
@@ -49,20 +49,24 @@ static bool put_file(Worker *w, int fd, StreamId id, const char *data, size_t n,
 static bool put_journal(Worker *w, int fd, StreamId id, const char *data, size_t n, bool whole) {
         static const char *const priorities[_STREAM_MAX] = { "6", "3" };
         const char *cid = w->options->cid, *name = w->options->name ? w->options->name : cid;
-        uint64_t size = htole64(n);
-        char fields[1024];
-        struct iovec iov[] = {
-                { (void *)"MESSAGE\n", 8 }, { &size, sizeof size }, { (void *)data, n }, { fields, 0 }
-        };
-        struct msghdr message = { .msg_iov = iov, .msg_iovlen = 4 };
-        int length;
+        char fields[1024], length[JOURNAL_LENGTH_SIZE];
+        JournalEntry e = { .data = fields, .size = sizeof fields };
+        struct iovec iov[] = { { (void *)"MESSAGE\n", 8 },
+                               { length, sizeof length },
+                               { (void *)data, n },
+                               { (void *)"\n", 1 },
+                               { fields, 0 } };
+        struct msghdr message = { .msg_iov = iov, .msg_iovlen = ELEMENTS(iov) };
 
-        length = snprintf(
-                fields, sizeof fields,
-                "\nCONTAINER_ID_FULL=%.128s\nPRIORITY=%s\nCONTAINER_ID=%.12s\nCONTAINER_NAME=%.256s\n"
-                "SYSLOG_IDENTIFIER=%.256s\n%s",
-                cid, priorities[id], cid, name, name, whole ? "" : "CONTAINER_PARTIAL_MESSAGE=true\n");
-        iov[3].iov_len = (size_t)length;
+        journal_put_length(length, n);
+        (void)journal_add(&e, "CONTAINER_ID_FULL", 17, cid, strnlen(cid, 128));
+        (void)journal_add_text(&e, "PRIORITY", priorities[id]);
+        (void)journal_add(&e, "CONTAINER_ID", 12, cid, strnlen(cid, 12));
+        (void)journal_add(&e, "CONTAINER_NAME", 14, name, strnlen(name, 256));
+        (void)journal_add(&e, "SYSLOG_IDENTIFIER", 17, name, strnlen(name, 256));
+        if (!whole)
+                (void)journal_add_text(&e, "CONTAINER_PARTIAL_MESSAGE", "true");
+        iov[4].iov_len = e.n; /* which has room, as all values are cut */
         return sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0;
 }
 

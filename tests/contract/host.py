@@ -199,10 +199,13 @@ class Journal(Datagrams):
 
 
 class Syslog(Datagrams):
-    """/dev/log."""
+    """/dev/log; OF_JOURNALD: as systemd has it, a link to a socket of journald's."""
 
-    def __init__(self):
+    def __init__(self, of_journald=False):
         isolate()
+        if of_journald and not os.path.islink("/dev/log"):
+            self._other_dev()
+            os.symlink(f"{JOURNAL}/dev-log", "/dev/log")
         if os.path.islink("/dev/log"):
             run_directory()
             target = os.path.join("/dev", os.readlink("/dev/log"))

@@ -74,3 +74,37 @@ def refusal_is_one_sentence(a):
         contains(done.err, said)
         lacks(done.err, b"Invalid argument")
         check(b"caller\n" in done.err, done.err)
+
+
+def failures(journal):
+    return [e for e in map(dict, journal.all()) if e["MESSAGE"].startswith(b"Failed to create container: exit status 7")]
+
+
+@scenario()
+def errors_are_in_the_journal_whatever_the_caller_asks_for(a):
+    if not is_scopemon():
+        raise Skip("the original says them to syslog only")
+    journal = host.Journal()
+    m = a.monitor(r"runtime-stderr=it\sfailed runtime-exit=7").start()
+    equal(m.end(), 1)
+    wanted = journal.wait(lambda: failures(journal), what="the failure")
+    equal(len(wanted), 1)
+    journal.close()
+    for name, value in (("PRIORITY", b"3"), ("SCOPEMON_CONTAINER_ID", CID.encode()), ("SYSLOG_IDENTIFIER", b"scopemon")):
+        equal(wanted[0].get(name), value, name)
+    check(re.fullmatch(rb"src/\w+/[\w-]+\.c", wanted[0].get("CODE_FILE", b"")), wanted[0])
+    check(int(wanted[0]["CODE_LINE"]) > 0)
+
+
+@scenario()
+def syslog_of_journald_brings_no_second_copy(a):
+    if not is_scopemon():
+        raise Skip("the original says them to syslog only")
+    syslog, journal = host.Syslog(of_journald=True), host.Journal()
+    m = a.monitor(r"runtime-stderr=it\sfailed runtime-exit=7", args=["--syslog"]).start()
+    equal(m.end(), 1)
+    equal(len(journal.wait(lambda: failures(journal), what="the failure")), 1)
+    found = syslog.lines()
+    journal.close()
+    syslog.close()
+    equal(found, [])

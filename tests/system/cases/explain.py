@@ -46,7 +46,7 @@ def told(message, container=None):
     run("journalctl", "--sync")
     lines = run("journalctl", "-o", "json", "--all", f"MESSAGE_ID={message}").splitlines()
     entries = [json.loads(line) for line in lines if line.startswith("{")]
-    return [e for e in entries if container in (None, e["CONTAINER_ID_OF"])]
+    return [e for e in entries if container in (None, e["SCOPEMON_CONTAINER_ID"])]
 
 
 @variants("explain_running", delegate={"delegate": True}, nodelegate={"delegate": False})
@@ -269,12 +269,12 @@ def catalogue_explains():
             "1000")
     until("all messages", lambda: all(told(i) for i in (PLACED, ENDED, MISCONFIGURED, TIMED_OUT)))
     text = run("journalctl", "-x", "--no-pager", *(f"MESSAGE_ID={i}" for i in (PLACED, ENDED, MISCONFIGURED, TIMED_OUT)))
-    for words in ("Subject: Container baz was started", "is row 3 of the table", "baz.service is not delegated",
-                  "Subject: Container baz has ended", "What helps: Delegate=yes in the unit",
-                  "Subject: Container long has run as long as it may", "Documentation: man:scopemon(8)",
+    for words in ("Subject: Container baz started", "Its placement is", "baz.service is not delegated",
+                  "Subject: Container baz exited", "Hint: Delegate=yes in the unit",
+                  "Subject: Container long timed out and was killed", "Documentation: man:scopemon(8)",
                   "Defined-By: scopemon"):
         check(words in text, f"journalctl -x does not say {words!r}")
-    check("Subject: Container baz was started" in run("journalctl", "-x", "--no-pager", "-u", "baz"), "not with -u baz")
+    check("Subject: Container baz started" in run("journalctl", "-x", "--no-pager", "-u", "baz"), "not with -u baz")
     check(not re.search("@[A-Z_]+@", text), "a field without a value in a text")
 
 
@@ -293,5 +293,5 @@ def limits_that_do_not_bind_are_told(more, words):
         entry = found[0]
         check_equal(entry["SCOPEMON_PROBLEM"], f"{words} of baz.service does not bind the container", "problem")
         check_equal(entry["SCOPEMON_REMEDY"], "Delegate=yes in the unit", "remedy")
-        check_equal((entry["CONTAINER_ID_OF"], entry["CONTAINER_NAME_OF"]), (container, "baz"), "container")
+        check_equal((entry["SCOPEMON_CONTAINER_ID"], entry["SCOPEMON_CONTAINER_NAME"]), (container, "baz"), "container")
         check_equal(entry["PRIORITY"], "4", "priority")

@@ -24,7 +24,7 @@ def orphan_tells_its_end(driver):
     with open(f"{root}/tmp/go", "w", encoding="ascii"):
         pass
     until("the worker's end", lambda: not comm_of(worker))
-    entry, = [e for e in journal(f"CONTAINER_ID_OF={container}") if e.get("MESSAGE_ID") == ENDED]
+    entry, = [e for e in journal(f"SCOPEMON_CONTAINER_ID={container}") if e.get("MESSAGE_ID") == ENDED]
     check_equal(entry.get("SCOPEMON_EXIT_STATUS"), "7" if status_is_known() else None, "status in the journal")
     if driver == "journald":
         check_equal([m for m in messages(f"CONTAINER_ID_FULL={container}") if m in ("hello", "bye")], ["hello", "bye"], "lines")

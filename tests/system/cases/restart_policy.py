@@ -41,7 +41,7 @@ def restart_policy_ends_with_the_unit(more, options):
         unit.expect_result()
         check_equal(podman("ps", "--all", "--format", "{{.Names}} {{.State}} {{.ExitCode}}"), "baz exited 3", "what is left")
         check_equal(ups(), i + 1, "starts")
-        told = [e["CONTAINER_NAME_OF"] for e in journal(f"MESSAGE_ID={NOT_RESTARTED}")]
+        told = [e["SCOPEMON_CONTAINER_NAME"] for e in journal(f"MESSAGE_ID={NOT_RESTARTED}")]
         check_equal(told, ["baz"] * (i + 1), "entries that say so")
 
 

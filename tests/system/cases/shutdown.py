@@ -53,7 +53,7 @@ def shutdown_ends_containers_in_order():
     until("the shutdown", lambda: "active" == run("systemctl", "show", "-P", "ActiveState", "poweroff.target"), within=60)
     for name in containers:
         check_equal((said(name, "first words"), said(name, "last words")), (1, 1), f"first and last words of {name}")
-        ends = [e for e in journal(f"MESSAGE_ID={ENDED}") if e.get("CONTAINER_NAME_OF") == name]
+        ends = [e for e in journal(f"MESSAGE_ID={ENDED}") if e.get("SCOPEMON_CONTAINER_NAME") == name]
         check_equal([e.get("SCOPEMON_EXIT_STATUS") for e in ends], ["0"], f"the end of {name}, told by its monitor")
     left = [f"{p} in {cgroup_of(p)}" for p in pids() if exe_of(p) == MONITOR or "libpod" in cgroup_of(p)]
     check_equal(left, [], "processes")

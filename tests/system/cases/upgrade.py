@@ -65,7 +65,7 @@ def upgrade_keeps_podmans_container_and_its_client():
         got = [int(x) for x in re.findall(r"^line-(\d+)\r?$", f.read(), re.M)]
     check_equal(got, list(range(got[0], got[0] + len(got))), "lines of the client")
     check(n >= got[-1], f"{n} lines logged, the client saw {got[-1]}")
-    check(told("was upgraded from", "CONTAINER_NAME_OF=baz"), "the journal tells it")
+    check(told("was upgraded from", "SCOPEMON_CONTAINER_NAME=baz"), "the journal tells it")
     podman("rm", "baz")
 
 
@@ -80,7 +80,7 @@ def upgrade_refused_changes_nothing():
     done = subprocess.run([INSTALLED, "upgrade", "--all"], capture_output=True, text=True, check=False)
     check_equal(done.returncode, 1, "status")
     check("not this one" in done.stderr, done.stderr)
-    check(told("was not upgraded", "CONTAINER_NAME_OF=baz"), "the journal tells it")
+    check(told("was not upgraded", "SCOPEMON_CONTAINER_NAME=baz"), "the journal tells it")
     podman("stop", "--time", "5", "baz")
     check_equal(inspect("baz", "State.ExitCode"), "7", "exit code")
     check_lines(podman("logs", "baz"))

@@ -46,7 +46,7 @@ CleanTest(log, texts_are_those_callers_match) {
         log_warning("w");
         log_info("i");
         log_debug("d");
-        log_emit(LOG_LEVEL_TRACE, "t");
+        log_trace("t");
         cr_assert_eq(log_error_errno(-ENOENT, "Failed to open log file"), -ENOENT);
         cr_assert_eq(log_warning_errno(-EACCES, "x %d", 1), -EACCES);
         cr_assert_eq(errno, EXDEV);
@@ -71,7 +71,7 @@ CleanTest(log, level_decides_what_is_said) {
 
                 log_set_level(level);
                 for (LogLevel l = 0; l < _LOG_LEVEL_MAX; l++) {
-                        log_emit(l, "said %c", letters[l]);
+                        log_at(l, 0, "said %c", letters[l]);
                         cr_assert_eq(log_wants(l), l <= level);
                 }
                 release(saved, r, text, sizeof text);
@@ -158,30 +158,65 @@ static void forget_journal(char *path, int fd) {
         cr_assert_eq(rmdir(path), 0);
 }
 
-CleanTest(log, journal_entry_is_framed_as_the_protocol_wants) {
-        static const char expected[] = "MESSAGE=hello\nTWO\n\3\0\0\0\0\0\0\0a\nb\nEMPTY=\n";
-        const struct iovec fields[] = { { (void *)"MESSAGE=hello", 13 },
-                                        { (void *)"TWO=a\nb", 7 },
-                                        { (void *)"no field", 8 },
-                                        { (void *)"EMPTY=", 6 } };
+CleanTest(log, an_entry_is_one_datagram) {
         char path[64], data[256];
         int fd = listen_journal(path, sizeof path);
 
-        cr_assert_eq(log_journal_to(path, fields, ELEMENTS(fields)), 0);
-        cr_assert_eq(recv(fd, data, sizeof data, 0), (ssize_t)sizeof expected - 1);
-        cr_assert_eq(memcmp(data, expected, sizeof expected - 1), 0);
-        cr_assert_eq(log_journal_to(path, fields, LOG_FIELDS_MAX + 1), -E2BIG);
+        cr_assert_eq(log_send_entry_to(path, "MESSAGE=hello\n", 14), 0);
+        cr_assert_eq(recv(fd, data, sizeof data, 0), 14);
+        cr_assert_arr_eq(data, "MESSAGE=hello\n", 14);
         forget_journal(path, fd);
 }
 
 CleanTest(log, full_or_absent_journal_is_not_waited_for) {
-        const struct iovec field = { (void *)"MESSAGE=x", 9 };
         char path[64];
         int fd = listen_journal(path, sizeof path), r = 0;
 
         for (unsigned i = 0; i < 100000 && r == 0; i++)
-                r = log_journal_to(path, &field, 1);
+                r = log_send_entry_to(path, "MESSAGE=x\n", 10);
         cr_assert_eq(r, -EAGAIN);
         forget_journal(path, fd);
-        cr_assert_eq(log_journal_to("/nowhere/at/all", &field, 1), -ENOENT);
+        cr_assert_eq(log_send_entry_to("/nowhere/at/all", "MESSAGE=x\n", 10), -ENOENT);
+}
+
+typedef struct Told {
+        unsigned n;
+        LogLevel level;
+        int error, line;
+        char text[64], file[64];
+} Told;
+
+static bool note_told(const LogMessage *m, void *userdata) {
+        Told *told = userdata;
+
+        told->n++;
+        told->level = m->level;
+        told->error = m->error;
+        told->line = m->place->line;
+        (void)snprintf(told->text, sizeof told->text, "%s", m->text);
+        (void)snprintf(told->file, sizeof told->file, "%s", m->place->file);
+        log_error("what is said while one is told");
+        return true;
+}
+
+CleanTest(log, the_journal_is_told_what_where_and_with_which_error) {
+        Told told = { 0 };
+        int line;
+
+        log_set_stderr(false);
+        log_set_level(LOG_LEVEL_WARNING);
+        log_set_journal(note_told, &told);
+        line = __LINE__ + 1;
+        cr_assert_eq(log_error_errno(-ENOSPC, "cannot write %d:", 7), -ENOSPC);
+        cr_assert_eq(told.n, 1, "and not of its own messages");
+        cr_assert_eq(told.level, LOG_LEVEL_ERROR);
+        cr_assert_eq(told.error, ENOSPC);
+        cr_assert_eq(told.line, line);
+        cr_assert_str_eq(told.text, "cannot write 7: No space left on device");
+        cr_assert_str_eq(strrchr(told.file, '/'), "/test-log.c");
+        log_info("of no interest");
+        cr_assert_eq(told.n, 1);
+        log_set_journal(NULL, NULL);
+        log_error("to nobody");
+        cr_assert_eq(told.n, 1);
 }
