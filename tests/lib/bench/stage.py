@@ -91,17 +91,25 @@ def memory(pid):
     return field(f"/proc/{pid}/smaps_rollup", "Pss"), field(f"/proc/{pid}/status", "VmPTE")
 
 
-def private_heap(pid):
-    """KiB of heap and other anonymous mappings that a process has written and shares with nobody; .bss is none."""
-    kib, counts, path = 0, False, ""
+def mappings(pid):
+    """[begin, end, path, KiB written and shared with nobody] of each mapping."""
+    found = []
     for words in map(str.split, read(f"/proc/{pid}/smaps").splitlines()):
         if not words[0].endswith(":"):
-            behind_file = path.startswith("/") and not path.startswith("/memfd:")
-            path = words[5] if words[5:] else ""
-            counts = path == "[heap]" or (not path and not behind_file)
-        elif counts and words[0] == "Private_Dirty:":
-            kib += int(words[1])
-    return kib
+            found.append([*words[0].split("-"), words[5] if words[5:] else "", 0])
+        elif words[0] == "Private_Dirty:":
+            found[-1][3] = int(words[1])
+    return found
+
+
+def private_heap(pid):
+    """KiB of the heap, and of mappings without a name, that a process has written and shares with nobody. Those next to
+    a program's or library's are not malloc()'s, but .bss, or what the loader has made for threads."""
+    found = mappings(pid)
+    files = [m for m in found if m[2].startswith("/") and not m[2].startswith("/memfd:")]
+    edges = {m[1] for m in files}, {m[0] for m in files}
+    return sum(kib for begin, end, path, kib in found
+               if path == "[heap]" or (not path and begin not in edges[0] and end not in edges[1]))
 
 
 def cpu_seconds():
