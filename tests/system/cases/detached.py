@@ -6,9 +6,10 @@ import os
 import pwd
 import shlex
 
+from cases.unit import PLACED
 from compare import USER, as_user, make_user, own_unit
 from harness import (MONITOR, UNITS, Unit, case, cgroup_of, check, check_equal, command, exe_of, expect_nothing_left,
-                     forget_containers, quietly, quote, run, scope_of, until, variants)
+                     forget_containers, journal, quietly, quote, run, scope_of, until, variants)
 
 # What a container does: it obeys, with a status that nothing else has.
 PAYLOAD = "trap 'exit 7' TERM; : >/tmp/ready; while true; do sleep 1000 & wait $!; done"
@@ -46,7 +47,7 @@ class Host:
     def wait_running(self, name="baz"):
         """Wait until container NAME runs and has set its trap; return its full ID."""
         def ready():
-            status, _, _ = command(*self.words, "podman", "exec", name, "test", "-e", "/tmp/ready")
+            status, _, _ = command(*self.words, "podman", "exec", name, "/bin/test", "-e", "/tmp/ready")
             return status == 0
 
         until(f"container {name} to run", lambda: quietly(ready))
@@ -412,4 +413,73 @@ def supervised_restart_policy():
         check_equal(host.show(scope_of(container), "BindsTo"), "baz.service", "BindsTo")
     host.podman("stop", "-t", "10", "baz")
     unit.expect_result()
+    finish(host)
+
+
+KUBE = f"""apiVersion: v1
+kind: Pod
+metadata:
+  name: kubepod
+spec:
+  containers:
+""" + "".join(f"""  - name: {name}
+    image: localhost/alpine:latest
+    imagePullPolicy: Never
+    command: ["/bin/sh", "-c", "{PAYLOAD}"]
+""" for name in ("one", "two"))
+
+
+def rows(unit):
+    """The rows of the placements that were told from within UNIT."""
+    return {e["CONTAINER_NAME_OF"]: e["SCOPEMON_ROW"] for e in journal(f"_SYSTEMD_UNIT={unit.name}")
+            if e.get("MESSAGE_ID") == PLACED}
+
+
+@case
+def supervised_pod():
+    """The pod's first container is the unit's main process, and the others belong to the unit, too."""
+    host = Host()
+    host.podman("pod", "create", "--name=pod", "--infra-conmon-pidfile=/run/pod.pid", "--network=none")
+    host.podman("create", "--pod=pod", "--name=baz", "localhost/alpine", "sh", "-c", PAYLOAD)
+    unit = host.unit("Type=forking\nPIDFile=/run/pod.pid\nSuccessExitStatus=137\nExecStart=/usr/bin/podman pod start pod\n")
+    unit.start()
+    container = host.wait_running()
+    check_equal(cgroup_of(host.inspect("baz", "State.ConmonPid")), unit.cgroup, "cgroup of the monitor")
+    check_equal(host.show(scope_of(container), "BindsTo"), "baz.service", "BindsTo")
+    check_equal(set(rows(unit).values()), {"8"}, "rows")
+    unit.stop()
+    expect_processes_gone(host, "baz")
+    host.podman("pod", "rm", "-f", "pod")
+    finish(host)
+
+
+def expect_processes_gone(host, name):
+    until(f"the end of {name}", lambda: host.inspect(name, "State.Status") == "exited")
+    check_equal(host.inspect(name, "State.ExitCode"), "7", f"ExitCode of {name}")
+
+
+@variants("kube_unit", notify={"kind": "notify", "option": "--service-container=true"},
+          oneshot={"kind": "oneshot", "option": ""})
+def kube_unit(kind, option):
+    """The containers of kube play end with a unit that waits for their readiness, and outlive one that only ran it."""
+    host = Host()
+    with open("/run/kube.yaml", "w", encoding="utf-8") as f:
+        f.write(KUBE)
+    unit = host.unit(f"Type={kind}\nNotifyAccess=all\nSuccessExitStatus=137\n"
+                     f"ExecStart=/usr/bin/podman kube play --network=none {option} /run/kube.yaml\n")
+    unit.start()
+    names = ["kubepod-one", "kubepod-two"]
+    for name in names:
+        host.wait_running(name)
+    inside = {n: cgroup_of(host.inspect(n, "State.ConmonPid")) == unit.cgroup for n in names}
+    check_equal(inside, dict.fromkeys(names, kind == "notify"), "monitors in the unit")
+    if kind == "notify":
+        unit.stop()
+        for name in names:
+            expect_processes_gone(host, name)
+    else:
+        unit.expect_result()
+        for name in names:
+            check_equal(host.inspect(name, "State.Status"), "running", f"status of {name}")
+    host.podman("kube", "down", "/run/kube.yaml")
     finish(host)
