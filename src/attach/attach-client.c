@@ -30,7 +30,7 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/process.h"
-#include "event/loop.h"
+#include "event/event.h"
 #include "scopemon/protocol.h"
 
 #define PACKETS_MAX 64   /* in one call */
@@ -45,7 +45,7 @@ static_assert(SCOPEMON_ATTACH_STDOUT + STREAM_STDERR == SCOPEMON_ATTACH_STDERR, 
 void attach_arm_timer(Attach *a, uint64_t at, uint64_t now) {
         if (a->timer_at != 0 && a->timer_at <= at)
                 return;
-        loop_source_set_time(a->timer, at > now ? at - now : 0);
+        timer_set(a->timer, at > now ? at - now : 0);
         a->timer_at = at;
 }
 
@@ -116,13 +116,16 @@ static bool client_holds_back(const AttachClient *c) {
  */
 int attach_client_watch(AttachClient *c) {
         bool input = c->attach->want_input && !(c->slot->flags & ATTACH_READ_ENDED);
-        uint32_t events = (input ? EPOLLIN : 0U) | (c->blocked ? EPOLLOUT : 0U);
+        uint32_t events = (input ? EPOLLIN : 0U) | (c->blocked ? EPOLLOUT : 0U), former;
         int r;
 
-        r = loop_source_set_io_events(c->source, events);
-        if (r >= 0)
-                r = loop_source_set_enabled(c->source, c->hung_up && !input ? LOOP_OFF : LOOP_ON);
-        return r < 0 ? relay(r) : 0;
+        if (c->hung_up && !input)
+                events =
+                        EPOLLET; /* that is told once more and never again; a source that is off might not come back */
+        r = sd_event_source_get_io_events(c->source, &former);
+        if (r >= 0 && events != former)
+                r = sd_event_source_set_io_events(c->source, events);
+        return r < 0 ? fail(r) : 0;
 }
 
 /* Starts or ends the time after which the client is dropped. */
@@ -138,7 +141,7 @@ static int client_judge(AttachClient *c) {
         if (c->stalling)
                 return 0;
 
-        now = loop_now();
+        now = event_now();
         c->stalling = true;
         c->deadline = now + a->spec.stall_usec;
         (void)ioctl(c->fd, SIOCOUTQ, &c->unread); /* works on any connected socket */
@@ -175,7 +178,7 @@ AttachClient *attach_client_free(AttachClient *c) {
                 c->next->previous = c->previous;
         a->n_gone++;
         a->used[c->number / 64] &= ~(UINT64_C(1) << (c->number % 64));
-        c->source = loop_source_free(c->source);
+        c->source = sd_event_source_disable_unref(c->source);
         (void)close(c->fd);
         free(c);
         return NULL;
@@ -363,7 +366,11 @@ int attach_client_hang_up(AttachClient *c) {
  *
  * Return: 0 or a negative errno.
  */
-int attach_client_new(Attach *a, uint32_t number, int fd, LoopIoHandler on_event, AttachClient **ret) {
+int attach_client_new(Attach *a,
+                      uint32_t number,
+                      int fd,
+                      sd_event_io_handler_t on_event,
+                      AttachClient **ret) {
         _cleanup_close_ int owned = fd;
         _cleanup_free_ AttachClient *c = NULL;
         int r;
@@ -371,7 +378,7 @@ int attach_client_new(Attach *a, uint32_t number, int fd, LoopIoHandler on_event
         c = calloc(1, sizeof *c);
         if (!c)
                 return fail(-ENOMEM);
-        r = loop_add_io(a->loop, &c->source, fd, 0, on_event, c);
+        r = event_add_io(a->event, &c->source, fd, 0, on_event, c);
         if (r < 0)
                 return relay(r);
 

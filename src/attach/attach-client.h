@@ -13,7 +13,7 @@ typedef struct AttachClient AttachClient;
 struct AttachClient {
         Attach *attach;
         AttachClient *next, *previous;
-        LoopSource *source;
+        sd_event_source *source;
         AttachSlot *slot;
         uint32_t number; /* of the slot */
         int fd;
@@ -26,12 +26,13 @@ struct AttachClient {
 };
 
 struct Attach {
-        Loop *loop;
+        Event *event;
         AttachSpec spec;
         const AttachHandler *handler;
         void *userdata;
-        LoopSource *listener;
-        LoopSource *timer;
+        sd_event_source *listener;
+        uint64_t accepted_turn; /* of the loop, in which it was last called */
+        Timer *timer;
         uint64_t timer_at;     /* 0: not armed */
         AttachClient *clients; /* newest first */
         uint64_t used[ATTACH_SLOTS / 64];
@@ -59,7 +60,7 @@ uint32_t attach_free_slot(const Attach *a);
 bool attach_starter_lives(const Attach *a);
 bool attach_is_starter(const Attach *a, int fd);
 void attach_client_complain(int fd, const char *why);
-int attach_client_new(Attach *a, uint32_t number, int fd, LoopIoHandler on_event, AttachClient **ret);
+int attach_client_new(Attach *a, uint32_t number, int fd, sd_event_io_handler_t on_event, AttachClient **ret);
 AttachClient *attach_client_free(AttachClient *c);
 void attach_client_fill_slot(Attach *a, AttachSlot *slot, int fd);
 bool attach_client_wants(const AttachClient *c, StreamId id);

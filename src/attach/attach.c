@@ -94,7 +94,7 @@ static int tell_room(Attach *a, const uint64_t before[_STREAM_MAX]) {
         return 0;
 }
 
-static int attach_on_event(LoopSource *source, int fd, uint32_t revents, void *userdata) {
+static int attach_on_event(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
         AttachClient *c = userdata;
         Attach *a = c->attach;
         uint32_t number = c->number;
@@ -171,20 +171,34 @@ static void attach_welcome(Attach *a, int fd) {
         a->handler->on_client(a->userdata, number, fd);
 }
 
-static int attach_on_connect(LoopSource *source, int fd, uint32_t revents, void *userdata) {
+/*
+ * All that is read after a client has connected is for it, so clients go first. But not twice in a row: whoever connects
+ * without end would keep everybody else from their turn.
+ */
+static void attach_take_turns(Attach *a) {
+        uint64_t turn = 0;
+
+        (void)sd_event_get_iteration(event_loop(a->event), &turn);
+        (void)sd_event_source_set_priority(a->listener, turn == a->accepted_turn + 1 ? EVENT_PRIORITY_NORMAL
+                                                                                     : EVENT_PRIORITY_FIRST);
+        a->accepted_turn = turn;
+}
+
+static int attach_on_connect(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
         Attach *a = userdata;
 
+        attach_take_turns(a);
         for (unsigned i = 0; i < ACCEPT_MAX; i++) {
                 int client;
 
                 client = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
                 if (client < 0) {
-                        uint64_t now = loop_now();
+                        uint64_t now = event_now();
 
                         if (errno == EAGAIN || errno == EINTR || errno == ECONNABORTED)
                                 return 0;
                         /* No descriptors or memory: the listener stays readable, so look away. */
-                        (void)loop_source_set_enabled(source, LOOP_OFF);
+                        (void)sd_event_source_set_io_events(source, 0);
                         attach_arm_timer(a, now + ACCEPT_RETRY_USEC, now);
                         return 0;
                 }
@@ -197,15 +211,16 @@ static int client_check(AttachClient *c, const void *argument) {
         return attach_client_check_time(c, *(const uint64_t *)argument);
 }
 
-static int attach_on_timer(LoopSource *source, uint64_t usec, void *userdata) {
+static int attach_on_timer(Timer *timer, void *userdata) {
         Attach *a = userdata;
-        uint64_t before[_STREAM_MAX], now = loop_now();
+        uint64_t before[_STREAM_MAX], now = event_now();
         int r;
 
         a->timer_at = 0;
         take_positions(a, before);
         if (a->listener)
-                (void)loop_source_set_enabled(a->listener, LOOP_ON);
+                (void)sd_event_source_set_io_events(a->listener,
+                                                    EPOLLIN); /* cannot fail: it is not taken out */
         r = for_each_client(a, client_check, &now);
         if (r < 0)
                 return relay(r);
@@ -215,17 +230,16 @@ static int attach_on_timer(LoopSource *source, uint64_t usec, void *userdata) {
 static int attach_open(Attach *a) {
         int r;
 
-        r = loop_add_time(a->loop, &a->timer, LOOP_NEVER, attach_on_timer, a);
+        r = event_add_timer(a->event, &a->timer, TIMER_NEVER, attach_on_timer, a);
         if (r < 0)
                 return relay(r);
         if (a->spec.listener < 0)
                 return 0;
-        r = loop_add_io(a->loop, &a->listener, a->spec.listener, EPOLLIN, attach_on_connect, a);
+        r = event_add_io(a->event, &a->listener, a->spec.listener, EPOLLIN, attach_on_connect, a);
         if (r < 0)
                 return relay(r);
-        loop_source_set_priority(a->listener,
-                                 LOOP_PRIORITY_FIRST); /* all that is read after it has connected is for it */
-        return 0;
+        r = sd_event_source_set_priority(a->listener, EVENT_PRIORITY_FIRST); /* see attach_take_turns() */
+        return r < 0 ? fail(r) : 0;
 }
 
 /**
@@ -323,7 +337,7 @@ int attach_link_remove(const char *path) {
  * Return: 0 or a negative errno.
  */
 int attach_new(Attach **ret,
-               Loop *loop,
+               Event *event,
                const AttachSpec *spec,
                const AttachHandler *handler,
                void *userdata) {
@@ -336,7 +350,7 @@ int attach_new(Attach **ret,
         a = calloc(1, sizeof *a);
         if (!a)
                 return fail(-ENOMEM);
-        a->loop = loop_ref(loop);
+        a->event = event_ref(event);
         a->spec = *spec;
         a->handler = handler;
         a->userdata = userdata;
@@ -361,9 +375,9 @@ Attach *attach_free(Attach *a) {
                 return NULL;
         while (a->clients)
                 attach_client_free(a->clients);
-        a->listener = loop_source_free(a->listener);
-        a->timer = loop_source_free(a->timer);
-        loop_unref(a->loop);
+        a->listener = sd_event_source_disable_unref(a->listener);
+        a->timer = timer_free(a->timer);
+        event_unref(a->event);
         free(a);
         return NULL;
 }

@@ -19,7 +19,7 @@
 
 #include "base/cleanup.h"
 #include "base/stream.h"
-#include "event/loop.h"
+#include "event/event.h"
 #include "wire/layout.h"
 
 #define ATTACH_SLOTS 1024
@@ -79,7 +79,7 @@ int attach_link_remove(const char *path);
 
 /* The worker's. */
 int attach_new(Attach **ret,
-               Loop *loop,
+               Event *event,
                const AttachSpec *spec,
                const AttachHandler *handler,
                void *userdata);

@@ -16,7 +16,8 @@
 #define LOOK_USEC 500000U /* if it cannot be watched */
 
 struct ExitWatch {
-        LoopSource *source, *timer;
+        sd_event_source *source;
+        Timer *timer;
         int pidfd;
         bool unreaped; /* it has ended, and its parent has been given time */
         const ExitWatchHandler *handler;
@@ -24,8 +25,8 @@ struct ExitWatch {
 };
 
 static int watch_over(ExitWatch *w, const ProcessStatus *status) {
-        w->source = loop_source_free(w->source);
-        w->timer = loop_source_free(w->timer);
+        w->source = sd_event_source_disable_unref(w->source);
+        w->timer = timer_free(w->timer);
         return w->handler->on_end(w->userdata, status);
 }
 
@@ -45,22 +46,22 @@ static int watch_look(ExitWatch *w) {
                 return 0;
         w->unreaped = true;
         if (w->source)
-                (void)loop_source_set_io_events(w->source, 0); /* EPOLLHUP comes in any case */
-        loop_source_set_time(w->timer, REAP_USEC);
+                (void)sd_event_source_set_io_events(w->source, 0); /* EPOLLHUP comes in any case */
+        timer_set(w->timer, REAP_USEC);
         return 0;
 }
 
-static int on_time(LoopSource *source, uint64_t usec, void *userdata) {
+static int on_time(Timer *timer, void *userdata) {
         ExitWatch *w = userdata;
         struct pollfd p = { .fd = w->pidfd, .events = POLLIN };
 
         if (w->unreaped)
                 return watch_over(w, NULL);
-        loop_source_set_time(source, LOOK_USEC);
+        timer_set(timer, LOOK_USEC);
         return poll(&p, 1, 0) > 0 ? watch_look(w) : 0;
 }
 
-static int on_readable(LoopSource *source, int fd, uint32_t revents, void *userdata) {
+static int on_readable(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
         return watch_look(userdata);
 }
 
@@ -71,7 +72,11 @@ static int on_readable(LoopSource *source, int fd, uint32_t revents, void *userd
  *
  * Return: 0 or a negative errno.
  */
-int exit_watch_new(ExitWatch **ret, Loop *loop, int pidfd, const ExitWatchHandler *handler, void *userdata) {
+int exit_watch_new(ExitWatch **ret,
+                   Event *event,
+                   int pidfd,
+                   const ExitWatchHandler *handler,
+                   void *userdata) {
         _cleanup_(exit_watch_freep) ExitWatch *w = NULL;
         int r;
 
@@ -81,11 +86,11 @@ int exit_watch_new(ExitWatch **ret, Loop *loop, int pidfd, const ExitWatchHandle
         w->pidfd = pidfd;
         w->handler = handler;
         w->userdata = userdata;
-        r = loop_add_time(loop, &w->timer, LOOP_NEVER, on_time, w);
+        r = event_add_timer(event, &w->timer, TIMER_NEVER, on_time, w);
         if (r < 0)
                 return relay(r);
-        if (loop_add_io(loop, &w->source, pidfd, EPOLLIN, on_readable, w) < 0)
-                loop_source_set_time(w->timer, LOOK_USEC);
+        if (event_add_io(event, &w->source, pidfd, EPOLLIN, on_readable, w) < 0)
+                timer_set(w->timer, LOOK_USEC);
         *ret = TAKE_PTR(w);
         return 0;
 }
@@ -98,8 +103,8 @@ int exit_watch_new(ExitWatch **ret, Loop *loop, int pidfd, const ExitWatchHandle
 ExitWatch *exit_watch_free(ExitWatch *w) {
         if (!w)
                 return NULL;
-        w->source = loop_source_free(w->source);
-        w->timer = loop_source_free(w->timer);
+        w->source = sd_event_source_disable_unref(w->source);
+        w->timer = timer_free(w->timer);
         free(w);
         return NULL;
 }

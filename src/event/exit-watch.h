@@ -5,7 +5,7 @@
 
 #include "base/cleanup.h"
 #include "base/process.h"
-#include "event/loop.h"
+#include "event/event.h"
 
 typedef struct ExitWatch ExitWatch;
 
@@ -16,6 +16,6 @@ typedef struct ExitWatchHandler {
         int (*on_end)(void *userdata, const ProcessStatus *status);
 } ExitWatchHandler;
 
-int exit_watch_new(ExitWatch **ret, Loop *loop, int pidfd, const ExitWatchHandler *handler, void *userdata);
+int exit_watch_new(ExitWatch **ret, Event *event, int pidfd, const ExitWatchHandler *handler, void *userdata);
 ExitWatch *exit_watch_free(ExitWatch *watch);
 DEFINE_CLEANUP(ExitWatch, exit_watch_free)

@@ -26,7 +26,8 @@
 
 struct Query {
         QuerySpec spec;
-        LoopSource *source, *timer;
+        sd_event_source *source;
+        Timer *timer;
         int fd, pidfd;
         size_t n;
         char answer[];
@@ -43,12 +44,12 @@ static void __attribute__((noreturn)) query_run(const QuerySpec *spec, void *ans
 }
 
 static int query_end(Query *q, int error) {
-        q->source = loop_source_free(q->source);
-        q->timer = loop_source_free(q->timer);
+        q->source = sd_event_source_disable_unref(q->source);
+        q->timer = timer_free(q->timer);
         return q->spec.on_answer(q->spec.userdata, error == 0 ? q->answer : NULL, error);
 }
 
-static int query_on_readable(LoopSource *source, int fd, uint32_t revents, void *userdata) {
+static int query_on_readable(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
         Query *q = userdata;
         ssize_t n;
 
@@ -61,7 +62,7 @@ static int query_on_readable(LoopSource *source, int fd, uint32_t revents, void 
         return q->n == q->spec.answer_size ? query_end(q, 0) : 0;
 }
 
-static int query_on_timeout(LoopSource *source, uint64_t usec, void *userdata) {
+static int query_on_timeout(Timer *timer, void *userdata) {
         Query *q = userdata;
 
         (void)process_signal(q->pidfd, SIGKILL); /* it may have just ended */
@@ -90,7 +91,7 @@ static int query_fork(Query *q, int write_fd) {
  *
  * Return: 0 or a negative errno; then on_answer() is not called.
  */
-int query_new(Query **ret, Loop *loop, const QuerySpec *spec) {
+int query_new(Query **ret, Event *event, const QuerySpec *spec) {
         _cleanup_(query_freep) Query *q = NULL;
         _cleanup_close_ int write_fd = -1;
         int r;
@@ -107,10 +108,10 @@ int query_new(Query **ret, Loop *loop, const QuerySpec *spec) {
                 r = fd_set_nonblock(q->fd, true);
         if (r < 0)
                 return relay(r);
-        r = loop_add_io(loop, &q->source, q->fd, EPOLLIN, query_on_readable, q);
+        r = event_add_io(event, &q->source, q->fd, EPOLLIN, query_on_readable, q);
         if (r < 0)
                 return relay(r);
-        r = loop_add_time(loop, &q->timer, spec->usec, query_on_timeout, q);
+        r = event_add_timer(event, &q->timer, spec->usec, query_on_timeout, q);
         if (r < 0)
                 return relay(r);
         r = query_fork(q, write_fd);
@@ -128,8 +129,8 @@ int query_new(Query **ret, Loop *loop, const QuerySpec *spec) {
 Query *query_free(Query *q) {
         if (!q)
                 return NULL;
-        loop_source_free(q->source);
-        loop_source_free(q->timer);
+        sd_event_source_disable_unref(q->source);
+        timer_free(q->timer);
         if (q->pidfd >= 0)
                 (void)process_signal(q->pidfd, SIGKILL); /* it may have ended */
         fd_close_many(&q->fd, 1);

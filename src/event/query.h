@@ -7,7 +7,7 @@
 #include <stdint.h>
 
 #include "base/cleanup.h"
-#include "event/loop.h"
+#include "event/event.h"
 
 #define QUERY_ANSWER_MAX 65536 /* what a pipe takes at once */
 
@@ -26,6 +26,6 @@ typedef struct QuerySpec {
         void *userdata;
 } QuerySpec;
 
-int query_new(Query **ret, Loop *loop, const QuerySpec *spec);
+int query_new(Query **ret, Event *event, const QuerySpec *spec);
 Query *query_free(Query *q);
 DEFINE_CLEANUP(Query, query_free)

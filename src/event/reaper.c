@@ -23,7 +23,7 @@ typedef struct Unclaimed {
 } Unclaimed;
 
 struct Reaper {
-        LoopSource *source;
+        sd_event_source *source;
         const ReaperHandler *handler;
         void *userdata;
         pid_t claims[CLAIMS_MAX]; /* 0: free */
@@ -31,19 +31,21 @@ struct Reaper {
         size_t n_unclaimed, next;
 };
 
-static int reaper_on_signal(LoopSource *source, const struct signalfd_siginfo *info, void *userdata) {
-        return reaper_look(userdata);
+static int reaper_on_signal(sd_event_source *source, const struct signalfd_siginfo *info, void *userdata) {
+        (void)reaper_look(userdata); /* a status that nobody has asked for is lost, and nobody else's */
+        return 0;
 }
 
 /**
  * reaper_new() - take the ends of all children from now on
+ * @event: NULL if the owner takes SIGCHLD itself, and calls reaper_look() then
  * @handler: borrowed
  *
  * SIGCHLD must be blocked.
  *
  * Return: 0 or a negative errno.
  */
-int reaper_new(Reaper **ret, Loop *loop, const ReaperHandler *handler, void *userdata) {
+int reaper_new(Reaper **ret, Event *event, const ReaperHandler *handler, void *userdata) {
         _cleanup_(reaper_freep) Reaper *reaper = NULL;
         int r;
 
@@ -52,7 +54,7 @@ int reaper_new(Reaper **ret, Loop *loop, const ReaperHandler *handler, void *use
                 return fail(-ENOMEM);
         reaper->handler = handler;
         reaper->userdata = userdata;
-        r = loop_add_signal(loop, &reaper->source, SIGCHLD, reaper_on_signal, reaper);
+        r = event ? event_add_signal(event, &reaper->source, SIGCHLD, reaper_on_signal, reaper) : 0;
         if (r < 0)
                 return relay(r);
         *ret = TAKE_PTR(reaper);
@@ -67,7 +69,7 @@ int reaper_new(Reaper **ret, Loop *loop, const ReaperHandler *handler, void *use
 Reaper *reaper_free(Reaper *reaper) {
         if (!reaper)
                 return NULL;
-        loop_source_free(reaper->source);
+        sd_event_source_disable_unref(reaper->source);
         free(reaper->unclaimed);
         free(reaper);
         return NULL;

@@ -8,7 +8,7 @@
 
 #include "base/cleanup.h"
 #include "base/process.h"
-#include "event/loop.h"
+#include "event/event.h"
 
 typedef struct Reaper Reaper;
 
@@ -19,7 +19,7 @@ typedef struct ReaperHandler {
         int (*on_buried)(void *userdata);
 } ReaperHandler;
 
-int reaper_new(Reaper **ret, Loop *loop, const ReaperHandler *handler, void *userdata);
+int reaper_new(Reaper **ret, Event *event, const ReaperHandler *handler, void *userdata);
 Reaper *reaper_free(Reaper *reaper);
 DEFINE_CLEANUP(Reaper, reaper_free)
 

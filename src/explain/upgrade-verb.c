@@ -24,7 +24,7 @@
 #include "base/parse.h"
 #include "base/process.h"
 #include "config/options.h"
-#include "event/loop.h"
+#include "event/event.h"
 #include "explain/explain-internal.h"
 #include "io/answer.h"
 #include "upgrade/upgrade.h"
@@ -96,12 +96,12 @@ static bool can_be_asked(pid_t pid) {
 
 /* Return: 1 with an answer in @text, 0 if there is none and @text says why. */
 static int wait_for_answer(Verb *v, pid_t pid, int pidfd, char text[ANSWER_MAX]) {
-        uint64_t end = loop_now() + WAIT_USEC;
+        uint64_t end = event_now() + WAIT_USEC;
 
         for (;;) {
                 struct pollfd p[2] = { { .fd = v->answers, .events = POLLIN },
                                        { .fd = pidfd, .events = POLLIN } };
-                uint64_t now = loop_now();
+                uint64_t now = event_now();
                 pid_t from;
 
                 while (answer_receive(v->answers, &from, text) > 0)

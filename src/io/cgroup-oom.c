@@ -29,7 +29,7 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/fd.h"
-#include "event/loop.h"
+#include "event/event.h"
 #include "io/cgroup.h"
 #include "wire/cgtext.h"
 
@@ -44,7 +44,7 @@ typedef struct OomLevel {
 } OomLevel;
 
 struct CgroupOom {
-        LoopSource *source;
+        sd_event_source *source;
         int event_fd; /* inotify, or cgroup v1's eventfd */
         bool v1;
         OomLevel levels[LEVELS]; /* of the cgroup itself, then upward */
@@ -78,7 +78,7 @@ static bool oom_witnessed(const CgroupOom *o, bool unread) {
         if (!witness || oom_read(&o->levels[0], &now))
                 return false;
         /* The kernel merges events that are close together, and drops the later one with the cgroup. */
-        unread = unread || (o->last_event_usec > 0 && loop_now() - o->last_event_usec < RECENT_USEC);
+        unread = unread || (o->last_event_usec > 0 && event_now() - o->last_event_usec < RECENT_USEC);
         return unread && oom_read(witness, &now) && now.oom_kill > witness->base.oom_kill;
 }
 
@@ -90,7 +90,7 @@ static void oom_look(CgroupOom *o, bool unread) {
                 o->seen = o->seen || oom_grew(&o->levels[i]);
         o->seen = o->seen || oom_witnessed(o, unread);
         if (unread)
-                o->last_event_usec = loop_now();
+                o->last_event_usec = event_now();
         if (witness && oom_read(&o->levels[0], &now))
                 (void)oom_read(witness, &witness->base);
 }
@@ -123,7 +123,7 @@ static bool oom_drain_v1(CgroupOom *o) {
         return true;
 }
 
-static int on_oom_event(LoopSource *source, int fd, uint32_t revents, void *userdata) {
+static int on_oom_event(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
         CgroupOom *o = userdata;
         bool before = o->seen;
 
@@ -180,19 +180,19 @@ static int oom_open(CgroupOom *o, const char *directory) {
         return 0;
 }
 
-static int oom_watch(CgroupOom *o, Loop *loop, bool fresh) {
+static int oom_watch(CgroupOom *o, Event *event, bool fresh) {
         size_t i = fresh ? o->n_ours : 0; /* what a fresh cgroup has counted is all its own */
         int r;
 
         for (; i < o->n_levels; i++)
                 (void)oom_read(&o->levels[i], &o->levels[i].base);
         oom_look(o, false);
-        r = loop_add_io(loop, &o->source, o->event_fd, EPOLLIN, on_oom_event, o);
+        r = event_add_io(event, &o->source, o->event_fd, EPOLLIN, on_oom_event, o);
         return r < 0 ? relay(r) : 0;
 }
 
 static int oom_new(CgroupOom **ret,
-                   Loop *loop,
+                   Event *event,
                    const char *directory,
                    bool v1,
                    bool fresh,
@@ -206,7 +206,7 @@ static int oom_new(CgroupOom **ret,
         *o = (CgroupOom){ .event_fd = -1, .v1 = v1, .on_oom = on_oom };
         r = v1 ? oom_open_v1(o, directory) : oom_open(o, directory);
         if (r >= 0)
-                r = oom_watch(o, loop, fresh);
+                r = oom_watch(o, event, fresh);
         if (r < 0)
                 return relay(r);
         *ret = TAKE_PTR(o);
@@ -221,14 +221,14 @@ static int oom_new(CgroupOom **ret,
  * Return: 0 or a negative errno: -ENOENT if nothing is counted there.
  */
 int cgroup_oom_new_at(CgroupOom **ret,
-                      Loop *loop,
+                      Event *event,
                       const char *directory,
                       bool fresh,
                       CgroupOomHandler on_oom,
                       void *userdata) {
         int r;
 
-        r = oom_new(ret, loop, directory, false, fresh, on_oom);
+        r = oom_new(ret, event, directory, false, fresh, on_oom);
         if (r < 0)
                 return relay(r);
         (*ret)->userdata = userdata;
@@ -243,7 +243,7 @@ int cgroup_oom_new_at(CgroupOom **ret,
  * Return: 0 or a negative errno: -ENOENT or -ENODATA if nothing is counted there.
  */
 int cgroup_oom_new(CgroupOom **ret,
-                   Loop *loop,
+                   Event *event,
                    pid_t pid,
                    bool fresh,
                    CgroupOomHandler on_oom,
@@ -265,7 +265,7 @@ int cgroup_oom_new(CgroupOom **ret,
         r = snprintf(directory, sizeof directory, "%s%.*s", v1 ? ROOT "/memory" : ROOT, (int)n, path);
         if (r < 0 || (size_t)r >= sizeof directory)
                 return fail(-ENAMETOOLONG);
-        r = oom_new(ret, loop, directory, v1, fresh, on_oom);
+        r = oom_new(ret, event, directory, v1, fresh, on_oom);
         if (r < 0)
                 return relay(r);
         (*ret)->userdata = userdata;
@@ -292,7 +292,7 @@ bool cgroup_oom_check(CgroupOom *o) {
 CgroupOom *cgroup_oom_free(CgroupOom *o) {
         if (!o)
                 return NULL;
-        (void)loop_source_free(o->source);
+        (void)sd_event_source_disable_unref(o->source);
         cleanup_close(&o->event_fd);
         for (size_t i = 0; i < o->n_levels; i++)
                 cleanup_close(&o->levels[i].fd);

@@ -7,7 +7,7 @@
 #include <sys/types.h>
 
 #include "base/cleanup.h"
-#include "event/loop.h"
+#include "event/event.h"
 
 bool cgroup_unified(const char **ret_root);
 int cgroup_own(pid_t pid, char **ret_path);
@@ -25,13 +25,13 @@ typedef struct CgroupOom CgroupOom;
 typedef int (*CgroupOomHandler)(void *userdata);
 
 int cgroup_oom_new(CgroupOom **ret,
-                   Loop *loop,
+                   Event *event,
                    pid_t pid,
                    bool fresh,
                    CgroupOomHandler on_oom,
                    void *userdata);
 int cgroup_oom_new_at(CgroupOom **ret,
-                      Loop *loop,
+                      Event *event,
                       const char *directory,
                       bool fresh,
                       CgroupOomHandler on_oom,

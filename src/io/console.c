@@ -29,14 +29,14 @@ struct Console {
         void *userdata;
         char path[sizeof((struct sockaddr_un *)NULL)->sun_path];
         int listener, connection;
-        LoopSource *listener_source, *connection_source;
-        Loop *loop;
+        sd_event_source *listener_source, *connection_source;
+        Event *event;
 };
 
 static void console_close_listener(Console *c) {
         if (c->listener < 0)
                 return;
-        c->listener_source = loop_source_free(c->listener_source);
+        c->listener_source = sd_event_source_disable_unref(c->listener_source);
         (void)unlink(c->path); /* it may have been cleaned up with its directory */
         fd_close_many(&c->listener, 1);
 }
@@ -50,7 +50,7 @@ static int console_receive(Console *c) {
         n = fd_receive(c->connection, name, sizeof name, fds, ELEMENTS(fds), &n_fds);
         if (n == -EAGAIN)
                 return 0;
-        c->connection_source = loop_source_free(c->connection_source);
+        c->connection_source = sd_event_source_disable_unref(c->connection_source);
         fd_close_many(&c->connection, 1);
         if (n > 0 && n_fds == 1)
                 return c->handler->on_terminal(c->userdata, fds[0]);
@@ -60,7 +60,7 @@ static int console_receive(Console *c) {
         return c->handler->on_bad(c->userdata);
 }
 
-static int console_on_message(LoopSource *source, int fd, uint32_t revents, void *userdata) {
+static int console_on_message(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
         int r;
 
         r = console_receive(userdata);
@@ -77,13 +77,13 @@ static int console_accept(Console *c) {
                 return errno == EAGAIN ? 0 : c->handler->on_bad(c->userdata);
 
         console_close_listener(c);
-        r = loop_add_io(c->loop, &c->connection_source, c->connection, EPOLLIN, console_on_message, c);
+        r = event_add_io(c->event, &c->connection_source, c->connection, EPOLLIN, console_on_message, c);
         if (r < 0)
-                return relay(r);
+                return c->handler->on_bad(c->userdata);
         return console_receive(c);
 }
 
-static int console_on_connection(LoopSource *source, int fd, uint32_t revents, void *userdata) {
+static int console_on_connection(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
         int r;
 
         r = console_accept(userdata);
@@ -123,7 +123,7 @@ static int console_bind(Console *c) {
  *
  * Return: 0 or a negative errno.
  */
-int console_new(Console **ret, Loop *loop, const ConsoleHandler *handler, void *userdata) {
+int console_new(Console **ret, Event *event, const ConsoleHandler *handler, void *userdata) {
         _cleanup_(console_freep) Console *c = NULL;
         int r;
 
@@ -133,7 +133,7 @@ int console_new(Console **ret, Loop *loop, const ConsoleHandler *handler, void *
         c->connection = -1;
         c->handler = handler;
         c->userdata = userdata;
-        c->loop = loop_ref(loop);
+        c->event = event_ref(event);
         c->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
         if (c->listener < 0)
                 return fail(-errno);
@@ -146,7 +146,7 @@ int console_new(Console **ret, Loop *loop, const ConsoleHandler *handler, void *
         }
         if (listen(c->listener, SOMAXCONN) < 0)
                 return fail(-errno);
-        r = loop_add_io(loop, &c->listener_source, c->listener, EPOLLIN, console_on_connection, c);
+        r = event_add_io(event, &c->listener_source, c->listener, EPOLLIN, console_on_connection, c);
         if (r < 0)
                 return relay(r);
         *ret = TAKE_PTR(c);
@@ -162,9 +162,9 @@ Console *console_free(Console *c) {
         if (!c)
                 return NULL;
         console_close_listener(c);
-        c->connection_source = loop_source_free(c->connection_source);
+        c->connection_source = sd_event_source_disable_unref(c->connection_source);
         fd_close_many(&c->connection, 1);
-        loop_unref(c->loop);
+        event_unref(c->event);
         free(c);
         return NULL;
 }

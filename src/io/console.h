@@ -4,7 +4,7 @@
 /* The socket on which the runtime sends the container's terminal. */
 
 #include "base/cleanup.h"
-#include "event/loop.h"
+#include "event/event.h"
 
 typedef struct Console Console;
 
@@ -13,7 +13,7 @@ typedef struct ConsoleHandler {
         int (*on_bad)(void *userdata);                  /* something came, but no terminal */
 } ConsoleHandler;
 
-int console_new(Console **ret, Loop *loop, const ConsoleHandler *handler, void *userdata);
+int console_new(Console **ret, Event *event, const ConsoleHandler *handler, void *userdata);
 Console *console_free(Console *c);
 DEFINE_CLEANUP(Console, console_free)
 

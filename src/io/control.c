@@ -37,7 +37,7 @@ const LayoutFields control_buffer_layout = LAYOUT_FIELDS(control_buffer_fields);
 
 typedef struct ControlFifo {
         Control *control;
-        LoopSource *source;
+        sd_event_source *source;
         CtlBuffer *buffer;
         int (*parse)(const char *line, size_t n, CtlMsg *ret);
 } ControlFifo;
@@ -123,7 +123,7 @@ int control_feed(Control *c, size_t index, const char *data, size_t n) {
         return 0;
 }
 
-static int control_on_readable(LoopSource *source, int fd, uint32_t revents, void *userdata) {
+static int control_on_readable(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
         ControlFifo *fifo = userdata;
         Control *c = fifo->control;
         size_t index = (size_t)(fifo - c->fifos);
@@ -135,7 +135,7 @@ static int control_on_readable(LoopSource *source, int fd, uint32_t revents, voi
         if (n < 0)
                 return n == -EAGAIN || n == -EINTR ? 0 : relay((int)n);
         if (n == 0) { /* never, as it has a writer: us */
-                (void)loop_source_set_enabled(source, LOOP_OFF);
+                (void)sd_event_source_set_enabled(source, SD_EVENT_OFF);
                 return 0;
         }
 
@@ -143,12 +143,12 @@ static int control_on_readable(LoopSource *source, int fd, uint32_t revents, voi
         return r < 0 ? relay(r) : 0;
 }
 
-static int fifo_watch(ControlFifo *fifo, Loop *loop, int fd) {
+static int fifo_watch(ControlFifo *fifo, Event *event, int fd) {
         int r;
 
         if (fd < 0)
                 return 0;
-        r = loop_add_io(loop, &fifo->source, fd, EPOLLIN, control_on_readable, fifo);
+        r = event_add_io(event, &fifo->source, fd, EPOLLIN, control_on_readable, fifo);
         return r < 0 ? relay(r) : 0;
 }
 
@@ -161,7 +161,7 @@ static int fifo_watch(ControlFifo *fifo, Loop *loop, int fd) {
  * Return: 0 or a negative errno.
  */
 int control_new(Control **ret,
-                Loop *loop,
+                Event *event,
                 const int fds[2],
                 CtlBuffer state[2],
                 const ControlHandler *handler,
@@ -178,7 +178,7 @@ int control_new(Control **ret,
         c->fifos[1] = (ControlFifo){ .control = c, .buffer = &state[1], .parse = ctlmsg_parse_winsz };
 
         for (size_t i = 0; i < ELEMENTS(c->fifos); i++) {
-                r = fifo_watch(&c->fifos[i], loop, fds[i]);
+                r = fifo_watch(&c->fifos[i], event, fds[i]);
                 if (r < 0)
                         return relay(r);
         }
@@ -195,7 +195,7 @@ Control *control_free(Control *c) {
         if (!c)
                 return NULL;
         for (size_t i = 0; i < ELEMENTS(c->fifos); i++)
-                c->fifos[i].source = loop_source_free(c->fifos[i].source);
+                c->fifos[i].source = sd_event_source_disable_unref(c->fifos[i].source);
         free(c);
         return NULL;
 }

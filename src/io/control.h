@@ -7,7 +7,7 @@
 #include <sys/types.h>
 
 #include "base/cleanup.h"
-#include "event/loop.h"
+#include "event/event.h"
 #include "wire/ctlmsg.h"
 #include "wire/layout.h"
 
@@ -27,7 +27,7 @@ typedef struct ControlHandler {
 int control_make(int dir_fd, int *ret_ctl, int *ret_winsz);
 
 int control_new(Control **ret,
-                Loop *loop,
+                Event *event,
                 const int fds[2],
                 CtlBuffer state[2],
                 const ControlHandler *handler,

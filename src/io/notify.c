@@ -38,7 +38,7 @@ struct Notify {
         int fd;
         const NotifyHandler *handler;
         void *userdata;
-        LoopSource *source;
+        sd_event_source *source;
 };
 
 /**
@@ -147,7 +147,7 @@ static int notify_take(Notify *n) {
         return r < 0 ? relay(r) : 1;
 }
 
-static int notify_on_message(LoopSource *source, int fd, uint32_t revents, void *userdata) {
+static int notify_on_message(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
         int r;
 
         r = notify_take(userdata);
@@ -161,7 +161,7 @@ static int notify_on_message(LoopSource *source, int fd, uint32_t revents, void 
  *
  * Return: 0 or a negative errno.
  */
-int notify_new(Notify **ret, Loop *loop, int fd, const NotifyHandler *handler, void *userdata) {
+int notify_new(Notify **ret, Event *event, int fd, const NotifyHandler *handler, void *userdata) {
         _cleanup_(notify_freep) Notify *n = NULL;
         int r;
 
@@ -171,7 +171,7 @@ int notify_new(Notify **ret, Loop *loop, int fd, const NotifyHandler *handler, v
         n->fd = fd;
         n->handler = handler;
         n->userdata = userdata;
-        r = loop_add_io(loop, &n->source, fd, EPOLLIN, notify_on_message, n);
+        r = event_add_io(event, &n->source, fd, EPOLLIN, notify_on_message, n);
         if (r < 0)
                 return relay(r);
         *ret = TAKE_PTR(n);
@@ -203,7 +203,7 @@ int notify_drain(Notify *n) {
 Notify *notify_free(Notify *n) {
         if (!n)
                 return NULL;
-        n->source = loop_source_free(n->source);
+        n->source = sd_event_source_disable_unref(n->source);
         free(n);
         return NULL;
 }

@@ -6,7 +6,7 @@
 #include <stddef.h>
 
 #include "base/cleanup.h"
-#include "event/loop.h"
+#include "event/event.h"
 
 #define NOTIFY_MAX 32768 /* bytes of a datagram */
 
@@ -21,7 +21,7 @@ int notify_listen(int bundle_fd, int *ret_fd);
 int notify_send(const char *path, const char *data, size_t n, int wait_ms);
 int notify_send_fd(const char *path, const char *data, size_t n, int passed, int wait_ms);
 
-int notify_new(Notify **ret, Loop *loop, int fd, const NotifyHandler *handler, void *userdata);
+int notify_new(Notify **ret, Event *event, int fd, const NotifyHandler *handler, void *userdata);
 int notify_drain(Notify *n);
 Notify *notify_free(Notify *n);
 DEFINE_CLEANUP(Notify, notify_free)

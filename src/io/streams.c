@@ -28,18 +28,18 @@ typedef struct StreamEnd {
         Streams *streams;
         StreamId id;
         int fd;
-        LoopSource *source;
+        sd_event_source *source;
         bool held, terminal, hung_up;
 } StreamEnd;
 
 struct Streams {
-        Loop *loop;
+        Event *event;
         const StreamsHandler *handler;
         void *userdata;
         StreamEnd ends[_STREAM_MAX];
         int in_fd;
         bool in_terminal;
-        LoopSource *in_source; /* waits for room; absent while there is some */
+        sd_event_source *in_source; /* waits for room; absent while there is some */
 };
 
 /**
@@ -120,13 +120,13 @@ int streams_prepare_terminal(int master) {
  *
  * Return: 0 or a negative errno.
  */
-int streams_new(Streams **ret, Loop *loop, const StreamsHandler *handler, void *userdata) {
+int streams_new(Streams **ret, Event *event, const StreamsHandler *handler, void *userdata) {
         Streams *s;
 
         s = calloc(1, sizeof *s);
         if (!s)
                 return fail(-ENOMEM);
-        s->loop = loop_ref(loop);
+        s->event = event_ref(event);
         s->handler = handler;
         s->userdata = userdata;
         s->in_fd = -1;
@@ -137,7 +137,7 @@ int streams_new(Streams **ret, Loop *loop, const StreamsHandler *handler, void *
 }
 
 static void end_close(StreamEnd *end) {
-        end->source = loop_source_free(end->source);
+        end->source = sd_event_source_disable_unref(end->source);
         fd_close_many(&end->fd, 1);
 }
 
@@ -152,45 +152,54 @@ Streams *streams_free(Streams *s) {
         streams_close_stdin(s);
         for (StreamId id = 0; id < _STREAM_MAX; id++)
                 end_close(&s->ends[id]);
-        loop_unref(s->loop);
+        event_unref(s->event);
         free(s);
         return NULL;
 }
 
-/* Only once: setting the events again would make the edge new. */
-static void end_hang_up(StreamEnd *end) {
-        if (end->hung_up)
-                return;
-        end->hung_up = true;
-        (void)loop_source_set_io_events(end->source, EPOLLIN | EPOLLET); /* else it costs CPU */
+/*
+ * A source is never switched off: it would be taken out of the epoll set, and might not come back (ENOSPC). Without
+ * events it still tells of a hang-up, at the edge once; setting the events again would make the edge new.
+ */
+static int end_watch(StreamEnd *end) {
+        uint32_t events = end->held ? EPOLLET : end->hung_up ? EPOLLIN | EPOLLET : EPOLLIN, former;
+        int r;
+
+        r = sd_event_source_get_io_events(end->source, &former);
+        if (r >= 0 && events != former)
+                r = sd_event_source_set_io_events(end->source, events);
+        return r < 0 ? fail(r) : 0;
 }
 
 static int end_read(StreamEnd *end) {
         Streams *s = end->streams;
         ssize_t n;
+        int r;
 
         n = s->handler->on_readable(s->userdata, end->id, end->fd);
         if (n > 0) {
-                if (end->hung_up) {
-                        end->hung_up = false;
-                        (void)loop_source_set_io_events(end->source, EPOLLIN);
-                }
-                return 1;
+                if (!end->hung_up)
+                        return 1;
+                end->hung_up = false;
+                r = end_watch(end);
+                return r < 0 ? relay(r) : 1;
         }
         if (n < 0)
                 return n == -EAGAIN ? 0 : relay((int)n);
         if (end->terminal) {
-                end_hang_up(end);
-                return 0;
+                end->hung_up = true; /* level-triggered it would cost CPU for ever */
+                r = end_watch(end);
+                return r < 0 ? relay(r) : 0;
         }
         end_close(end);
         return s->handler->on_end(s->userdata, end->id);
 }
 
-static int end_on_readable(LoopSource *source, int fd, uint32_t revents, void *userdata) {
+static int end_on_readable(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
+        StreamEnd *end = userdata;
         int r;
 
-        r = end_read(userdata);
+        r = end->held ? 0 : end_read(end); /* a hang-up is told all the same */
         return r < 0 ? relay(r) : 0;
 }
 
@@ -206,7 +215,7 @@ int streams_add(Streams *s, StreamId id, int fd) {
 
         end_close(end);
         end->fd = fd;
-        r = loop_add_io(s->loop, &end->source, fd, EPOLLIN, end_on_readable, end);
+        r = event_add_io(s->event, &end->source, fd, EPOLLIN, end_on_readable, end);
         return r < 0 ? relay(r) : 0;
 }
 
@@ -258,7 +267,7 @@ int streams_hold(Streams *s, StreamId id, bool held) {
         if (!end->source || end->held == held)
                 return 0;
         end->held = held;
-        r = loop_source_set_enabled(end->source, held ? LOOP_OFF : LOOP_ON);
+        r = end_watch(end);
         return r < 0 ? relay(r) : 0;
 }
 
@@ -276,10 +285,10 @@ bool streams_has_stdin(const Streams *s) {
         return s->in_fd >= 0;
 }
 
-static int stdin_on_room(LoopSource *source, int fd, uint32_t revents, void *userdata) {
+static int stdin_on_room(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
         Streams *s = userdata;
 
-        s->in_source = loop_source_free(s->in_source);
+        s->in_source = sd_event_source_disable_unref(s->in_source);
         return s->handler->on_stdin_room(s->userdata);
 }
 
@@ -306,7 +315,7 @@ ssize_t streams_write_stdin(Streams *s, const void *data, size_t n) {
         }
 
         if (!s->in_source) {
-                r = loop_add_io(s->loop, &s->in_source, s->in_fd, EPOLLOUT, stdin_on_room, s);
+                r = event_add_io(s->event, &s->in_source, s->in_fd, EPOLLOUT, stdin_on_room, s);
                 if (r < 0)
                         return relay(r);
         }
@@ -319,7 +328,7 @@ ssize_t streams_write_stdin(Streams *s, const void *data, size_t n) {
  * A terminal stays up for output.
  */
 void streams_close_stdin(Streams *s) {
-        s->in_source = loop_source_free(s->in_source);
+        s->in_source = sd_event_source_disable_unref(s->in_source);
         fd_close_many(&s->in_fd, 1);
 }
 

@@ -9,7 +9,7 @@
 
 #include "base/cleanup.h"
 #include "base/stream.h"
-#include "event/loop.h"
+#include "event/event.h"
 
 typedef struct StdioPipes {
         int in_read, in_write;                     /* -1 without stdin */
@@ -36,7 +36,7 @@ typedef struct StreamsHandler {
         int (*on_stdin_room)(void *userdata);
 } StreamsHandler;
 
-int streams_new(Streams **ret, Loop *loop, const StreamsHandler *handler, void *userdata);
+int streams_new(Streams **ret, Event *event, const StreamsHandler *handler, void *userdata);
 Streams *streams_free(Streams *s);
 DEFINE_CLEANUP(Streams, streams_free)
 

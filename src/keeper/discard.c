@@ -32,7 +32,7 @@ static ssize_t discard_read(int fd, uint64_t *n_bytes) {
         return n;
 }
 
-static int discard_on_readable(LoopSource *source, int fd, uint32_t revents, void *userdata) {
+static int discard_on_readable(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
         Discard *d = userdata;
 
         if (discard_read(fd, d->n_bytes) == 0)
@@ -48,13 +48,13 @@ static int discard_on_readable(LoopSource *source, int fd, uint32_t revents, voi
  *
  * Return: 0 or a negative errno.
  */
-int discard_begin(Discard *d, Loop *loop, int fd, uint64_t *n_bytes) {
+int discard_begin(Discard *d, Event *event, int fd, uint64_t *n_bytes) {
         int r;
 
         if (d->source)
                 return 0;
         d->n_bytes = n_bytes;
-        r = loop_add_io(loop, &d->source, fd, EPOLLIN, discard_on_readable, d);
+        r = event_add_io(event, &d->source, fd, EPOLLIN, discard_on_readable, d);
         return r < 0 ? relay(r) : 0;
 }
 
@@ -62,7 +62,7 @@ int discard_begin(Discard *d, Loop *loop, int fd, uint64_t *n_bytes) {
  * discard_end() - leave the descriptor alone again
  */
 void discard_end(Discard *d) {
-        d->source = loop_source_free(d->source);
+        d->source = sd_event_source_disable_unref(d->source);
 }
 
 /**

@@ -5,13 +5,13 @@
 
 #include <stdint.h>
 
-#include "event/loop.h"
+#include "event/event.h"
 
 typedef struct Discard {
-        LoopSource *source;
+        sd_event_source *source;
         uint64_t *n_bytes;
 } Discard;
 
-int discard_begin(Discard *d, Loop *loop, int fd, uint64_t *n_bytes);
+int discard_begin(Discard *d, Event *event, int fd, uint64_t *n_bytes);
 void discard_end(Discard *d);
 void discard_now(int fd, uint64_t *n_bytes);

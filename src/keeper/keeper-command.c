@@ -61,11 +61,11 @@ static int spawn_command(Keeper *k) {
         return reaper_claim(k->reaper, k->command_pid);
 }
 
-static int on_again(LoopSource *source, uint64_t usec, void *userdata) {
+static int on_again(Timer *timer, void *userdata) {
         Keeper *k = userdata;
         int r;
 
-        k->command_source = loop_source_free(k->command_source);
+        k->command_timer = timer_free(k->command_timer);
         r = spawn_command(k);
         if (r < 0) {
                 (void)log_error_errno(r, "Failed to run the exit command again");
@@ -112,7 +112,7 @@ int keeper_command_on_exit(Keeper *k, const ProcessStatus *status) {
                 (k->terminated || keeper_signal_ends(status->signal)) && k->n_commands < COMMANDS_MAX;
         if (!k->command_running)
                 return 0;
-        r = loop_add_time(k->loop, &k->command_source, AGAIN_USEC, on_again, k);
+        r = event_add_timer(k->event, &k->command_timer, AGAIN_USEC, on_again, k);
         if (r < 0)
                 k->command_running = false;
         return r < 0 ? relay(r) : 0;

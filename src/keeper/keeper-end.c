@@ -52,7 +52,7 @@ static void announce_end(Keeper *k) {
         AnnounceEnd end = { .status = &k->target_status,
                             .oom = k->oom,
                             .timed_out = k->facts.timed_out,
-                            .usec = loop_now() - k->started_usec };
+                            .usec = event_now() - k->started_usec };
 
         for (SinkId i = 0; state && i < _SINK_MAX; i++) {
                 end.bytes += state->sinks[i].bytes;
@@ -94,17 +94,17 @@ static void fail_exit_files(Keeper *k, int r) {
         k->exit_status = 1;
 }
 
-static int on_exit_files_again(LoopSource *source, uint64_t usec, void *userdata);
+static int on_exit_files_again(Timer *timer, void *userdata);
 
 /* A directory without room may have some in a moment. */
 static void write_exit_files(Keeper *k) {
         int r, q;
 
-        k->exit_files_source = loop_source_free(k->exit_files_source);
+        k->exit_files_timer = timer_free(k->exit_files_timer);
         r = report_exit_files(k->report, status_to_tell(k));
         if (r < 0 && report_exit_missing(k->report) && keeper_left(k->exit_files_usec) > 0) {
-                q = loop_add_time(k->loop, &k->exit_files_source, EXIT_FILES_AGAIN_USEC, on_exit_files_again,
-                                  k);
+                q = event_add_timer(k->event, &k->exit_files_timer, EXIT_FILES_AGAIN_USEC,
+                                    on_exit_files_again, k);
                 if (q >= 0)
                         return;
         }
@@ -113,7 +113,7 @@ static void write_exit_files(Keeper *k) {
         tell_rest(k);
 }
 
-static int on_exit_files_again(LoopSource *source, uint64_t usec, void *userdata) {
+static int on_exit_files_again(Timer *timer, void *userdata) {
         keeper_report_again(userdata);
         return 0;
 }
@@ -127,7 +127,7 @@ static void tell_end(Keeper *k) {
         fd_close_many(k->origin->inherited, k->origin->n_inherited);
 
         k->exit_status = status == STATUS_UNKNOWN ? 255 : status;
-        k->exit_files_usec = loop_now() + EXIT_FILES_USEC;
+        k->exit_files_usec = event_now() + EXIT_FILES_USEC;
         write_exit_files(k);
 }
 

@@ -34,7 +34,7 @@
 struct Keeper {
         const Options *options;
         Origin *origin; /* borrowed */
-        Loop *loop;
+        Event *event;
         Facts facts;
         Phase phase;
         bool advancing;
@@ -50,7 +50,10 @@ struct Keeper {
         Console *console;
         CgroupOom *oom_watch;
         ExitWatch *target_watch;
-        LoopSource *signals[65], *timeout_source, *drain_source, *settle_source, *exit_files_source;
+        sd_event_source *signal_source;
+        Timer *signal_timer;
+        int signal_fd;
+        Timer *timeout_timer, *drain_timer, *settle_timer, *exit_files_timer;
 
         int bundle_fd; /* place of attach, ctl, winsz; -1 for none */
         char *attach_link;
@@ -61,7 +64,7 @@ struct Keeper {
 
         pid_t runtime_pid, target_pid, command_pid;
         pid_t start_pid; /* service mode: the runtime's "start" */
-        LoopSource *stop_source, *command_source, *watchdog_source;
+        Timer *stop_timer, *command_timer, *watchdog_timer;
         int runtime_pidfd, target_pidfd;
         ProcessStatus runtime_status, target_status, command_status;
         bool command_running;
@@ -74,7 +77,7 @@ struct Keeper {
         uint64_t exit_files_usec;         /* deadline: of exit files that cannot be written */
         ManagerQuestion *unit_question;   /* does our unit stop? */
         uint64_t unit_asked_usec;         /* when there was reason to ask */
-        LoopSource *unit_again;           /* to ask once more, */
+        Timer *unit_again;                /* to ask once more, */
         bool unit_silent;                 /* ... since there was no answer, which was said */
         uint64_t delivered;               /* to clients, when the drain timer was armed */
         bool stored;                      /* systemd keeps what the next process of our unit would need */
@@ -107,7 +110,8 @@ void keeper_report_again(Keeper *k);
 /* keeper-signals.c */
 void keeper_signals(sigset_t *ret);
 bool keeper_signal_ends(int signal);
-int keeper_watch_signals(Keeper *k);
+int keeper_block_signals(void);
+void keeper_take_signals(Keeper *k);
 int keeper_on_signal(Keeper *k, int signal);
 
 /* keeper-command.c */

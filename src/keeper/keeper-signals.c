@@ -10,10 +10,16 @@
  * SIGUSR1 makes the original look for dead children. It does here as well; with a value it is another monitor's word.
  */
 
+#include <errno.h>
 #include <signal.h>
+#include <unistd.h>
 
 #include "base/error.h"
+#include "base/fd.h"
 #include "keeper/keeper-internal.h"
+
+#define AGAIN_USEC 100000U
+#define AT_ONCE_MAX 64
 
 /* Not to be caught, or somebody's fault, or of the terminal and the children that we have ourselves. */
 static const int ours[] = { SIGKILL, SIGSTOP, SIGTTIN, SIGTTOU, SIGCHLD, SIGPIPE, SIGABRT, SIGBUS,
@@ -49,42 +55,94 @@ bool keeper_signal_ends(int signal) {
                !signals_include(harmless, ELEMENTS(harmless), signal);
 }
 
-static int signals_take(LoopSource *source, const struct signalfd_siginfo *info, void *userdata) {
-        Keeper *k = userdata;
-
-        if (info->ssi_signo == SIGUSR1 && info->ssi_code == SI_QUEUE &&
-            info->ssi_int == KEEPER_NOT_RESTARTED) {
+static int signals_note(Keeper *k, const struct signalfd_siginfo *info) {
+        if (info->ssi_signo == SIGUSR1 && info->ssi_code == SI_QUEUE && info->ssi_int == KEEPER_NOT_RESTARTED)
                 k->not_restarted = true;
-                return 0;
-        }
-        if (!upgrade_is_request(info))
+        else if (upgrade_is_request(info))
+                upgrade_want(k, (pid_t)info->ssi_pid);
+        else if (info->ssi_signo != SIGCHLD)
                 return keeper_on_signal(k, (int)info->ssi_signo);
-        upgrade_want(k, (pid_t)info->ssi_pid);
-        return k->reaper ? reaper_look(k->reaper) : 0; /* which goes on with it */
+        return 0;
+}
+
+/* All that is there, and then the children: what a signal says may matter to the end of the exit command. */
+static int signals_take(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
+        struct signalfd_siginfo info;
+        Keeper *k = userdata;
+        int r = 0;
+
+        for (unsigned i = 0; i < AT_ONCE_MAX && read(fd, &info, sizeof info) == sizeof info; i++) {
+                r = signals_note(k, &info);
+                if (r < 0)
+                        keeper_endure(k, r);
+        }
+        if (k->reaper)
+                (void)reaper_look(k->reaper); /* what it returns has been through keeper_endure() */
+        return 0;
+}
+
+static void signals_taken(sigset_t *ret) {
+        keeper_signals(ret);
+        (void)sigaddset(ret, SIGCHLD);
 }
 
 /**
- * keeper_watch_signals() - take them from now on
+ * keeper_block_signals() - keep them for keeper_take_signals()
  *
  * Return: 0 or a negative errno.
  */
-int keeper_watch_signals(Keeper *k) {
+int keeper_block_signals(void) {
         sigset_t set;
 
-        keeper_signals(&set);
-        if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
-                return fail(-errno);
-        for (int i = 1; i < (int)ELEMENTS(k->signals); i++) {
-                int r = 0;
+        signals_taken(&set);
+        return sigprocmask(SIG_BLOCK, &set, NULL) < 0 ? fail(-errno) : 0;
+}
 
-                if (sigismember(&set, i) == 1)
-                        r = loop_add_signal(k->loop, &k->signals[i], i, signals_take, k);
-                if (r < 0)
-                        return relay(r);
-        }
-        loop_source_set_priority(k->signals[SIGUSR1],
-                                 LOOP_PRIORITY_FIRST); /* before SIGCHLD of the exit command */
+/*
+ * One descriptor and one source for all of them, and for SIGCHLD: sd-event would have a source, some system calls and
+ * 300 bytes for each.
+ */
+static int signals_open(Keeper *k) {
+        sigset_t set;
+        int r;
+
+        signals_taken(&set);
+        k->signal_fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+        if (k->signal_fd < 0)
+                return fail(-errno);
+        r = event_add_io(k->event, &k->signal_source, k->signal_fd, EPOLLIN, signals_take, k);
+        if (r >= 0)
+                return 0;
+        fd_close_many(&k->signal_fd, 1);
+        return relay(r);
+}
+
+static int signals_open_again(Timer *timer, void *userdata) {
+        Keeper *k = userdata;
+
+        if (signals_open(k) < 0)
+                timer_set(timer, AGAIN_USEC);
+        if (k->reaper)
+                (void)reaper_look(k->reaper);
         return 0;
+}
+
+/**
+ * keeper_take_signals() - hear of them, also of those that have come since they were blocked
+ *
+ * Not before the runtime has been given its pipes: there may be no descriptor to spare until then. If there is none
+ * even now it is tried again, and the children are looked at meanwhile.
+ */
+void keeper_take_signals(Keeper *k) {
+        int r;
+
+        r = signals_open(k);
+        if (r >= 0)
+                return;
+        (void)log_error_errno(r, "Cannot take signals, trying again:");
+        r = event_add_timer(k->event, &k->signal_timer, AGAIN_USEC, signals_open_again, k);
+        if (r < 0)
+                keeper_endure(k, r);
 }
 
 /* To the container, or to the runtime while there is none. */
@@ -109,5 +167,5 @@ int keeper_on_signal(Keeper *k, int signal) {
         if (keeper_signal_ends(signal))
                 (void)keeper_unit_signalled(k); /* without it systemd's own time-out ends us */
         signals_pass_on(k, signal);
-        return k->reaper ? reaper_look(k->reaper) : 0;
+        return 0;
 }

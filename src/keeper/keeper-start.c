@@ -108,7 +108,7 @@ static int make_streams(Keeper *k) {
         k->worker_fds[CHANNEL_FD_STDERR] = pipes.read[STREAM_STDERR];
 
         if (o->terminal) {
-                r = console_new(&k->console, k->loop, &console_handler, k);
+                r = console_new(&k->console, k->event, &console_handler, k);
                 if (r < 0)
                         return relay(r);
         }
@@ -228,7 +228,7 @@ static int make_worker(Keeper *k) {
         spec.ring = k->ring;
         for (ChannelFd i = 0; i < _CHANNEL_FD_MAX; i++)
                 spec.fds[i] = TAKE_FD(k->worker_fds[i]);
-        r = worker_process_new(&k->worker, k->loop, &spec, &keeper_worker_handler, k);
+        r = worker_process_new(&k->worker, k->event, &spec, &keeper_worker_handler, k);
         return r < 0 ? relay(r) : 0;
 }
 
@@ -241,7 +241,7 @@ int keeper_make_reaper(Keeper *k) {
         static const ReaperHandler handler = { .on_exit = keeper_on_child, .on_buried = keeper_on_buried };
         int r;
 
-        r = reaper_new(&k->reaper, k->loop, &handler, k);
+        r = reaper_new(&k->reaper, NULL, &handler, k); /* keeper-signals.c looks */
         return r < 0 ? relay(r) : 0;
 }
 
@@ -403,18 +403,18 @@ int keeper_new(Keeper **ret, const Options *options, Origin *origin) {
         k->options = options;
         k->origin = origin;
         k->announcer = (Announcer){ .options = options, .plan = &k->plan };
-        k->bundle_fd = k->runtime_pidfd = k->target_pidfd = -1;
+        k->signal_fd = k->bundle_fd = k->runtime_pidfd = k->target_pidfd = -1;
         k->start_fd = TAKE_FD(origin->start_fd);
         k->exit_status = 1;
         k->upgrade.words_fd = -1;
         k->hold = PLACE_HOLD_NONE;
         memset(k->worker_fds, -1, sizeof k->worker_fds);
         memset(k->runtime_stdio, -1, sizeof k->runtime_stdio);
-        r = loop_new(&k->loop);
+        r = event_new(&k->event);
         if (r < 0)
                 return relay(r);
         log_set_journal(announce_log, &k->announcer);
-        r = keeper_watch_signals(k);
+        r = keeper_block_signals();
         if (r < 0)
                 return relay(r);
         if (options->service && !service_container_notifies(options))
@@ -432,18 +432,19 @@ Keeper *keeper_free(Keeper *k) {
         if (!k)
                 return NULL;
         log_set_journal(NULL, NULL);
-        k->drain_source = loop_source_free(k->drain_source);
-        k->timeout_source = loop_source_free(k->timeout_source);
-        k->settle_source = loop_source_free(k->settle_source);
-        k->exit_files_source = loop_source_free(k->exit_files_source);
-        k->stop_source = loop_source_free(k->stop_source);
+        k->drain_timer = timer_free(k->drain_timer);
+        k->timeout_timer = timer_free(k->timeout_timer);
+        k->settle_timer = timer_free(k->settle_timer);
+        k->exit_files_timer = timer_free(k->exit_files_timer);
+        k->stop_timer = timer_free(k->stop_timer);
         keeper_unit_forget(k);
-        k->watchdog_source = loop_source_free(k->watchdog_source);
-        k->command_source = loop_source_free(k->command_source);
+        k->watchdog_timer = timer_free(k->watchdog_timer);
+        k->command_timer = timer_free(k->command_timer);
         k->target_watch = exit_watch_free(k->target_watch);
-        for (size_t i = 0; i < ELEMENTS(k->signals); i++)
-                k->signals[i] = loop_source_free(k->signals[i]);
-        k->upgrade.deadline = loop_source_free(k->upgrade.deadline);
+        k->signal_timer = timer_free(k->signal_timer);
+        k->signal_source = sd_event_source_disable_unref(k->signal_source);
+        fd_close_many(&k->signal_fd, 1);
+        k->upgrade.deadline = timer_free(k->upgrade.deadline);
         fd_close_many(&k->upgrade.words_fd, 1);
         k->oom_watch = cgroup_oom_free(k->oom_watch);
         k->worker = worker_process_free(k->worker);
@@ -459,7 +460,7 @@ Keeper *keeper_free(Keeper *k) {
         fd_close_many(k->worker_fds, _CHANNEL_FD_MAX);
         fd_close_many(k->runtime_stdio, 3);
         free(k->attach_link);
-        k->loop = loop_unref(k->loop);
+        k->event = event_unref(k->event);
         free(k);
         return NULL;
 }

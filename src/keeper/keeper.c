@@ -38,13 +38,13 @@
 #define DRAIN_USEC 30000000ULL /* a worker that has not flushed by then is not waited for */
 
 /**
- * keeper_left() - time until a deadline, 0 if it has passed, LOOP_NEVER if there is none
+ * keeper_left() - time until a deadline, 0 if it has passed, TIMER_NEVER if there is none
  */
 uint64_t keeper_left(uint64_t deadline) {
-        uint64_t now = loop_now();
+        uint64_t now = event_now();
 
-        if (deadline == LOOP_NEVER)
-                return LOOP_NEVER;
+        if (deadline == TIMER_NEVER)
+                return TIMER_NEVER;
         return deadline > now ? deadline - now : 0;
 }
 
@@ -91,7 +91,7 @@ int keeper_watch_target(Keeper *k) {
                 k->facts.container_exited = process_peek(k->target_pid, &status) == -ECHILD;
                 return 0;
         }
-        r = exit_watch_new(&k->target_watch, k->loop, k->target_pidfd, &target_handler, k);
+        r = exit_watch_new(&k->target_watch, k->event, k->target_pidfd, &target_handler, k);
         return r < 0 ? relay(r) : 0;
 }
 
@@ -309,11 +309,11 @@ static bool clients_make_progress(Keeper *k) {
         return true;
 }
 
-static int on_drain_timeout(LoopSource *source, uint64_t usec, void *userdata) {
+static int on_drain_timeout(Timer *timer, void *userdata) {
         Keeper *k = userdata;
 
         if (k->facts.streams_closed && clients_make_progress(k)) {
-                loop_source_set_time(source, DRAIN_USEC);
+                timer_set(timer, DRAIN_USEC);
                 return 0;
         }
         log_error("The worker has not written everything in time, it is not waited for");
@@ -323,7 +323,7 @@ static int on_drain_timeout(LoopSource *source, uint64_t usec, void *userdata) {
         return keeper_advance(k);
 }
 
-static int on_timeout(LoopSource *source, uint64_t usec, void *userdata) {
+static int on_timeout(Timer *timer, void *userdata) {
         Keeper *k = userdata;
         int r;
 
@@ -377,7 +377,7 @@ static void go_on_blind(Keeper *k, int r) {
  * Once may be bad luck; what fails again and again is not waited for any more.
  */
 void keeper_endure(Keeper *k, int r) {
-        uint64_t now = loop_now();
+        uint64_t now = event_now();
 
         if (now - k->troubles_since > TROUBLES_USEC) {
                 k->troubles_since = now;
@@ -394,10 +394,11 @@ void keeper_endure(Keeper *k, int r) {
  * Return: the exit status of the monitor.
  */
 int keeper_run(Keeper *k) {
+        keeper_take_signals(k);
         for (;;) {
                 int r;
 
-                r = loop_run(k->loop);
+                r = event_run(k->event);
                 if (r >= 0)
                         return k->exit_status;
                 keeper_endure(k, r);
@@ -414,14 +415,14 @@ int keeper_run(Keeper *k) {
 int keeper_arm_timeout(Keeper *k) {
         int r;
 
-        r = loop_add_time(k->loop, &k->timeout_source, keeper_left(k->timeout_usec), on_timeout, k);
+        r = event_add_timer(k->event, &k->timeout_timer, keeper_left(k->timeout_usec), on_timeout, k);
         return r < 0 ? relay(r) : 0;
 }
 
 /* ---- phases ------------------------------------------------------------------------------------------- */
 
 /* What comes now is the rest of our life; a short one needs no tidying. */
-static int on_settled(LoopSource *source, uint64_t usec, void *userdata) {
+static int on_settled(Timer *timer, void *userdata) {
         process_trim();
         return 0;
 }
@@ -429,7 +430,7 @@ static int on_settled(LoopSource *source, uint64_t usec, void *userdata) {
 static void enter_running(Keeper *k) {
         int r;
 
-        k->started_usec = loop_now();
+        k->started_usec = event_now();
         r = report_pid(k->report, k->target_pid);
         if (r != 0)
                 log_warning("Unable to send the container's pid to the caller");
@@ -441,7 +442,7 @@ static void enter_running(Keeper *k) {
                                 k->place_text.trouble[0] ? k->place_text.trouble : NULL);
         if (!k->options->exec && k->place_text.problem[0])
                 announce_misconfigured(k->options, &k->plan, k->place_text.problem, k->place_text.remedy);
-        r = cgroup_oom_new(&k->oom_watch, k->loop, k->target_pid, !k->options->exec, NULL, NULL);
+        r = cgroup_oom_new(&k->oom_watch, k->event, k->target_pid, !k->options->exec, NULL, NULL);
         if (r < 0)
                 log_debug("OOM kills of the container will not be seen");
         if (k->worker)
@@ -449,31 +450,31 @@ static void enter_running(Keeper *k) {
         if (k->options->service)
                 keeper_service_start(k);
         if (k->options->timeout > 0) {
-                k->timeout_usec = loop_now() + (uint64_t)k->options->timeout * 1000000U;
+                k->timeout_usec = event_now() + (uint64_t)k->options->timeout * 1000000U;
                 r = keeper_arm_timeout(k);
                 if (r < 0)
                         keeper_endure(k, r);
         }
-        (void)loop_add_time(k->loop, &k->settle_source, PROCESS_SETTLE_USEC, on_settled, NULL);
+        (void)event_add_timer(k->event, &k->settle_timer, PROCESS_SETTLE_USEC, on_settled, NULL);
 }
 
 static void enter_draining(Keeper *k) {
         int r;
 
-        k->timeout_source = loop_source_free(k->timeout_source);
+        k->timeout_timer = timer_free(k->timeout_timer);
         if (k->runtime_pidfd >= 0) /* of a start that is given up */
                 (void)process_signal(k->runtime_pidfd, SIGKILL);
         if (k->options->service)
                 keeper_service_ended(k, DRAIN_USEC);
         keeper_store_state(k);
-        k->stop_source = loop_source_free(k->stop_source);
+        k->stop_timer = timer_free(k->stop_timer);
         keeper_unit_forget(k);
         k->facts.runtime_exited = k->facts.runtime_exited || k->runtime_pid == 0;
         if (!k->worker || !worker_process_is_started(k->worker)) {
                 k->facts.streams_closed = k->facts.clients_served = true;
                 return;
         }
-        r = loop_add_time(k->loop, &k->drain_source, DRAIN_USEC, on_drain_timeout, k);
+        r = event_add_timer(k->event, &k->drain_timer, DRAIN_USEC, on_drain_timeout, k);
         if (r < 0)
                 keeper_endure(k, r);
         (void)worker_process_drain(k->worker);
@@ -485,7 +486,7 @@ static void enter_done(Keeper *k) {
         if (k->attach_link)
                 (void)attach_link_remove(k->attach_link); /* nobody is left to tell */
         keeper_store_end(k);
-        loop_exit(k->loop, 0);
+        event_exit(k->event, 0);
 }
 
 static void enter(Keeper *k) {

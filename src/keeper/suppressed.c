@@ -71,13 +71,13 @@ static uint64_t wall_clock(void) {
  * All is borrowed, but for a reference to the loop.
  */
 void suppressed_init(Suppressed *s,
-                     Loop *loop,
+                     Event *event,
                      Reaper *reaper,
                      const Options *options,
                      const PlacementPlan *plan,
                      Ring *ring) {
         *s = (Suppressed){
-                .options = options, .plan = plan, .ring = ring, .loop = loop, .reaper = reaper, .fd = -1
+                .options = options, .plan = plan, .ring = ring, .event = event, .reaper = reaper, .fd = -1
         };
 }
 
@@ -92,7 +92,7 @@ static void end_child(Suppressed *s) {
  * suppressed_done() - let go of everything
  */
 void suppressed_done(Suppressed *s) {
-        s->timer = loop_source_free(s->timer);
+        s->timer = timer_free(s->timer);
         end_child(s);
 }
 
@@ -199,7 +199,7 @@ static uint64_t end_look(Suppressed *s, uint64_t left) {
         return missing;
 }
 
-static int on_time(LoopSource *source, uint64_t usec, void *userdata) {
+static int on_time(Timer *timer, void *userdata) {
         Suppressed *s = userdata;
         int r;
 
@@ -222,8 +222,8 @@ static int arm(Suppressed *s, const SinkFlood *flood) {
 
         if (left > SINK_FLOOD_USEC)
                 left = SINK_FLOOD_USEC; /* the clock was set */
-        s->timer = loop_source_free(s->timer);
-        r = loop_add_time(s->loop, &s->timer, left + 1000000U, on_time, s);
+        s->timer = timer_free(s->timer);
+        r = event_add_timer(s->event, &s->timer, left + 1000000U, on_time, s);
         if (r < 0)
                 return relay(r);
         s->armed = true;

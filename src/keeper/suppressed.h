@@ -8,7 +8,7 @@
 #include <sys/types.h>
 
 #include "config/options.h"
-#include "event/loop.h"
+#include "event/event.h"
 #include "event/reaper.h"
 #include "io/ring.h"
 #include "placement/placement.h"
@@ -36,9 +36,9 @@ typedef struct Suppressed {
         const Options *options;
         const PlacementPlan *plan;
         Ring *ring;
-        Loop *loop;
+        Event *event;
         Reaper *reaper;
-        LoopSource *timer;
+        Timer *timer;
         bool armed;
         pid_t pid; /* of the child that looks; 0: none */
         int fd;    /* its answer */
@@ -46,7 +46,7 @@ typedef struct Suppressed {
 } Suppressed;
 
 void suppressed_init(Suppressed *s,
-                     Loop *loop,
+                     Event *event,
                      Reaper *reaper,
                      const Options *options,
                      const PlacementPlan *plan,

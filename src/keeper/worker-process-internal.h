@@ -23,13 +23,14 @@ typedef enum WorkerDebt {
 #define WORKER_DISCARDS 4 /* stdout, stderr, terminal, notifications */
 
 struct WorkerProcess {
-        Loop *loop;
+        Event *event;
         WorkerProcessSpec spec;
         const WorkerProcessHandler *handler;
         void *userdata;
         int clients[ATTACH_SLOTS];
         int channel;
-        LoopSource *channel_source, *pause_source, *orphan_source;
+        sd_event_source *channel_source;
+        Timer *pause_timer, *orphan_timer;
         pid_t pid;
         bool run, drain; /* what each worker has to be told */
         unsigned owed;   /* ... and this one has not been yet: a bit for each WorkerDebt */

@@ -145,14 +145,14 @@ static int wp_orphan_gone(WorkerProcess *wp) {
                 if (status.known && status.signal != 0)
                         log_warning("The worker has died with its keeper, what it had read last may be lost");
         worker_process_close_channel(wp);
-        wp->orphan_source = loop_source_free(wp->orphan_source);
+        wp->orphan_timer = timer_free(wp->orphan_timer);
         fd_close_many(&wp->orphan_pidfd, 1);
         wp_forget_former_ring(wp, true);
         wp->orphaned = wp->ended = false;
         return worker_process_start_again(wp);
 }
 
-static int wp_on_orphan(LoopSource *source, int fd, uint32_t revents, void *userdata) {
+static int wp_on_orphan(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
         WorkerProcess *wp = userdata;
         int r;
 
@@ -162,7 +162,7 @@ static int wp_on_orphan(LoopSource *source, int fd, uint32_t revents, void *user
         return revents & EPOLLHUP ? wp_orphan_gone(wp) : 0;
 }
 
-static int wp_on_orphan_stuck(LoopSource *source, uint64_t usec, void *userdata) {
+static int wp_on_orphan_stuck(Timer *timer, void *userdata) {
         WorkerProcess *wp = userdata;
 
         if (wp->orphan_pidfd >= 0)
@@ -194,9 +194,9 @@ int worker_process_adopt(WorkerProcess *wp,
                 return worker_process_start_again(wp);
         }
         wp->orphaned = wp->started = true;
-        r = loop_add_io(wp->loop, &wp->channel_source, channel, EPOLLIN, wp_on_orphan, wp);
+        r = event_add_io(wp->event, &wp->channel_source, channel, EPOLLIN, wp_on_orphan, wp);
         if (r >= 0)
-                r = loop_add_time(wp->loop, &wp->orphan_source, ORPHAN_USEC, wp_on_orphan_stuck, wp);
+                r = event_add_timer(wp->event, &wp->orphan_timer, ORPHAN_USEC, wp_on_orphan_stuck, wp);
         if (r < 0)
                 return relay(r);
         (void)worker_process_send(wp, CHANNEL_STOP, 0, NULL, 0); /* if it is deaf, the time-out is for it */

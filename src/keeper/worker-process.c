@@ -123,7 +123,7 @@ static int wp_tell(WorkerProcess *wp) {
         }
         if (r < 0 && r != -EAGAIN)
                 return relay(r);
-        r = loop_source_set_io_events(wp->channel_source, r < 0 ? EPOLLIN | EPOLLOUT : EPOLLIN);
+        r = sd_event_source_set_io_events(wp->channel_source, r < 0 ? EPOLLIN | EPOLLOUT : EPOLLIN);
         return r < 0 ? relay(r) : 0;
 }
 
@@ -134,7 +134,7 @@ static void wp_owe(WorkerProcess *wp, WorkerDebt debt) {
                 worker_process_kill(wp);
 }
 
-static int wp_on_ready(LoopSource *source, int fd, uint32_t revents, void *userdata) {
+static int wp_on_ready(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
         WorkerProcess *wp = userdata;
         int r;
 
@@ -148,7 +148,7 @@ static int wp_on_ready(LoopSource *source, int fd, uint32_t revents, void *userd
                 worker_process_kill(wp);
         }
         if (r <= 0 && revents & EPOLLHUP) /* its end comes through the reaper */
-                wp->channel_source = loop_source_free(wp->channel_source);
+                wp->channel_source = sd_event_source_disable_unref(wp->channel_source);
         return 0;
 }
 
@@ -268,7 +268,7 @@ static int wp_start(WorkerProcess *wp, int (*make)(WorkerProcess *wp, int theirs
         r = reaper_claim(wp->spec.reaper, wp->pid);
         if (r < 0)
                 return relay(r);
-        r = loop_add_io(wp->loop, &wp->channel_source, wp->channel, EPOLLIN, wp_on_ready, wp);
+        r = event_add_io(wp->event, &wp->channel_source, wp->channel, EPOLLIN, wp_on_ready, wp);
         if (r < 0)
                 return relay(r);
         return wp_set_up(wp);
@@ -296,7 +296,7 @@ static void wp_discard(WorkerProcess *wp) {
                 uint64_t *n_bytes;
                 int fd = wp_each_discard(wp, i, &n_bytes);
 
-                if (fd >= 0 && discard_begin(&wp->discards[i], wp->loop, fd, n_bytes) < 0)
+                if (fd >= 0 && discard_begin(&wp->discards[i], wp->event, fd, n_bytes) < 0)
                         log_warning(
                                 "Output of the container cannot be discarded yet"); /* after the next try */
         }
@@ -312,7 +312,7 @@ static int wp_abandon(WorkerProcess *wp) {
         if (wp->abandoned)
                 return 0;
         wp->abandoned = true;
-        loop_source_set_time(wp->pause_source, LOOP_NEVER);
+        timer_set(wp->pause_timer, TIMER_NEVER);
         wp_discard_end(wp);
         for (size_t i = 0; i < WORKER_DISCARDS; i++) {
                 uint64_t *n_bytes;
@@ -394,11 +394,11 @@ static int wp_note_failure(WorkerProcess *wp, bool own) {
  * worker_process_close_channel() - no worker is spoken to any more
  */
 void worker_process_close_channel(WorkerProcess *wp) {
-        wp->channel_source = loop_source_free(wp->channel_source);
+        wp->channel_source = sd_event_source_disable_unref(wp->channel_source);
         fd_close_many(&wp->channel, 1);
 }
 
-static int wp_on_pause_over(LoopSource *source, uint64_t usec, void *userdata) {
+static int wp_on_pause_over(Timer *timer, void *userdata) {
         WorkerProcess *wp = userdata;
 
         wp_discard_end(wp);
@@ -410,8 +410,8 @@ static int wp_pause(WorkerProcess *wp) {
                 return wp_abandon(wp);
         if (wp->hopeless)
                 wp_discard(wp);
-        loop_source_set_time(wp->pause_source,
-                             wp->failures > 0 && wp->failures < DEATHS_MAX ? PAUSE_SHORT_USEC : PAUSE_USEC);
+        timer_set(wp->pause_timer,
+                  wp->failures > 0 && wp->failures < DEATHS_MAX ? PAUSE_SHORT_USEC : PAUSE_USEC);
         return 0;
 }
 
@@ -419,7 +419,7 @@ static int wp_pause(WorkerProcess *wp) {
 static int wp_try(WorkerProcess *wp, int (*make)(WorkerProcess *wp, int theirs)) {
         int r;
 
-        loop_source_set_time(wp->pause_source, LOOP_NEVER);
+        timer_set(wp->pause_timer, TIMER_NEVER);
         r = wp_start(wp, make);
         if (r >= 0)
                 return 0;
@@ -445,7 +445,7 @@ int worker_process_start_again(WorkerProcess *wp) {
 }
 
 static bool wp_dies_too_often(WorkerProcess *wp) {
-        uint64_t now = loop_now();
+        uint64_t now = event_now();
 
         if (now - wp->deaths_since > DEATHS_USEC) {
                 wp->deaths_since = now;
@@ -500,7 +500,7 @@ int worker_process_on_exit(WorkerProcess *wp, const ProcessStatus *status) {
  * Return: 0 or a negative errno.
  */
 int worker_process_new(WorkerProcess **ret,
-                       Loop *loop,
+                       Event *event,
                        const WorkerProcessSpec *spec,
                        const WorkerProcessHandler *handler,
                        void *userdata) {
@@ -515,15 +515,15 @@ int worker_process_new(WorkerProcess **ret,
                 fd_close_many(&copy.log_dir_fd, 1);
                 return fail(-ENOMEM);
         }
-        wp->loop = loop_ref(loop);
+        wp->event = event_ref(event);
         wp->spec = *spec;
         wp->incidents = (Incidents){ .options = spec->options, .plan = spec->plan, .ring = spec->ring };
-        suppressed_init(&wp->suppressed, loop, spec->reaper, spec->options, spec->plan, spec->ring);
+        suppressed_init(&wp->suppressed, event, spec->reaper, spec->options, spec->plan, spec->ring);
         wp->handler = handler;
         wp->userdata = userdata;
         wp->channel = wp->orphan_pidfd = wp->former_ring = -1;
         memset(wp->clients, -1, sizeof wp->clients);
-        r = loop_add_time(loop, &wp->pause_source, LOOP_NEVER, wp_on_pause_over, wp);
+        r = event_add_timer(event, &wp->pause_timer, TIMER_NEVER, wp_on_pause_over, wp);
         if (r < 0)
                 return relay(r);
         *ret = TAKE_PTR(wp);
@@ -541,14 +541,14 @@ WorkerProcess *worker_process_free(WorkerProcess *wp) {
         worker_process_close_channel(wp);
         suppressed_done(&wp->suppressed);
         wp_discard_end(wp);
-        wp->pause_source = loop_source_free(wp->pause_source);
-        wp->orphan_source = loop_source_free(wp->orphan_source);
+        wp->pause_timer = timer_free(wp->pause_timer);
+        wp->orphan_timer = timer_free(wp->orphan_timer);
         fd_close_many(&wp->orphan_pidfd, 1);
         fd_close_many(&wp->former_ring, 1);
         fd_close_many(wp->clients, ATTACH_SLOTS);
         fd_close_many(wp->spec.fds, _CHANNEL_FD_MAX);
         fd_close_many(&wp->spec.log_dir_fd, 1);
-        loop_unref(wp->loop);
+        event_unref(wp->event);
         free(wp);
         return NULL;
 }
@@ -601,7 +601,7 @@ int worker_process_set_terminal(WorkerProcess *wp, int master) {
 int worker_process_run(WorkerProcess *wp, int target_fd) {
         wp->run = true;
         wp->spec.target_fd = target_fd;
-        wp->spec.started_usec = loop_now();
+        wp->spec.started_usec = event_now();
         wp_owe(wp, WORKER_DEBT_RUN);
         return 0;
 }

@@ -10,7 +10,7 @@
 #include "base/process.h"
 #include "base/stream.h"
 #include "config/options.h"
-#include "event/loop.h"
+#include "event/event.h"
 #include "event/reaper.h"
 #include "io/ring.h"
 #include "keeper/suppressed.h"
@@ -71,7 +71,7 @@ typedef struct WorkerProcessSpec {
 } WorkerProcessSpec;
 
 int worker_process_new(WorkerProcess **ret,
-                       Loop *loop,
+                       Event *event,
                        const WorkerProcessSpec *spec,
                        const WorkerProcessHandler *handler,
                        void *userdata);

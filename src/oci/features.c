@@ -24,7 +24,7 @@
 #include "base/cleanup.h"
 #include "base/fd.h"
 #include "base/process.h"
-#include "event/loop.h"
+#include "event/event.h"
 #include "oci/features.h"
 
 #define ANSWER_USEC 2000000ULL
@@ -63,11 +63,11 @@ bool features_in_text(const char *text, size_t n) {
 }
 
 static size_t listen_to(int fd, char *text, size_t size) {
-        uint64_t end = loop_now() + ANSWER_USEC, now;
+        uint64_t end = event_now() + ANSWER_USEC, now;
         struct pollfd p = { .fd = fd, .events = POLLIN };
         size_t n = 0;
 
-        while (n < size && (now = loop_now()) < end && poll(&p, 1, (int)((end - now + 999) / 1000)) > 0) {
+        while (n < size && (now = event_now()) < end && poll(&p, 1, (int)((end - now + 999) / 1000)) > 0) {
                 ssize_t k = read(fd, text + n, size - n);
 
                 if (k <= 0)

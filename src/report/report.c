@@ -32,7 +32,7 @@
 
 #include "base/error.h"
 #include "base/fd.h"
-#include "event/loop.h"
+#include "event/event.h"
 #include "report/report.h"
 #include "scopemon/protocol.h"
 #include "wire/syncmsg.h"
@@ -170,7 +170,7 @@ Report *report_free(Report *r) {
 }
 
 static int64_t now_ms(void) {
-        return (int64_t)(loop_now() / 1000);
+        return (int64_t)(event_now() / 1000);
 }
 
 /* Bytes written, or a negative errno. A descriptor that nobody will ever read from is closed, and that is 0. */

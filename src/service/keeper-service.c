@@ -118,7 +118,7 @@ int keeper_service_on_start_exit(Keeper *k, const ProcessStatus *status) {
 void keeper_service_ended(Keeper *k, uint64_t usec) {
         if (service_container_notifies(k->options))
                 (void)keeper_service_watchdog(k);
-        if (k->stop_source)
+        if (k->stop_timer)
                 service_tell_stopped(k->options, usec);
 }
 
@@ -148,7 +148,7 @@ int keeper_service_pass_on(Keeper *k, int signal) {
                         service_tell_ready(k->options, k->target_pid);
         } else if (k->runtime_pidfd >= 0 && (signal == SIGINT || signal == SIGQUIT))
                 (void)process_signal(k->runtime_pidfd, signal); /* somebody at a terminal has had enough */
-        return k->reaper ? reaper_look(k->reaper) : 0;
+        return 0;
 }
 
 /**
@@ -164,16 +164,16 @@ int keeper_service_stop(Keeper *k) {
 
         read_stop(k, &stop);
         service_tell_stopping(k->options, stop.usec);
-        if (!k->stop_source)
+        if (!k->stop_timer)
                 (void)process_signal(k->target_pidfd, stop.signal); /* one that has ended needs none */
-        k->stop_usec = stop.usec == SERVICE_STOP_NEVER ? SERVICE_STOP_NEVER : loop_now() + stop.usec;
+        k->stop_usec = stop.usec == SERVICE_STOP_NEVER ? SERVICE_STOP_NEVER : event_now() + stop.usec;
         keeper_store_state(k);
         return keeper_unit_arm(k);
 }
 
-static int on_watchdog(LoopSource *source, uint64_t usec, void *userdata) {
+static int on_watchdog(Timer *timer, void *userdata) {
         service_tell_alive();
-        loop_source_set_time(source, service_watchdog_usec() / 2);
+        timer_set(timer, service_watchdog_usec() / 2);
         return 0;
 }
 
@@ -187,6 +187,6 @@ int keeper_service_watchdog(Keeper *k) {
 
         if (service_watchdog_usec() == 0)
                 return 0;
-        r = loop_add_time(k->loop, &k->watchdog_source, 0, on_watchdog, k);
+        r = event_add_timer(k->event, &k->watchdog_timer, 0, on_watchdog, k);
         return r < 0 ? relay(r) : 0;
 }

@@ -41,7 +41,7 @@ static void unit_kill_container(Keeper *k) {
                 (void)process_signal(k->target_pidfd, SIGKILL); /* the rest goes with its first process */
 }
 
-static int unit_on_timeout(LoopSource *source, uint64_t usec, void *userdata) {
+static int unit_on_timeout(Timer *timer, void *userdata) {
         Keeper *k = userdata;
 
         if (k->options->service)
@@ -61,12 +61,12 @@ static int unit_on_timeout(LoopSource *source, uint64_t usec, void *userdata) {
 int keeper_unit_arm(Keeper *k) {
         int r;
 
-        k->stop_source = loop_source_free(k->stop_source);
-        r = loop_add_time(k->loop, &k->stop_source, keeper_left(k->stop_usec), unit_on_timeout, k);
+        k->stop_timer = timer_free(k->stop_timer);
+        r = event_add_timer(k->event, &k->stop_timer, keeper_left(k->stop_usec), unit_on_timeout, k);
         return r < 0 ? relay(r) : 0;
 }
 
-static int unit_on_again(LoopSource *source, uint64_t usec, void *userdata) {
+static int unit_on_again(Timer *timer, void *userdata) {
         return unit_ask(userdata);
 }
 
@@ -76,7 +76,7 @@ static int unit_ask_later(Keeper *k, const char *why) {
         if (!k->unit_silent)
                 log_warning("Cannot ask whether %s is stopping: %s", k->plan.unit, why);
         k->unit_silent = true;
-        r = loop_add_time(k->loop, &k->unit_again, AGAIN_USEC, unit_on_again, k);
+        r = event_add_timer(k->event, &k->unit_again, AGAIN_USEC, unit_on_again, k);
         return r < 0 ? relay(r) : 0;
 }
 
@@ -98,8 +98,8 @@ static int unit_on_answer(void *userdata, const UnitFacts *unit, const char *why
 static int unit_ask(Keeper *k) {
         int r;
 
-        k->unit_again = loop_source_free(k->unit_again);
-        r = manager_ask_about_unit(&k->unit_question, k->loop, k->plan.user, k->plan.uid, k->plan.unit,
+        k->unit_again = timer_free(k->unit_again);
+        r = manager_ask_about_unit(&k->unit_question, k->event, k->plan.user, k->plan.uid, k->plan.unit,
                                    unit_on_answer, k);
         return r < 0 ? unit_ask_later(k, strerror(-r)) : 0;
 }
@@ -114,7 +114,7 @@ static int unit_ask(Keeper *k) {
 int keeper_unit_signalled(Keeper *k) {
         if (k->phase > PHASE_RUNNING || !unit_holds_us(k))
                 return 0;
-        k->unit_asked_usec = loop_now();
+        k->unit_asked_usec = event_now();
         k->unit_question = manager_question_free(k->unit_question);
         return unit_ask(k);
 }
@@ -123,6 +123,6 @@ int keeper_unit_signalled(Keeper *k) {
  * keeper_unit_forget() - the answer would change nothing any more
  */
 void keeper_unit_forget(Keeper *k) {
-        k->unit_again = loop_source_free(k->unit_again);
+        k->unit_again = timer_free(k->unit_again);
         k->unit_question = manager_question_free(k->unit_question);
 }

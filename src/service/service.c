@@ -21,7 +21,7 @@
 
 #include "base/error.h"
 #include "base/parse.h"
-#include "event/loop.h"
+#include "event/event.h"
 #include "io/notify.h"
 #include "oci/bundle.h"
 #include "service/service.h"
@@ -428,7 +428,7 @@ void service_tell_ready(const Options *o, pid_t pid) {
  */
 void service_tell_reloading(const Options *o) {
         if (!service_container_notifies(o))
-                tell("RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long)loop_now());
+                tell("RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long)event_now());
 }
 
 /**

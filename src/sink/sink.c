@@ -67,7 +67,7 @@ typedef struct Sink {
         Sinks *sinks;
         SinkId id;
         SinkState *state;
-        LoopSource *timer;
+        Timer *timer;
         bool blocked; /* nothing is tried before the timer or the socket says so */
         bool owes;    /* held back the other stream, which may be written now */
 
@@ -88,7 +88,7 @@ struct Sinks {
         bool want_reopen; /* on_reopen() waits until the write in flight is complete */
         uint64_t patience;
         uint64_t flush_since; /* of waiting for the journal in sinks_flush(); 0: not yet */
-        LoopSource *ready, *writable;
+        sd_event_source *ready, *writable;
         const SinksHandler *handler;
         void *userdata;
 };
@@ -103,43 +103,43 @@ static bool sink_exists(const Sinks *s, SinkId id) {
         return id == SINK_FILE ? s->file != NULL : s->journal != NULL;
 }
 
-static int on_timer(LoopSource *source, uint64_t usec, void *userdata) {
+static int on_timer(Timer *timer, void *userdata) {
         Sink *sink = userdata;
 
         sink->blocked = false;
         return sink->sinks->handler->on_ready(sink->sinks->userdata);
 }
 
-static int on_writable(LoopSource *source, int fd, uint32_t revents, void *userdata) {
+static int on_writable(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
         Sink *sink = userdata;
 
-        loop_source_set_time(sink->timer, LOOP_NEVER);
+        timer_set(sink->timer, TIMER_NEVER);
         sink->blocked = false;
         return sink->sinks->handler->on_ready(sink->sinks->userdata);
 }
 
-static int on_defer(LoopSource *source, void *userdata) {
+static int on_defer(sd_event_source *source, void *userdata) {
         Sinks *s = userdata;
 
         return s->handler->on_ready(s->userdata);
 }
 
-static int sink_init(Sinks *s, SinkId id, Loop *loop, SinkState *state) {
+static int sink_init(Sinks *s, SinkId id, Event *event, SinkState *state) {
         Sink *sink = &s->sinks[id];
         int r;
 
         *sink = (Sink){ .sinks = s, .id = id, .state = state };
         if (!sink_exists(s, id))
                 return 0;
-        r = loop_add_time(loop, &sink->timer, LOOP_NEVER, on_timer, sink);
+        r = event_add_timer(event, &sink->timer, TIMER_NEVER, on_timer, sink);
         if (r < 0)
                 return relay(r);
         if (id != SINK_JOURNAL)
                 return 0;
 
-        r = loop_add_io(loop, &s->writable, sink_journald_fd(s->journal), EPOLLOUT, on_writable, sink);
+        r = event_add_io(event, &s->writable, sink_journald_fd(s->journal), EPOLLOUT, on_writable, sink);
         if (r >= 0)
-                r = loop_source_set_enabled(s->writable, LOOP_OFF);
+                r = sd_event_source_set_enabled(s->writable, SD_EVENT_OFF);
         return r < 0 ? relay(r) : 0;
 }
 
@@ -169,7 +169,7 @@ static int make_drivers(Sinks *s, const SinksSpec *spec, SinkState state[_SINK_M
  * Return: 0 or a negative errno.
  */
 int sinks_new(Sinks **ret,
-              Loop *loop,
+              Event *event,
               const SinksSpec *spec,
               SinkState state[_SINK_MAX],
               const SinksHandler *handler,
@@ -190,13 +190,13 @@ int sinks_new(Sinks **ret,
 
         r = make_drivers(s, spec, state);
         for (SinkId id = 0; r >= 0 && id < _SINK_MAX; id++)
-                r = sink_init(s, id, loop, &state[id]);
+                r = sink_init(s, id, event, &state[id]);
         if (r < 0)
                 return relay(r);
 
-        r = loop_add_defer(loop, &s->ready, on_defer, s);
+        r = event_add_defer(event, &s->ready, on_defer, s);
         if (r >= 0)
-                r = loop_source_set_enabled(s->ready, LOOP_OFF);
+                r = sd_event_source_set_enabled(s->ready, SD_EVENT_OFF);
         if (r < 0)
                 return relay(r);
         *ret = TAKE_PTR(s);
@@ -211,10 +211,10 @@ int sinks_new(Sinks **ret,
 Sinks *sinks_free(Sinks *s) {
         if (!s)
                 return NULL;
-        loop_source_free(s->ready);
-        loop_source_free(s->writable);
+        sd_event_source_disable_unref(s->ready);
+        sd_event_source_disable_unref(s->writable);
         for (SinkId id = 0; id < _SINK_MAX; id++)
-                loop_source_free(s->sinks[id].timer);
+                timer_free(s->sinks[id].timer);
         sink_journald_free(s->journal);
         sink_k8sfile_free(s->file);
         free(s);
@@ -222,9 +222,9 @@ Sinks *sinks_free(Sinks *s) {
 }
 
 static int call_again(Sinks *s) {
-        int r = loop_source_set_enabled(s->ready, LOOP_ONESHOT);
+        int r = sd_event_source_set_enabled(s->ready, SD_EVENT_ONESHOT);
 
-        return r < 0 ? relay(r) : 0;
+        return r < 0 ? fail(r) : 0;
 }
 
 static int tell(Sink *sink, int error) {
@@ -283,25 +283,23 @@ static int give_up(Sink *sink, StreamId id, const Window *w, StreamTail tail) {
 }
 
 /* When to try again. A full journal says so itself; the timer then ends the patience. */
-static int block(Sink *sink, uint64_t now) {
+static void block(Sink *sink, uint64_t now) {
         const Sinks *s = sink->sinks;
         uint64_t max = sink->id == SINK_JOURNAL ? RETRY_MAX_USEC : RETRY_USEC;
         uint64_t delay = sink->delay;
-        int r = 0;
 
         sink->blocked = true;
-        if (sink->id == SINK_JOURNAL && sink->error == EAGAIN) {
-                delay = sink->gave_up ? LOOP_NEVER : patience_left(sink, now);
-                r = loop_source_set_enabled(s->writable, LOOP_ONESHOT);
-        } else
+        if (sink->id == SINK_JOURNAL && sink->error == EAGAIN &&
+            sd_event_source_set_enabled(s->writable, SD_EVENT_ONESHOT) >= 0) /* else it is tried again */
+                delay = sink->gave_up ? TIMER_NEVER : patience_left(sink, now);
+        else
                 sink->delay = delay * 2 < max ? delay * 2 : max;
-        loop_source_set_time(sink->timer, delay);
-        return r < 0 ? relay(r) : 0;
+        timer_set(sink->timer, delay);
 }
 
 /* A write failed with the positive errno @error. */
 static int begin_trouble(Sink *sink, int error, bool progress) {
-        uint64_t now = loop_now();
+        uint64_t now = event_now();
         int r;
 
         if (progress) {
@@ -322,8 +320,8 @@ static int begin_trouble(Sink *sink, int error, bool progress) {
         }
         if (now - sink->since >= sink->sinks->patience)
                 sink->gave_up = true;
-        r = block(sink, now);
-        return r < 0 ? relay(r) : 0;
+        block(sink, now);
+        return 0;
 }
 
 static int ask_for_file(Sinks *s) {
@@ -464,7 +462,7 @@ int sinks_set_file(Sinks *s, int fd) {
                 return relay(r);
         s->replacing = !sink_k8sfile_has_file(s->file);
         sink->blocked = false;
-        loop_source_set_time(sink->timer, LOOP_NEVER);
+        timer_set(sink->timer, TIMER_NEVER);
         r = call_again(s);
         if (r >= 0 && s->want_reopen)
                 r = sinks_reopen(s);
@@ -487,7 +485,7 @@ bool sinks_waiting(const Sinks *s) {
  * sinks_hurry() - the container has ended: what does not go soon is given up
  */
 void sinks_hurry(Sinks *s) {
-        uint64_t now = loop_now(), spared = s->patience > HURRY_USEC ? s->patience - HURRY_USEC : 0;
+        uint64_t now = event_now(), spared = s->patience > HURRY_USEC ? s->patience - HURRY_USEC : 0;
         Sink *journal = &s->sinks[SINK_JOURNAL];
 
         s->patience -= spared;
@@ -495,7 +493,7 @@ void sinks_hurry(Sinks *s) {
                 s->sinks[i].since = s->sinks[i].since + spared < now ? s->sinks[i].since + spared : now;
         if (journal->blocked && !journal->gave_up &&
             journal->error == EAGAIN) /* all else is tried all the time */
-                loop_source_set_time(journal->timer, patience_left(journal, now));
+                timer_set(journal->timer, patience_left(journal, now));
 }
 
 /**
@@ -524,9 +522,9 @@ int sinks_flush(Sinks *s) {
         if (s->sinks[SINK_JOURNAL].gave_up)
                 return 0;
         if (s->flush_since == 0)
-                s->flush_since = loop_now();
-        if (loop_now() - s->flush_since >= (s->patience < UNREAD_MAX_USEC ? s->patience : UNREAD_MAX_USEC))
+                s->flush_since = event_now();
+        if (event_now() - s->flush_since >= (s->patience < UNREAD_MAX_USEC ? s->patience : UNREAD_MAX_USEC))
                 return 0;
-        loop_source_set_time(s->sinks[SINK_JOURNAL].timer, UNREAD_USEC);
+        timer_set(s->sinks[SINK_JOURNAL].timer, UNREAD_USEC);
         return SINKS_NOT_YET;
 }

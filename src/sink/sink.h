@@ -11,7 +11,7 @@
 
 #include "base/cleanup.h"
 #include "base/stream.h"
-#include "event/loop.h"
+#include "event/event.h"
 #include "wire/layout.h"
 #include "wire/line.h"
 
@@ -93,7 +93,7 @@ extern const LayoutFields sink_state_layout;
 typedef struct Sinks Sinks;
 
 int sinks_new(Sinks **ret,
-              Loop *loop,
+              Event *event,
               const SinksSpec *spec,
               SinkState state[_SINK_MAX],
               const SinksHandler *handler,

@@ -19,7 +19,7 @@
 #include <string.h>
 
 #include "base/error.h"
-#include "event/loop.h"
+#include "event/event.h"
 #include "systemd/bus-connection.h"
 
 #define OPEN_TIMEOUT_USEC (5 * 1000000ULL)
@@ -27,11 +27,11 @@
 
 static int wait_until_ready(Bus *bus) {
         const Libsystemd *sd = &bus->sd;
-        uint64_t end = loop_now() + OPEN_TIMEOUT_USEC;
+        uint64_t end = event_now() + OPEN_TIMEOUT_USEC;
         int r;
 
         while ((r = sd->bus_is_ready(bus->connection)) == 0) {
-                uint64_t now = loop_now();
+                uint64_t now = event_now();
 
                 if (now >= end)
                         return fail(-ETIMEDOUT);

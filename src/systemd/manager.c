@@ -22,7 +22,7 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/process.h"
-#include "event/loop.h"
+#include "event/event.h"
 #include "event/query.h"
 #include "systemd/bus.h"
 #include "systemd/manager.h"
@@ -88,12 +88,12 @@ static void __attribute__((noreturn)) answer(const Question *q, int fd, pid_t pa
 /* ---- in the keeper ------------------------------------------------------------------------------------ */
 
 static int receive(int fd, Answer *ret) {
-        uint64_t end = loop_now() + ANSWER_USEC;
+        uint64_t end = event_now() + ANSWER_USEC;
         size_t n = 0;
 
         while (n < sizeof *ret) {
                 struct pollfd p = { .fd = fd, .events = POLLIN };
-                uint64_t now = loop_now();
+                uint64_t now = event_now();
                 ssize_t k;
                 int r;
 
@@ -210,7 +210,7 @@ static int manager_on_answer(void *userdata, const void *answer, int error) {
  * Return: 0 or a negative errno; then @on_unit is not called.
  */
 int manager_ask_about_unit(ManagerQuestion **ret,
-                           Loop *loop,
+                           Event *event,
                            bool user,
                            uid_t uid,
                            const char *unit,
@@ -232,7 +232,7 @@ int manager_ask_about_unit(ManagerQuestion **ret,
         q->userdata = userdata;
         (void)snprintf(q->unit, sizeof q->unit, "%s", unit);
         spec.userdata = q;
-        r = query_new(&q->query, loop, &spec);
+        r = query_new(&q->query, event, &spec);
         if (r < 0)
                 return relay(r);
         *ret = TAKE_PTR(q);

@@ -8,7 +8,7 @@
 #include <sys/types.h>
 
 #include "base/cleanup.h"
-#include "event/loop.h"
+#include "event/event.h"
 #include "systemd/scope.h"
 #include "systemd/unit.h"
 
@@ -25,7 +25,7 @@ typedef int (*ManagerOnUnit)(void *userdata, const UnitFacts *unit, const char *
 int manager_look_at_unit(bool user, uid_t uid, const char *unit, UnitFacts *ret, ManagerTrouble *ret_trouble);
 int manager_make_scope(bool user, uid_t uid, const ScopeSpec *spec, ManagerTrouble *ret_trouble);
 int manager_ask_about_unit(ManagerQuestion **ret,
-                           Loop *loop,
+                           Event *event,
                            bool user,
                            uid_t uid,
                            const char *unit,

@@ -21,7 +21,7 @@
 #include <string.h>
 
 #include "base/error.h"
-#include "event/loop.h"
+#include "event/event.h"
 #include "systemd/bus-connection.h"
 #include "systemd/scope.h"
 
@@ -273,10 +273,10 @@ int scope_begin(Scope **ret, Bus *bus, const ScopeSpec *spec) {
  * Return: 0 when the scope is there; SCOPE_REFUSED, SCOPE_NOT_DONE, SCOPE_NO_ANSWER, with scope_error() saying why.
  */
 int scope_wait(Scope *s, uint64_t timeout_usec) {
-        uint64_t end = loop_now() + timeout_usec;
+        uint64_t end = event_now() + timeout_usec;
 
         while (!s->over) {
-                uint64_t now = loop_now();
+                uint64_t now = event_now();
                 int r;
 
                 r = s->sd->bus_process(s->bus, NULL);

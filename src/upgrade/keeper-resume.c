@@ -178,7 +178,7 @@ static int resume_worker(Keeper *k, const Saved *s) {
                 return relay(r);
         fd = ring_take_fd(k->ring); /* which the worker process has already, if it is the same ring */
         spec.ring = k->ring;
-        r = worker_process_new(&k->worker, k->loop, &spec, &keeper_worker_handler, k);
+        r = worker_process_new(&k->worker, k->event, &spec, &keeper_worker_handler, k);
         if (r < 0)
                 return relay(r);
         if (converted)
@@ -259,7 +259,7 @@ int keeper_resume(Keeper **ret, const Options *options, Origin *origin, const Sa
                 return relay(r);
         if (k->options->cuuid && !k->options->full_attach && k->bundle_fd >= 0)
                 (void)attach_link_path(k->options->socket_dir_path, k->options->cuuid, &k->attach_link);
-        if (cgroup_oom_new(&k->oom_watch, k->loop, k->target_pid, !options->exec, NULL, NULL) < 0)
+        if (cgroup_oom_new(&k->oom_watch, k->event, k->target_pid, !options->exec, NULL, NULL) < 0)
                 log_debug("OOM kills of the container will not be seen");
         r = keeper_watch_target(k);
         if (r >= 0)

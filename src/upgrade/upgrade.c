@@ -52,7 +52,7 @@ static void answer(const Keeper *k, const char *how, const char *text) {
 static void forget(Keeper *k) {
         Upgrade *u = &k->upgrade;
 
-        u->deadline = loop_source_free(u->deadline);
+        u->deadline = timer_free(u->deadline);
         fd_close_many(&u->words_fd, 1);
         u->step = UPGRADE_IDLE;
         u->requester = 0;
@@ -73,10 +73,10 @@ static void refuse_errno(Keeper *k, int r, const char *what) {
         refuse(k, text);
 }
 
-static int on_deadline(LoopSource *source, uint64_t usec, void *userdata) {
+static int on_deadline(Timer *timer, void *userdata) {
         Keeper *k = userdata;
 
-        k->upgrade.deadline = loop_source_free(k->upgrade.deadline);
+        k->upgrade.deadline = timer_free(k->upgrade.deadline);
         if (k->upgrade.step == UPGRADE_CHECKING) {
                 k->upgrade.too_slow = true;
                 (void)process_kill_child(k->upgrade.check_pid, SIGKILL);
@@ -88,8 +88,8 @@ static int on_deadline(LoopSource *source, uint64_t usec, void *userdata) {
 static int set_deadline(Keeper *k, uint64_t usec) {
         int r;
 
-        k->upgrade.deadline = loop_source_free(k->upgrade.deadline);
-        r = loop_add_time(k->loop, &k->upgrade.deadline, usec, on_deadline, k);
+        k->upgrade.deadline = timer_free(k->upgrade.deadline);
+        r = event_add_timer(k->event, &k->upgrade.deadline, usec, on_deadline, k);
         return r < 0 ? relay(r) : 0;
 }
 
@@ -227,7 +227,7 @@ int upgrade_on_check_exit(Keeper *k, const ProcessStatus *status) {
         char text[2 * WORDS_MAX], words[WORDS_MAX];
 
         u->check_pid = 0;
-        u->deadline = loop_source_free(u->deadline);
+        u->deadline = timer_free(u->deadline);
         if (status->code != 0) {
                 last_words(u->words_fd, words);
                 if (u->too_slow)
@@ -242,7 +242,7 @@ int upgrade_on_check_exit(Keeper *k, const ProcessStatus *status) {
                 return 0;
         }
         fd_close_many(&u->words_fd, 1);
-        u->begun_usec = loop_now();
+        u->begun_usec = event_now();
         if (!k->worker || worker_process_pid(k->worker) == 0) {
                 u->step = UPGRADE_STOPPED;
                 return 0;
@@ -260,7 +260,7 @@ int upgrade_on_check_exit(Keeper *k, const ProcessStatus *status) {
  * Return: 0.
  */
 int upgrade_on_stopped(Keeper *k) {
-        k->upgrade.deadline = loop_source_free(k->upgrade.deadline);
+        k->upgrade.deadline = timer_free(k->upgrade.deadline);
         k->upgrade.step = UPGRADE_STOPPED;
         return 0;
 }
@@ -370,7 +370,7 @@ int upgrade_advance(Keeper *k) {
  * upgrade_done() - this is the new image, and its worker is ready: say so
  */
 void upgrade_done(Keeper *k) {
-        uint64_t usec = loop_now() - k->upgrade.begun_usec;
+        uint64_t usec = event_now() - k->upgrade.begun_usec;
         char text[ANSWER_MAX / 2];
 
         (void)snprintf(text, sizeof text, "output waited for %llu.%03llu ms", (unsigned long long)usec / 1000,

@@ -10,7 +10,7 @@
 #include <sys/types.h>
 
 #include "base/process.h"
-#include "event/loop.h"
+#include "event/event.h"
 
 #define UPGRADE_CHECK "--check-state"     /* and a descriptor: exit 0 if that state can be taken over */
 #define UPGRADE_VARIABLE "SCOPEMON_STATE" /* of the image that takes over: the descriptor of its state */
@@ -40,7 +40,7 @@ typedef struct Upgrade {
         uint64_t begun_usec;
         struct stat binary; /* the file that was checked */
         char version[64];   /* resumed: of the image before */
-        LoopSource *deadline;
+        Timer *deadline;
 } Upgrade;
 
 /* The image that hands on. */

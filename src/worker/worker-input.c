@@ -191,7 +191,7 @@ static int open_attach(Worker *w) {
                 spec.withhold[id] = w->state->facts.withhold[id];
                 spec.head[id] = w->state->pushed[id];
         }
-        r = attach_new(&w->attach, w->loop, &spec, &handler, w);
+        r = attach_new(&w->attach, w->event, &spec, &handler, w);
         return r < 0 ? relay(r) : 0;
 }
 
@@ -289,7 +289,7 @@ int worker_input_open(Worker *w) {
                         return relay(r);
         }
         if (w->fds[CHANNEL_FD_CTL] >= 0) {
-                r = control_new(&w->control, w->loop,
+                r = control_new(&w->control, w->event,
                                 (int[]){ w->fds[CHANNEL_FD_CTL], w->fds[CHANNEL_FD_WINSZ] }, w->state->ctl,
                                 &control_handler, w);
                 if (r >= 0)
@@ -298,7 +298,7 @@ int worker_input_open(Worker *w) {
                         return relay(r);
         }
         if (w->fds[CHANNEL_FD_NOTIFY] >= 0) {
-                r = notify_new(&w->notify, w->loop, w->fds[CHANNEL_FD_NOTIFY], &notify_handler, w);
+                r = notify_new(&w->notify, w->event, w->fds[CHANNEL_FD_NOTIFY], &notify_handler, w);
                 if (r < 0)
                         return relay(r);
         }

@@ -6,8 +6,8 @@
 #include <stdbool.h>
 
 #include "base/process.h"
+#include "event/event.h"
 #include "event/exit-watch.h"
-#include "event/loop.h"
 #include "io/control.h"
 #include "io/gather.h"
 #include "io/notify.h"
@@ -18,7 +18,7 @@
 #include "worker/worker.h"
 
 typedef struct WorkerTimer {
-        LoopSource *source;
+        Timer *timer;
         bool armed;
         uint64_t heads[_STREAM_MAX]; /* when it was armed */
 } WorkerTimer;
@@ -28,9 +28,10 @@ typedef struct WorkerTimer {
 typedef struct Worker {
         const Options *options; /* strings that are needed are our own copies */
         char *const *argv;
-        Loop *loop;
+        Event *event;
         int channel; /* borrowed */
-        LoopSource *channel_source, *settle_source;
+        sd_event_source *channel_source;
+        Timer *settle_timer;
         Ring *ring;
         WorkerState *state; /* in the ring */
         int fds[_CHANNEL_FD_MAX];

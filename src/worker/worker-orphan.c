@@ -86,16 +86,16 @@ int worker_orphaned(Worker *w) {
         int r;
 
         w->keeper_gone = true;
-        w->channel_source = loop_source_free(w->channel_source);
+        w->channel_source = sd_event_source_disable_unref(w->channel_source);
         if (!w->ring) {
-                loop_exit(w->loop, 1);
+                event_exit(w->event, 1);
                 return 0;
         }
         r = w->sinks ? sinks_set_file(w->sinks, -1) : 0; /* another one may have been wanted */
         if (r >= 0)
                 r = worker_output_run(w); /* there may be a container, and nobody to say so */
         if (r >= 0 && w->target_fd >= 0)
-                r = exit_watch_new(&w->target_watch, w->loop, w->target_fd, &target_handler, w);
+                r = exit_watch_new(&w->target_watch, w->event, w->target_fd, &target_handler, w);
         if (r < 0)
                 return relay(r);
         return w->drained ? worker_output_finish(w) : worker_orphan_advance(w);
@@ -108,7 +108,7 @@ void worker_orphan_tell(const Worker *w) {
         AnnounceEnd end = { .status = &w->target_status,
                             .orphaned = true,
                             .exit_files = w->exit_told,
-                            .usec = loop_now() - w->started_usec };
+                            .usec = event_now() - w->started_usec };
         PlacementPlan *none;
 
         if (!w->target_ended || w->options->exec)

@@ -39,7 +39,7 @@ static void timer_arm(Worker *w, WorkerTimer *timer, uint64_t usec) {
         for (StreamId id = 0; id < _STREAM_MAX; id++)
                 timer->heads[id] = ring_head(w->ring, id);
         timer->armed = true;
-        loop_source_set_time(timer->source, usec);
+        timer_set(timer->timer, usec);
 }
 
 static uint64_t kept_from(Worker *w, StreamId id) {
@@ -136,7 +136,7 @@ static ssize_t on_full(Worker *w, StreamId id, int fd) {
         return -EAGAIN;
 }
 
-static int wait_over(LoopSource *source, uint64_t usec, void *userdata) {
+static int wait_over(Timer *timer, void *userdata) {
         Worker *w = userdata;
 
         w->wait.armed = false;
@@ -176,7 +176,7 @@ static ssize_t on_readable(void *userdata, StreamId id, int fd) {
                 w->drain_left[id] -= (size_t)n < w->drain_left[id] ? (size_t)n : w->drain_left[id];
         else if (!w->options->terminal &&
                  (!w->attach || attach_is_done(w->attach))) /* a client may be waiting for it */
-                loop_rest(w->loop, gather_usec(&w->gathers[id], fd, loop_now(), (size_t)n));
+                event_rest(w->event, gather_usec(&w->gathers[id], fd, event_now(), (size_t)n));
         r = pump(w, id, TAIL_MORE);
         return r < 0 ? relay(r) : n;
 }
@@ -230,7 +230,7 @@ static int on_end(void *userdata, StreamId id) {
 /* Decides how many bytes of a letter that has only begun are held back. Return: whether any are. */
 static bool hold_back(Worker *w, StreamId id) {
         const Window window = ring_window(w->ring, id, sinks_position(w->sinks, id));
-        uint64_t now = loop_now();
+        uint64_t now = event_now();
 
         w->held[id] = utf8_unfinished(window.data, window_size(&window));
         if (w->held[id] == 0 || (w->held_until[id] > 0 && w->held_until[id] <= now))
@@ -240,7 +240,7 @@ static bool hold_back(Worker *w, StreamId id) {
         return w->held[id] > 0;
 }
 
-static int flush_on_time(LoopSource *source, uint64_t usec, void *userdata) {
+static int flush_on_time(Timer *timer, void *userdata) {
         Worker *w = userdata;
         bool again = false;
 
@@ -268,7 +268,7 @@ static int flush_on_time(LoopSource *source, uint64_t usec, void *userdata) {
         return 0;
 }
 
-static int trim_on_time(LoopSource *source, uint64_t usec, void *userdata) {
+static int trim_on_time(Timer *timer, void *userdata) {
         Worker *w = userdata;
 
         w->trim.armed = false;
@@ -299,7 +299,7 @@ int worker_output_finish(Worker *w) {
         if (r < 0 || (w->unheard && !w->keeper_gone))
                 return r < 0 ? relay(r) : 0;
         w->done = true;
-        loop_exit(w->loop, 0);
+        event_exit(w->event, 0);
         return 0;
 }
 
@@ -430,7 +430,7 @@ static int open_streams(Worker *w) {
                                                 .on_stdin_room = on_stdin_room };
         int r;
 
-        r = streams_new(&w->streams, w->loop, &handler, w);
+        r = streams_new(&w->streams, w->event, &handler, w);
         if (r < 0)
                 return relay(r);
         for (StreamId id = 0; id < _STREAM_MAX; id++) {
@@ -451,10 +451,10 @@ static int open_streams(Worker *w) {
         return r < 0 ? relay(r) : 0;
 }
 
-static int open_timer(Worker *w, WorkerTimer *timer, LoopTimeHandler handler) {
+static int open_timer(Worker *w, WorkerTimer *timer, TimerHandler handler) {
         int r;
 
-        r = loop_add_time(w->loop, &timer->source, LOOP_NEVER, handler, w);
+        r = event_add_timer(w->event, &timer->timer, TIMER_NEVER, handler, w);
         return r < 0 ? relay(r) : 0;
 }
 
@@ -488,7 +488,7 @@ int worker_output_open(Worker *w) {
 void worker_output_close(Worker *w) {
         w->sinks = sinks_free(w->sinks);
         w->streams = streams_free(w->streams);
-        w->flush.source = loop_source_free(w->flush.source);
-        w->trim.source = loop_source_free(w->trim.source);
-        w->wait.source = loop_source_free(w->wait.source);
+        w->flush.timer = timer_free(w->flush.timer);
+        w->trim.timer = timer_free(w->trim.timer);
+        w->wait.timer = timer_free(w->wait.timer);
 }

@@ -68,6 +68,6 @@ int worker_sinks_open(Worker *w) {
         w->state->facts.object_unit[WORKER_UNIT_FIELD_MAX - 1] = 0;
         if (!spec.object_unit[0])
                 spec.object_unit = NULL;
-        r = sinks_new(&w->sinks, w->loop, &spec, w->state->sinks, &handler, w);
+        r = sinks_new(&w->sinks, w->event, &spec, w->state->sinks, &handler, w);
         return r < 0 ? relay(r) : 0;
 }

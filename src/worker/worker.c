@@ -163,7 +163,7 @@ static int worker_dispatch(Worker *w, const ChannelRecord *record, int *fds) {
                 fd_close_many(&w->target_fd, 1);
                 w->target_fd = record->number == 0 ? TAKE_FD(fds[0]) : -1;
                 w->started_usec = record->count;
-                loop_source_set_time(w->settle_source, PROCESS_SETTLE_USEC);
+                timer_set(w->settle_timer, PROCESS_SETTLE_USEC);
                 return worker_output_run(w);
         case CHANNEL_LOGFILE:
                 return w->sinks ? sinks_set_file(w->sinks, record->number == 0 ? TAKE_FD(fds[0]) : -1) : 0;
@@ -172,7 +172,7 @@ static int worker_dispatch(Worker *w, const ChannelRecord *record, int *fds) {
                         return fail(-EIO);
                 return worker_output_drain(w);
         case CHANNEL_STOP:
-                loop_exit(w->loop, 0); /* what comes after it is the next worker's */
+                event_exit(w->event, 0); /* what comes after it is the next worker's */
                 return 0;
         case CHANNEL_NONE:
         case CHANNEL_SETUP:
@@ -191,7 +191,7 @@ static int worker_dispatch(Worker *w, const ChannelRecord *record, int *fds) {
         return fail(-EBADMSG);
 }
 
-static int worker_on_record(LoopSource *source, int fd, uint32_t revents, void *userdata) {
+static int worker_on_record(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
         Worker *w = userdata;
         char data[CHANNEL_SHORT_MAX];
         int fds[_CHANNEL_FD_MAX];
@@ -214,7 +214,7 @@ static int worker_on_record(LoopSource *source, int fd, uint32_t revents, void *
         r = r < 0 ? fail(r) : worker_dispatch(w, &record, fds);
         fd_close_many(fds, n_fds);
         if (r < 0)
-                loop_exit(w->loop, r); /* the keeper starts another one */
+                event_exit(w->event, r); /* the keeper starts another one */
         return 0;
 }
 
@@ -253,7 +253,7 @@ int worker_confine(const ExitFiles *files) {
 }
 
 /* What comes now is the rest of our life; a short one needs no tidying. */
-static int worker_on_settled(LoopSource *source, uint64_t usec, void *userdata) {
+static int worker_on_settled(Timer *timer, void *userdata) {
         process_trim();
         return 0;
 }
@@ -292,9 +292,9 @@ static void worker_done(Worker *w) {
         w->target_watch = exit_watch_free(w->target_watch);
         fd_close_many(&w->target_fd, 1);
         w->ring = ring_free(w->ring);
-        w->channel_source = loop_source_free(w->channel_source);
-        w->settle_source = loop_source_free(w->settle_source);
-        w->loop = loop_unref(w->loop);
+        w->channel_source = sd_event_source_disable_unref(w->channel_source);
+        w->settle_timer = timer_free(w->settle_timer);
+        w->event = event_unref(w->event);
 }
 
 /* ---- what it starts with ------------------------------------------------------------------------------ */
@@ -363,15 +363,15 @@ static ssize_t worker_wait_for_setup(int channel, char *data, size_t size) {
 static int worker_open_loop(Worker *w) {
         int r;
 
-        r = loop_new(&w->loop);
+        r = event_new(&w->event);
         if (r < 0)
                 return relay(r);
-        r = loop_add_io(w->loop, &w->channel_source, WORKER_CHANNEL, EPOLLIN, worker_on_record, w);
+        r = event_add_io(w->event, &w->channel_source, WORKER_CHANNEL, EPOLLIN, worker_on_record, w);
         if (r < 0)
                 return relay(r);
         /* clients are accepted before, output is read after */
-        loop_source_set_priority(w->channel_source, LOOP_PRIORITY_EARLY);
-        r = loop_add_time(w->loop, &w->settle_source, PROCESS_SETTLE_USEC, worker_on_settled, NULL);
+        (void)sd_event_source_set_priority(w->channel_source, EVENT_PRIORITY_EARLY);
+        r = event_add_timer(w->event, &w->settle_timer, PROCESS_SETTLE_USEC, worker_on_settled, NULL);
         return r < 0 ? relay(r) : 0;
 }
 
@@ -449,7 +449,7 @@ int worker_run(int channel_fd, const Options *options, char *const *argv) {
         if (r >= 0)
                 r = worker_begin(&w);
         if (r >= 0)
-                r = loop_run(w.loop);
+                r = event_run(w.event);
         if (r >= 0 && w.keeper_gone)
                 worker_orphan_tell(&w);
         worker_done(&w);

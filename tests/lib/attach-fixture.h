@@ -21,7 +21,7 @@
 #define LONG_TIME 3600000000U
 
 typedef struct Fixture {
-        Loop *loop;
+        Event *event;
         Attach *attach;
         AttachSpec spec;
         char dir[64];
@@ -99,7 +99,7 @@ static inline void fixture_init(Fixture *f) {
         cr_assert_not_null(mkdtemp(f->dir));
         f->dir_fd = fd_open_directory(f->dir);
         cr_assert_geq(attach_listen(f->dir_fd, &f->listener), 0);
-        cr_assert_geq(loop_new(&f->loop), 0);
+        cr_assert_geq(event_new(&f->event), 0);
         f->slots = calloc(ATTACH_SLOTS, sizeof *f->slots);
         memset(f->copies, 0xff, sizeof f->copies);
         for (StreamId id = 0; id < _STREAM_MAX; id++) {
@@ -116,13 +116,13 @@ static inline void fixture_init(Fixture *f) {
 }
 
 static inline void fixture_open(Fixture *f) {
-        cr_assert_geq(attach_new(&f->attach, f->loop, &f->spec, &attach_test_handler, f), 0);
+        cr_assert_geq(attach_new(&f->attach, f->event, &f->spec, &attach_test_handler, f), 0);
         attach_want_input(f->attach, true);
 }
 
 static inline void fixture_done(Fixture *f) {
         f->attach = attach_free(f->attach);
-        loop_unref(f->loop);
+        event_unref(f->event);
         fd_close_many(f->copies, ATTACH_SLOTS);
         free(f->slots);
         for (StreamId id = 0; id < _STREAM_MAX; id++)
@@ -136,7 +136,7 @@ static inline void fixture_done(Fixture *f) {
 /* Runs until nothing is pending; a source that stays ready for ever is a failure. */
 static inline void run_idle(Fixture *f) {
         for (unsigned i = 0; i < 10000; i++)
-                if (loop_turn(f->loop, 0) == 0)
+                if (event_turn(f->event, 0) == 0)
                         return;
         cr_assert_fail("the loop never comes to rest");
 }

@@ -59,7 +59,7 @@ int main(int argc, char *argv[]) {
         _cleanup_(ring_freep) Ring *ring = NULL;
         static SinkState state[_SINK_MAX];
         static char data[2 * CHUNK];
-        Loop *loop = NULL;
+        Event *event = NULL;
         int log = memfd_create("log", MFD_CLOEXEC), fds[2];
         SinksSpec spec = { .file = true, .file_fd = log };
         size_t at = 0;
@@ -67,8 +67,8 @@ int main(int argc, char *argv[]) {
         for (size_t i = 0; i < sizeof data; i++)
                 data[i] = size > 0 && i % size == size - 1 ? '\n' : (char)('a' + i % 23);
         if (size > CHUNK || log < 0 || pipe2(fds, O_CLOEXEC) < 0 || fcntl(fds[1], F_SETPIPE_SZ, CHUNK) < 0 ||
-            loop_new(&loop) < 0 || ring_new(&ring, 4096) < 0 ||
-            sinks_new(&sinks, loop, &spec, state, &handler, NULL) < 0)
+            event_new(&event) < 0 || ring_new(&ring, 4096) < 0 ||
+            sinks_new(&sinks, event, &spec, state, &handler, NULL) < 0)
                 return EXIT_FAILURE;
 
         for (unsigned long i = 0; i < chunks; i++) {
@@ -81,6 +81,6 @@ int main(int argc, char *argv[]) {
         (void)close(fds[0]);
         (void)close(fds[1]);
         sinks = sinks_free(sinks);
-        loop_unref(loop);
+        event_unref(event);
         return EXIT_SUCCESS;
 }

@@ -8,7 +8,7 @@
 #include <stdint.h>
 #include <time.h>
 
-#include "event/loop.h"
+#include "event/event.h"
 
 static inline uint64_t event_test_now(void) {
         struct timespec t;
@@ -18,17 +18,17 @@ static inline uint64_t event_test_now(void) {
 }
 
 /* Runs the loop until @condition; false if @seconds have passed without it. */
-#define event_run_until(loop, seconds, condition)                                                            \
+#define event_run_until(event, seconds, condition)                                                           \
         ({                                                                                                   \
                 uint64_t _end = event_test_now() + (uint64_t)(seconds)*1000000U;                             \
                                                                                                              \
                 while (!(condition) && event_test_now() < _end)                                              \
-                        cr_assert_geq(loop_turn((loop), 10000), 0);                                          \
+                        cr_assert_geq(event_turn((event), 10000), 0);                                        \
                 (condition);                                                                                 \
         })
 
 /* Runs the loop until nothing is pending. */
-static inline void event_run_idle(Loop *loop) {
-        while (loop_turn(loop, 0) > 0)
+static inline void event_run_idle(Event *event) {
+        while (event_turn(event, 0) > 0)
                 ;
 }

@@ -83,7 +83,7 @@ __attribute__((constructor)) static void be_worker(int argc, char *argv[], char 
 /* ---- the bench ------------------------------------------------------------------------------- */
 
 typedef struct Bench {
-        Loop *loop;
+        Event *event;
         Reaper *reaper;
         Ring *ring;
         WorkerProcess *worker;
@@ -191,7 +191,7 @@ static inline void bench_worker(Bench *b) {
         cr_assert_eq(control_make(b->dir_fd, &b->control[0], &b->control[1]), 0);
         spec.fds[CHANNEL_FD_CTL] = fd_dup(b->control[0]);
         spec.fds[CHANNEL_FD_WINSZ] = fd_dup(b->control[1]);
-        cr_assert_eq(worker_process_new(&b->worker, b->loop, &spec, &bench_handler, b), 0);
+        cr_assert_eq(worker_process_new(&b->worker, b->event, &spec, &bench_handler, b), 0);
         cr_assert(!worker_process_is_started(b->worker));
 }
 
@@ -208,8 +208,8 @@ static inline void bench_init(Bench *b) {
         (void)sigemptyset(&set);
         (void)sigaddset(&set, SIGCHLD);
         cr_assert_eq(sigprocmask(SIG_BLOCK, &set, NULL), 0);
-        cr_assert_geq(loop_new(&b->loop), 0);
-        cr_assert_eq(reaper_new(&b->reaper, b->loop, &reaper_handler, b), 0);
+        cr_assert_geq(event_new(&b->event), 0);
+        cr_assert_eq(reaper_new(&b->reaper, b->event, &reaper_handler, b), 0);
         cr_assert_eq(ring_new(&b->ring, sizeof(WorkerState)), 0);
         cr_assert_eq(streams_make_pipes(&b->pipes, false, true), 0);
         bench_worker(b);
@@ -224,7 +224,7 @@ static inline void bench_start(Bench *b) {
 static inline void bench_kill(Bench *b) {
         b->to_kill = b->n_deaths;
         worker_process_kill(b->worker);
-        cr_assert(event_run_until(b->loop, 30, b->n_deaths > b->to_kill));
+        cr_assert(event_run_until(b->event, 30, b->n_deaths > b->to_kill));
         cr_assert_eq(b->killed.signal, SIGKILL);
 }
 
@@ -234,7 +234,7 @@ static inline void bench_finish(Bench *b) {
 
         streams_close_theirs(&b->pipes);
         cr_assert_eq(worker_process_drain(b->worker), 0);
-        cr_assert(event_run_until(b->loop, 30, b->n_done > 0));
+        cr_assert(event_run_until(b->event, 30, b->n_done > 0));
         cr_assert_eq(b->n_drained, 1);
         cr_assert_eq(b->n_deaths, n + 1, "its own end");
         cr_assert_eq(worker_process_pid(b->worker), 0);
@@ -246,7 +246,7 @@ static inline void bench_done(Bench *b) {
         b->worker = worker_process_free(b->worker);
         b->reaper = reaper_free(b->reaper);
         b->ring = ring_free(b->ring);
-        b->loop = loop_unref(b->loop);
+        b->event = event_unref(b->event);
         streams_close_theirs(&b->pipes);
         fd_close_many(b->control, 2);
         for (size_t i = 0; i < ELEMENTS(names); i++)
@@ -281,7 +281,7 @@ static inline void expect_packet(Bench *b, int fd, const char *text) {
         char packet[64];
         ssize_t n = -1;
 
-        cr_assert(event_run_until(b->loop, 30, n >= 0 || (n = recv(fd, packet, sizeof packet - 1, 0)) >= 0),
+        cr_assert(event_run_until(b->event, 30, n >= 0 || (n = recv(fd, packet, sizeof packet - 1, 0)) >= 0),
                   "%s", text);
         packet[n] = 0;
         cr_assert_str_eq(packet, text);

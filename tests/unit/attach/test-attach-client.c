@@ -36,7 +36,7 @@ CleanTest(attach_client, client_that_never_reads_is_dropped_and_makes_room) {
         fixture_open(&f);
         p = peer_connect(&f);
         output(&f, STREAM_STDOUT, DATA_MAX);
-        cr_assert(event_run_until(f.loop, 10, f.n_gone == 1));
+        cr_assert(event_run_until(f.event, 10, f.n_gone == 1));
         cr_assert_gt(f.n_room, 0);
         cr_assert_eq(attach_position(f.attach, STREAM_STDOUT), UINT64_MAX);
         peer_take_all(&f, &p);
@@ -56,10 +56,10 @@ CleanTest(attach_client, client_that_reads_a_little_gets_more_time) {
         output(&f, STREAM_STDOUT, DATA_MAX);
         for (unsigned i = 0; i < 5; i++) {
                 cr_assert(peer_take(&p));
-                cr_assert_gt(loop_turn(f.loop, 1000000), 0);
+                cr_assert_gt(event_turn(f.event, 1000000), 0);
                 cr_assert_eq(f.n_gone, 0);
         }
-        cr_assert(event_run_until(f.loop, 10, f.n_gone == 1));
+        cr_assert(event_run_until(f.event, 10, f.n_gone == 1));
         peer_close(&p);
         fixture_done(&f);
 }
@@ -85,7 +85,7 @@ static void check_never_dropped(bool keep_slow, bool starter, uint64_t lag_max) 
         cr_assert_eq(!!(f.slots[0].flags & ATTACH_STARTER), starter);
         output(&f, STREAM_STDOUT, DATA_MAX / 2);
         output(&other, STREAM_STDOUT, DATA_MAX / 2);
-        cr_assert(event_run_until(other.loop, 10, other.n_gone == 1));
+        cr_assert(event_run_until(other.event, 10, other.n_gone == 1));
         run_idle(&f);
         cr_assert_eq(f.n_gone, 0);
         peer_take_all(&f, &p);

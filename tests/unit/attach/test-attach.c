@@ -260,7 +260,7 @@ CleanTest(attach, out_of_descriptors_the_loop_rests_and_tries_again) {
         run_idle(&f);
         cr_assert_eq(f.n_clients, 0);
         cr_assert_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
-        cr_assert(event_run_until(f.loop, 10, f.n_clients == 1));
+        cr_assert(event_run_until(f.event, 10, f.n_clients == 1));
         fd_close_many(&fd, 1);
         fixture_done(&f);
 }

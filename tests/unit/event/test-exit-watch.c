@@ -10,7 +10,7 @@
 #include "event/exit-watch.h"
 
 typedef struct Fixture {
-        Loop *loop;
+        Event *event;
         ExitWatch *watch;
         pid_t pid;
         int pidfd, gate;
@@ -51,15 +51,15 @@ static void set_up(Fixture *f, const ExitWatchHandler *handler) {
         f->gate = ends[1];
         f->pidfd = process_pidfd(f->pid);
         cr_assert_geq(f->pidfd, 0);
-        cr_assert_eq(loop_new(&f->loop), 0);
-        cr_assert_eq(exit_watch_new(&f->watch, f->loop, f->pidfd, handler, f), 0);
-        event_run_idle(f->loop);
+        cr_assert_eq(event_new(&f->event), 0);
+        cr_assert_eq(exit_watch_new(&f->watch, f->event, f->pidfd, handler, f), 0);
+        event_run_idle(f->event);
         cr_assert_eq(f->n_signs + f->n_ends, 0, "it runs");
 }
 
 static void tear_down(Fixture *f) {
         f->watch = exit_watch_free(f->watch);
-        f->loop = loop_unref(f->loop);
+        f->event = event_unref(f->event);
         cleanup_close(&f->pidfd);
 }
 
@@ -75,10 +75,10 @@ CleanTest(exit_watch, status_comes_when_its_parent_has_taken_it) {
 
         set_up(&f, &handler);
         cleanup_close(&f.gate);
-        cr_assert(event_run_until(f.loop, 30, f.n_signs > 0));
+        cr_assert(event_run_until(f.event, 30, f.n_signs > 0));
         cr_assert_eq(f.n_ends, kernel_tells(&f) ? 0 : 1);
         cr_assert_eq(process_reap(f.pid), 0);
-        cr_assert(event_run_until(f.loop, 30, f.n_ends == 1));
+        cr_assert(event_run_until(f.event, 30, f.n_ends == 1));
         if (kernel_tells(&f))
                 cr_assert(f.status.known && f.status.code == 7);
         tear_down(&f);
@@ -90,7 +90,7 @@ CleanTest(exit_watch, parent_that_does_not_care_is_not_waited_for) {
 
         set_up(&f, &handler);
         cleanup_close(&f.gate);
-        cr_assert(event_run_until(f.loop, 30, f.n_ends == 1));
+        cr_assert(event_run_until(f.event, 30, f.n_ends == 1));
         cr_assert_not(f.status.known);
         cr_assert_eq(process_reap(f.pid), 0);
         tear_down(&f);
@@ -103,9 +103,9 @@ CleanTest(exit_watch, whoever_has_seen_to_it_hears_no_more) {
         set_up(&f, &handler);
         f.answer = 1;
         cleanup_close(&f.gate);
-        cr_assert(event_run_until(f.loop, 30, f.n_signs > 0));
+        cr_assert(event_run_until(f.event, 30, f.n_signs > 0));
         f.watch = exit_watch_free(f.watch);
-        event_run_idle(f.loop);
+        event_run_idle(f.event);
         cr_assert_eq(f.n_ends, 0);
         cr_assert_eq(process_reap(f.pid), 0);
         tear_down(&f);

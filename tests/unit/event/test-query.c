@@ -23,7 +23,7 @@ typedef enum Way {
 } Way;
 
 typedef struct Fixture {
-        Loop *loop;
+        Event *event;
         Query *query;
         Way way;
         unsigned n_answers;
@@ -69,8 +69,8 @@ static void put(Fixture *f, Way way, uint64_t usec) {
         };
 
         *f = (Fixture){ .way = way };
-        cr_assert_eq(loop_new(&f->loop), 0);
-        cr_assert_eq(query_new(&f->query, f->loop, &spec), 0);
+        cr_assert_eq(event_new(&f->event), 0);
+        cr_assert_eq(query_new(&f->query, f->event, &spec), 0);
 }
 
 /* Its only child ends; nobody else buries it. */
@@ -79,7 +79,7 @@ static ProcessStatus tear_down(Fixture *f) {
         pid_t pid;
 
         f->query = query_free(f->query);
-        f->loop = loop_unref(f->loop);
+        f->event = event_unref(f->event);
         while ((pid = process_peek(0, &status)) == 0)
                 ;
         cr_assert_gt(pid, 0);
@@ -92,10 +92,10 @@ CleanTest(query, answer_arrives_whole_and_once) {
         Fixture f;
 
         put(&f, ANSWERS, 30000000);
-        cr_assert(event_run_until(f.loop, 10, f.n_answers > 0));
+        cr_assert(event_run_until(f.event, 10, f.n_answers > 0));
         cr_assert_eq(f.error, 0);
         cr_assert_eq(strlen(f.text), sizeof f.text - 1);
-        event_run_idle(f.loop);
+        event_run_idle(f.event);
         cr_assert_eq(f.n_answers, 1);
         (void)tear_down(&f);
 }
@@ -105,7 +105,7 @@ CleanTest(query, child_without_an_answer_is_told) {
                 Fixture f;
 
                 put(&f, way, 30000000);
-                cr_assert(event_run_until(f.loop, 10, f.n_answers > 0));
+                cr_assert(event_run_until(f.event, 10, f.n_answers > 0));
                 cr_assert_eq(f.error, -EPIPE);
                 (void)tear_down(&f);
         }
@@ -119,7 +119,7 @@ CleanTest(query, child_that_hangs_is_killed_in_time_whatever_signals_are_blocked
         (void)sigfillset(&all);
         cr_assert_eq(sigprocmask(SIG_BLOCK, &all, &before), 0);
         put(&f, HANGS, 1000);
-        cr_assert(event_run_until(f.loop, 10, f.n_answers > 0));
+        cr_assert(event_run_until(f.event, 10, f.n_answers > 0));
         cr_assert_eq(f.error, -ETIMEDOUT);
         cr_assert_eq(tear_down(&f).signal, SIGKILL);
         cr_assert_eq(sigprocmask(SIG_SETMASK, &before, NULL), 0);
@@ -130,7 +130,7 @@ CleanTest(query, child_ends_with_the_wish_for_an_answer) {
 
         put(&f, HANGS, 30000000);
         f.query = query_free(f.query);
-        event_run_idle(f.loop);
+        event_run_idle(f.event);
         cr_assert_eq(f.n_answers, 0);
         cr_assert_eq(tear_down(&f).signal, SIGKILL);
 }
@@ -153,13 +153,13 @@ CleanTest(query, child_holds_none_of_our_descriptors) {
 CleanTest(query, answer_has_a_size_that_a_pipe_takes) {
         QuerySpec spec = { .ask = ask, .usec = 1, .on_answer = on_answer };
         Query *q = NULL;
-        Loop *loop;
+        Event *event;
 
-        cr_assert_eq(loop_new(&loop), 0);
+        cr_assert_eq(event_new(&event), 0);
         for (size_t size = 0; size <= QUERY_ANSWER_MAX + 1; size += QUERY_ANSWER_MAX + 1) {
                 spec.answer_size = size;
-                cr_assert_eq(query_new(&q, loop, &spec), -EINVAL);
+                cr_assert_eq(query_new(&q, event, &spec), -EINVAL);
         }
         cr_assert_null(q);
-        loop = loop_unref(loop);
+        event = event_unref(event);
 }

@@ -18,7 +18,7 @@
 #define UNCLAIMED_MAX 1024 /* that many are kept */
 
 typedef struct Fixture {
-        Loop *loop;
+        Event *event;
         Reaper *reaper;
         unsigned n_exits, n_buried;
         pid_t last;
@@ -58,14 +58,14 @@ static void fixture_init(Fixture *f) {
         (void)sigemptyset(&set);
         (void)sigaddset(&set, SIGCHLD);
         cr_assert_eq(sigprocmask(SIG_BLOCK, &set, NULL), 0);
-        cr_assert_geq(loop_new(&f->loop), 0);
-        cr_assert_eq(reaper_new(&f->reaper, f->loop, &handler, f), 0);
+        cr_assert_geq(event_new(&f->event), 0);
+        cr_assert_eq(reaper_new(&f->reaper, f->event, &handler, f), 0);
 }
 
 static void fixture_done(Fixture *f) {
         cr_assert(!reaper_has_children(f->reaper));
         f->reaper = reaper_free(f->reaper);
-        f->loop = loop_unref(f->loop);
+        f->event = event_unref(f->event);
 }
 
 /* A child that ends at once, with this status. */
@@ -93,7 +93,7 @@ CleanTest(reaper, claimed_end_is_told_while_it_is_a_zombie) {
         fixture_init(&f);
         pid = child(7);
         cr_assert_eq(reaper_claim(f.reaper, pid), 0);
-        cr_assert(event_run_until(f.loop, 30, f.n_exits > 0));
+        cr_assert(event_run_until(f.event, 30, f.n_exits > 0));
         cr_assert_eq(f.last, pid);
         cr_assert_eq(f.status.code, 7);
         cr_assert(f.zombie);
@@ -108,7 +108,7 @@ CleanTest(reaper, end_before_the_claim_is_kept) {
         fixture_init(&f);
         pid = child(9);
         wait_dead(pid);
-        event_run_idle(f.loop);
+        event_run_idle(f.event);
         cr_assert_eq(f.n_exits, 0);
         cr_assert(!reaper_has_children(f.reaper), "buried all the same");
         cr_assert_eq(reaper_claim(f.reaper, pid), 0);
@@ -131,7 +131,7 @@ CleanTest(reaper, claim_in_a_callback_finds_one_that_lies_beside_it) {
                 wait_dead(second);
                 f.claim_now = order ? first : second;
                 cr_assert_eq(reaper_claim(f.reaper, order ? second : first), 0);
-                event_run_idle(f.loop);
+                event_run_idle(f.event);
                 cr_assert_eq(f.n_exits, 2);
                 fixture_done(&f);
         }
@@ -180,12 +180,12 @@ CleanTest(reaper, kept_status_is_not_taken_for_that_of_a_child_with_the_same_pid
         cr_assert_eq(fd_pipe(&r, &w), 0);
         pid = child(9);
         wait_dead(pid);
-        event_run_idle(f.loop);
+        event_run_idle(f.event);
         if (reuse(pid, r, w, 3)) {
                 cr_assert_eq(reaper_claim(f.reaper, pid), 0);
                 cr_assert_eq(f.n_exits, 0, "it lives");
                 fd_close_many(&w, 1);
-                cr_assert(event_run_until(f.loop, 30, f.n_exits > 0));
+                cr_assert(event_run_until(f.event, 30, f.n_exits > 0));
                 cr_assert_eq(f.status.code, 3);
         }
         fixture_done(&f);
@@ -200,11 +200,11 @@ CleanTest(reaper, newest_status_of_a_pid_is_the_one_that_counts) {
         cr_assert_eq(fd_pipe(&r, &w), 0);
         pid = child(9);
         wait_dead(pid);
-        event_run_idle(f.loop);
+        event_run_idle(f.event);
         if (reuse(pid, r, w, 3)) {
                 fd_close_many(&w, 1);
                 wait_dead(pid);
-                event_run_idle(f.loop);
+                event_run_idle(f.event);
                 cr_assert_eq(reaper_claim(f.reaper, pid), 0);
                 cr_assert_eq(f.status.code, 3);
                 cr_assert_eq(reaper_claim(f.reaper, pid), 0);
@@ -227,7 +227,7 @@ CleanTest(reaper, orphans_are_buried) {
                 process_exit(0);
         }
         cr_assert_eq(reaper_claim(f.reaper, pid), 0);
-        cr_assert(event_run_until(f.loop, 30, !reaper_has_children(f.reaper)));
+        cr_assert(event_run_until(f.event, 30, !reaper_has_children(f.reaper)));
         cr_assert_eq(f.n_exits, 1);
         cr_assert_eq(f.last, pid);
         fixture_done(&f);

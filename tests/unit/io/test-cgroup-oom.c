@@ -25,7 +25,7 @@
 typedef struct Place {
         char dir[64];    /* slice/x.scope/container below it */
         char group[128]; /* the one watched */
-        Loop *loop;
+        Event *event;
         unsigned n_calls;
 } Place;
 
@@ -54,13 +54,13 @@ static void place_new(Place *p, const char *watched) {
                 set_events(p, groups[i], EVENTS("0", "0", "0"));
         }
         (void)snprintf(p->group, sizeof p->group, "%s/%s", p->dir, watched);
-        cr_assert_geq(loop_new(&p->loop), 0);
+        cr_assert_geq(event_new(&p->event), 0);
 }
 
 static void place_free(Place *p) {
         char command[256];
 
-        p->loop = loop_unref(p->loop);
+        p->event = event_unref(p->event);
         (void)snprintf(command, sizeof command, "rm -r '%s'", p->dir);
         cr_assert_eq(system(command), 0);
 }
@@ -75,7 +75,7 @@ static int on_oom(void *userdata) {
 static CgroupOom *watch(Place *p, bool fresh) {
         CgroupOom *o = NULL;
 
-        cr_assert_eq(cgroup_oom_new_at(&o, p->loop, p->group, fresh, on_oom, p), 0);
+        cr_assert_eq(cgroup_oom_new_at(&o, p->event, p->group, fresh, on_oom, p), 0);
         return o;
 }
 
@@ -87,9 +87,9 @@ CleanTest(cgroup_oom, a_kill_is_told_once) {
         o = watch(&p, true);
         cr_assert_not(cgroup_oom_check(o));
         set_events(&p, "slice/x.scope", EVENTS("4", "1", "1"));
-        cr_assert(event_run_until(p.loop, 10, p.n_calls > 0));
+        cr_assert(event_run_until(p.event, 10, p.n_calls > 0));
         set_events(&p, "slice/x.scope", EVENTS("4", "1", "2"));
-        event_run_idle(p.loop);
+        event_run_idle(p.event);
         cr_assert_eq(p.n_calls, 1);
         cr_assert(cgroup_oom_check(o));
         cr_assert_null(cgroup_oom_free(o));
@@ -107,11 +107,11 @@ CleanTest(cgroup_oom, an_event_without_a_kill_does_not_end_the_watch) {
 
                 (void)snprintf(text, sizeof text, "low 0\nhigh %c\nmax %c\noom 0\noom_kill 0\n", i, i);
                 set_events(&p, "slice/x.scope", text);
-                event_run_idle(p.loop);
+                event_run_idle(p.event);
         }
         cr_assert_eq(p.n_calls, 0);
         set_events(&p, "slice/x.scope", EVENTS("9", "0", "1")); /* as below crun's scope: no "oom" */
-        cr_assert(event_run_until(p.loop, 10, p.n_calls == 1));
+        cr_assert(event_run_until(p.event, 10, p.n_calls == 1));
         cr_assert_null(cgroup_oom_free(o));
         place_free(&p);
 }
@@ -153,7 +153,7 @@ CleanTest(cgroup_oom, crun_has_the_limit_one_level_up) {
         place_new(&p, "slice/x.scope/container");
         o = watch(&p, true);
         set_events(&p, "slice/x.scope", EVENTS("3", "1", "0"));
-        cr_assert(event_run_until(p.loop, 10, p.n_calls == 1));
+        cr_assert(event_run_until(p.event, 10, p.n_calls == 1));
         cr_assert_null(cgroup_oom_free(o));
         place_free(&p);
 }
@@ -165,7 +165,7 @@ CleanTest(cgroup_oom, a_kill_elsewhere_in_the_slice_is_not_ours) {
         place_new(&p, "slice/x.scope");
         o = watch(&p, true);
         set_events(&p, "slice", EVENTS("3", "1", "1"));
-        event_run_idle(p.loop);
+        event_run_idle(p.event);
         cr_assert_not(cgroup_oom_check(o));
         cr_assert_null(cgroup_oom_free(o));
         place_free(&p);
@@ -199,7 +199,7 @@ CleanTest(cgroup_oom, teardown_alone_is_no_oom) {
         place_new(&p, "slice/x.scope");
         o = watch(&p, true);
         remove_group(&p);
-        event_run_idle(p.loop);
+        event_run_idle(p.event);
         cr_assert_not(cgroup_oom_check(o));
         cr_assert_not(cgroup_oom_check(o));
         cr_assert_null(cgroup_oom_free(o));
@@ -212,7 +212,7 @@ CleanTest(cgroup_oom, no_counters_no_watch) {
 
         place_new(&p, "slice");
         strcat(p.group, "/nothing");
-        cr_assert_eq(cgroup_oom_new_at(&o, p.loop, p.group, true, on_oom, &p), -ENOENT);
+        cr_assert_eq(cgroup_oom_new_at(&o, p.event, p.group, true, on_oom, &p), -ENOENT);
         cr_assert_null(o);
         cr_assert_not(cgroup_oom_check(NULL));
         cr_assert_null(cgroup_oom_free(NULL));
@@ -283,57 +283,57 @@ static void victim_end(Victim *v, bool by_oom) {
 }
 
 CleanTest(cgroup_oom, v1_a_real_kill_is_seen) {
-        Loop *loop = NULL;
+        Event *event = NULL;
         CgroupOom *o = NULL;
         Place p = { 0 };
         Victim v;
 
         if (!victim_new(&v))
                 return;
-        cr_assert_geq(loop_new(&loop), 0);
-        cr_assert_eq(cgroup_oom_new(&o, loop, v.pid, true, on_oom, &p), 0);
+        cr_assert_geq(event_new(&event), 0);
+        cr_assert_eq(cgroup_oom_new(&o, event, v.pid, true, on_oom, &p), 0);
         cr_assert_not(cgroup_oom_check(o));
         victim_end(&v, true);
-        cr_assert(event_run_until(loop, 10, p.n_calls == 1));
+        cr_assert(event_run_until(event, 10, p.n_calls == 1));
         cr_assert_eq(rmdir(v.dir), 0);
         cr_assert(cgroup_oom_check(o));
         o = cgroup_oom_free(o);
-        loop = loop_unref(loop);
+        event = event_unref(event);
 }
 
 CleanTest(cgroup_oom, v1_teardown_alone_is_no_oom) {
-        Loop *loop = NULL;
+        Event *event = NULL;
         CgroupOom *o = NULL;
         Place p = { 0 };
         Victim v;
 
         if (!victim_new(&v))
                 return;
-        cr_assert_geq(loop_new(&loop), 0);
-        cr_assert_eq(cgroup_oom_new(&o, loop, v.pid, true, on_oom, &p), 0);
+        cr_assert_geq(event_new(&event), 0);
+        cr_assert_eq(cgroup_oom_new(&o, event, v.pid, true, on_oom, &p), 0);
         victim_end(&v, false);
         cr_assert_eq(rmdir(v.dir), 0);
-        event_run_idle(loop);
+        event_run_idle(event);
         cr_assert_not(cgroup_oom_check(o));
         cr_assert_eq(p.n_calls, 0);
         o = cgroup_oom_free(o);
-        loop = loop_unref(loop);
+        event = event_unref(event);
 }
 
 /* Our own cgroup, as the host has it: whatever is there, it must not be an OOM, and leave nothing behind. */
 CleanTest(cgroup_oom, a_process_is_watched_where_it_is) {
-        Loop *loop = NULL;
+        Event *event = NULL;
         CgroupOom *o = NULL;
         int r;
 
-        cr_assert_geq(loop_new(&loop), 0);
-        r = cgroup_oom_new(&o, loop, getpid(), false, NULL, NULL);
+        cr_assert_geq(event_new(&event), 0);
+        r = cgroup_oom_new(&o, event, getpid(), false, NULL, NULL);
         if (r == 0) {
-                event_run_idle(loop);
+                event_run_idle(event);
                 cr_assert_not(cgroup_oom_check(o));
         }
         o = cgroup_oom_free(o);
-        loop = loop_unref(loop);
+        event = event_unref(event);
         if (r < 0)
                 cr_skip_test("nothing is counted here");
 }

@@ -16,7 +16,7 @@
 #include "io/console.h"
 
 typedef struct Fixture {
-        Loop *loop;
+        Event *event;
         Console *console;
         char path[128];
         int master;
@@ -37,8 +37,8 @@ static void fixture_init(Fixture *f) {
         static const ConsoleHandler handler = { .on_terminal = on_terminal, .on_bad = on_bad };
 
         *f = (Fixture){ .master = -1 };
-        cr_assert_geq(loop_new(&f->loop), 0);
-        cr_assert_eq(console_new(&f->console, f->loop, &handler, f), 0);
+        cr_assert_geq(event_new(&f->event), 0);
+        cr_assert_eq(console_new(&f->console, f->event, &handler, f), 0);
         (void)snprintf(f->path, sizeof f->path, "%s", console_path(f->console));
 }
 
@@ -46,7 +46,7 @@ static void fixture_done(Fixture *f) {
         f->console = console_free(f->console);
         cr_assert_lt(access(f->path, F_OK), 0, "%s was left behind", f->path);
         fd_close_many(&f->master, 1);
-        f->loop = loop_unref(f->loop);
+        f->event = event_unref(f->event);
 }
 
 static int runtime_connect(const Fixture *f) {
@@ -76,14 +76,14 @@ CleanTest(console, descriptor_is_the_terminal) {
         cr_assert(S_ISSOCK(a.st_mode));
         cr_assert_eq(a.st_mode & 077, 0, "for us and root only");
         runtime_send(&f, "/dev/zero", 1);
-        cr_assert(event_run_until(f.loop, 30, f.master >= 0));
+        cr_assert(event_run_until(f.event, 30, f.master >= 0));
         cr_assert_eq(f.n_bad, 0);
         cr_assert_eq(fstat(f.master, &a), 0);
         cr_assert_eq(stat("/dev/zero", &b), 0);
         cr_assert_eq(a.st_rdev, b.st_rdev);
         cr_assert(fcntl(f.master, F_GETFD) & FD_CLOEXEC);
         cr_assert_lt(access(f.path, F_OK), 0, "it has been used, so it goes");
-        event_run_idle(f.loop);
+        event_run_idle(f.event);
         fixture_done(&f);
 }
 
@@ -106,10 +106,10 @@ CleanTest(console, message_after_the_connection_is_waited_for) {
 
         fixture_init(&f);
         fd = runtime_connect(&f);
-        event_run_idle(f.loop);
+        event_run_idle(f.event);
         cr_assert(f.master < 0 && f.n_bad == 0);
         cr_assert_eq(fd_send(fd, "x", 1, &file, 1), 1);
-        cr_assert(event_run_until(f.loop, 30, f.master >= 0));
+        cr_assert(event_run_until(f.event, 30, f.master >= 0));
         fixture_done(&f);
 }
 
@@ -121,7 +121,7 @@ CleanTest(console, anything_else_is_no_terminal) {
 
                 fixture_init(&f);
                 runtime_send(&f, "/dev/null", counts[i]);
-                cr_assert(event_run_until(f.loop, 30, f.n_bad > 0), "%zu descriptors", counts[i]);
+                cr_assert(event_run_until(f.event, 30, f.n_bad > 0), "%zu descriptors", counts[i]);
                 cr_assert_eq(f.master, -1);
                 cr_assert_eq(f.n_bad, 1);
                 fixture_done(&f);
@@ -136,7 +136,7 @@ CleanTest(console, connection_that_ends_is_no_terminal_and_no_message) {
         fixture_init(&f);
         fd = runtime_connect(&f);
         (void)close(fd);
-        cr_assert(event_run_until(f.loop, 30, access(f.path, F_OK) < 0));
+        cr_assert(event_run_until(f.event, 30, access(f.path, F_OK) < 0));
         cr_assert_eq(console_look(f.console), 0);
         cr_assert_eq(f.master, -1);
         cr_assert_eq(f.n_bad, 0);
@@ -168,7 +168,7 @@ CleanTest(console, name_stands_in_tmpdir) {
         too_long[0] = '/';
         too_long[sizeof too_long - 1] = 0;
         cr_assert_eq(setenv("TMPDIR", too_long, 1), 0);
-        cr_assert_eq(console_new(&console, f.loop, &handler, &f), -ENAMETOOLONG);
+        cr_assert_eq(console_new(&console, f.event, &handler, &f), -ENAMETOOLONG);
         fixture_done(&f);
         cr_assert_eq(rmdir(dir), 0);
         cr_assert_eq(unsetenv("TMPDIR"), 0);

@@ -11,7 +11,7 @@
 #include "io/control.h"
 
 typedef struct Fixture {
-        Loop *loop;
+        Event *event;
         Control *control;
         CtlBuffer state[2];
         char dir[64];
@@ -68,7 +68,7 @@ static const ControlHandler handler = { on_read, on_done, on_resize, on_reopen, 
 
 static void fixture_listen(Fixture *f) {
         f->control = control_free(f->control);
-        cr_assert_geq(control_new(&f->control, f->loop, f->fds, f->state, &handler, f), 0);
+        cr_assert_geq(control_new(&f->control, f->event, f->fds, f->state, &handler, f), 0);
 }
 
 static void fixture_init(Fixture *f) {
@@ -76,7 +76,7 @@ static void fixture_init(Fixture *f) {
         cr_assert_not_null(mkdtemp(f->dir));
         f->dir_fd = fd_open_directory(f->dir);
         cr_assert_geq(control_make(f->dir_fd, &f->fds[0], &f->fds[1]), 0);
-        cr_assert_geq(loop_new(&f->loop), 0);
+        cr_assert_geq(event_new(&f->event), 0);
         fixture_listen(f);
 }
 
@@ -84,7 +84,7 @@ static void fixture_done(Fixture *f) {
         cr_assert_eq(f->n_done, f->n_reads, "all that was read is said to be done");
 
         f->control = control_free(f->control);
-        loop_unref(f->loop);
+        event_unref(f->event);
         fd_close_many(f->fds, 2);
         (void)unlinkat(f->dir_fd, "ctl", 0);
         (void)unlinkat(f->dir_fd, "winsz", 0);
@@ -100,7 +100,7 @@ static void tell(Fixture *f, const char *name, const char *text) {
         cr_assert_geq(fd, 0, "%m");
         cr_assert_geq(fd_write_full(fd, text, strlen(text)), 0);
         fd_close_many(&fd, 1);
-        event_run_idle(f->loop);
+        event_run_idle(f->event);
 }
 
 CleanTest(control, fifos_replace_what_was_there) {
@@ -216,7 +216,7 @@ CleanTest(control, manager_that_closes_leaves_no_end_of_file) {
 
         fixture_init(&f);
         tell(&f, "ctl", "1 2 3\n");
-        for (unsigned i = 0; loop_turn(f.loop, 0) > 0; i++)
+        for (unsigned i = 0; event_turn(f.event, 0) > 0; i++)
                 cr_assert_lt(i, 10);
         cr_assert_str_eq(f.said, "2x3;");
         fixture_done(&f);

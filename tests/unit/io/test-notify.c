@@ -15,7 +15,7 @@
 #include "io/notify.h"
 
 typedef struct Fixture {
-        Loop *loop;
+        Event *event;
         Notify *notify;
         char dir[64], path[128];
         int dir_fd, fd;
@@ -43,13 +43,13 @@ static void fixture_init(Fixture *f) {
         cr_assert_eq(mkdirat(f->dir_fd, "notify", 0755), 0);
         (void)snprintf(f->path, sizeof f->path, "%s/notify/notify.sock", f->dir);
         cr_assert_geq(notify_listen(f->dir_fd, &f->fd), 0);
-        cr_assert_geq(loop_new(&f->loop), 0);
-        cr_assert_geq(notify_new(&f->notify, f->loop, f->fd, &handler, f), 0);
+        cr_assert_geq(event_new(&f->event), 0);
+        cr_assert_geq(notify_new(&f->notify, f->event, f->fd, &handler, f), 0);
 }
 
 static void fixture_done(Fixture *f) {
         f->notify = notify_free(f->notify);
-        loop_unref(f->loop);
+        event_unref(f->event);
         fd_close_many(&f->fd, 1);
         cr_assert_eq(unlink(f->path), 0);
         (void)unlinkat(f->dir_fd, "notify", AT_REMOVEDIR);
@@ -111,7 +111,7 @@ CleanTest(notify, only_what_may_pass_is_handed_up) {
         cr_assert_geq(notify_send(f.path, text, strlen(text), 0), 0);
         cr_assert_geq(notify_send(f.path, "MAINPID=1", 9, 0), 0);
         cr_assert_geq(notify_send(f.path, "", 0, 0), 0);
-        event_run_idle(f.loop);
+        event_run_idle(f.event);
         cr_assert_eq(f.n_messages, 1);
         cr_assert_eq(f.n_last, strlen("READY=1\nSTATUS=hi\nWATCHDOG=1"));
         cr_assert_eq(memcmp(f.last, "READY=1\nSTATUS=hi\nWATCHDOG=1", f.n_last), 0);
@@ -135,7 +135,7 @@ CleanTest(notify, sender_with_a_barrier_does_not_hang) {
                 fd_close_many(&ends[1], 1);
                 barrier.fd = ends[0];
                 cr_assert_eq(poll(&barrier, 1, 0), 0);
-                event_run_idle(f.loop);
+                event_run_idle(f.event);
                 cr_assert_eq(poll(&barrier, 1, 0), 1, "every copy is closed");
                 fd_close_many(ends, 1);
         }
@@ -152,7 +152,7 @@ CleanTest(notify, largest_datagram_passes_and_a_larger_one_is_dropped_whole) {
         memset(text + 7, 'x', sizeof text - 7);
         cr_assert_geq(notify_send(f.path, text, NOTIFY_MAX, 0), 0);
         cr_assert_geq(notify_send(f.path, text, NOTIFY_MAX + 1, 0), 0);
-        event_run_idle(f.loop);
+        event_run_idle(f.event);
         cr_assert_eq(f.n_messages, 1);
         cr_assert_eq(f.n_last, NOTIFY_MAX);
         fixture_done(&f);

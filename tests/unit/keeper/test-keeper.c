@@ -520,7 +520,7 @@ CleanTest(keeper, watch_that_the_kernel_refuses_is_done_without) {
                 run_done(&r);
         }
         cr_assert_geq(n_failed, 5, "only %u", n_failed);
-        cr_assert_geq(n_ended, 7, "it is not worth a container");
+        cr_assert_geq(n_ended, 6, "only %u", n_ended); /* without those that come before there is a report */
 }
 
 /* ---- errors before anything runs ------------------------------------------------------------- */

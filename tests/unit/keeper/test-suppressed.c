@@ -55,22 +55,22 @@ CleanTest(suppressed, what_came_twice_hides_as_much_at_most) {
 typedef struct Fixture {
         Options options;
         PlacementPlan plan;
-        Loop *loop;
+        Event *event;
         Ring *ring;
         Suppressed s;
 } Fixture;
 
 static void fixture_init(Fixture *f) {
         *f = (Fixture){ .options = { .cid = "0123456789abcdef" } };
-        cr_assert_eq(loop_new(&f->loop), 0);
+        cr_assert_eq(event_new(&f->event), 0);
         cr_assert_eq(ring_new(&f->ring, sizeof(WorkerState)), 0);
-        suppressed_init(&f->s, f->loop, NULL, &f->options, &f->plan, f->ring);
+        suppressed_init(&f->s, f->event, NULL, &f->options, &f->plan, f->ring);
 }
 
 static void fixture_done(Fixture *f) {
         suppressed_done(&f->s);
         f->ring = ring_free(f->ring);
-        f->loop = loop_unref(f->loop);
+        f->event = event_unref(f->event);
 }
 
 static void set_flood(Fixture *f, SinkFlood flood) {

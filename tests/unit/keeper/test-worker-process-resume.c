@@ -33,7 +33,7 @@ static void next_keeper(const Kept *k, Bench *b) {
 
         memcpy(spec.fds, k->fds, sizeof spec.fds);
         b->n_ready = 0;
-        cr_assert_eq(worker_process_new(&b->worker, b->loop, &spec, &bench_handler, b), 0);
+        cr_assert_eq(worker_process_new(&b->worker, b->event, &spec, &bench_handler, b), 0);
         cr_assert_eq(worker_process_adopt(b->worker, &k->saved, k->clients, k->channel, k->pidfd), 0);
 }
 
@@ -45,20 +45,20 @@ CleanTest(worker_process_resume, worker_goes_on_without_its_keeper_and_leaves_fo
         bench_init(&b);
         bench_start(&b);
         early = bench_connect(&b);
-        cr_assert(event_run_until(b.loop, 30, b.n_ready == 1));
+        cr_assert(event_run_until(b.event, 30, b.n_ready == 1));
         say(&b, "one\n");
         expect_packet(&b, early, "\2one\n");
-        cr_assert(event_run_until(b.loop, 30, written(&b) == 4));
-        event_run_idle(b.loop); /* it has told of its client */
+        cr_assert(event_run_until(b.event, 30, written(&b) == 4));
+        event_run_idle(b.event); /* it has told of its client */
         keeper_dies(&k, &b);
 
         late = bench_connect(&b);
         say(&b, "two\n");
         expect_packet(&b, early, "\2two\n");
-        cr_assert(event_run_until(b.loop, 30, written(&b) == 8), "the log goes on");
+        cr_assert(event_run_until(b.event, 30, written(&b) == 8), "the log goes on");
 
         next_keeper(&k, &b);
-        cr_assert(event_run_until(b.loop, 30, b.n_ready == 1));
+        cr_assert(event_run_until(b.event, 30, b.n_ready == 1));
         cr_assert_neq(worker_process_pid(b.worker), b.orphan);
         say(&b, "three\n");
         expect_packet(&b, early, "\2three\n");
@@ -85,11 +85,11 @@ CleanTest(worker_process_resume, ring_of_another_version_is_changed_when_its_wor
         bench_init(&b);
         bench_start(&b);
         early = bench_connect(&b);
-        cr_assert(event_run_until(b.loop, 30, b.n_ready == 1));
+        cr_assert(event_run_until(b.event, 30, b.n_ready == 1));
         say(&b, "one\n");
         expect_packet(&b, early, "\2one\n");
-        cr_assert(event_run_until(b.loop, 30, written(&b) == 4));
-        event_run_idle(b.loop);
+        cr_assert(event_run_until(b.event, 30, written(&b) == 4));
+        event_run_idle(b.event);
         keeper_dies(&k, &b);
 
         former = b.ring;
@@ -98,16 +98,16 @@ CleanTest(worker_process_resume, ring_of_another_version_is_changed_when_its_wor
         cr_assert_eq(ring_import(changed, ring_fd(former), &worker_state_layout), 0);
         say(&b, "two\n");
         expect_packet(&b, early, "\2two\n");
-        cr_assert(event_run_until(b.loop, 30, written(&b) == 8));
+        cr_assert(event_run_until(b.event, 30, written(&b) == 8));
 
         b.ring = changed;
         spec = bench_spec(&b, k.log_dir);
         memcpy(spec.fds, k.fds, sizeof spec.fds);
         b.n_ready = 0;
-        cr_assert_eq(worker_process_new(&b.worker, b.loop, &spec, &bench_handler, &b), 0);
+        cr_assert_eq(worker_process_new(&b.worker, b.event, &spec, &bench_handler, &b), 0);
         worker_process_change_ring(b.worker, fd_dup(ring_fd(changed)));
         cr_assert_eq(worker_process_adopt(b.worker, &k.saved, k.clients, k.channel, k.pidfd), 0);
-        cr_assert(event_run_until(b.loop, 30, b.n_ready == 1));
+        cr_assert(event_run_until(b.event, 30, b.n_ready == 1));
         say(&b, "three\n");
         expect_packet(&b, early, "\2three\n");
         bench_finish(&b);
@@ -145,8 +145,8 @@ CleanTest(worker_process_resume, worker_of_another_version_leaves_in_its_own_tim
         bench_init(&b);
         bench_start(&b);
         say(&b, "one\n");
-        cr_assert(event_run_until(b.loop, 30, written(&b) == 4));
-        event_run_idle(b.loop);
+        cr_assert(event_run_until(b.event, 30, written(&b) == 4));
+        event_run_idle(b.event);
         keeper_dies(&k, &b);
         cr_assert_eq(process_signal(k.pidfd, SIGKILL), 0); /* the real one is in our way */
         fd_close_many(&k.channel, 1);
@@ -157,12 +157,12 @@ CleanTest(worker_process_resume, worker_of_another_version_leaves_in_its_own_tim
         send_type(ends[1], 200);
         next_keeper(&k, &b);
         send_type(ends[1], UINT32_MAX);
-        event_run_idle(b.loop);
+        event_run_idle(b.event);
         cr_assert_eq(b.n_ready, 0, "it is waited for");
         cr_assert(was_told(ends[1], CHANNEL_STOP));
         send_type(ends[1], 201);
         (void)close(ends[1]);
-        cr_assert(event_run_until(b.loop, 30, b.n_ready == 1));
+        cr_assert(event_run_until(b.event, 30, b.n_ready == 1));
         bench_finish(&b);
         check_log(b.log, "stdout", "one\n");
         bench_done(&b);
@@ -176,12 +176,12 @@ static void worker_is_lost(int signal_number) {
         bench_init(&b);
         bench_start(&b);
         say(&b, "one\n");
-        cr_assert(event_run_until(b.loop, 30, written(&b) == 4));
+        cr_assert(event_run_until(b.event, 30, written(&b) == 4));
         keeper_dies(&k, &b);
         cr_assert_eq(process_signal(k.pidfd, signal_number), 0);
         say(&b, "two\n");
         next_keeper(&k, &b);
-        cr_assert(event_run_until(b.loop, 30, b.n_ready == 1));
+        cr_assert(event_run_until(b.event, 30, b.n_ready == 1));
         bench_finish(&b);
         check_log(b.log, "stdout", "one\ntwo\n");
         bench_done(&b);

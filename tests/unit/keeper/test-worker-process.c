@@ -32,12 +32,12 @@ CleanTest(worker_process, another_one_follows_at_once) {
         bench_start(&b);
         first = worker_process_pid(b.worker);
         say(&b, "one\n");
-        cr_assert(event_run_until(b.loop, 30, written(&b) == 4));
+        cr_assert(event_run_until(b.event, 30, written(&b) == 4));
         bench_kill(&b);
         cr_assert_neq(worker_process_pid(b.worker), 0);
         cr_assert_neq(worker_process_pid(b.worker), first);
         say(&b, "two\n");
-        cr_assert(event_run_until(b.loop, 30, written(&b) == 8));
+        cr_assert(event_run_until(b.event, 30, written(&b) == 8));
         bench_finish(&b);
         check_log(b.log, "stdout", "one\ntwo\n");
         bench_done(&b);
@@ -67,11 +67,11 @@ CleanTest(worker_process, flood_through_five_deaths_is_complete) {
         bench_start(&b);
         for (unsigned i = 0; i < 5; i++) {
                 target += 300000;
-                cr_assert(event_run_until(b.loop, 30, ring_head(b.ring, STREAM_STDOUT) >= target));
+                cr_assert(event_run_until(b.event, 30, ring_head(b.ring, STREAM_STDOUT) >= target));
                 bench_kill(&b);
         }
         streams_close_theirs(&b.pipes);
-        cr_assert(event_run_until(b.loop, 30, process_peek(flood, &status) != 0));
+        cr_assert(event_run_until(b.event, 30, process_peek(flood, &status) != 0));
         bench_finish(&b);
         text = log_content(b.log, "stdout", &n);
         check_flood(text, n, N_LINES);
@@ -87,7 +87,7 @@ CleanTest(worker_process, death_while_draining_is_made_up_for) {
         streams_close_theirs(&b.pipes);
         worker_process_kill(b.worker);
         cr_assert_eq(worker_process_drain(b.worker), 0);
-        cr_assert(event_run_until(b.loop, 30, b.n_done > 0));
+        cr_assert(event_run_until(b.event, 30, b.n_done > 0));
         cr_assert_eq(b.n_deaths, 2);
         cr_assert_eq(b.n_drained, 1);
         check_log(b.log, "stdout", "last words\n");
@@ -106,8 +106,8 @@ CleanTest(worker_process, one_that_dies_and_dies_is_restarted_at_leisure) {
         bench_kill(&b);
         cr_assert_eq(worker_process_pid(b.worker), 0, "time to breathe");
         say(&b, "meanwhile\n");
-        cr_assert(event_run_until(b.loop, 30, worker_process_pid(b.worker) != 0));
-        cr_assert(event_run_until(b.loop, 30, written(&b) == 10));
+        cr_assert(event_run_until(b.event, 30, worker_process_pid(b.worker) != 0));
+        cr_assert(event_run_until(b.event, 30, written(&b) == 10));
         bench_finish(&b);
         bench_done(&b);
 }
@@ -118,7 +118,7 @@ static void start_without_hope(Bench *b) {
                 b->next[i] = "fail";
         bench_start(b);
         bench_kill(b);
-        cr_assert(event_run_until(b->loop, 30, b->n_hopeless > 0));
+        cr_assert(event_run_until(b->event, 30, b->n_hopeless > 0));
         cr_assert_geq(b->n_deaths, ELEMENTS(b->next), "too early");
 }
 
@@ -142,14 +142,14 @@ CleanTest(worker_process, without_one_output_is_discarded_and_counted) {
 
         start_without_hope(&b);
         cr_assert_geq(fd_set_nonblock(b.pipes.write[STREAM_STDOUT], true), 0);
-        cr_assert(event_run_until(b.loop, 30, write_more(&b, &done, n)), "the container is held up");
+        cr_assert(event_run_until(b.event, 30, write_more(&b, &done, n)), "the container is held up");
         state = ring_state(b.ring);
-        cr_assert(event_run_until(b.loop, 30, state->dropped[STREAM_STDOUT] == n));
+        cr_assert(event_run_until(b.event, 30, state->dropped[STREAM_STDOUT] == n));
 
-        cr_assert(event_run_until(b.loop, 30,
+        cr_assert(event_run_until(b.event, 30,
                                   b.n_deaths > ELEMENTS(b.next) && worker_process_pid(b.worker) != 0));
         say(&b, "again\n"); /* one that behaves */
-        cr_assert(event_run_until(b.loop, 30, written(&b) == 6));
+        cr_assert(event_run_until(b.event, 30, written(&b) == 6));
         cr_assert_eq(b.n_hopeless, 1, "it was said again and again");
         bench_finish(&b);
         check_log(b.log, "stdout", "again\n");
@@ -162,7 +162,7 @@ CleanTest(worker_process, without_one_the_end_does_not_wait) {
         start_without_hope(&b);
         say(&b, "lost\n");
         cr_assert_eq(worker_process_drain(b.worker), 0);
-        cr_assert(event_run_until(b.loop, 30, b.n_done > 0));
+        cr_assert(event_run_until(b.event, 30, b.n_done > 0));
         cr_assert_eq(((WorkerState *)ring_state(b.ring))->dropped[STREAM_STDOUT], 5);
         bench_done(&b);
 }
@@ -180,7 +180,7 @@ CleanTest(worker_process, without_one_clients_see_the_end) {
         say(&b, "a");
         expect_packet(&b, fd, "\2a");
         bench_kill(&b);
-        cr_assert(event_run_until(b.loop, 30, b.n_hopeless > 0));
+        cr_assert(event_run_until(b.event, 30, b.n_hopeless > 0));
         cr_assert_eq(recv(fd, &byte, 1, 0), 0, "the client still waits");
         (void)close(fd);
         bench_done(&b);
@@ -198,9 +198,9 @@ CleanTest(worker_process, nonsense_ends_the_worker_and_nothing_else) {
                 b.next[0] = ways[i];
                 bench_start(&b);
                 say(&b, "before\n");
-                cr_assert(event_run_until(b.loop, 30, written(&b) == 7));
+                cr_assert(event_run_until(b.event, 30, written(&b) == 7));
                 bench_kill(&b);
-                cr_assert(event_run_until(b.loop, 30, b.n_deaths == 2), "%s", ways[i]);
+                cr_assert(event_run_until(b.event, 30, b.n_deaths == 2), "%s", ways[i]);
                 cr_assert_eq(b.status.signal, SIGKILL, "%s", ways[i]);
                 cr_assert_eq(b.n_drained, 0);
                 say(&b, "after\n");
@@ -217,7 +217,7 @@ CleanTest(worker_process, worker_cannot_end_before_its_time) {
         b.next[0] = "done";
         bench_start(&b);
         bench_kill(&b);
-        cr_assert(event_run_until(b.loop, 30, b.n_deaths == 2));
+        cr_assert(event_run_until(b.event, 30, b.n_deaths == 2));
         cr_assert(b.n_drained == 0 && b.n_done == 0);
         say(&b, "x\n");
         bench_finish(&b);
@@ -240,9 +240,9 @@ CleanTest(worker_process, notification_is_filtered_once_more) {
         b.next[0] = "notify";
         bench_start(&b);
         bench_kill(&b);
-        cr_assert(event_run_until(b.loop, 30, text[0] || recv(fd, text, sizeof text - 1, 0) > 0));
+        cr_assert(event_run_until(b.event, 30, text[0] || recv(fd, text, sizeof text - 1, 0) > 0));
         cr_assert_str_eq(text, "READY=1");
-        cr_assert(event_run_until(b.loop, 30, b.n_deaths == 2));
+        cr_assert(event_run_until(b.event, 30, b.n_deaths == 2));
         bench_finish(&b);
         (void)close(fd);
         (void)unlink(path);
@@ -258,11 +258,11 @@ CleanTest(worker_process, log_file_that_was_moved_away_is_made_anew) {
         bench_init(&b);
         bench_start(&b);
         say(&b, "old\n");
-        cr_assert(event_run_until(b.loop, 30, written(&b) == 4));
+        cr_assert(event_run_until(b.event, 30, written(&b) == 4));
         (void)snprintf(old, sizeof old, "%s/old.log", b.dir);
         cr_assert_eq(rename(b.log, old), 0);
         cr_assert_eq(write(b.control[0], "2 0 0\n", 6), 6);
-        cr_assert(event_run_until(b.loop, 30, access(b.log, F_OK) == 0));
+        cr_assert(event_run_until(b.event, 30, access(b.log, F_OK) == 0));
         bench_kill(&b);
         say(&b, "new\n");
         bench_finish(&b);
@@ -280,13 +280,13 @@ static void many_clients_survive(int n_clients) {
         bench_start(&b);
         for (int i = 0; i < n_clients; i++) {
                 clients[i] = bench_connect(&b);
-                event_run_idle(b.loop);
+                event_run_idle(b.event);
         }
         say(&b, "a");
         for (int i = 0; i < n_clients; i++)
                 expect_packet(&b, clients[i], "\2a");
-        cr_assert(event_run_until(b.loop, 30, written(&b) == 1));
-        event_run_idle(b.loop);
+        cr_assert(event_run_until(b.event, 30, written(&b) == 1));
+        event_run_idle(b.event);
         bench_kill(&b);
         say(&b, "b");
         for (int i = 0; i < n_clients; i++)

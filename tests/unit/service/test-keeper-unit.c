@@ -31,7 +31,7 @@ static void fixture_init(Fixture *f) {
         (void)snprintf(f->socket, sizeof f->socket, "%s/bus", f->dir);
         cr_assert_eq(setenv("XDG_RUNTIME_DIR", f->dir, 1), 0);
         f->k = calloc(1, sizeof *f->k);
-        cr_assert_eq(loop_new(&f->k->loop), 0);
+        cr_assert_eq(event_new(&f->k->event), 0);
         f->k->options = &f->options;
         f->k->phase = PHASE_RUNNING;
         f->k->plan.row = PLACEMENT_ROW_NEST;
@@ -59,8 +59,8 @@ static void bury_children(void) {
 
 static void fixture_done(Fixture *f) {
         keeper_unit_forget(f->k);
-        f->k->stop_source = loop_source_free(f->k->stop_source);
-        f->k->loop = loop_unref(f->k->loop);
+        f->k->stop_timer = timer_free(f->k->stop_timer);
+        f->k->event = event_unref(f->k->event);
         (void)process_signal(f->k->target_pidfd, SIGKILL);
         (void)close(f->k->target_pidfd);
         free(f->k);
@@ -78,7 +78,7 @@ static unsigned signalled(Fixture *f, const char *state, unsigned long long stop
         (void)unlink(f->socket);
         manager = fake_manager_new(&script, f->socket);
         cr_assert_eq(keeper_unit_signalled(f->k), 0);
-        cr_assert(event_run_until(f->k->loop, 10, !f->k->unit_question));
+        cr_assert(event_run_until(f->k->event, 10, !f->k->unit_question));
         fake_manager_finish(manager, &seen);
         return seen.n_get_alls;
 }
@@ -87,15 +87,15 @@ CleanTest(keeper_unit, time_of_the_unit_is_the_containers) {
         static const unsigned long long times[] = { 6000000, 90000000, 180000000, 86400000000ULL * 30 };
 
         for (size_t i = 0; i < ELEMENTS(times); i++) {
-                uint64_t before = loop_now(),
+                uint64_t before = event_now(),
                          left = times[i] - (times[i] < 15000000 ? times[i] / 3 : 5000000);
                 Fixture f;
 
                 fixture_init(&f);
                 cr_assert_eq(signalled(&f, "deactivating", times[i]), 1);
                 cr_assert_geq(f.k->stop_usec, before + left);
-                cr_assert_leq(f.k->stop_usec, loop_now() + left);
-                cr_assert_not_null(f.k->stop_source);
+                cr_assert_leq(f.k->stop_usec, event_now() + left);
+                cr_assert_not_null(f.k->stop_timer);
                 fixture_done(&f);
         }
 }
@@ -106,7 +106,7 @@ CleanTest(keeper_unit, infinity_is_for_ever) {
         fixture_init(&f);
         cr_assert_eq(signalled(&f, "deactivating", UINT64_MAX), 1);
         cr_assert_eq(f.k->stop_usec, UINT64_MAX);
-        cr_assert_eq(keeper_left(f.k->stop_usec), LOOP_NEVER);
+        cr_assert_eq(keeper_left(f.k->stop_usec), TIMER_NEVER);
         fixture_done(&f);
 }
 
@@ -116,7 +116,7 @@ CleanTest(keeper_unit, signal_that_is_no_stop_sets_no_deadline) {
         fixture_init(&f);
         cr_assert_eq(signalled(&f, "active", 90000000), 1);
         cr_assert_eq(f.k->stop_usec, 0);
-        cr_assert_null(f.k->stop_source);
+        cr_assert_null(f.k->stop_timer);
         fixture_done(&f);
 }
 
@@ -142,7 +142,7 @@ CleanTest(keeper_unit, container_is_killed_when_the_time_is_over) {
 
         fixture_init(&f);
         (void)signalled(&f, "deactivating", 1000);
-        cr_assert(event_run_until(f.k->loop, 10, process_peek(f.k->target_pid, &status) == f.k->target_pid));
+        cr_assert(event_run_until(f.k->event, 10, process_peek(f.k->target_pid, &status) == f.k->target_pid));
         cr_assert_eq(status.signal, SIGKILL);
         fixture_done(&f);
 }
@@ -153,10 +153,10 @@ CleanTest(keeper_unit, manager_that_is_silent_is_asked_again_and_nobody_is_kille
 
         fixture_init(&f);
         cr_assert_eq(keeper_unit_signalled(f.k), 0);
-        cr_assert(event_run_until(f.k->loop, 10, f.k->unit_again));
+        cr_assert(event_run_until(f.k->event, 10, f.k->unit_again));
         cr_assert_eq(f.k->stop_usec, 0);
-        loop_source_set_time(f.k->unit_again, 0);
-        cr_assert(event_run_until(f.k->loop, 10, f.k->unit_question), "it is asked again");
+        timer_set(f.k->unit_again, 0);
+        cr_assert(event_run_until(f.k->event, 10, f.k->unit_question), "it is asked again");
         cr_assert_eq(process_peek(f.k->target_pid, &status), 0);
         fixture_done(&f);
 }

@@ -23,7 +23,7 @@
 
 /* A worker in small: a stream that is all there, and a log directory with its keeper. */
 typedef struct Fixture {
-        Loop *loop;
+        Event *event;
         char path[64], socket[96];
         int dir, journal;
         char *data;
@@ -114,7 +114,7 @@ static void begin(Fixture *x, char *data) {
         (void)snprintf(x->socket, sizeof x->socket, "%s/socket", x->path);
         x->dir = fd_open_directory(x->path);
         cr_assert_geq(x->dir, 0);
-        cr_assert_geq(loop_new(&x->loop), 0);
+        cr_assert_geq(event_new(&x->event), 0);
         x->spec.cid = "0123456789abcdef";
         x->spec.journal_socket = x->socket;
         x->spec.file_fd = -1;
@@ -123,14 +123,14 @@ static void begin(Fixture *x, char *data) {
 static void start(Fixture *x) {
         if (x->spec.file)
                 x->spec.file_fd = logfile_open(x->dir, "log");
-        cr_assert_eq(sinks_new(&x->sinks, x->loop, &x->spec, x->state, &handler, x), 0);
+        cr_assert_eq(sinks_new(&x->sinks, x->event, &x->spec, x->state, &handler, x), 0);
 }
 
 static void end(Fixture *x) {
         char name[32];
 
         x->sinks = sinks_free(x->sinks);
-        x->loop = loop_unref(x->loop);
+        x->event = event_unref(x->event);
         if (x->journal >= 0)
                 (void)close(x->journal);
         (void)unlinkat(x->dir, "socket", 0);
@@ -223,7 +223,7 @@ CleanTest(sink, both_sinks_get_everything_each_at_its_pace) {
         cr_assert_eq(x.state[SINK_FILE].position[STREAM_STDOUT], n, "the file waits for nobody");
         cr_assert_lt(sinks_position(x.sinks, STREAM_STDOUT), n);
         cr_assert(sinks_waiting(x.sinks));
-        cr_assert(event_run_until(x.loop, 30, (n_got = take_messages(&x, got, n_got)) == n));
+        cr_assert(event_run_until(x.event, 30, (n_got = take_messages(&x, got, n_got)) == n));
         cr_assert_eq(memcmp(got, data, n), 0);
         cr_assert_eq(add_texts(&x, "log", got, 0), n);
         cr_assert_eq(memcmp(got, data, n), 0);
@@ -248,7 +248,7 @@ CleanTest(sink, full_journal_is_waited_for_without_spinning) {
         x.n[STREAM_STDOUT] = n;
         cr_assert_eq(write_stream(&x, STREAM_STDOUT), 0);
         for (unsigned i = 0; i < 20; i++)
-                cr_assert_eq(loop_turn(x.loop, 1000), 0, "nothing may happen");
+                cr_assert_eq(event_turn(x.event, 1000), 0, "nothing may happen");
         cr_assert_eq(x.n_ready, 0);
         end(&x);
         free(data);
@@ -267,7 +267,7 @@ CleanTest(sink, size_limit_splits_a_burst_between_lines) {
         start(&x);
         x.n[STREAM_STDOUT] = n;
         cr_assert_eq(write_stream(&x, STREAM_STDOUT), 0);
-        cr_assert(event_run_until(x.loop, 30, sinks_position(x.sinks, STREAM_STDOUT) == n));
+        cr_assert(event_run_until(x.event, 30, sinks_position(x.sinks, STREAM_STDOUT) == n));
         cr_assert_eq(x.n_reopen, x.n_files);
         cr_assert_gt(x.n_files, 20);
         for (unsigned i = 0; i < x.n_files; i++) {
@@ -303,7 +303,7 @@ CleanTest(sink, nothing_is_written_while_the_file_is_replaced) {
 
         cr_assert_eq(sinks_set_file(x.sinks, next_file(&x)), 0);
         cr_assert_eq(x.n_ready, 0, "only the loop calls it");
-        event_run_idle(x.loop);
+        event_run_idle(x.event);
         cr_assert_eq(x.n_ready, 1);
         cr_assert_not(sinks_waiting(x.sinks));
         cr_assert_eq(add_texts(&x, "log.0", got, 0), 4);
@@ -327,7 +327,7 @@ CleanTest(sink, wish_for_a_new_file_is_kept_while_another_is_on_its_way) {
         cr_assert_eq(sinks_set_file(x.sinks, next_file(&x)), 0);
         cr_assert_eq(x.n_reopen, 2);
         x.n[STREAM_STDOUT] = 4;
-        event_run_idle(x.loop);
+        event_run_idle(x.event);
         cr_assert_eq(x.n_files, 2);
         cr_assert_eq(add_texts(&x, "log", got, 0), 4);
         end(&x);
@@ -345,7 +345,7 @@ CleanTest(sink, refused_rotation_goes_on_in_the_same_file) {
         start(&x);
         x.n[STREAM_STDOUT] = n;
         cr_assert_eq(write_stream(&x, STREAM_STDOUT), 0);
-        cr_assert(event_run_until(x.loop, 30, sinks_position(x.sinks, STREAM_STDOUT) == n));
+        cr_assert(event_run_until(x.event, 30, sinks_position(x.sinks, STREAM_STDOUT) == n));
         cr_assert_eq(add_texts(&x, "log", got, 0), n);
         cr_assert_eq(memcmp(got, data, n), 0);
         end(&x);
@@ -360,12 +360,12 @@ CleanTest(sink, file_may_come_late) {
         begin(&x, (char *)"one\n");
         x.spec.file = true;
         x.spec.file_fd = -1;
-        cr_assert_eq(sinks_new(&x.sinks, x.loop, &x.spec, x.state, &handler, &x), 0);
+        cr_assert_eq(sinks_new(&x.sinks, x.event, &x.spec, x.state, &handler, &x), 0);
         x.n[STREAM_STDOUT] = 4;
         cr_assert_eq(write_stream(&x, STREAM_STDOUT), 0);
         cr_assert(sinks_waiting(x.sinks));
         cr_assert_eq(sinks_set_file(x.sinks, logfile_open(x.dir, "log")), 0);
-        event_run_idle(x.loop);
+        event_run_idle(x.event);
         cr_assert_eq(add_texts(&x, "log", got, 0), 4);
         end(&x);
 }
@@ -383,12 +383,12 @@ CleanTest(sink, full_disk_is_told_once_and_costs_nothing_if_short) {
         cr_assert_eq(write_stream(&x, STREAM_STDOUT), 0);
         cr_assert_eq(x.n_trouble[SINK_FILE], 1);
         cr_assert_eq(x.error[SINK_FILE], EFBIG);
-        cr_assert(event_run_until(x.loop, 30, x.n_ready >= 3)); /* it keeps trying */
+        cr_assert(event_run_until(x.event, 30, x.n_ready >= 3)); /* it keeps trying */
         cr_assert_eq(x.n_trouble[SINK_FILE], 1);
         cr_assert(sinks_waiting(x.sinks));
         limit_files(RLIM_INFINITY);
         x.n[STREAM_STDOUT] = n;
-        cr_assert(event_run_until(x.loop, 30, sinks_position(x.sinks, STREAM_STDOUT) == n));
+        cr_assert(event_run_until(x.event, 30, sinks_position(x.sinks, STREAM_STDOUT) == n));
         cr_assert_eq(x.n_trouble[SINK_FILE], 2);
         cr_assert_eq(x.error[SINK_FILE], 0);
         cr_assert_eq(x.lost[SINK_FILE], 0);
@@ -418,7 +418,7 @@ CleanTest(sink, other_stream_is_called_for_after_a_torn_write) {
         cr_assert_eq(sinks_position(x.sinks, STREAM_STDOUT), 0);
         cr_assert(sinks_waiting(x.sinks));
         cr_assert_eq(write_stream(&x, STREAM_STDERR), 0);
-        event_run_idle(x.loop);
+        event_run_idle(x.event);
         cr_assert_eq(sinks_position(x.sinks, STREAM_STDOUT), 4);
         cr_assert_not(sinks_waiting(x.sinks));
         cr_assert_eq(fd_read_file(x.dir, "log", 1000, &got, NULL), 0);
@@ -442,7 +442,7 @@ CleanTest(sink, reopen_on_a_full_disk_breaks_no_line) {
         cr_assert(sinks_waiting(x.sinks));
         limit_files(RLIM_INFINITY);
         cr_assert_eq(sinks_reopen(x.sinks), 0);
-        cr_assert(event_run_until(x.loop, 30, sinks_position(x.sinks, STREAM_STDOUT) == n));
+        cr_assert(event_run_until(x.event, 30, sinks_position(x.sinks, STREAM_STDOUT) == n));
         cr_assert_eq(add_texts(&x, "log", got, add_texts(&x, "log.0", got, 0)), n);
         cr_assert_eq(memcmp(got, data, n), 0);
         end(&x);
@@ -486,7 +486,7 @@ CleanTest(sink, lasting_trouble_is_counted_and_whole_lines_remain) {
         limit_files(20000);
         x.n[STREAM_STDOUT] = n / 2;
         cr_assert_eq(write_stream(&x, STREAM_STDOUT), 0);
-        cr_assert(event_run_until(x.loop, 30,
+        cr_assert(event_run_until(x.event, 30,
                                   (n_got = take_messages(&x, got, n_got)) == n / 2 &&
                                           sinks_position(x.sinks, STREAM_STDOUT) == n / 2));
         cr_assert_eq(memcmp(got, data, n / 2), 0, "the journal has all of it");
@@ -495,11 +495,11 @@ CleanTest(sink, lasting_trouble_is_counted_and_whole_lines_remain) {
 
         limit_files(RLIM_INFINITY);
         x.n_ready = 0;
-        cr_assert(event_run_until(x.loop, 30, x.n_ready > 0)); /* it has gone on trying */
+        cr_assert(event_run_until(x.event, 30, x.n_ready > 0)); /* it has gone on trying */
         x.n[STREAM_STDOUT] = n;
         cr_assert_eq(write_stream(&x, STREAM_STDOUT), 0);
         cr_assert_eq(x.n_trouble[SINK_FILE], 2);
-        cr_assert(event_run_until(x.loop, 30, (n_got = take_messages(&x, got, n_got)) == n));
+        cr_assert(event_run_until(x.event, 30, (n_got = take_messages(&x, got, n_got)) == n));
         n_file = add_texts(&x, "log", got, 0);
         cr_assert_eq(x.error[SINK_FILE], 0);
         cr_assert_eq(x.lost[SINK_FILE], x.state[SINK_FILE].lost_bytes);
@@ -521,10 +521,10 @@ CleanTest(sink, missing_journal_is_told_once_and_found_again) {
         x.n[STREAM_STDOUT] = 8;
         cr_assert_eq(write_stream(&x, STREAM_STDOUT), 0);
         cr_assert_eq(x.error[SINK_JOURNAL], ENOENT);
-        cr_assert(event_run_until(x.loop, 30, x.n_ready >= 2));
+        cr_assert(event_run_until(x.event, 30, x.n_ready >= 2));
         cr_assert_eq(x.n_trouble[SINK_JOURNAL], 1);
         listen_as_journal(&x);
-        cr_assert(event_run_until(x.loop, 30, sinks_position(x.sinks, STREAM_STDOUT) == 8));
+        cr_assert(event_run_until(x.event, 30, sinks_position(x.sinks, STREAM_STDOUT) == 8));
         cr_assert_eq(x.n_trouble[SINK_JOURNAL], 2);
         cr_assert_eq(x.error[SINK_JOURNAL], 0);
         cr_assert_eq(take_messages(&x, got, 0), 8);
@@ -545,7 +545,7 @@ CleanTest(sink, stuck_journal_costs_what_does_not_fit_and_says_so) {
         x.n[STREAM_STDOUT] = n - 50;
         cr_assert_eq(write_stream(&x, STREAM_STDOUT), 0);
         cr_assert_eq(x.n_trouble[SINK_JOURNAL], 0);
-        cr_assert(event_run_until(x.loop, 30, sinks_position(x.sinks, STREAM_STDOUT) == n - 50));
+        cr_assert(event_run_until(x.event, 30, sinks_position(x.sinks, STREAM_STDOUT) == n - 50));
         cr_assert_eq(x.n_trouble[SINK_JOURNAL], 1);
         cr_assert_eq(x.error[SINK_JOURNAL], EAGAIN);
         cr_assert_gt(x.lost[SINK_JOURNAL], 0);
@@ -555,7 +555,7 @@ CleanTest(sink, stuck_journal_costs_what_does_not_fit_and_says_so) {
         x.n_ready = 0;
         n_got = take_messages(&x, got, 0);
         cr_assert_eq(n_got + x.state[SINK_JOURNAL].lost_bytes, n - 50);
-        cr_assert(event_run_until(x.loop, 30, x.n_ready > 0));
+        cr_assert(event_run_until(x.event, 30, x.n_ready > 0));
         x.n[STREAM_STDOUT] = n;
         cr_assert_eq(write_stream(&x, STREAM_STDOUT), 0);
         cr_assert_eq(x.n_trouble[SINK_JOURNAL], 2);
@@ -580,7 +580,7 @@ CleanTest(sink, stuck_journal_is_given_up_sooner_when_the_container_has_ended) {
         cr_assert_eq(write_stream(&x, STREAM_STDOUT), 0);
         cr_assert(sinks_waiting(x.sinks));
         sinks_hurry(x.sinks);
-        cr_assert(event_run_until(x.loop, 5, sinks_position(x.sinks, STREAM_STDOUT) == n));
+        cr_assert(event_run_until(x.event, 5, sinks_position(x.sinks, STREAM_STDOUT) == n));
         cr_assert_eq(x.n_trouble[SINK_JOURNAL], 1);
         cr_assert_gt(x.lost[SINK_JOURNAL], 0);
         cr_assert_eq(sinks_flush(x.sinks), 0, "no second wait");
@@ -604,7 +604,7 @@ CleanTest(sink, patience_that_was_over_unseen_is_over_at_once_when_the_container
         cr_assert(sinks_waiting(x.sinks));
         sinks_hurry(x.sinks);
         x.n_ready = 0;
-        cr_assert(event_run_until(x.loop, 5, x.n_ready > 0), "nothing is tried any more");
+        cr_assert(event_run_until(x.event, 5, x.n_ready > 0), "nothing is tried any more");
         cr_assert_eq(write_stream(&x, STREAM_STDOUT), 0);
         cr_assert_eq(sinks_position(x.sinks, STREAM_STDOUT), n, "what the journal did not take is given up");
         end(&x);
@@ -659,7 +659,7 @@ CleanTest(sink, flush_waits_until_the_journal_has_taken_all) {
         x.n[STREAM_STDOUT] = 4;
         cr_assert_eq(write_stream(&x, STREAM_STDOUT), 0);
         cr_assert_eq(sinks_flush(x.sinks), SINKS_NOT_YET);
-        cr_assert(event_run_until(x.loop, 30, x.n_ready > 0));
+        cr_assert(event_run_until(x.event, 30, x.n_ready > 0));
         cr_assert_eq(sinks_flush(x.sinks), SINKS_NOT_YET);
         cr_assert_eq(take_messages(&x, got, 0), 4);
         cr_assert_eq(sinks_flush(x.sinks), 0);

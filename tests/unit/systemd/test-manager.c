@@ -160,33 +160,33 @@ static void bury_child(void) {
 CleanTest(manager, unit_is_asked_for_while_the_loop_turns) {
         FakeManagerScript script = { .type = "notify", .active_state = "deactivating" };
         Asker a = { 0 };
-        Loop *loop;
+        Event *event;
         Site s;
 
         site_init(&s, &script);
-        cr_assert_eq(loop_new(&loop), 0);
-        cr_assert_eq(manager_ask_about_unit(&a.question, loop, true, NOBODY, "baz.service", on_unit, &a), 0);
-        cr_assert(event_run_until(loop, 10, a.n_answers > 0));
+        cr_assert_eq(event_new(&event), 0);
+        cr_assert_eq(manager_ask_about_unit(&a.question, event, true, NOBODY, "baz.service", on_unit, &a), 0);
+        cr_assert(event_run_until(event, 10, a.n_answers > 0));
         cr_assert_str_eq(a.state, "deactivating");
         cr_assert_eq(a.stop_usec, 90000000);
         bury_child();
-        loop = loop_unref(loop);
+        event = event_unref(event);
         site_done(&s);
         cr_assert_eq(s.seen.n_get_alls, 1);
 }
 
 CleanTest(manager, loop_is_told_why_there_is_no_answer) {
         Asker a = { 0 };
-        Loop *loop;
+        Event *event;
         Site s;
 
         site_init(&s, NULL);
-        cr_assert_eq(loop_new(&loop), 0);
-        cr_assert_eq(manager_ask_about_unit(&a.question, loop, true, NOBODY, "baz.service", on_unit, &a), 0);
-        cr_assert(event_run_until(loop, 10, a.n_answers > 0));
+        cr_assert_eq(event_new(&event), 0);
+        cr_assert_eq(manager_ask_about_unit(&a.question, event, true, NOBODY, "baz.service", on_unit, &a), 0);
+        cr_assert(event_run_until(event, 10, a.n_answers > 0));
         cr_assert_str_eq(a.state, "");
         cr_assert(strstr(a.why, "enable-linger"), "%s", a.why);
         bury_child();
-        loop = loop_unref(loop);
+        event = event_unref(event);
         site_done(&s);
 }

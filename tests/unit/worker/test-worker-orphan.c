@@ -73,18 +73,18 @@ CleanTest(worker_orphan, it_stays_until_the_container_has_ended_whose_streams_ha
         target = fork_target(&gate);
         pidfd = process_pidfd(target);
         cr_assert_eq(worker_process_run(b.worker, pidfd), 0);
-        cr_assert(event_run_until(b.loop, 30, b.n_ready == 1));
+        cr_assert(event_run_until(b.event, 30, b.n_ready == 1));
         say(&b, "one\n");
         keeper_dies(&b);
         say(&b, "two\n");
         streams_close_theirs(&b.pipes);
-        cr_assert(event_run_until(b.loop, 30, written(&b) == 8));
-        event_run_idle(b.loop);
+        cr_assert(event_run_until(b.event, 30, written(&b) == 8));
+        event_run_idle(b.event);
         cr_assert_eq(on_orphan_exit(&b, &status), 0, "its target lives");
         cleanup_close(&gate);
-        cr_assert(event_run_until(b.loop, 30, process_peek(target, &status) == target));
+        cr_assert(event_run_until(b.event, 30, process_peek(target, &status) == target));
         cr_assert_eq(process_reap(target), 0);
-        cr_assert(event_run_until(b.loop, 30, on_orphan_exit(&b, &status) == b.orphan));
+        cr_assert(event_run_until(b.event, 30, on_orphan_exit(&b, &status) == b.orphan));
         cr_assert_eq(status.code, 0);
         cr_assert_eq(process_reap(b.orphan), 0);
         check_log(b.log, "stdout", "one\ntwo\n");
@@ -103,19 +103,19 @@ CleanTest(worker_orphan, it_stays_with_its_log_file) {
         bench_init(&b);
         control = ring_control(b.ring, 0);
         bench_start(&b);
-        cr_assert(event_run_until(b.loop, 30, b.n_ready == 1));
+        cr_assert(event_run_until(b.event, 30, b.n_ready == 1));
         say(&b, "one\n");
-        cr_assert(event_run_until(b.loop, 30, written(&b) == 4));
+        cr_assert(event_run_until(b.event, 30, written(&b) == 4));
         cr_assert_eq(write(b.control[0], "2 0 0\n", 6), 6);
         while (!control->done)
                 ; /* it has asked us, who do not turn the loop any more */
         keeper_dies(&b);
         say(&b, "two\n");
-        cr_assert(event_run_until(b.loop, 30, written(&b) == 8));
+        cr_assert(event_run_until(b.event, 30, written(&b) == 8));
         cr_assert_eq(write(b.control[0], "2 0 0\n", 6), 6);
         say(&b, "three\n");
         streams_close_theirs(&b.pipes);
-        cr_assert(event_run_until(b.loop, 30, on_orphan_exit(&b, &status) == b.orphan));
+        cr_assert(event_run_until(b.event, 30, on_orphan_exit(&b, &status) == b.orphan));
         cr_assert_eq(status.code, 0);
         cr_assert_eq(process_reap(b.orphan), 0);
         check_log(b.log, "stdout", "one\ntwo\nthree\n");
@@ -128,11 +128,11 @@ CleanTest(worker_orphan, without_a_target_its_streams_tell) {
 
         bench_init(&b);
         bench_start(&b);
-        cr_assert(event_run_until(b.loop, 30, b.n_ready == 1));
+        cr_assert(event_run_until(b.event, 30, b.n_ready == 1));
         say(&b, "one\n");
         keeper_dies(&b);
         streams_close_theirs(&b.pipes);
-        cr_assert(event_run_until(b.loop, 30, on_orphan_exit(&b, &status) == b.orphan));
+        cr_assert(event_run_until(b.event, 30, on_orphan_exit(&b, &status) == b.orphan));
         cr_assert_eq(status.code, 0);
         cr_assert_eq(process_reap(b.orphan), 0);
         check_log(b.log, "stdout", "one\n");
@@ -153,9 +153,9 @@ CleanTest(worker_orphan, it_writes_the_exit_files_if_the_keeper_dies_while_it_dr
         target = fork_target(&gate);
         pidfd = process_pidfd(target);
         cr_assert_eq(worker_process_run(b.worker, pidfd), 0);
-        cr_assert(event_run_until(b.loop, 30, b.n_ready == 1));
+        cr_assert(event_run_until(b.event, 30, b.n_ready == 1));
         cleanup_close(&gate);
-        cr_assert(event_run_until(b.loop, 30,
+        cr_assert(event_run_until(b.event, 30,
                                   process_peek(target, &status) == -ECHILD)); /* the reaper has seen it */
         cr_assert_eq(process_kill_child(worker_process_pid(b.worker), SIGSTOP), 0);
         say(&b, "last\n");
@@ -163,7 +163,7 @@ CleanTest(worker_orphan, it_writes_the_exit_files_if_the_keeper_dies_while_it_dr
         cr_assert_eq(worker_process_drain(b.worker), 0);
         keeper_dies(&b);
         cr_assert_eq(process_kill_child(b.orphan, SIGCONT), 0);
-        cr_assert(event_run_until(b.loop, 30, on_orphan_exit(&b, &status) == b.orphan));
+        cr_assert(event_run_until(b.event, 30, on_orphan_exit(&b, &status) == b.orphan));
         cr_assert_eq(status.code, 0);
         cr_assert_eq(process_reap(b.orphan), 0);
         check_log(b.log, "stdout", "last\n");

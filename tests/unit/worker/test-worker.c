@@ -267,7 +267,41 @@ static void client_expect(int fd, char stream, const char *text) {
         }
 }
 
+/* Bytes that its read() has returned. */
+static unsigned long long bench_count_read(const Bench *b) {
+        _cleanup_free_ char *text = NULL;
+        char path[64];
+
+        (void)snprintf(path, sizeof path, "/proc/%d/io", b->pid);
+        cr_assert_eq(fd_read_file(AT_FDCWD, path, 4096, &text, NULL), 0);
+        cr_assert_eq(strncmp(text, "rchar: ", 7), 0);
+        return strtoull(text + 7, NULL, 10);
+}
+
 /* ---- output ---------------------------------------------------------------------------------- */
+
+/* What it reads is counted as the container's; a loop that reads a timer or a signal would spoil the count. */
+CleanTest(worker, loop_reads_nothing_but_the_container_s_output) {
+        unsigned long long before;
+        struct stat st = { 0 };
+        Bench b;
+
+        bench_init(&b, false);
+        bench_start(&b);
+        bench_wait(&b, CHANNEL_READY, 1);
+        bench_run(&b);
+        before = bench_count_read(&b);
+        say(&b, STREAM_STDOUT, "unfinished"); /* written when a timer has expired */
+        while (st.st_size == 0)
+                cr_assert_eq(stat(b.log, &st), 0);
+        bench_send(&b, CHANNEL_LOGFILE, 1, NULL, 0);
+        say(&b, STREAM_STDOUT, " line\n");
+        while (st.st_size < 60)
+                cr_assert_eq(stat(b.log, &st), 0);
+        cr_assert_eq(bench_count_read(&b) - before, strlen("unfinished line\n"));
+        bench_finish(&b);
+        bench_done(&b);
+}
 
 CleanTest(worker, output_is_in_the_file_before_it_is_said_to_be) {
         Bench b;
