@@ -162,13 +162,10 @@ void place_note_manager(Place *p, const char *what, const ManagerTrouble *troubl
                 return;
         }
         (void)snprintf(text->trouble, sizeof text->trouble, "%s", trouble->text);
-        if (r != -ENOENT && r != -ECONNREFUSED && r != -ELIBACC && r != -ELIBBAD)
+        if (r != -ENOENT && r != -ECONNREFUSED)
                 return;
         (void)snprintf(text->problem, sizeof text->problem, "%s", trouble->text);
-        if (r == -ELIBACC || r == -ELIBBAD)
-                (void)snprintf(text->remedy, sizeof text->remedy,
-                               "install the libsystemd of systemd 252 or later");
-        else if (p->plan->user)
+        if (p->plan->user)
                 (void)snprintf(text->remedy, sizeof text->remedy, "loginctl enable-linger %u", p->plan->uid);
         else
                 (void)snprintf(text->remedy, sizeof text->remedy, "systemctl start dbus.socket");

@@ -3,10 +3,10 @@
 
 /* What a Bus is, for those who call the manager: scope.c and unit.c. */
 
+#include <systemd/sd-bus.h>
+
 #include "systemd/bus.h"
-#include "systemd/libsystemd.h"
 
 struct Bus {
-        Libsystemd sd;
         sd_bus *connection;
 };

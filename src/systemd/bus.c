@@ -8,8 +8,6 @@
  * A connection that is handed out has been let in: authentication and, on a bus, the greeting are over. None of that
  * may take longer than OPEN_TIMEOUT_USEC, as a container waits for it. In a user namespace nothing is special: sd-bus
  * lets the kernel say who we are.
- *
- * Whoever opens one maps libsystemd, for the rest of its life.
  */
 
 #include <errno.h>
@@ -26,18 +24,17 @@
 #define CALL_TIMEOUT_USEC (25 * 1000000ULL)
 
 static int wait_until_ready(Bus *bus) {
-        const Libsystemd *sd = &bus->sd;
         uint64_t end = event_now() + OPEN_TIMEOUT_USEC;
         int r;
 
-        while ((r = sd->bus_is_ready(bus->connection)) == 0) {
+        while ((r = sd_bus_is_ready(bus->connection)) == 0) {
                 uint64_t now = event_now();
 
                 if (now >= end)
                         return fail(-ETIMEDOUT);
-                r = sd->bus_process(bus->connection, NULL);
+                r = sd_bus_process(bus->connection, NULL);
                 if (r == 0)
-                        r = sd->bus_wait(bus->connection, end - now);
+                        r = sd_bus_wait(bus->connection, end - now);
                 if (r < 0 && r != -EINTR)
                         return fail(r);
         }
@@ -61,22 +58,21 @@ static int make_address(const char *path, char *out, size_t size) {
 
 /* @address: NULL for the system bus, wherever that is */
 static int start_connection(Bus *bus, const char *address, bool is_bus) {
-        const Libsystemd *sd = &bus->sd;
         int r;
 
         if (!address) {
-                r = sd->bus_open_system(&bus->connection);
+                r = sd_bus_open_system(&bus->connection);
                 return r < 0 ? fail(r) : 0;
         }
-        r = sd->bus_new(&bus->connection);
+        r = sd_bus_new(&bus->connection);
         if (r >= 0)
-                r = sd->bus_set_address(bus->connection, address);
+                r = sd_bus_set_address(bus->connection, address);
         if (r >= 0)
-                r = sd->bus_set_bus_client(bus->connection, is_bus);
+                r = sd_bus_set_bus_client(bus->connection, is_bus);
         if (r >= 0)
-                r = sd->bus_negotiate_fds(bus->connection, true);
+                r = sd_bus_negotiate_fds(bus->connection, true);
         if (r >= 0)
-                r = sd->bus_start(bus->connection);
+                r = sd_bus_start(bus->connection);
         return r < 0 ? fail(r) : 0;
 }
 
@@ -89,9 +85,6 @@ static int open_one(const char *path, bool is_bus, Bus **ret) {
         bus = calloc(1, sizeof *bus);
         if (!bus)
                 return fail(-ENOMEM);
-        r = libsystemd_load(&bus->sd);
-        if (r < 0)
-                return relay(r);
         if (path) {
                 r = make_address(path, address, sizeof address);
                 if (r < 0)
@@ -103,7 +96,7 @@ static int open_one(const char *path, bool is_bus, Bus **ret) {
         r = wait_until_ready(bus);
         if (r < 0)
                 return relay(r);
-        (void)bus->sd.bus_set_method_call_timeout(bus->connection, CALL_TIMEOUT_USEC);
+        (void)sd_bus_set_method_call_timeout(bus->connection, CALL_TIMEOUT_USEC);
         *ret = TAKE_PTR(bus);
         return 0;
 }
@@ -161,7 +154,7 @@ Bus *bus_free(Bus *bus) {
         if (!bus)
                 return NULL;
         if (bus->connection)
-                (void)bus->sd.bus_close_unref(bus->connection);
+                (void)sd_bus_close_unref(bus->connection);
         free(bus);
         return NULL;
 }
@@ -177,10 +170,7 @@ void bus_explain(int error, bool user, uid_t uid, char *ret, size_t size) {
         else
                 (void)snprintf(whose, sizeof whose, "the system's manager");
 
-        if (error == -ELIBACC || error == -ELIBBAD)
-                (void)snprintf(ret, size, "%s cannot be asked: " LIBSYSTEMD " %s", whose,
-                               error == -ELIBACC ? "cannot be loaded" : "is too old");
-        else if (error == -ENOENT && user)
+        if (error == -ENOENT && user)
                 (void)snprintf(ret, size, "%s does not run (\"loginctl enable-linger %u\" starts it)", whose,
                                uid);
         else if (error == -ENOENT || error == -ECONNREFUSED)

@@ -12,16 +12,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <systemd/sd-journal.h>
 
 #include "base/error.h"
 #include "base/parse.h"
 #include "systemd/journal-reader.h"
-#include "systemd/libsystemd.h"
 
 #define VALUE_MAX 65536
 
 struct JournalReader {
-        Libsystemd sd;
         sd_journal *journal;
 };
 
@@ -38,14 +37,11 @@ int journal_reader_open(JournalReader **ret, const char *directory) {
         j = calloc(1, sizeof *j);
         if (!j)
                 return fail(-ENOMEM);
-        r = libsystemd_load(&j->sd);
-        if (r < 0)
-                return relay(r);
-        r = directory ? j->sd.journal_open_directory(&j->journal, directory, 0)
-                      : j->sd.journal_open(&j->journal, SD_JOURNAL_LOCAL_ONLY);
+        r = directory ? sd_journal_open_directory(&j->journal, directory, 0)
+                      : sd_journal_open(&j->journal, SD_JOURNAL_LOCAL_ONLY);
         if (r < 0)
                 return fail(r);
-        (void)j->sd.journal_set_data_threshold(j->journal, VALUE_MAX); /* more is cut by us anyway */
+        (void)sd_journal_set_data_threshold(j->journal, VALUE_MAX); /* more is cut by us anyway */
         *ret = TAKE_PTR(j);
         return 0;
 }
@@ -59,7 +55,7 @@ JournalReader *journal_reader_free(JournalReader *j) {
         if (!j)
                 return NULL;
         if (j->journal)
-                j->sd.journal_close(j->journal);
+                sd_journal_close(j->journal);
         free(j);
         return NULL;
 }
@@ -72,7 +68,7 @@ JournalReader *journal_reader_free(JournalReader *j) {
 int journal_reader_older(JournalReader *j) {
         int r;
 
-        r = j->sd.journal_previous(j->journal);
+        r = sd_journal_previous(j->journal);
         if (r < 0)
                 return fail(r);
         return r > 0 ? 0 : JOURNAL_READER_NONE;
@@ -88,13 +84,13 @@ int journal_reader_older(JournalReader *j) {
 int journal_reader_find(JournalReader *j, const char *const *matches) {
         int r;
 
-        j->sd.journal_flush_matches(j->journal);
+        sd_journal_flush_matches(j->journal);
         for (size_t i = 0; matches[i]; i++) {
-                r = j->sd.journal_add_match(j->journal, matches[i], 0);
+                r = sd_journal_add_match(j->journal, matches[i], 0);
                 if (r < 0)
                         return fail(r);
         }
-        r = j->sd.journal_seek_tail(j->journal);
+        r = sd_journal_seek_tail(j->journal);
         if (r < 0)
                 return fail(r);
         r = journal_reader_older(j);
@@ -107,7 +103,7 @@ int journal_reader_find(JournalReader *j, const char *const *matches) {
 uint64_t journal_reader_usec(JournalReader *j) {
         uint64_t usec;
 
-        return j->sd.journal_get_realtime_usec(j->journal, &usec) < 0 ? 0 : usec;
+        return sd_journal_get_realtime_usec(j->journal, &usec) < 0 ? 0 : usec;
 }
 
 /**
@@ -121,7 +117,7 @@ int journal_reader_get(JournalReader *j, const char *field, char *ret, size_t si
         const char *data;
         int r;
 
-        r = j->sd.journal_get_data(j->journal, field, (const void **)&data, &n);
+        r = sd_journal_get_data(j->journal, field, (const void **)&data, &n);
         if (r == -ENOENT)
                 return JOURNAL_READER_NONE;
         if (r < 0)

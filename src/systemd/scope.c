@@ -36,7 +36,6 @@
 static const char *const optional_properties[] = { "PIDFDs", "StopPropagatedFrom" };
 
 struct Scope {
-        const Libsystemd *sd; /* of the bus */
         sd_bus *bus;
         sd_bus_slot *match;
         sd_bus_slot *call;
@@ -79,7 +78,7 @@ static int on_job_removed(sd_bus_message *m, void *userdata, sd_bus_error *error
         const char *job, *unit, *result;
         Scope *s = userdata;
 
-        if (s->sd->bus_message_read(m, "uoss", NULL, &job, &unit, &result) < 0)
+        if (sd_bus_message_read(m, "uoss", NULL, &job, &unit, &result) < 0)
                 return 0; /* whatever it is, it is no job of ours */
         if (strcmp(unit, s->spec.name) != 0)
                 return 0;
@@ -95,8 +94,8 @@ static int on_job_removed(sd_bus_message *m, void *userdata, sd_bus_error *error
 static bool drop_property(Scope *s, const sd_bus_error *e) {
         unsigned left = s->with;
 
-        if (!s->sd->bus_error_has_name(e, SD_BUS_ERROR_PROPERTY_READ_ONLY) &&
-            !s->sd->bus_error_has_name(e, SD_BUS_ERROR_UNKNOWN_PROPERTY))
+        if (!sd_bus_error_has_name(e, SD_BUS_ERROR_PROPERTY_READ_ONLY) &&
+            !sd_bus_error_has_name(e, SD_BUS_ERROR_UNKNOWN_PROPERTY))
                 return false;
         for (size_t i = 0; i < ELEMENTS(optional_properties); i++)
                 if (e->message && strstr(e->message, optional_properties[i]))
@@ -111,21 +110,21 @@ static bool drop_property(Scope *s, const sd_bus_error *e) {
 
 static int on_reply(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         Scope *s = userdata;
-        const sd_bus_error *e = s->sd->bus_message_get_error(m);
+        const sd_bus_error *e = sd_bus_message_get_error(m);
         const char *job;
         int r;
 
-        s->call = s->sd->bus_slot_unref(s->call);
+        s->call = sd_bus_slot_unref(s->call);
         if (e && drop_property(s, e)) {
                 r = send_call(s);
                 return r < 0 ? scope_end(s, SCOPE_NO_ANSWER, "%s", strerror(-r)) : 0;
         }
-        if (e && (s->sd->bus_error_has_name(e, SD_BUS_ERROR_NO_REPLY) ||
-                  s->sd->bus_error_has_name(e, SD_BUS_ERROR_TIMEOUT)))
+        if (e && (sd_bus_error_has_name(e, SD_BUS_ERROR_NO_REPLY) ||
+                  sd_bus_error_has_name(e, SD_BUS_ERROR_TIMEOUT)))
                 return scope_end(s, SCOPE_NO_ANSWER, "the manager does not answer");
         if (e)
                 return scope_end(s, SCOPE_REFUSED, "%s", e->message ?: e->name);
-        r = s->sd->bus_message_read(m, "o", &job);
+        r = sd_bus_message_read(m, "o", &job);
         if (r >= 0)
                 s->job = strdup(job);
         if (!s->job)
@@ -142,8 +141,8 @@ static int append_text(const Scope *s,
         if (!text)
                 return 0;
         if (type[0] == 'a')
-                return s->sd->bus_message_append(m, "(sv)", name, "as", 1, text);
-        return s->sd->bus_message_append(m, "(sv)", name, "s", text);
+                return sd_bus_message_append(m, "(sv)", name, "as", 1, text);
+        return sd_bus_message_append(m, "(sv)", name, "s", text);
 }
 
 static int append_properties(const Scope *s, sd_bus_message *m) {
@@ -158,16 +157,14 @@ static int append_properties(const Scope *s, sd_bus_message *m) {
                 append_text(s, m, "Before", "as", p->before),
                 append_text(s, m, "After", "as", p->after),
                 append_text(s, m, "StopPropagatedFrom", "as", stop),
-                s->sd->bus_message_append(m, "(sv)", "Delegate", "b", p->delegate),
-                s->sd->bus_message_append(m, "(sv)", "DefaultDependencies", "b", p->default_dependencies),
+                sd_bus_message_append(m, "(sv)", "Delegate", "b", p->delegate),
+                sd_bus_message_append(m, "(sv)", "DefaultDependencies", "b", p->default_dependencies),
                 p->timeout_stop_usec == 0
                         ? 0
-                        : s->sd->bus_message_append(m, "(sv)", "TimeoutStopUSec", "t", p->timeout_stop_usec),
-                p->kill_signal == 0 ? 0
-                                    : s->sd->bus_message_append(m, "(sv)", "KillSignal", "i", p->kill_signal),
-                s->with & WITH_PIDFD
-                        ? s->sd->bus_message_append(m, "(sv)", "PIDFDs", "ah", 1, p->pidfd)
-                        : s->sd->bus_message_append(m, "(sv)", "PIDs", "au", 1, (uint32_t)p->pid),
+                        : sd_bus_message_append(m, "(sv)", "TimeoutStopUSec", "t", p->timeout_stop_usec),
+                p->kill_signal == 0 ? 0 : sd_bus_message_append(m, "(sv)", "KillSignal", "i", p->kill_signal),
+                s->with & WITH_PIDFD ? sd_bus_message_append(m, "(sv)", "PIDFDs", "ah", 1, p->pidfd)
+                                     : sd_bus_message_append(m, "(sv)", "PIDs", "au", 1, (uint32_t)p->pid),
         };
 
         for (size_t i = 0; i < ELEMENTS(r); i++)
@@ -177,20 +174,19 @@ static int append_properties(const Scope *s, sd_bus_message *m) {
 }
 
 static int fill_call(const Scope *s, sd_bus_message *m) {
-        const Libsystemd *sd = s->sd;
         int r;
 
-        r = sd->bus_message_append(m, "ss", s->spec.name, "fail");
+        r = sd_bus_message_append(m, "ss", s->spec.name, "fail");
         if (r >= 0)
-                r = sd->bus_message_open_container(m, 'a', "(sv)");
+                r = sd_bus_message_open_container(m, 'a', "(sv)");
         if (r < 0)
                 return fail(r);
         r = append_properties(s, m);
         if (r < 0)
                 return relay(r);
-        r = sd->bus_message_close_container(m);
+        r = sd_bus_message_close_container(m);
         if (r >= 0)
-                r = sd->bus_message_append(m, "a(sa(sv))", 0);
+                r = sd_bus_message_append(m, "a(sa(sv))", 0);
         return r < 0 ? fail(r) : 0;
 }
 
@@ -198,14 +194,14 @@ static int send_call(Scope *s) {
         sd_bus_message *m;
         int r;
 
-        r = s->sd->bus_message_new_method_call(s->bus, &m, SYSTEMD, SYSTEMD_PATH, SYSTEMD_MANAGER,
-                                               "StartTransientUnit");
+        r = sd_bus_message_new_method_call(s->bus, &m, SYSTEMD, SYSTEMD_PATH, SYSTEMD_MANAGER,
+                                           "StartTransientUnit");
         if (r < 0)
                 return fail(r);
         r = fill_call(s, m);
         if (r >= 0)
-                r = s->sd->bus_call_async(s->bus, &s->call, m, on_reply, s, 0);
-        (void)s->sd->bus_message_unref(m);
+                r = sd_bus_call_async(s->bus, &s->call, m, on_reply, s, 0);
+        (void)sd_bus_message_unref(m);
         return r < 0 ? fail(r) : 0;
 }
 
@@ -243,18 +239,17 @@ int scope_begin(Scope **ret, Bus *bus, const ScopeSpec *spec) {
         s = calloc(1, sizeof *s);
         if (!s)
                 return fail(-ENOMEM);
-        s->sd = &bus->sd;
         s->bus = bus->connection;
         r = keep_strings(s, spec);
         if (r < 0)
                 return relay(r);
         if (spec->stop_propagated_from)
                 s->with |= WITH_STOP_PROPAGATED;
-        if (spec->pidfd >= 0 && s->sd->bus_can_send(s->bus, SD_BUS_TYPE_UNIX_FD) > 0)
+        if (spec->pidfd >= 0 && sd_bus_can_send(s->bus, SD_BUS_TYPE_UNIX_FD) > 0)
                 s->with |= WITH_PIDFD;
 
-        r = s->sd->bus_match_signal_async(s->bus, &s->match, SYSTEMD, SYSTEMD_PATH, SYSTEMD_MANAGER,
-                                          "JobRemoved", on_job_removed, NULL, s);
+        r = sd_bus_match_signal_async(s->bus, &s->match, SYSTEMD, SYSTEMD_PATH, SYSTEMD_MANAGER, "JobRemoved",
+                                      on_job_removed, NULL, s);
         if (r < 0)
                 return fail(r);
         r = send_call(s);
@@ -279,7 +274,7 @@ int scope_wait(Scope *s, uint64_t timeout_usec) {
                 uint64_t now = event_now();
                 int r;
 
-                r = s->sd->bus_process(s->bus, NULL);
+                r = sd_bus_process(s->bus, NULL);
                 if (r > 0)
                         continue;
                 if (r == 0 && now >= end) {
@@ -287,7 +282,7 @@ int scope_wait(Scope *s, uint64_t timeout_usec) {
                         return SCOPE_NO_ANSWER;
                 }
                 if (r == 0)
-                        r = s->sd->bus_wait(s->bus, end - now);
+                        r = sd_bus_wait(s->bus, end - now);
                 if (r < 0 && r != -EINTR)
                         (void)scope_end(s, SCOPE_NO_ANSWER, "connection to the manager: %s", strerror(-r));
         }
@@ -307,8 +302,8 @@ const char *scope_error(const Scope *s) {
 Scope *scope_free(Scope *s) {
         if (!s)
                 return NULL;
-        (void)s->sd->bus_slot_unref(s->call);
-        (void)s->sd->bus_slot_unref(s->match);
+        (void)sd_bus_slot_unref(s->call);
+        (void)sd_bus_slot_unref(s->match);
         for (size_t i = 0; i < ELEMENTS(s->strings); i++)
                 free(s->strings[i]);
         free(s->ended_job);

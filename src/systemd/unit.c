@@ -58,32 +58,27 @@ static const UnitProperty unit_properties[] = {
 };
 
 /* Names are of no use in part: one that does not fit is left out. */
-static int read_list(const Libsystemd *sd,
-                     sd_bus_message *m,
-                     char *list,
-                     size_t size,
-                     const char *wanted,
-                     bool *ret_found) {
+static int read_list(sd_bus_message *m, char *list, size_t size, const char *wanted, bool *ret_found) {
         const char *word;
         size_t n = 0;
         int r;
 
-        r = sd->bus_message_enter_container(m, 'v', "as");
+        r = sd_bus_message_enter_container(m, 'v', "as");
         if (r >= 0)
-                r = sd->bus_message_enter_container(m, 'a', "s");
-        while (r >= 0 && (r = sd->bus_message_read(m, "s", &word)) > 0) {
+                r = sd_bus_message_enter_container(m, 'a', "s");
+        while (r >= 0 && (r = sd_bus_message_read(m, "s", &word)) > 0) {
                 *ret_found = *ret_found || (wanted && strcmp(word, wanted) == 0);
                 if (n + strlen(word) + 2 <= size)
                         n += (size_t)snprintf(list + n, size - n, "%s%s", n > 0 ? " " : "", word);
         }
         if (r >= 0)
-                r = sd->bus_message_exit_container(m);
+                r = sd_bus_message_exit_container(m);
         if (r >= 0)
-                r = sd->bus_message_exit_container(m);
+                r = sd_bus_message_exit_container(m);
         return r < 0 ? fail(r) : 0;
 }
 
-static int read_basic(const Libsystemd *sd, sd_bus_message *m, const UnitProperty *p, UnitFacts *f) {
+static int read_basic(sd_bus_message *m, const UnitProperty *p, UnitFacts *f) {
         char *field = (char *)f + p->offset;
         bool found = false;
         uint64_t number;
@@ -92,26 +87,26 @@ static int read_basic(const Libsystemd *sd, sd_bus_message *m, const UnitPropert
 
         switch (p->type[0]) {
         case 'a':
-                r = read_list(sd, m, field, p->size, NULL, &found);
+                r = read_list(m, field, p->size, NULL, &found);
                 return r < 0 ? relay(r) : 0;
         case 'i':
-                r = sd->bus_message_read(m, "v", "i", (int32_t *)field);
+                r = sd_bus_message_read(m, "v", "i", (int32_t *)field);
                 break;
         case 'u':
-                r = sd->bus_message_read(m, "v", "u", (uint32_t *)field);
+                r = sd_bus_message_read(m, "v", "u", (uint32_t *)field);
                 break;
         case 's':
-                r = sd->bus_message_read(m, "v", "s", &text);
+                r = sd_bus_message_read(m, "v", "s", &text);
                 if (r >= 0 && strlen(text) < p->size)
                         memcpy(field, text, strlen(text) + 1);
                 break;
         case 'b':
-                r = sd->bus_message_read(m, "v", "b", &flag);
+                r = sd_bus_message_read(m, "v", "b", &flag);
                 if (r >= 0)
                         *(bool *)field = flag;
                 break;
         default:
-                r = sd->bus_message_read(m, "v", "t", &number);
+                r = sd_bus_message_read(m, "v", "t", &number);
                 if (r >= 0)
                         memcpy(field, &number, sizeof number);
                 break;
@@ -120,30 +115,30 @@ static int read_basic(const Libsystemd *sd, sd_bus_message *m, const UnitPropert
 }
 
 /* ExecStart= and its like: path, arguments, ignore-failure, begin and end in both clocks, pid, code, status */
-static int read_commands(const Libsystemd *sd, sd_bus_message *m, bool *ret_any, bool *ret_unstarted) {
+static int read_commands(sd_bus_message *m, bool *ret_any, bool *ret_unstarted) {
         bool any = false, unstarted = false;
         int r;
 
-        r = sd->bus_message_enter_container(m, 'v', "a(sasbttttuii)");
+        r = sd_bus_message_enter_container(m, 'v', "a(sasbttttuii)");
         if (r >= 0)
-                r = sd->bus_message_enter_container(m, 'a', "(sasbttttuii)");
-        while (r >= 0 && (r = sd->bus_message_enter_container(m, 'r', "sasbttttuii")) > 0) {
+                r = sd_bus_message_enter_container(m, 'a', "(sasbttttuii)");
+        while (r >= 0 && (r = sd_bus_message_enter_container(m, 'r', "sasbttttuii")) > 0) {
                 uint64_t begin = 0;
 
                 any = true;
-                r = sd->bus_message_skip(m, "sasb");
+                r = sd_bus_message_skip(m, "sasb");
                 if (r >= 0)
-                        r = sd->bus_message_read(m, "t", &begin);
+                        r = sd_bus_message_read(m, "t", &begin);
                 if (r >= 0)
-                        r = sd->bus_message_skip(m, "tttuii");
+                        r = sd_bus_message_skip(m, "tttuii");
                 if (r >= 0)
-                        r = sd->bus_message_exit_container(m);
+                        r = sd_bus_message_exit_container(m);
                 unstarted = unstarted || begin == 0;
         }
         if (r >= 0)
-                r = sd->bus_message_exit_container(m);
+                r = sd_bus_message_exit_container(m);
         if (r >= 0)
-                r = sd->bus_message_exit_container(m);
+                r = sd_bus_message_exit_container(m);
         if (r < 0)
                 return fail(r);
         *ret_any = any;
@@ -151,7 +146,7 @@ static int read_commands(const Libsystemd *sd, sd_bus_message *m, bool *ret_any,
         return 0;
 }
 
-static int read_property(const Libsystemd *sd, sd_bus_message *m, const char *name, UnitFacts *f) {
+static int read_property(sd_bus_message *m, const char *name, UnitFacts *f) {
         const char *text;
         char none[1];
         bool unused;
@@ -159,39 +154,39 @@ static int read_property(const Libsystemd *sd, sd_bus_message *m, const char *na
 
         for (size_t i = 0; i < ELEMENTS(unit_properties); i++)
                 if (strcmp(unit_properties[i].name, name) == 0)
-                        return read_basic(sd, m, &unit_properties[i], f);
+                        return read_basic(m, &unit_properties[i], f);
         if (strcmp(name, "ExecStart") == 0)
-                return read_commands(sd, m, &unused, &f->unstarted);
+                return read_commands(m, &unused, &f->unstarted);
         if (strcmp(name, "ExecStop") == 0)
-                return read_commands(sd, m, &f->exec_stop, &unused);
+                return read_commands(m, &f->exec_stop, &unused);
         if (strcmp(name, "Conflicts") == 0)
-                return read_list(sd, m, none, sizeof none, "shutdown.target", &f->stops_at_shutdown);
+                return read_list(m, none, sizeof none, "shutdown.target", &f->stops_at_shutdown);
         if (strcmp(name, "DelegateSubgroup") == 0) {
-                r = sd->bus_message_read(m, "v", "s", &text);
+                r = sd_bus_message_read(m, "v", "s", &text);
                 if (r >= 0)
                         f->subgroup = text[0] != 0;
         } else {
-                r = sd->bus_message_skip(m, "v");
+                r = sd_bus_message_skip(m, "v");
         }
         return r < 0 ? fail(r) : 0;
 }
 
-static int read_properties(const Libsystemd *sd, sd_bus_message *m, UnitFacts *f) {
+static int read_properties(sd_bus_message *m, UnitFacts *f) {
         int r;
 
-        r = sd->bus_message_enter_container(m, 'a', "{sv}");
+        r = sd_bus_message_enter_container(m, 'a', "{sv}");
         if (r < 0)
                 return fail(r);
-        while ((r = sd->bus_message_enter_container(m, 'e', "sv")) > 0) {
+        while ((r = sd_bus_message_enter_container(m, 'e', "sv")) > 0) {
                 const char *name;
 
-                r = sd->bus_message_read(m, "s", &name);
+                r = sd_bus_message_read(m, "s", &name);
                 if (r < 0)
                         return fail(r);
-                r = read_property(sd, m, name, f);
+                r = read_property(m, name, f);
                 if (r < 0)
                         return relay(r);
-                r = sd->bus_message_exit_container(m);
+                r = sd_bus_message_exit_container(m);
                 if (r < 0)
                         return fail(r);
         }
@@ -207,7 +202,6 @@ static int read_properties(const Libsystemd *sd, sd_bus_message *m, UnitFacts *f
  * Return: 0 or a negative errno.
  */
 int unit_facts(Bus *bus, const char *unit, UnitFacts *ret) {
-        const Libsystemd *sd = &bus->sd;
         sd_bus_message *reply = NULL;
         char path[UNITNAME_OBJECT_SIZE];
         UnitFacts facts = { 0 };
@@ -215,12 +209,12 @@ int unit_facts(Bus *bus, const char *unit, UnitFacts *ret) {
 
         if (unitname_object_path(path, sizeof path, unit) != 0)
                 return fail(-EINVAL);
-        r = sd->bus_call_method(bus->connection, "org.freedesktop.systemd1", path,
-                                "org.freedesktop.DBus.Properties", "GetAll", NULL, &reply, "s", "");
+        r = sd_bus_call_method(bus->connection, "org.freedesktop.systemd1", path,
+                               "org.freedesktop.DBus.Properties", "GetAll", NULL, &reply, "s", "");
         if (r < 0)
                 return fail(r);
-        r = read_properties(sd, reply, &facts);
-        (void)sd->bus_message_unref(reply);
+        r = read_properties(reply, &facts);
+        (void)sd_bus_message_unref(reply);
         if (r < 0)
                 return relay(r);
         *ret = facts;
