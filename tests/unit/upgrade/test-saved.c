@@ -199,6 +199,25 @@ CleanTest(saved, no_fact_and_no_number_of_the_worker_is_forgotten) {
         (void)saved_free(t);
 }
 
+/* A value that is added to an enum gets a word, or nobody could hand it on. */
+CleanTest(saved, each_value_of_an_enum_has_a_word_of_its_own) {
+        static const StateFields *const tables[] = { &placement_values, &report_values, &lifecycle_values,
+                                                     &worker_process_values };
+        unsigned n_words = 0;
+
+        for (size_t i = 0; i < ELEMENTS(tables); i++)
+                for (size_t j = 0; j < tables[i]->n; j++) {
+                        const StateField *f = &tables[i]->fields[j];
+
+                        for (uint64_t k = 0; f->kind == STATE_WORD && k <= f->max; k++, n_words++) {
+                                cr_assert_not_null(f->words[k], "%s %llu", f->name, (unsigned long long)k);
+                                for (uint64_t l = 0; l < k; l++)
+                                        cr_assert_str_neq(f->words[k], f->words[l]);
+                        }
+                }
+        cr_assert_geq(n_words, _PLACEMENT_ROW_MAX + 9);
+}
+
 CleanTest(saved, words_of_all_kinds_come_back) {
         static const char *const words[] = { "\n", "\\", "\\n", "a\nb=c\\\n", "end", "\xff\xfe" };
         Saved *s = example(), *t = NULL;
