@@ -115,14 +115,16 @@ bool log_wants(LogLevel level) {
 static int open_socket(const char *path) {
         struct sockaddr_un address = { .sun_family = AF_UNIX };
         _cleanup_close_ int fd = -1;
+        int r;
 
         (void)snprintf(address.sun_path, sizeof address.sun_path, "%s", path);
         fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
         if (fd < 0)
                 return -errno;
-        if (connect(fd, (const struct sockaddr *)&address, sizeof address) < 0)
-                return -errno;
-        return TAKE_FD(fd);
+        do
+                r = connect(fd, (const struct sockaddr *)&address, sizeof address) < 0 ? -errno : 0;
+        while (r == -EINTR);
+        return r < 0 ? r : TAKE_FD(fd);
 }
 
 /* syslog() waits for ever when journald is stuck, so its socket is asked before. */
@@ -198,8 +200,12 @@ int log_send_entry(const char *entry, size_t n) {
  */
 int log_send_entry_to(const char *path, const char *entry, size_t n) {
         _cleanup_close_ int fd = open_socket(path);
+        ssize_t sent;
 
         if (fd < 0)
                 return fail(fd);
-        return send(fd, entry, n, MSG_NOSIGNAL) < 0 ? fail(-errno) : 0;
+        do
+                sent = send(fd, entry, n, MSG_NOSIGNAL);
+        while (sent < 0 && errno == EINTR);
+        return sent < 0 ? fail(-errno) : 0;
 }
