@@ -169,16 +169,17 @@ int runtime_exit_command_argv(const Options *o, char ***ret) {
 int runtime_read_pid(const char *path, pid_t *ret) {
         _cleanup_close_ int fd = -1;
         char text[64], *word;
-        ssize_t n;
+        ssize_t n = 0, more;
 
         fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
         if (fd < 0)
                 return errno == ENOENT ? RUNTIME_NO_PID_FILE : fail(-errno);
-        do
-                n = read(fd, text, sizeof text - 1);
-        while (n < 0 && errno == EINTR);
-        if (n < 0)
-                return fail(-errno);
+        do { /* to the end: half of a number is another process */
+                more = read(fd, text + n, sizeof text - 1 - (size_t)n);
+                if (more < 0 && errno != EINTR)
+                        return fail(-errno);
+                n += more > 0 ? more : 0;
+        } while (more != 0 && (size_t)n < sizeof text - 1);
 
         text[n] = 0;
         word = text + strspn(text, BLANKS);
