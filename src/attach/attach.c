@@ -147,6 +147,7 @@ static void attach_welcome(Attach *a, int fd) {
         _cleanup_close_ int owned = fd;
         AttachClient *c;
         uint32_t number;
+        bool starter;
         int r;
 
         if (a->finishing) {
@@ -160,9 +161,12 @@ static void attach_welcome(Attach *a, int fd) {
                 return;
         }
         number = attach_free_slot(a);
+        starter = attach_starter_lives(a) && attach_is_starter(a, fd);
         r = attach_client_new(a, number, TAKE_FD(owned), attach_on_event, &c);
         if (r < 0) {
                 attach_refused(a, -r);
+                if (starter)
+                        a->handler->on_starter_lost(a->userdata);
                 return;
         }
         a->refusing = false;

@@ -47,6 +47,8 @@ typedef struct AttachHandler {
         void (*on_client)(void *userdata, uint32_t slot, int fd);
         /* One or more were not, and have been told so. */
         void (*on_refused)(void *userdata, int error);
+        /* It was the process that started us, whose stdin the container's was to be. */
+        void (*on_starter_lost)(void *userdata);
         /* Shut down and closed; the slot is free again. */
         int (*on_gone)(void *userdata, uint32_t slot);
         /* Take a packet and say so with attach_input_done(). */

@@ -113,10 +113,16 @@ static int on_input(void *userdata, uint32_t slot, int fd) {
         if (n < 0)
                 n = 0; /* a connection that broke has ended */
 
+        if (n ==
+            0) { /* before the client's end is noted: a worker that dies between the two is followed by one that reads it again */
+                r = on_input_end(w);
+                if (r < 0)
+                        return relay(r);
+        }
         r = attach_input_done(w->attach, slot, (size_t)n);
         if (r < 0)
                 return relay(r);
-        return n > 0 ? worker_input_pump(w) : on_input_end(w);
+        return n > 0 ? worker_input_pump(w) : 0;
 }
 
 static void on_client(void *userdata, uint32_t slot, int fd) {
@@ -127,6 +133,10 @@ static void on_refused(void *userdata, int error) {
         (void)worker_send(userdata, &(ChannelRecord){ .type = CHANNEL_TROUBLE,
                                                       .number = CHANNEL_TROUBLE_CLIENT,
                                                       .value = error });
+}
+
+static void on_starter_lost(void *userdata) {
+        (void)on_input_end(userdata); /* nobody else would ever end it */
 }
 
 static int on_gone(void *userdata, uint32_t slot) {
@@ -171,6 +181,7 @@ static size_t count_clients_max(const Worker *w) {
 static int open_attach(Worker *w) {
         static const AttachHandler handler = { .on_client = on_client,
                                                .on_refused = on_refused,
+                                               .on_starter_lost = on_starter_lost,
                                                .on_gone = on_gone,
                                                .on_input = on_input,
                                                .on_room = on_room,

@@ -52,6 +52,9 @@ static inline void on_client(void *userdata, uint32_t slot, int fd) {
         f->copies[slot] = fd_dup(fd);
 }
 
+static inline void on_starter_lost(void *userdata) {
+}
+
 static inline void on_refused(void *userdata, int error) {
         ((Fixture *)userdata)->n_refused++;
 }
@@ -86,9 +89,8 @@ static inline const Window *window(void *userdata, StreamId id) {
         return &((Fixture *)userdata)->windows[id];
 }
 
-static const AttachHandler attach_test_handler = {
-        on_client, on_refused, on_gone, on_input, on_room, window
-};
+static const AttachHandler attach_test_handler = { on_client, on_refused, on_starter_lost, on_gone,
+                                                   on_input,  on_room,    window };
 
 static inline char byte_at(StreamId id, uint64_t at) {
         return (char)(at * 7 + (at >> 8) + (id == STREAM_STDERR ? 101U : 0U));
