@@ -23,6 +23,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -299,13 +300,31 @@ int report_exec_exit(Report *r, int status, const char *text) {
         return q < 0 ? relay(q) : q;
 }
 
+/* A directory takes a descriptor: without any left, the file is made by its whole name. */
+static int place_write_by_name(Report *r, const Place *p, const char *name, const char *text) {
+        Place *const places[] = { &r->exit_dir, &r->persist_dir, &r->bundle };
+        char path[PATH_MAX];
+        int n;
+
+        for (size_t i = 0; i < ELEMENTS(places); i++) {
+                cleanup_close(&places[i]->fd);
+                places[i]->fd = -1;
+        }
+        n = snprintf(path, sizeof path, "%s/%s", p->path, name);
+        if (n < 0 || (size_t)n >= sizeof path)
+                return fail(-ENAMETOOLONG);
+        return fd_write_file_atomic(AT_FDCWD, path, text, strlen(text), FILE_MODE);
+}
+
 /* One that is there already is left alone, and one whose directory is missing will never be. */
-static int place_write_exit(Place *p, const char *name, const char *text) {
+static int place_write_exit(Report *report, Place *p, const char *name, const char *text) {
         int r;
 
         if (!p->wanted)
                 return 0;
         r = place_write(p, name, text);
+        if (r == -EMFILE)
+                r = place_write_by_name(report, p, name, text);
         p->wanted = r < 0 && !place_is_gone(p);
         return r < 0 ? relay(r) : 0;
 }
@@ -324,8 +343,8 @@ int report_exit_files(Report *r, int status) {
         int p, e;
 
         (void)snprintf(text, sizeof text, "%d", status);
-        p = place_write_exit(&r->persist_dir, SCOPEMON_FILE_EXIT, text);
-        e = place_write_exit(&r->exit_dir, r->cid, text);
+        p = place_write_exit(r, &r->persist_dir, SCOPEMON_FILE_EXIT, text);
+        e = place_write_exit(r, &r->exit_dir, r->cid, text);
         if (p < 0)
                 return relay(p);
         return e < 0 ? relay(e) : 0;
