@@ -513,10 +513,13 @@ static void enter(Keeper *k) {
         }
 }
 
-/* The exit command and everybody else who is still our child; the worker has a fact of its own. */
+/*
+ * The exit command and everybody else who is still our child; the worker has a fact of its own. What a runtime that has
+ * failed has left behind is not waited for.
+ */
 static void look_for_children(Keeper *k) {
         if (k->phase == PHASE_FINISHING && !k->facts.command_exited && !k->command_running &&
-            !reaper_has_children(k->reaper))
+            (!k->facts.pid_known || !reaper_has_children(k->reaper)))
                 k->facts.command_exited = true;
 }
 
