@@ -5,6 +5,7 @@ A fault is CALL:ERROR:WHEN, CALL being one name or several joined by "+": the ca
 strace says so, counted in each process: 3 (the third), 3+ (from the third on), 2+2 (every second). ERROR may also be a
 number: the call then returns that and does nothing. Other faults:
 
+    CALL:short:WHEN read or write, of one byte only (an LD_PRELOAD; WHEN is 3 or 3+)
     nofile:N        both limits of open files are N
     nofile:N/M      the soft one is N, the hard one M
     none            nothing fails
@@ -122,6 +123,28 @@ ERRORS = {
     "writev": ("ENOSPC", "EIO", "EINTR"),
 }
 
+# What programs have to bear without anything to be seen of it.
+INTERRUPTIBLE = ("accept4", "connect", "epoll_wait", "fallocate", "ftruncate", "nanosleep", "clock_nanosleep", "openat", "poll", "ppoll",
+                 "read", "recvfrom", "recvmsg", "sendmmsg", "sendmsg", "sendto", "waitid", "wait4", "write", "writev")
+FORKS = ("clone", "clone3", "fork", "vfork")
+SHORT = ("read", "write", "writev")
+
+
+def lasting(counted):
+    """Faults that last: all that the host may be short of, from some point on. COUNTED: {call: times it is made}."""
+    found = [f"nofile:{n}" for n in range(12, 41)] + [f"nofile:{n}/4096" for n in (8, 16, 20, 24, 32)]
+    found += [f"{'+'.join(FORKS)}:EAGAIN:{n}+" for n in range(1, 5)]
+    found += [f"{'+'.join(INTERRUPTIBLE)}:EINTR:{n}" for n in ("1+2", "2+2", "1+3", "2+5")]
+    found += [f"{call}:short:{n}" for call in SHORT for n in [*range(1, 13), "1+"]]
+    for call, times in counted.items():
+        if call in ERRORS and call not in HARMLESS_LASTING:
+            found += [f"{call}:{ERRORS[call][0]}:{n}+" for n in (1, 2, 3, 4, 5, 6, 8, 11, 15, 20, 30) if n <= times]
+    return found
+
+
+# Something that never succeeds in any process, the loader's included, tells nothing; EINTR for ever is no kernel's.
+HARMLESS_LASTING = {"epoll_wait", "poll", "ppoll", "waitid", "wait4", "futex", "nanosleep", "clock_nanosleep", "execve"}
+
 # These cannot fail, or not in any way that a kernel would do (close() closes also when it says that it failed).
 NEVER = {"arch_prctl", "close", "exit", "exit_group", "getegid", "geteuid", "getgid", "getpgrp", "getpid", "getppid", "gettid", "getuid",
          "pause", "restart_syscall", "rseq", "rt_sigreturn", "rt_sigsuspend", "set_robust_list", "set_tid_address", "umask",
@@ -132,10 +155,15 @@ def parse(text):
     """A Fault. Raises ValueError with the reason."""
     if text == "none" or re.fullmatch(r"nofile:\d+(/\d+)?", text):
         return Fault(text, (), None, None)
-    match = re.fullmatch(r"([a-z0-9_+]+):(E[A-Z0-9]+|\d+):(\d+(?:\+\d*)?)", text)
+    match = re.fullmatch(r"([a-z0-9_+]+):(E[A-Z0-9]+|\d+|short):(\d+(?:\+\d*)?)", text)
     if not match:
         raise ValueError(f"no fault: {text}")
     return Fault(text, tuple(match[1].split("+")), match[2], match[3])
+
+
+def is_harmless(fault):
+    """Whether a life under it must be like any other."""
+    return fault.error in ("EINTR", "short") or fault.text == "none"
 
 
 def strace_words(fault):

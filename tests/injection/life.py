@@ -11,12 +11,16 @@ The verdict is computed from what was seen (judge()), and is empty or says what 
                     nothing at all came: no record, no end of file
     untrue          what was told cannot be: success where there was none, an exit file before the container's end
     client hangs    an attached client has no end of file though all is over
+    lost in silence output is neither in log or journal, nor does the monitor say in the journal that it is lost
+
+EXCUSED has what cannot be otherwise.
 """
 
+import collections
 import contextlib
-import ctypes
 import json
 import os
+import re
 import resource
 import select
 import signal
@@ -29,7 +33,11 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.realpath
 import harness  # noqa: E402
 import calls  # noqa: E402
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.realpath(__file__))), "fault"))
+import tools  # noqa: E402
+
 TICK = 0.02
+SHORT_LIBRARY = os.environ.get("SHORT_LIBRARY") or f"{os.path.dirname(harness.RUNTIME)}/short.so"
 
 
 class Seen:
@@ -40,6 +48,7 @@ class Seen:
         self.sync_ended = False
         self.attach_records = []
         self.attach_ended = False
+        self.ended = set()     # pids
         self.launcher = None   # its exit status
         self.monitor = None    # exit status of the keeper, if it was seen
         self.pid = None        # of the container, as told
@@ -48,11 +57,22 @@ class Seen:
         self.clients = []      # whether each has seen its end
         self.left = []         # texts, one a process
         self.injected = 0
+        self.said = []         # in the journal, by the monitor
+        self.output = b""      # of the container, in file or journal
         self.hits = []         # the calls that failed, as strace tells them
         self.notes = []
 
     def numbers(self):
         return [r.get("data", r.get("pid", r.get("exit_code"))) for r in self.records]
+
+
+class Service:
+    """Stands where a harness.Monitor does: nobody reads of it but the exit status of its process."""
+
+    def __init__(self, process):
+        self.launcher = process
+        self.sync_channel = self.attach_channel = None
+        self.mode, self.cid = "service", "none"
 
 
 class Life:
@@ -67,6 +87,7 @@ class Life:
         self.trace = self.area.path("trace")
         self.strace = None         # its pid
         self.count_all = False     # a life of measuring: which calls are there
+        self.journal = tools.Journal()
         self.hooks = []            # called at each tick with the life; True when it has done its work
         self.sockets = {}          # attached clients: socket -> index
         self.begin_twice = False
@@ -79,7 +100,7 @@ class Life:
         words = ["strace", "-D", "-f", "-qqq", "-e", "signal=none", "-o", self.trace]
         if self.count_all:
             return words
-        if not self.fault.calls:
+        if not self.fault.calls or self.fault.error == "short":
             return []
         return words + ["--seccomp-bpf", *calls.strace_words(self.fault)]
 
@@ -88,10 +109,29 @@ class Life:
             soft, _, hard = self.fault.text.partition(":")[2].partition("/")
             resource.setrlimit(resource.RLIMIT_NOFILE, (int(soft), int(hard or soft)))
 
+    def environment(self):
+        """What the monitor's has besides."""
+        if self.fault.error != "short":
+            return {}
+        return {"LD_PRELOAD": SHORT_LIBRARY, "SHORT": f"{self.fault.calls[0]}:{self.fault.when}"}
+
+    def start_service(self, words):
+        """The monitor as a service's main process."""
+        root = self.area.make("root")
+        with open(f"{self.area.bundle}/config.json", "w", encoding="utf-8") as f:
+            f.write('{"ociVersion": "1.0.2", "process": {"terminal": false, "args": ["x"], "cwd": "/"}, "root": {"path": "/"}}')
+        env = self.area.environment(f"wait-start {words}", {"RUNTIME_DIRECTORY": self.area.make("run"), **self.environment()})
+        with open(self.area.path("output"), "wb") as out:
+            process = subprocess.Popen([*self.wrapper(), harness.MONITOR, "--service", "--bundle", self.area.bundle, "--runtime",
+                                        harness.RUNTIME, "--runtime-arg", f"--root={root}"], env=env, cwd=self.area.top,
+                                       preexec_fn=self.limits, process_group=0, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
+        self.monitor = Service(process)
+        return self.monitor
+
     def start(self, words, **options):
         """The monitor, under its fault, with the start byte given."""
         out = os.open(self.area.path("output"), os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC)
-        self.monitor = self.area.monitor(words, wrapper=self.wrapper(), before=self.limits,
+        self.monitor = self.area.monitor(words, wrapper=self.wrapper(), before=self.limits, env=self.environment(),
                                          stdio={"stdin": subprocess.DEVNULL, "stdout": out, "stderr": out}, **options)
         os.close(out)
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
@@ -164,12 +204,15 @@ class Life:
             if pid == 0:
                 return
             code = os.waitstatus_to_exitcode(status)
+            s.ended.add(pid)
             if pid == m.launcher.pid:
                 s.launcher = m.launcher.returncode = code
             elif s.monitor is None and pid == self.keeper():
                 s.monitor = code
 
     def keeper(self):
+        if isinstance(self.monitor, Service):
+            return self.monitor.launcher.pid
         try:
             return int(harness.read_text(self.monitor.monitor_pid_file))
         except (OSError, ValueError):
@@ -203,10 +246,27 @@ class Life:
             self.hooks = [h for h in self.hooks if not h(self)]
         if harness.children(os.getpid()):
             s.left = self.describe_left()
-        for _ in range(3):
+        for _ in range(1000):
             self.look(0)
+            if s.sync_ended and not self.sockets:
+                break
         s.injected = self.count_injected()
+        self.listen()
         return s
+
+    def listen(self):
+        """What is in the log file and in the journal."""
+        self.journal.over = True
+        self.journal.join(1)
+        self.journal.socket.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                self.journal.raw.append(self.journal.socket.recv(1 << 20))
+        entries = self.journal.entries()
+        self.seen.said = [e[b"MESSAGE"].decode(errors="replace") for e in entries if b"CONTAINER_ID_FULL" not in e and b"MESSAGE" in e]
+        self.seen.output = b"".join(e[b"MESSAGE"] + b"\n" for e in entries if b"CONTAINER_ID_FULL" in e and b"MESSAGE" in e)
+        with contextlib.suppress(OSError, AttributeError):
+            self.seen.output += harness.read_text(self.monitor.log_path)
 
     def describe_left(self):
         def one(pid):
@@ -220,7 +280,7 @@ class Life:
         return [text for pid, text in found if text and harness.comm(pid) != "strace"]
 
     def count_injected(self):
-        if not self.fault.calls:
+        if not self.fault.calls or self.fault.error == "short":
             return 1
         try:
             hits = [line for line in harness.read_text(self.trace).decode(errors="replace").splitlines() if "(INJECTED)" in line]
@@ -242,6 +302,26 @@ class Life:
         return most
 
 
+# What truly cannot be told, or cannot be in a kernel: fault, what was wrong, which calls failed or what the journal says
+# (regular expressions), and why it is excused.
+Excuse = collections.namedtuple("Excuse", "fault wrong hits said reason")
+EXCUSED = (
+    Excuse(r"epoll_ctl:.*", r".*", r"EPOLL_CTL_(DEL|MOD)", None, "a kernel needs no memory to change or remove a watch"),
+    Excuse(r"(write|renameat|openat):E\w+:\d+\+", r"told nobody: pid \d+ and no exit (file|code)", None,
+           r"the exit status cannot be written", "no exit file can be made for as long as it is tried, and the journal says so"),
+    Excuse(r"sendmsg:ENOBUFS:\d+\+", r"lost in silence.*", None, None, "the process that would tell is refused every send, to the journal, too"),
+)
+
+
+def excuse(fault, wrong, s):
+    """Why a life is excused, or None."""
+    for e in EXCUSED:
+        if (re.fullmatch(e.fault, fault) and re.fullmatch(e.wrong, wrong) and (not e.hits or any(re.search(e.hits, h) for h in s.hits))
+                and (not e.said or any(re.search(e.said, t) for t in s.said))):
+            return e.reason
+    return None
+
+
 def judge(scenario, s):
     """What is wrong with a life: a text, or None."""
     wrong = []
@@ -252,14 +332,27 @@ def judge(scenario, s):
         wrong.append(told)
     if s.early:
         wrong.append("untrue: exit file while the container runs")
-    if s.exit_file is not None and s.exit_file not in scenario.statuses and not s.exit_file.lstrip("-").isdigit():
+    if s.exit_file is not None and not s.exit_file.lstrip("-").isdigit():
         wrong.append(f"untrue: exit file says {s.exit_file!r}")
     if s.exit_file == "0":
         wrong.append("untrue: exit file says 0")
     if not s.left and not all(s.clients):
         wrong.append("client hangs")
     wrong.extend(n for n in s.notes if n.startswith("no record"))
+    if not wrong and scenario.output and s.exit_file == "3" and scenario.output not in s.output and not any("lost" in t or "discarded" in t for t in s.said):
+        wrong.append(f"lost in silence: {scenario.output!r} is not in {s.output!r}")
     return "; ".join(wrong) or None
+
+
+def told_service(s):
+    """The service manager sees the exit status of the main process."""
+    return "untrue: the service has succeeded" if s.launcher == 0 else None
+
+
+def told_full(s):
+    """Where no file can be written the journal says so."""
+    wrong = told_create(s)
+    return None if wrong and any("exit status" in text for text in s.said) else wrong
 
 
 def told_create(s):

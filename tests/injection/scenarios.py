@@ -7,21 +7,21 @@ Each container prints something and exits with 3, so that a 0 is never true.
 import collections
 import contextlib
 import os
-import sys
+import shutil
+import subprocess
+import time
 
 import life
+from life import harness, tools
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.realpath(__file__))), "fault"))
-import tools  # noqa: E402  pylint: disable=wrong-import-position
-
-Scenario = collections.namedtuple("Scenario", "name function told statuses")
+Scenario = collections.namedtuple("Scenario", "name function told output")
 SCENARIOS = {}
 
 
-def scenario(told=life.told_create, statuses=("3", "-1", "125")):
-    """Make a function a scenario: it takes a Life and returns what was Seen."""
+def scenario(told=life.told_create, output=b"hello"):
+    """Make a function a scenario: it takes a Life and returns what was Seen. OUTPUT is in log or journal of a whole life."""
     def decorate(function):
-        SCENARIOS[function.__name__] = Scenario(function.__name__, function, told, statuses)
+        SCENARIOS[function.__name__] = Scenario(function.__name__, function, told, output)
         return function
 
     return decorate
@@ -52,7 +52,7 @@ def attach_and_type(l):
     return True
 
 
-@scenario()
+@scenario(output=None)  # what a client that is refused types is never there
 def stdin(l):
     """A client types, the container reads to the end."""
     l.start("cat exit=3", stdin=True)
@@ -82,7 +82,7 @@ def attach_when_told(l):
     return True
 
 
-@scenario(life.told_exec)
+@scenario(life.told_exec, None)
 def exec_attach(l):
     """As podman exec: the client has the only copy."""
     l.start("stdout=hello\\n exit=3", mode="exec", attach="seqpacket", log=["none"])
@@ -93,6 +93,87 @@ def exec_attach(l):
 @scenario()
 def journald(l):
     """Output into the journal."""
-    tools.Journal()
     l.start("stdout=hello\\n stderr=there\\n exit=3", log=["journald"])
+    return l.run()
+
+
+def end_what_is_left(l):
+    """As systemd does when the main process has ended."""
+    if l.seen.launcher is None:
+        return False
+    for pid in harness.descendants(os.getpid()):
+        if harness.comm(pid) != "strace":
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, 9)
+    return True
+
+
+@scenario(life.told_service)
+def service(l):
+    """As oci@.service: the runtime's create, start and delete."""
+    l.start_service("stdout=hello\\n exit=3")
+    l.hooks.append(end_what_is_left)
+    return l.run()
+
+
+def upgrade_then_release(l):
+    """Another image takes over when the pid is told; whatever comes of it, the container goes on then."""
+    if l.seen.sync_ended and not l.seen.pid:
+        return True
+    if not l.seen.pid:
+        return False
+    run = subprocess.Popen([harness.MONITOR, "upgrade", str(l.keeper())], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def release(l):
+        if run.pid not in l.seen.ended and harness.is_alive(run.pid) and time.monotonic() < l.end_at - 6:
+            return False
+        harness.release(l.area.path("gate"))
+        return True
+
+    l.hooks.append(release)
+    return True
+
+
+@scenario()
+def upgrade(l):
+    """Another image takes over under the container."""
+    harness.MONITOR = shutil.copy2(harness.MONITOR, l.area.path("scopemon"))
+    os.mkfifo(l.area.path("gate"))
+    l.start(f"stdout=hello\\n wait-file={l.area.path('gate')} exit=3")
+    l.hooks.append(upgrade_then_release)
+    return l.run()
+
+
+def fill(l):
+    """Directories of exit files without room from now on."""
+    tools.mount("tmpfs", l.area.exits, "tmpfs", 0, "size=16k")
+    tools.mount("tmpfs", l.area.persist, "tmpfs", 0, "size=16k")
+    for directory in (l.area.exits, l.area.persist):
+        with contextlib.suppress(OSError), open(f"{directory}/filler", "wb", 0) as f:
+            f.write(bytes(1 << 20))
+
+
+@scenario(life.told_full)
+def disk_full(l):
+    """There is no room for exit files, and never will be."""
+    fill(l)
+    l.start("stdout=hello\\n exit=3", exit_command=True)
+    return l.run()
+
+
+@scenario()
+def disk_full_for_a_while(l):
+    """There is room after two seconds."""
+    fill(l)
+    begun = time.monotonic()
+
+    def make_room(l):
+        if time.monotonic() - begun < 2:
+            return False
+        os.unlink(f"{l.area.exits}/filler")
+        os.unlink(f"{l.area.persist}/filler")
+        return True
+
+    l.start("stdout=hello\\n exit=3")
+    l.hooks.append(make_room)
     return l.run()
