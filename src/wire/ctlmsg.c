@@ -52,18 +52,24 @@ static size_t read_numbers(const char *line, size_t n, long *numbers, size_t wan
         return wanted;
 }
 
-static bool is_size(long value) {
-        return value >= 0 && value <= CTLMSG_SIZE_MAX;
+/* Return: false for what is no size. */
+static bool take_sizes(const long numbers[2], CtlMsg *ret) {
+        if (numbers[0] < 0 || numbers[1] < 0)
+                return false;
+        ret->rows = (unsigned)(numbers[0] < CTLMSG_SIZE_MAX ? numbers[0] : CTLMSG_SIZE_MAX);
+        ret->columns = (unsigned)(numbers[1] < CTLMSG_SIZE_MAX ? numbers[1] : CTLMSG_SIZE_MAX);
+        return true;
 }
 
 /**
  * ctlmsg_parse() - one line of the ctl fifo
  * @line: without its newline; hostile
- * @ret: rows and columns of CTLMSG_REOPEN mean nothing
+ * @ret: CTLMSG_REOPEN has no rows and columns, whatever stood there
  *
  * Return: 0, or a positive CtlMsgAnswer: the line has no effect then.
  */
 int ctlmsg_parse(const char *line, size_t n, CtlMsg *ret) {
+        CtlMsg message = { 0 };
         long numbers[3];
 
         if (n > CTLMSG_LINE_MAX)
@@ -72,12 +78,14 @@ int ctlmsg_parse(const char *line, size_t n, CtlMsg *ret) {
                 return CTLMSG_BAD;
         if (numbers[0] != CTLMSG_RESIZE && numbers[0] != CTLMSG_REOPEN)
                 return CTLMSG_BAD_TYPE;
-        if (!is_size(numbers[1]) || !is_size(numbers[2]))
+        if (numbers[0] == CTLMSG_REOPEN) {
+                *ret = (CtlMsg){ .type = CTLMSG_REOPEN };
+                return 0;
+        }
+        message.type = CTLMSG_RESIZE;
+        if (!take_sizes(numbers + 1, &message))
                 return CTLMSG_BAD_SIZE;
-
-        *ret = (CtlMsg){ .type = numbers[0] == CTLMSG_RESIZE ? CTLMSG_RESIZE : CTLMSG_REOPEN,
-                         .rows = (unsigned)numbers[1],
-                         .columns = (unsigned)numbers[2] };
+        *ret = message;
         return 0;
 }
 
@@ -89,18 +97,16 @@ int ctlmsg_parse(const char *line, size_t n, CtlMsg *ret) {
  * Return: 0, or a positive CtlMsgAnswer.
  */
 int ctlmsg_parse_winsz(const char *line, size_t n, CtlMsg *ret) {
+        CtlMsg message = { .type = CTLMSG_RESIZE };
         long numbers[2];
 
         if (n > CTLMSG_LINE_MAX)
                 return CTLMSG_TOO_LONG;
         if (read_numbers(line, n, numbers, 2) < 2)
                 return CTLMSG_BAD;
-        if (!is_size(numbers[0]) || !is_size(numbers[1]))
+        if (!take_sizes(numbers, &message))
                 return CTLMSG_BAD_SIZE;
-
-        *ret = (CtlMsg){ .type = CTLMSG_RESIZE,
-                         .rows = (unsigned)numbers[0],
-                         .columns = (unsigned)numbers[1] };
+        *ret = message;
         return 0;
 }
 

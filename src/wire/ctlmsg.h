@@ -7,8 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define CTLMSG_LINE_MAX 199  /* longest line that is looked at */
-#define CTLMSG_SIZE_MAX 1000 /* rows and columns */
+#define CTLMSG_LINE_MAX 199   /* longest line that is looked at */
+#define CTLMSG_SIZE_MAX 65535 /* rows and columns, as struct winsize has them; more is as much */
 
 typedef enum CtlMsgType {
         CTLMSG_RESIZE = 1,
@@ -25,7 +25,7 @@ typedef struct CtlMsg {
 typedef enum CtlMsgAnswer {
         CTLMSG_BAD = 1,  /* fewer numbers than there must be */
         CTLMSG_BAD_TYPE, /* numbers, but a type nobody knows */
-        CTLMSG_BAD_SIZE, /* rows or columns out of range */
+        CTLMSG_BAD_SIZE, /* rows or columns negative */
         CTLMSG_TOO_LONG, /* a piece of an overlong line */
 } CtlMsgAnswer;
 

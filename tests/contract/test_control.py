@@ -8,7 +8,8 @@ import socket
 import struct
 import termios
 
-from harness import (RUNTIME, CID, check, contains, equal, is_alive, is_fifo, line, link, poll_until, read_text, stays, wait_path)
+from harness import (RUNTIME, CID, check, contains, equal, is_alive, is_fifo, line, link, poll_until, read_text, scenario, stays,
+                     wait_path)
 
 
 def terminal_of(m):
@@ -72,8 +73,10 @@ def resize(a):
 
 ACCEPTED = {b"1 2 2\n": (2, 2), b"1 2 2 3\n": (2, 2), b"1 0010 0020\n": (10, 20), b"1 1000 1000\n": (1000, 1000),
             b"  1 +7 8\n": (7, 8), b"1 0 0\n": (0, 0)}
+TOO_LARGE = {b"1 50 1200\n": (50, 1200), b"1 1001 1000\n": (1001, 1000), b"1 65535 65535\n": (65535, 65535),
+             b"1 100000 70000\n": (65535, 65535)} # for the original since 2.2.0; before, only the last one
 REJECTED = (b"1 -1 -1\n", b"1 2\n", b"1\n", b"foo\n", b"999\n", b"999 2 2\n", b"1 10.5 20.3\n", b"1 0x10 0x20\n",
-            b"1 100000 100000\n", b"1 1001 1000\n", b"1 1000 1001\n", b"1 65535 65535\n", b"1 2 2 " + b"#" * 65535 + b"\n", b"\n")
+            b"1 2 2 " + b"#" * 65535 + b"\n", b"\n")
 
 
 @line(86, since="2.2.0")
@@ -93,6 +96,19 @@ def accepted_and_rejected_lines(a):
         m.ctl(text)
         barrier(m)
         equal(size_of(terminal), (3, 3), f"after {text[:30]}")
+
+
+@scenario(quirk="has limits")
+def large_terminals(a):
+    """What a terminal's size can hold is set, and what is more is as much."""
+    m = a.monitor("hang", terminal=True).start()
+    equal(m.record(), {"data": m.target()})
+    terminal = terminal_of(m)
+    for text, size in TOO_LARGE.items():
+        m.ctl(b"1 3 3\n")
+        await_size(terminal, (3, 3))
+        m.ctl(text)
+        await_size(terminal, size)
 
 
 @line(87)
