@@ -6,6 +6,8 @@
 #include "base/cleanup.h"
 #include "event/event.h"
 
+#define CONSOLE_WRONG_MAX 1024 /* text about places */
+
 typedef struct Console Console;
 
 typedef struct ConsoleHandler {
@@ -13,7 +15,12 @@ typedef struct ConsoleHandler {
         int (*on_bad)(void *userdata);                  /* something came, but no terminal */
 } ConsoleHandler;
 
-int console_new(Console **ret, Event *event, const ConsoleHandler *handler, void *userdata);
+int console_new(Console **ret,
+                Event *event,
+                const char *bundle,
+                const ConsoleHandler *handler,
+                void *userdata,
+                char wrong[CONSOLE_WRONG_MAX]);
 Console *console_free(Console *c);
 DEFINE_CLEANUP(Console, console_free)
 

@@ -83,7 +83,7 @@ struct Keeper {
         bool stored;                      /* systemd keeps what the next process of our unit would need */
         bool ready_told;                  /* ... which has to say READY=1 if we had */
         uint64_t store_serial;            /* of the state that is there */
-        char failure[1024];               /* what the caller is told if there is no target */
+        char failure[CONSOLE_WRONG_MAX];  /* what the caller is told if there is no target */
         int exit_status;
         unsigned n_troubles; /* see keeper_endure() */
         uint64_t troubles_since;

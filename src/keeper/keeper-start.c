@@ -108,7 +108,7 @@ static int make_streams(Keeper *k) {
         k->worker_fds[CHANNEL_FD_STDERR] = pipes.read[STREAM_STDERR];
 
         if (o->terminal) {
-                r = console_new(&k->console, k->event, &console_handler, k);
+                r = console_new(&k->console, k->event, o->bundle, &console_handler, k, k->failure);
                 if (r < 0)
                         return relay(r);
         }

@@ -221,3 +221,32 @@ while True:
 print(len(left), refused, flush=True)
 sys.stdin.read()
 """
+
+
+@scenario(quirk="knows one place")
+def console_socket_where_there_is_room(a):
+    """TMPDIR is missing, is no directory, or its path is too long for a socket."""
+    for i, where in enumerate(("/nonexistent", a.file("file"), a.make("x" * 100))):
+        m = a.monitor("stdout=hello\\n", terminal=True, cid=f"{CID[:-1]}{i}", env={"TMPDIR": where}).start()
+        equal(m.record(), {"data": m.target()}, where)
+        equal(m.end(), 0)
+        equal(m.output(), b"hello\r\n")
+        os.unlink(m.log_path)
+        os.unlink(m.pid_file)
+        os.unlink(m.monitor_pid_file)
+
+
+@scenario(quirk="knows one place")
+def console_socket_without_any_place(a):
+    """The caller learns which have been tried."""
+    enter = "".join(f"mount -t tmpfs -o ro none {place}; " for place in ("/run", "/dev/shm", "/var/tmp"))
+    enter += f"mount --bind /tmp /tmp; mount --bind {a.top} {a.top}; mount -o remount,ro,bind /tmp; exec \"$@\""
+    long_bundle = a.make("b" * 100)
+    m = a.monitor("hang", terminal=True, env={"TMPDIR": "/nonexistent"}, bundle=long_bundle,
+                  wrapper=["unshare", "-m", "sh", "-c", enter, "sh"], drop=["-P"])
+    m.go()
+    record = m.record()
+    check(record, m.left())
+    equal(record["data"], -1)
+    for place in ("/nonexistent", "/run", "/tmp", "/var/tmp", "/dev/shm"):
+        contains(record["message"], place)

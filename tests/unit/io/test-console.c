@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 
@@ -36,9 +37,12 @@ static int on_bad(void *userdata) {
 static void fixture_init(Fixture *f) {
         static const ConsoleHandler handler = { .on_terminal = on_terminal, .on_bad = on_bad };
 
+        char wrong[CONSOLE_WRONG_MAX];
+
         *f = (Fixture){ .master = -1 };
         cr_assert_geq(event_new(&f->event), 0);
-        cr_assert_eq(console_new(&f->console, f->event, &handler, f), 0);
+        cr_assert_eq(console_new(&f->console, f->event, NULL, &handler, f, wrong), 0);
+        cr_assert_str_eq(wrong, "");
         (void)snprintf(f->path, sizeof f->path, "%s", console_path(f->console));
 }
 
@@ -128,18 +132,53 @@ CleanTest(console, anything_else_is_no_terminal) {
         }
 }
 
-/* What is wrong is for the runtime to say, which is about to fail. */
-CleanTest(console, connection_that_ends_is_no_terminal_and_no_message) {
+/* What is wrong is for the runtime to say, which is about to fail; or it is somebody else who comes. */
+CleanTest(console, connections_that_end_are_no_terminal_and_no_message) {
         Fixture f;
-        int fd;
 
         fixture_init(&f);
-        fd = runtime_connect(&f);
-        (void)close(fd);
-        cr_assert(event_run_until(f.event, 30, access(f.path, F_OK) < 0));
+        for (unsigned i = 0; i < 20; i++) {
+                int fd = runtime_connect(&f);
+
+                (void)close(fd);
+        }
+        event_run_idle(f.event);
         cr_assert_eq(console_look(f.console), 0);
         cr_assert_eq(f.master, -1);
         cr_assert_eq(f.n_bad, 0);
+        runtime_send(&f, "/dev/null", 1);
+        cr_assert(event_run_until(f.event, 30, f.master >= 0), "it is waited for still");
+        fixture_done(&f);
+}
+
+CleanTest(console, silent_peers_do_not_stand_in_the_way) {
+        Fixture f;
+        int fds[6];
+
+        fixture_init(&f);
+        for (size_t i = 0; i < ELEMENTS(fds); i++)
+                fds[i] = runtime_connect(&f);
+        runtime_send(&f, "/dev/null", 1);
+        event_run_idle(f.event);
+        cr_assert_eq(f.master, -1, "too many are there");
+        fd_close_many(fds, ELEMENTS(fds));
+        cr_assert(event_run_until(f.event, 30, f.master >= 0));
+        cr_assert_eq(f.n_bad, 0);
+        fixture_done(&f);
+}
+
+CleanTest(console, out_of_descriptors_it_looks_again) {
+        struct rlimit limit;
+        Fixture f;
+
+        fixture_init(&f);
+        runtime_send(&f, "/dev/null", 1);
+        cr_assert_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+        cr_assert_eq(setrlimit(RLIMIT_NOFILE, &(struct rlimit){ 3, limit.rlim_max }), 0);
+        event_run_idle(f.event);
+        cr_assert(f.master < 0 && f.n_bad == 0);
+        cr_assert_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+        cr_assert(event_run_until(f.event, 30, f.master >= 0));
         fixture_done(&f);
 }
 
@@ -154,22 +193,33 @@ CleanTest(console, name_never_used_goes_too) {
         fixture_done(&g);
 }
 
-CleanTest(console, name_stands_in_tmpdir) {
-        char dir[] = "/tmp/test-console-XXXXXX", too_long[128];
+CleanTest(console, name_stands_in_tmpdir_or_where_there_is_room) {
+        char dir[] = "/tmp/test-console-XXXXXX", bundle[] = "/tmp/test-console-XXXXXX", too_long[128];
+        const char *bad[] = { "/nonexistent", "/proc", "/dev/null", too_long };
         static const ConsoleHandler handler = { .on_terminal = on_terminal, .on_bad = on_bad };
-        Console *console;
+        char wrong[CONSOLE_WRONG_MAX];
         Fixture f;
 
-        cr_assert_not_null(mkdtemp(dir));
-        cr_assert_eq(setenv("TMPDIR", dir, 1), 0);
-        fixture_init(&f);
-        cr_assert_eq(strncmp(f.path, dir, strlen(dir)), 0);
         memset(too_long, 'x', sizeof too_long - 1);
         too_long[0] = '/';
         too_long[sizeof too_long - 1] = 0;
-        cr_assert_eq(setenv("TMPDIR", too_long, 1), 0);
-        cr_assert_eq(console_new(&console, f.event, &handler, &f), -ENAMETOOLONG);
+        cr_assert_not_null(mkdtemp(dir));
+        cr_assert_not_null(mkdtemp(bundle));
+        cr_assert_eq(setenv("TMPDIR", dir, 1), 0);
+        fixture_init(&f);
+        cr_assert_eq(strncmp(f.path, dir, strlen(dir)), 0);
+        for (size_t i = 0; i < ELEMENTS(bad); i++) {
+                Console *console;
+
+                cr_assert_eq(setenv("TMPDIR", bad[i], 1), 0);
+                cr_assert_eq(console_new(&console, f.event, bundle, &handler, &f, wrong), 0);
+                cr_assert_eq(strncmp(console_path(console), bundle, strlen(bundle)), 0);
+                console = console_free(console);
+                cr_assert_eq(console_new(&console, f.event, too_long, &handler, &f, wrong), 0);
+                console = console_free(console);
+        }
         fixture_done(&f);
         cr_assert_eq(rmdir(dir), 0);
+        cr_assert_eq(rmdir(bundle), 0);
         cr_assert_eq(unsetenv("TMPDIR"), 0);
 }
