@@ -13,7 +13,9 @@
 typedef struct ProcStat {
         pid_t parent;
         uid_t uid;           /* as seen from here */
-        uint64_t start_usec; /* since the epoch */
+        uint64_t start_usec; /* since the epoch, by the clock of now */
+        uint64_t boot_usec;  /* since boot, in microseconds: with the pid, never another process's */
+        bool zombie;
         char comm[PROC_COMM_SIZE];
 } ProcStat;
 

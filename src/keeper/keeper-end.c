@@ -9,13 +9,16 @@
  */
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/error.h"
 #include "base/fd.h"
+#include "io/proc.h"
 #include "keeper/keeper-internal.h"
 #include "report/announce.h"
+#include "report/mark.h"
 #include "scopemon/protocol.h"
 
 #define STATUS_UNKNOWN (-1)
@@ -69,6 +72,8 @@ static void announce_end(Keeper *k) {
 static void told(Keeper *k) {
         if (k->bundle_fd >= 0 && !k->options->log_targets.passthrough && k->facts.pid_known)
                 (void)unlinkat(k->bundle_fd, SCOPEMON_ATTACH_SOCKET, 0); /* the caller may have been faster */
+        if (!report_exit_missing(k->report)) /* else somebody may write it later */
+                mark_remove(k->options->cid, getpid());
         k->facts.reported = true;
         keeper_store_state(k);
 }
@@ -129,6 +134,42 @@ static void tell_end(Keeper *k) {
         k->exit_status = status == STATUS_UNKNOWN ? 255 : status;
         k->exit_files_usec = event_now() + EXIT_FILES_USEC;
         write_exit_files(k);
+}
+
+static void on_mark(void *userdata, const Mark *mark, int found) {
+        if (found == MARK_TOLD)
+                log_warning("Container %s has ended without its monitor, which was killed: its exit file "
+                            "says so now",
+                            mark->name[0] ? mark->name : mark->cid);
+}
+
+/**
+ * keeper_mark() - the container runs: leave word for whoever has to tell its end if we are killed, and tell what others
+ * have left
+ */
+void keeper_mark(Keeper *k) {
+        const Options *o = k->options;
+        Mark *mark;
+        ProcStat us, target;
+
+        if (o->exec || !o->exit_dir || proc_stat(getpid(), &us) < 0 || proc_stat(k->target_pid, &target) < 0)
+                return;
+        mark_settle(NULL, on_mark, NULL);
+        mark = calloc(1, sizeof *mark);
+        if (!mark)
+                return;
+        mark->monitor = getpid();
+        mark->monitor_boot_usec = us.boot_usec;
+        mark->target = k->target_pid;
+        mark->target_boot_usec = target.boot_usec;
+        (void)snprintf(mark->cid, sizeof mark->cid, "%s", o->cid);
+        (void)snprintf(mark->name, sizeof mark->name, "%s", o->name ? o->name : "");
+        (void)snprintf(mark->exit_dir, sizeof mark->exit_dir, "%s", o->exit_dir);
+        (void)snprintf(mark->persist_dir, sizeof mark->persist_dir, "%s",
+                       o->persist_dir ? o->persist_dir : "");
+        if (mark_make(mark) < 0)
+                log_debug("Nobody will be able to tell the end if the monitor is killed");
+        free(mark);
 }
 
 /**

@@ -105,6 +105,7 @@ int keeper_resume(Keeper **ret, const Options *options, Origin *origin, const Sa
 
 /* keeper-end.c */
 void keeper_report(Keeper *k);
+void keeper_mark(Keeper *k);
 void keeper_report_again(Keeper *k);
 
 /* keeper-signals.c */

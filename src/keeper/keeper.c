@@ -442,6 +442,7 @@ static void enter_running(Keeper *k) {
                                 k->place_text.trouble[0] ? k->place_text.trouble : NULL);
         if (!k->options->exec && k->place_text.problem[0])
                 announce_misconfigured(k->options, &k->plan, k->place_text.problem, k->place_text.remedy);
+        keeper_mark(k);
         r = cgroup_oom_new(&k->oom_watch, k->event, k->target_pid, !k->options->exec, NULL, NULL);
         if (r < 0)
                 log_debug("OOM kills of the container will not be seen");

@@ -9,6 +9,9 @@
  *     OnFailure=      "scopemon end": systemd has given up to start another one: no Restart=, a stop, the start limit.
  *
  * The container gets its own stop signal, and its time. What it is, and whether it is there, the runtime knows.
+ *
+ * "scopemon end NAME|ID" is for containers of Podman and CRI-O, whose ends their managers are waiting for: if monitor and
+ * container were killed together, the exit files that nobody has written are (report/mark.c).
  */
 
 #include <errno.h>
@@ -28,6 +31,7 @@
 #include "base/process.h"
 #include "oci/bundle.h"
 #include "oci/json.h"
+#include "report/mark.h"
 #include "service/service-end.h"
 #include "service/service.h"
 #include "service/store.h"
@@ -179,6 +183,45 @@ static bool can_be_taken_back(const char *result) {
         return false;
 }
 
+/* ---- containers of callers ---------------------------------------------------------------------------- */
+
+typedef struct Told {
+        unsigned n, n_failed;
+} Told;
+
+static void on_mark(void *userdata, const Mark *mark, int found) {
+        const char *name = mark->name[0] ? mark->name : mark->cid;
+        Told *t = userdata;
+
+        t->n++;
+        if (found == MARK_TOLD)
+                (void)printf("%s: has ended without its monitor, status unknown: written to %s\n", name,
+                             mark->exit_dir);
+        else if (found == MARK_KNOWN)
+                (void)printf("%s: has ended, which is known\n", name);
+        else
+                (void)fprintf(stderr, "%s: %s\n", name,
+                              found == MARK_ALIVE ? "it or its monitor is alive, nothing is done"
+                                                  : strerror(-found));
+        t->n_failed += found == MARK_ALIVE || found < 0;
+}
+
+/* A manager's container, by name: its exit file is all that is missing. */
+static int end_by_name(char **words) {
+        int status = EXIT_SUCCESS;
+
+        for (; *words; words++) {
+                Told t = { 0 };
+
+                mark_settle(*words, on_mark, &t);
+                if (t.n == 0)
+                        (void)fprintf(stderr, "%s: no container that was left without its monitor\n", *words);
+                if (t.n == 0 || t.n_failed > 0)
+                        status = EXIT_FAILURE;
+        }
+        return fflush(stdout) != 0 ? EXIT_FAILURE : status;
+}
+
 /**
  * service_end_run_verb() - scopemon end
  *
@@ -189,6 +232,8 @@ int service_end_run_verb(int argc, char *argv[], char *envp[]) {
         bool unless_restarted = argc > 2 && strcmp(argv[2], UNLESS_RESTARTED) == 0;
         _cleanup_free_ char **environment = service_environment(envp);
 
+        if (argc > 2 && argv[2][0] != '-')
+                return end_by_name(argv + 2);
         if (!environment)
                 return EXIT_FAILURE;
         if (unless_restarted && result && (strcmp(result, "success") == 0 || can_be_taken_back(result)))
