@@ -16,6 +16,7 @@ typedef struct Place {
         PlaceText *text;
         PlaceHold *hold;
         UnitFacts unit;
+        char former_unit[UNITNAME_SIZE];       /* of the monitor before us */
         Bundle *bundle;                        /* NULL with exec, or if there is none */
         char service_path[UNITNAME_SIZE + 32]; /* cgroupsPath of service mode */
         char *cgroup;

@@ -196,6 +196,27 @@ static void look_at_caller(Place *p) {
         p->facts.notifies = p->caller_facts.notifies;
 }
 
+/*
+ * A restart against a stop? It is the unit of the monitor before us that counts, whose exit command the caller is: Podman
+ * 4.3 moves us to a scope.
+ */
+static void look_at_former_unit(Place *p) {
+        _cleanup_free_ char *path = NULL;
+        ManagerTrouble trouble;
+        UnitFacts facts;
+        CgUnit unit;
+
+        look_at_caller(p);
+        if (p->facts.caller != PLACEMENT_CALLER_RESTARTS ||
+            cgroup_own(p->caller_facts.former_monitor, &path) < 0 || cgtext_unit(path, &unit) != 0 ||
+            unit.kind == CG_UNIT_NONE || unit.n_name >= sizeof p->former_unit)
+                return;
+        memcpy(p->former_unit, unit.name, unit.n_name); /* the rest is zero */
+        if (manager_look_at_unit(unit.user, unit.owner, p->former_unit, &facts, &trouble) == 0 &&
+            strcmp(facts.active_state, "deactivating") == 0)
+                p->facts.stopping_unit = p->former_unit;
+}
+
 /* Do two paths name one file, if it is there? Their directories may be links, as /var/run is. */
 static bool is_same_path(const char *a, const char *b) {
         const char *name_a = strrchr(a, '/'), *name_b = b ? strrchr(b, '/') : NULL;
@@ -415,6 +436,8 @@ int place_container(const Options *o,
         *ret_text = (PlaceText){ 0 };
         *ret_hold = PLACE_HOLD_NONE;
         r = gather(&p);
+        if (r == 0 && caller->former_monitor > 0 && p.facts.managed && !o->service)
+                look_at_former_unit(&p);
         if (r == 0)
                 r = decide_and_do(&p);
         ret->unit_stop_usec = p.unit.timeout_stop_usec;

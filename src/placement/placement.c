@@ -415,31 +415,16 @@ static int decide_maker(Situation *s) {
         return 0;
 }
 
-/* What is_restart_against_stop() has to know. */
-static int ask_for_restart(Situation *s) {
-        const PlacementFacts *f = s->facts;
-
-        if (s->unit.kind != CG_UNIT_SERVICE || is_stranded(s) || f->service)
-                return 0;
-        if (f->caller == PLACEMENT_CALLER_UNKNOWN)
-                return PLACEMENT_NEED_CALLER;
-        return f->caller == PLACEMENT_CALLER_RESTARTS && !f->unit && !f->unit_failed ? need_unit(s) : 0;
-}
-
-/* The exit command follows a restart policy, which knows nothing of the unit. */
-static bool is_restart_against_stop(const Situation *s) {
-        const PlacementFacts *f = s->facts;
-
-        return f->caller == PLACEMENT_CALLER_RESTARTS && f->unit &&
-               strcmp(f->unit->active_state, "deactivating") == 0;
-}
-
 static int decide(Situation *s) {
         const PlacementFacts *f = s->facts;
-        int r;
 
         if (f->exec)
                 return plan_stay(s, PLACEMENT_ROW_EXEC, "an exec session belongs where its container is");
+        if (f->stopping_unit) {
+                (void)snprintf(s->plan->unit, sizeof s->plan->unit, "%s", f->stopping_unit);
+                say(s->plan, "%s is being stopped: the container is not restarted", f->stopping_unit);
+                return PLACEMENT_STOPPING;
+        }
         if (s->wish == WISH_CALLER)
                 return plan_stay(s, PLACEMENT_ROW_AS_GIVEN, "the caller's placement is asked for");
         if (!f->unified)
@@ -450,13 +435,6 @@ static int decide(Situation *s) {
                 return plan_no_manager(s, "the monitor's own cgroup is not known");
 
         situation_find_unit(s);
-        r = ask_for_restart(s);
-        if (r != 0)
-                return r;
-        if (is_restart_against_stop(s)) {
-                say(s->plan, "%s is being stopped: the container is not restarted", s->plan->unit);
-                return PLACEMENT_STOPPING;
-        }
         if (is_split(s)) {
                 if (s->wish == WISH_SCOPE)
                         return refuse(s, "the caller has nested the container in its own cgroup");

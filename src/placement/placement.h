@@ -99,7 +99,10 @@ typedef struct PlacementFacts {
         PlacementDelegation delegation;
         PlacementRuntime runtime;
         PlacementCaller caller;
-        bool notifies; /* it has a socket to tell of readiness and of the main process */
+        const char *
+                stopping_unit; /* unit of the monitor that the container had before, if the caller restarts it
+                                      although that is being stopped; else NULL */
+        bool notifies;         /* it has a socket to tell of readiness and of the main process */
         const UnitFacts *unit;
         bool unit_failed; /* the bus gave no answer */
 

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """--restart= in a unit that is being stopped: the container stays as it ended, the stop is quick, its result is right."""
 
-from harness import (Unit, case, check, check_equal, inspect, journal, messages, podman, quote, run, until, variants,
-                     wait_running)
+import shlex
+
+from harness import (Unit, case, check, check_equal, command, inspect, journal, messages, podman, quote, run, session, until,
+                     variants, wait_running)
 
 NOT_RESTARTED = "d430f0e15ce345f689481deaa1341b88" # SCOPEMON_MESSAGE_NOT_RESTARTED of scopemon/protocol.h
 PAYLOAD = "trap 'echo last words; exit {status}' TERM; echo up; while true; do sleep 0.2 & wait $!; done"
@@ -39,7 +41,7 @@ def restart_policy_ends_with_the_unit(more, options):
         until("its first line", lambda: ups() == i + 1)
         unit.stop(timeout=15) # well before TimeoutStopSec=
         unit.expect_result()
-        check_equal(podman("ps", "--all", "--format", "{{.Names}} {{.State}} {{.ExitCode}}"), "baz exited 3", "what is left")
+        check_equal((inspect("baz", "State.Status"), inspect("baz", "State.ExitCode")), ("exited", "3"), "what is left")
         check_equal(ups(), i + 1, "starts")
         told = [e["SCOPEMON_CONTAINER_NAME"] for e in journal(f"MESSAGE_ID={NOT_RESTARTED}")]
         check_equal(told, ["baz"] * (i + 1), "entries that say so")
@@ -53,12 +55,24 @@ def restart_policy_holds_while_the_unit_runs():
     wait_running()
     for i in range(2):
         until("its first line", lambda: ups() == i + 1) # pylint: disable=cell-var-from-loop
-        podman("exec", "baz", "kill", "-TERM", "1")
+        command("podman", "exec", "baz", "kill", "-TERM", "1") # which may end with the container
     until("another start", lambda: ups() == 3)
     check(inspect("baz", "State.Status") == "running", "it runs")
     check_equal(journal(f"MESSAGE_ID={NOT_RESTARTED}"), [], "refusals")
     unit.stop(timeout=15)
-    check_equal(podman("ps", "--all", "--format", "{{.Names}} {{.State}}"), "baz exited", "what is left")
+    check_equal(inspect("baz", "State.Status"), "exited", "what is left")
+
+
+@case
+def restart_policy_ends_with_the_monitors_scope():
+    """A container from a shell, whose scope is stopped: it is not restarted into a scope that is going down."""
+    check_equal(session("podman run -d --restart=always --name baz --network=none localhost/alpine sh -c "
+                        f"{shlex.quote(PAYLOAD.format(status=3))}")[0], 0, "podman run")
+    container = wait_running()
+    until("its first line", lambda: ups() == 1)
+    run("systemctl", "stop", f"libpod-conmon-{container}.scope", timeout=15)
+    until("its end", lambda: inspect("baz", "State.Status") == "exited")
+    check_equal(ups(), 1, "starts")
 
 
 @case

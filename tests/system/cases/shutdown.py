@@ -24,11 +24,13 @@ def start_all():
          f"ExecStart=/usr/bin/{quote(*detached('notify', ['--sdnotify=conmon']))}\n").start()
     Unit("split.service", "[Service]\nType=notify\nNotifyAccess=all\nDelegate=yes\nKillMode=mixed\n"
          f"ExecStart=/usr/bin/{quote(*detached('split', ['--sdnotify=conmon', '--cgroups=split']))}\n").start()
-    for name, options in ("shell", []), ("own", ["--cgroups=no-conmon"]):
+    Unit("always.service", "[Service]\nType=notify\nNotifyAccess=all\nDelegate=yes\nTimeoutStopSec=25\n"
+         f"ExecStart=/usr/bin/{quote(*detached('always', ['--sdnotify=conmon', '--restart=always']))}\n").start()
+    for name, options in ("shell", []), ("own", ["--cgroups=no-conmon"]), ("shell-always", ["--restart=always"]):
         check_equal(session(shlex.join(detached(name, options)))[0], 0, "podman run from a shell")
     service_mode.make_bundle(PAYLOAD)
     service_mode.unit().start()
-    return ["bound", "nested", "notify", "split", "shell", "own", "baz"]
+    return ["bound", "nested", "notify", "split", "always", "shell", "own", "shell-always", "baz"]
 
 
 def said(name, text):
