@@ -78,22 +78,20 @@ static bool cgroups_disabled(const Options *o) {
         return false;
 }
 
-static int open_bundle(Place *p) {
+/*
+ * The bundle, if it can be read. If not, the container stays where its caller wants it, and the runtime, for which the
+ * bundle is, says what it makes of it: it may be less strict.
+ */
+static void open_bundle(Place *p) {
         const char *why = NULL;
         int r;
 
         r = bundle_open(&p->bundle, p->options->bundle, &why);
-        if (r < 0) {
-                (void)snprintf(p->text->refusal, sizeof p->text->refusal, "bundle %s: %s", p->options->bundle,
-                               strerror(-r));
-                return PLACE_REFUSED;
-        }
-        if (r == BUNDLE_BROKEN) {
-                (void)snprintf(p->text->refusal, sizeof p->text->refusal, "%s/config.json: %s",
-                               p->options->bundle, why ? why : "not to be understood");
-                return PLACE_REFUSED;
-        }
-        return 0; /* without one the runtime will say so better than we can */
+        if (r < 0)
+                place_note_trouble(p, p->options->bundle, strerror(-r));
+        else if (r == BUNDLE_BROKEN)
+                place_note_trouble(p, "config.json", why ? why : "not to be understood");
+        p->facts.nest_failed = r < 0 || r == BUNDLE_BROKEN; /* nobody could tell the runtime where */
 }
 
 /* The unit is the container, whatever the bundle's author had in mind; or there is oci-NAME.scope, if that is wanted. */
@@ -113,7 +111,6 @@ static int gather(Place *p) {
         const Options *o = p->options;
         PlacementFacts *f = &p->facts;
         struct stat st;
-        int r;
 
         *f = (PlacementFacts){ .id = o->cid,
                                .wish_environment = getenv(SCOPEMON_ENV_PLACEMENT),
@@ -126,9 +123,7 @@ static int gather(Place *p) {
                 return 0;                       /* an exec is decided by nothing else */
         f->runtime = PLACEMENT_RUNTIME_UNKNOWN; /* to be looked at where it matters only */
 
-        r = open_bundle(p);
-        if (r != 0)
-                return r < 0 ? relay(r) : r;
+        open_bundle(p);
         if (p->bundle) {
                 f->cgroups_path = bundle_cgroups_path(p->bundle);
                 f->wish_annotation = bundle_annotation(p->bundle, SCOPEMON_ANNOTATION_PLACEMENT);

@@ -9,8 +9,7 @@
 
 /* Positive answer of place_container(). */
 enum {
-        PLACE_REFUSED =
-                1, /* a wish cannot be met, or the bundle cannot be read; the text says it to the caller */
+        PLACE_REFUSED = 1, /* a wish cannot be met; the text says it to the caller */
 };
 
 typedef struct PlaceText {

@@ -166,6 +166,25 @@ def every_signal_reaches_the_target(a):
         os.unlink(f"{a.exits}/{CID}")
 
 
+@scenario()
+def runtime_judges_the_bundle(a):
+    """What is wrong with config.json, if anything is, is the runtime's to say, as it is the one that reads it."""
+    for config in ('{"a": NaN}', '{"a": Infinity}', "{'a': 1}", '{"linux":', "[]", ""):
+        with open(f"{a.bundle}/config.json", "w", encoding="utf-8") as f:
+            f.write(config)
+        m = a.monitor(r"runtime-stderr=invalid\scharacter runtime-exit=1").start()
+        record = m.record()
+        equal((record["data"], record["message"]), (-1, "invalid character"), config)
+        equal(m.end(), 1)
+        forget(m)
+        m = a.monitor("exit=3").start()
+        check(m.record()["data"] > 0, f"a runtime that takes {config}")
+        equal(m.end(), 3)
+        forget(m)
+        os.unlink(m.log_path)
+        os.unlink(f"{a.exits}/{CID}")
+
+
 @scenario(quirk="they end it")
 def signals_that_are_none_of_a_runtimes(a):
     """One that creates a container is only ended by those that mean that."""

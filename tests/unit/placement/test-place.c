@@ -129,22 +129,33 @@ CleanTest(place, missing_config_is_the_runtimes_to_complain_of) {
         site_done(&s);
 }
 
-CleanTest(place, missing_bundle_is_named) {
-        Site s;
+/* The runtime speaks, not we. */
+CleanTest(place, bundle_that_cannot_be_read_is_the_runtimes_to_judge) {
+        static const char *const configs[] = { "{\"linux\":",      "[]", "{\"a\":NaN}", "{'a':1}",
+                                               "{\"a\":Infinity}", NULL };
 
-        site_init(&s, NULL);
-        s.options.bundle = "/nonexistent-bundle";
-        cr_assert_eq(place(&s), PLACE_REFUSED);
-        cr_assert_str_eq(s.text.refusal, "bundle /nonexistent-bundle: No such file or directory");
-        site_done(&s);
+        for (size_t i = 0; i < ELEMENTS(configs); i++) {
+                Site s;
+
+                site_init(&s, configs[i]);
+                if (!configs[i])
+                        s.options.bundle = "/nonexistent-bundle";
+                cr_assert_eq(place(&s), 0, "%s", configs[i]);
+                cr_assert_eq(s.plan.container, PLACEMENT_CONTAINER_AS_GIVEN);
+                cr_assert(strstr(s.text.trouble, configs[i] ? "config.json" : "/nonexistent-bundle"), "%s",
+                          s.text.trouble);
+                if (configs[i])
+                        check_untouched(&s, configs[i]);
+                cr_assert_eq(setenv(SCOPEMON_ENV_PLACEMENT, "bogus", 1), 0);
+                cr_assert_eq(place(&s), PLACE_REFUSED, "a wish is somebody else's");
+                site_done(&s);
+        }
 }
 
 CleanTest(place, refusal_says_what_is_wrong) {
         static const struct {
                 const char *config, *wish, *said;
         } cases[] = {
-                { "{\"linux\":", NULL, "config.json" },
-                { "[]", NULL, "config.json" },
                 { CONFIG, "nonsense", "nonsense" },
                 { "{\"annotations\":{\"" SCOPEMON_ANNOTATION_PLACEMENT "\":\"bogus\"}}", "caller", "bogus" },
         };
