@@ -88,15 +88,13 @@ static void store_worker(Keeper *k) {
         replace(saved_fd_name(SAVED_FD_WORKER_PROCESS), pidfd);
 }
 
-/**
- * keeper_store_again() - all is to be stored as we would have done it: another image may have done it before
- */
-void keeper_store_again(Keeper *k) {
+typedef void (*StoreOne)(const char *name, int fd);
+
+static void store_all(Keeper *k, StoreOne store) {
         _cleanup_(saved_freep) Saved *s = NULL;
+        char name[NOTIFY_STORE_NAME_MAX];
         int r;
 
-        if (!k->stored)
-                return;
         r = keeper_save(k, &s);
         if (r < 0) {
                 complain(r, "the monitor's state");
@@ -104,11 +102,25 @@ void keeper_store_again(Keeper *k) {
         }
         for (SavedFd i = 0; i < SAVED_FD_CHANNEL; i++)
                 if (s->fds[i] >= 0)
-                        replace(saved_fd_name(i), s->fds[i]);
+                        store(saved_fd_name(i), s->fds[i]);
         for (uint32_t slot = 0; slot < ATTACH_SLOTS; slot++)
-                if (s->clients[slot] >= 0)
-                        keeper_store_kept(k, WORKER_KEPT_CLIENT, slot, s->clients[slot]);
-        store_worker(k);
+                if (s->clients[slot] >= 0) {
+                        store_client_name(name, slot);
+                        store(name, s->clients[slot]);
+                }
+}
+
+/**
+ * keeper_store_again() - all is to be stored as we would have done it: another image may have done it before
+ *
+ * Nothing is removed first: systemd leaves out a descriptor that it has, and what was removed and has yet to be put again
+ * would be closed with us. The channel to the worker that runs was stored when that was started; if it were closed, the
+ * worker would go on beside the one of the next keeper.
+ */
+void keeper_store_again(Keeper *k) {
+        if (!k->stored)
+                return;
+        store_all(k, put);
         keeper_store_state(k); /* the last: without it the rest is nothing */
 }
 
@@ -134,7 +146,9 @@ void keeper_store_begin(Keeper *k) {
                 return;
         k->stored = true;
         k->ready_told = !service_container_notifies(k->options);
-        keeper_store_again(k);
+        store_all(k, replace);
+        store_worker(k);
+        keeper_store_state(k); /* the last: without it the rest is nothing */
         complain(make_mark(), "the mark of that");
 }
 
