@@ -240,8 +240,10 @@ void launch_protect(void) {
 
         fd = open(OOM_SCORE_FILE, O_WRONLY | O_CLOEXEC);
         if (fd >= 0) {
-                if (fd_write_full(fd, OOM_SCORE_OURS, strlen(OOM_SCORE_OURS)) < 0)
-                        log_debug("failed to write to " OOM_SCORE_FILE);
+                int r = fd_write_full(fd, OOM_SCORE_OURS, strlen(OOM_SCORE_OURS));
+
+                if (r < 0)
+                        log_debug("failed to write to " OOM_SCORE_FILE ": %s", strerror(-r));
                 (void)close(fd);
         }
         (void)signal(SIGPIPE, SIG_IGN); /* and for good: runtime and exit command inherit it */
