@@ -246,6 +246,21 @@ int process_replace(const char *path, char *const *argv, char *const *envp) {
 }
 
 /**
+ * process_end_in() - have the kernel end this process in @seconds, whatever it does then
+ *
+ * Also if SIGALRM was blocked or ignored by those it is a fork of.
+ */
+void process_end_in(unsigned seconds) {
+        sigset_t set;
+
+        (void)sigemptyset(&set);
+        (void)sigaddset(&set, SIGALRM);
+        (void)signal(SIGALRM, SIG_DFL);
+        (void)sigprocmask(SIG_UNBLOCK, &set, NULL);
+        (void)alarm(seconds);
+}
+
+/**
  * process_set_name() - what ps shows as our name; 15 bytes of it
  */
 void process_set_name(const char *name) {
@@ -367,21 +382,27 @@ int process_kill_child(pid_t pid, int signal) {
 }
 
 /**
- * process_kill_group() - signal the process group of a process that has not been reaped
+ * process_kill_group() - signal a process, and the process group it is in
+ * @pidfd: of @pid
  *
- * The process alone if its group is nobody's to signal: none, init's, or our own.
+ * The process alone if its group is nobody's to signal: none, init's, or our own. Nobody if it has been buried: what has
+ * its number then is another process, and a group that it has left behind cannot be told from another one.
  *
- * Return: 0 or a negative errno.
+ * Return: 0 or a negative errno: -ESRCH if it has ended.
  */
-int process_kill_group(pid_t pid, int signal) {
+int process_kill_group(int pidfd, pid_t pid, int signal) {
         pid_t group;
+        int r;
 
         if (pid <= 1)
                 return fail(-EINVAL);
         group = getpgid(pid);
-        if (group <= 1 || group == getpgrp())
-                return process_kill_child(pid, signal);
-        return kill(-group, signal) < 0 ? fail(-errno) : 0;
+        r = process_signal(pidfd, 0); /* it is there, so the group was its own */
+        if (r < 0)
+                return relay(r);
+        if (group > 1 && group != getpgrp() && kill(-group, signal) < 0 && errno != ESRCH)
+                return fail(-errno);
+        return process_signal(pidfd, signal);
 }
 
 static ProcessStatus status_of(const siginfo_t *info) {

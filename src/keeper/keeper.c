@@ -264,6 +264,7 @@ int keeper_on_worker_done(void *userdata) {
         Keeper *k = userdata;
 
         k->facts.streams_closed = k->facts.clients_served = true;
+        k->drain_timer = timer_free(k->drain_timer);
         return keeper_advance(k);
 }
 
@@ -334,7 +335,8 @@ static int on_timeout(Timer *timer, void *userdata) {
                 k->facts.timed_out = true;
                 if (!k->options->exec)
                         announce_killed_by_timeout(k->options, &k->plan);
-                (void)process_kill_group(k->target_pid, SIGKILL); /* gone by itself meanwhile, perhaps */
+                (void)process_kill_group(k->target_pidfd, k->target_pid,
+                                         SIGKILL); /* gone by itself meanwhile, perhaps */
         }
         return keeper_advance(k);
 }

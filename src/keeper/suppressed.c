@@ -140,7 +140,7 @@ static void __attribute__((noreturn)) answer(const Suppressed *s, int fd, pid_t 
         if (getppid() != parent)
                 process_exit(EXIT_FAILURE);
         (void)fd_close_all_but(&fd, 1);
-        (void)alarm(LOOK_S);
+        process_end_in(LOOK_S);
         if (look(s, &found) < 0)
                 process_exit(EXIT_FAILURE);
         process_exit(fd_write_full(fd, &found, sizeof found) < 0 ? EXIT_FAILURE : EXIT_SUCCESS);

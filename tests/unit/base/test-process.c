@@ -345,7 +345,13 @@ CleanTest(process, death_of_the_parent_is_passed_on) {
         cr_assert(p.revents & POLLHUP, "and ends with it");
 }
 
-static void kill_sleeper(bool own_group, int (*kill_it)(pid_t pid, int signal)) {
+typedef enum Whom {
+        PROCESS_ALONE,
+        PROCESS_AND_GROUP,
+} Whom;
+
+static void kill_sleeper(bool own_group, Whom whom) {
+        _cleanup_close_ int pidfd = -1;
         pid_t pid;
         int r, status;
 
@@ -355,20 +361,67 @@ static void kill_sleeper(bool own_group, int (*kill_it)(pid_t pid, int signal)) 
                 (void)pause();
                 process_exit(1);
         }
+        pidfd = process_pidfd(pid);
         if (own_group)
                 cr_assert_eq(setpgid(pid, pid), 0);
-        cr_assert_eq(kill_it(pid, SIGKILL), 0);
+        if (whom == PROCESS_ALONE)
+                cr_assert_eq(process_kill_child(pid, SIGKILL), 0);
+        else
+                cr_assert_eq(process_kill_group(pidfd, pid, SIGKILL), 0);
         cr_assert_eq(waitpid(pid, &status, 0), pid);
         cr_assert(WIFSIGNALED(status));
+        cr_assert_eq(process_kill_group(pidfd, pid, SIGKILL), -ESRCH, "it has been buried");
 }
 
 CleanTest(process, killing_a_group_never_hits_our_own) {
-        kill_sleeper(true, process_kill_group);
-        kill_sleeper(false, process_kill_group);
-        kill_sleeper(false, process_kill_child);
-        cr_assert_eq(process_kill_group(0, SIGKILL), -EINVAL);
-        cr_assert_eq(process_kill_group(1, SIGKILL), -EINVAL);
+        kill_sleeper(true, PROCESS_AND_GROUP);
+        kill_sleeper(false, PROCESS_AND_GROUP);
+        kill_sleeper(false, PROCESS_ALONE);
+        cr_assert_eq(process_kill_group(-1, 0, SIGKILL), -EINVAL);
+        cr_assert_eq(process_kill_group(-1, 1, SIGKILL), -EINVAL);
         cr_assert_eq(process_kill_child(-1, SIGKILL), -EINVAL);
+}
+
+/* The number of a process that has been buried is another one's now, perhaps: as if by chance, a child's. */
+CleanTest(process, number_alone_kills_nobody) {
+        _cleanup_close_ int pidfd = -1;
+        pid_t gone, other;
+        int r, status;
+
+        r = process_fork(&gone);
+        cr_assert_geq(r, 0);
+        if (r == 0)
+                process_exit(0);
+        pidfd = process_pidfd(gone);
+        cr_assert_eq(waitpid(gone, &status, 0), gone);
+        r = process_fork(&other);
+        cr_assert_geq(r, 0);
+        while (r == 0)
+                (void)pause();
+        cr_assert_eq(setpgid(other, other), 0);
+        cr_assert_eq(process_kill_group(pidfd, other, SIGKILL), -ESRCH);
+        cr_assert_eq(waitpid(other, &status, WNOHANG), 0, "it runs");
+        cr_assert_eq(kill(other, SIGKILL), 0);
+        cr_assert_eq(waitpid(other, &status, 0), other);
+}
+
+CleanTest(process, end_comes_whatever_is_blocked) {
+        sigset_t set;
+        pid_t pid;
+        int r, status;
+
+        (void)sigfillset(&set);
+        r = process_fork(&pid);
+        cr_assert_geq(r, 0);
+        if (r == 0) {
+                (void)signal(SIGALRM, SIG_IGN);
+                (void)sigprocmask(SIG_BLOCK, &set, NULL);
+                process_end_in(1);
+                for (;;)
+                        (void)pause();
+        }
+        cr_assert_eq(waitpid(pid, &status, 0), pid);
+        cr_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM);
 }
 
 CleanTest(process, title_takes_the_place_of_the_command_line) {

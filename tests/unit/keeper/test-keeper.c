@@ -23,6 +23,7 @@
 #include "base/parse.h"
 #include "base/process.h"
 #include "clean.h"
+#include "keeper/keeper-internal.h"
 #include "log-content.h"
 #include "scopemon/protocol.h"
 
@@ -538,4 +539,24 @@ CleanTest(keeper, bundle_that_is_not_there_is_told) {
         cr_assert_neq(run_end(&r), 0);
         check_file(&r, "ctr.pid", NULL);
         run_done(&r);
+}
+
+/* ---- deadlines ------------------------------------------------------------------------------- */
+
+static int on_no_time(Timer *timer, void *userdata) {
+        return 0;
+}
+
+/* An exit command may take longer than a worker may: nobody is to be told then that output was not waited for. */
+CleanTest(keeper, worker_that_is_done_has_no_deadline) {
+        Keeper *k = calloc(1, sizeof *k);
+
+        cr_assert_eq(event_new(&k->event), 0);
+        k->phase = PHASE_FINISHING;
+        k->command_running = true;
+        cr_assert_eq(event_add_timer(k->event, &k->drain_timer, 30000000, on_no_time, k), 0);
+        cr_assert_eq(keeper_on_worker_done(k), 0);
+        cr_assert_null(k->drain_timer);
+        k->event = event_unref(k->event);
+        free(k);
 }
