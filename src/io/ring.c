@@ -192,11 +192,13 @@ RingInput *ring_input(Ring *ring) {
 /**
  * ring_begin() - start counting this process's reads
  *
- * To be called by a worker before its first ring_read_*(), when nothing else reads any more.
+ * To be called by a worker before its first ring_read_*(), when nothing else reads any more. What the one before it has
+ * noted, if nobody has recovered it, is forgotten: it says nothing about the reads of this one.
  *
  * Return: 0 or a negative errno.
  */
 int ring_begin(Ring *ring) {
+        Header *h = ring_header(ring);
         _cleanup_close_ int fd = -1;
         char text[512], *p;
         ssize_t n;
@@ -211,6 +213,7 @@ int ring_begin(Ring *ring) {
         p = strstr(text, RING_READ);
         ring->total =
                 (p ? strtoull(p + strlen(RING_READ), NULL, 10) : 0) + (uint64_t)n; /* this read counts, too */
+        h->notes[0].kind = h->notes[1].kind = NOTE_NONE;
         return 0;
 }
 

@@ -492,6 +492,19 @@ CleanTest(ring, packet_on_its_way_is_left_alone) {
         fd_close_many(pair, 2);
 }
 
+CleanTest(ring, a_worker_that_begins_does_not_answer_for_the_one_before) {
+        _cleanup_(ring_freep) Ring *ring = NULL;
+        uint64_t head;
+
+        cr_assert_eq(ring_new(&ring, 0), 0);
+        cr_assert_eq(ring_begin(ring), 0);
+        feed(ring, STREAM_STDOUT, 100);
+        head = ring_head(ring, STREAM_STDOUT);
+        cr_assert_eq(ring_begin(ring), 0, "nobody has recovered what the first one noted");
+        cr_assert_eq(ring_recover(ring, bytes_read_by(getpid())), 0);
+        cr_assert_eq(ring_head(ring, STREAM_STDOUT), head);
+}
+
 CleanTest(ring, counts_that_cannot_be_are_refused) {
         _cleanup_(ring_freep) Ring *ring = NULL;
 
