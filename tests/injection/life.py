@@ -286,7 +286,9 @@ class Life:
             hits = [line for line in harness.read_text(self.trace).decode(errors="replace").splitlines() if "(INJECTED)" in line]
         except OSError:
             return 0
-        self.seen.hits = [" ".join(line.removesuffix(" (INJECTED)").split())[:120] for line in hits]
+        keeper = f"{self.keeper()} "
+        self.seen.hits = [" ".join(("KEEPER " + line.removeprefix(keeper) if line.startswith(keeper) else line)
+                                   .removesuffix(" (INJECTED)").split())[:120] for line in hits]
         return len(hits)
 
     def counts(self):
@@ -302,21 +304,23 @@ class Life:
         return most
 
 
-# What truly cannot be told, or cannot be in a kernel: fault, what was wrong, which calls failed or what the journal says
+# What truly cannot be told, or cannot be in a kernel: scenario and fault, what was wrong, which calls failed or what the journal says
 # (regular expressions), and why it is excused.
-Excuse = collections.namedtuple("Excuse", "fault wrong hits said reason")
+Excuse = collections.namedtuple("Excuse", "life wrong hits said reason")
 EXCUSED = (
-    Excuse(r"epoll_ctl:.*", r".*", r"EPOLL_CTL_(DEL|MOD)", None, "a kernel needs no memory to change or remove a watch"),
-    Excuse(r"(write|renameat|openat):E\w+:\d+\+", r"told nobody: pid \d+ and no exit (file|code)", None,
+    Excuse(r"\w+ epoll_ctl:.*", r".*", r"EPOLL_CTL_(DEL|MOD)", None, "a kernel needs no memory to change or remove a watch"),
+    Excuse(r"\w+ (write|renameat|openat):E\w+:\d+\+", r"told nobody: pid \d+ and no exit (file|code)", None,
            r"the exit status cannot be written", "no exit file can be made for as long as it is tried, and the journal says so"),
-    Excuse(r"sendmsg:ENOBUFS:\d+\+", r"lost in silence.*", None, None, "the process that would tell is refused every send, to the journal, too"),
+    Excuse(r"\w+ sendmsg:ENOBUFS:\d+\+", r"lost in silence.*", None, None, "the process that would tell is refused every send, to the journal, too"),
+    Excuse(r"upgrade [\w+]+:\w+:\d+", r"told nobody: pid \d+ and no exit file", r"^KEEPER ", None,
+           "between exec and take-over of an upgrade nobody is left: the worker has been stopped, the new image failed to load"),
 )
 
 
-def excuse(fault, wrong, s):
-    """Why a life is excused, or None."""
+def excuse(life, wrong, s):
+    """Why a life ("SCENARIO FAULT") is excused, or None."""
     for e in EXCUSED:
-        if (re.fullmatch(e.fault, fault) and re.fullmatch(e.wrong, wrong) and (not e.hits or any(re.search(e.hits, h) for h in s.hits))
+        if (re.fullmatch(e.life, life) and re.fullmatch(e.wrong, wrong) and (not e.hits or any(re.search(e.hits, h) for h in s.hits))
                 and (not e.said or any(re.search(e.said, t) for t in s.said))):
             return e.reason
     return None
