@@ -52,7 +52,7 @@ typedef struct ExplainUnit {
 
 typedef struct ExplainPlacement {
         bool told; /* by the monitor, in the journal; else deduced, and with a stock monitor what ours would do */
-        char row[8];
+        char name[16];
         char reason[512];
         char caller_unit[UNITNAME_SIZE];
         uint64_t usec;

@@ -113,7 +113,7 @@ static void find_placement(const ExplainHost *h, Explained *e) {
         e->stock = false;
         p->told = true;
         p->usec = journal_reader_usec(h->journal);
-        get(h, SCOPEMON_FIELD_ROW, p->row, sizeof p->row);
+        get(h, SCOPEMON_FIELD_PLACEMENT, p->name, sizeof p->name);
         get(h, SCOPEMON_FIELD_REASON, p->reason, sizeof p->reason);
         get(h, SCOPEMON_FIELD_CALLER_UNIT, p->caller_unit, sizeof p->caller_unit);
 }

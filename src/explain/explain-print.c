@@ -121,13 +121,13 @@ static void say_placement(const Explained *e) {
         const ExplainPlacement *p = &e->placement;
 
         if (p->told)
-                say("Placement", "row %s: %s", p->row, p->reason);
+                say("Placement", "%s: %s", p->name, p->reason);
         else if (e->keeper && e->stock)
-                say("Placement", "its caller's; scopemon would take row %s: %s", p->row, p->reason);
+                say("Placement", "chosen by the caller; scopemon would choose %s: %s", p->name, p->reason);
         else if (e->keeper)
-                say("Placement", "row %s, judged by what is there now: %s", p->row, p->reason);
+                say("Placement", "%s (inferred): %s", p->name, p->reason);
         else
-                say("Placement", "not known: there is neither a monitor nor an entry of one");
+                say("Placement", "unknown (no monitor, and no journal entry of one)");
 }
 
 static void format_kill(const UnitFacts *f, char *out, size_t size) {
@@ -249,16 +249,17 @@ void explain_print(const Explained *e) {
  * @heading: the first line, of the table itself
  */
 void explain_print_row(const Explained *e, bool heading) {
-        char row[16], line[LINE_SIZE];
+        char placement[32], line[LINE_SIZE];
 
         if (heading) {
-                (void)printf("%-24s %-12s %7s %7s %-4s %s\n", "NAME", "ID", "MONITOR", "PID", "ROW", "UNIT");
+                (void)printf("%-24s %-12s %7s %7s %-11s %s\n", "NAME", "ID", "MONITOR", "PID", "PLACEMENT",
+                             "UNIT");
                 return;
         }
-        (void)snprintf(row, sizeof row, "%s%s", e->stock ? "-" : e->placement.row,
+        (void)snprintf(placement, sizeof placement, "%s%s", e->stock ? "-" : e->placement.name,
                        e->placement.told || e->stock ? "" : "?");
-        (void)snprintf(line, sizeof line, "%-24s %-12.12s %7d %7d %-4s %s", e->name[0] ? e->name : "-", e->id,
-                       e->keeper ? e->keeper->pid : 0, e->init ? e->init->pid : 0, row,
+        (void)snprintf(line, sizeof line, "%-24s %-12.12s %7d %7d %-11s %s", e->name[0] ? e->name : "-",
+                       e->id, e->keeper ? e->keeper->pid : 0, e->init ? e->init->pid : 0, placement,
                        e->container_unit.name[0] ? e->container_unit.name : "-");
         (void)puts(without_controls(line));
 }
@@ -399,7 +400,7 @@ int explain_json(const Explained *e, Json **ret) {
         put_number(&o, "execs", e->n_execs);
         put_unit(&o, "unit", &e->container_unit);
         put_unit(&o, "monitor_unit", &e->monitor_unit);
-        put(&o, "placement.row", e->placement.row);
+        put(&o, "placement.name", e->placement.name);
         put(&o, "placement.reason", e->placement.reason);
         put(&o, "placement.caller_unit", e->placement.caller_unit);
         put(&o, "placement.source",

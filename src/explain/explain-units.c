@@ -116,7 +116,7 @@ static void deduce_placement(Explained *e) {
                 f.wish_annotation = bundle_annotation(bundle, SCOPEMON_ANNOTATION_PLACEMENT);
         }
         settle(e, &f, &plan);
-        (void)snprintf(e->placement.row, sizeof e->placement.row, "%s", placement_row_name(plan.row));
+        (void)snprintf(e->placement.name, sizeof e->placement.name, "%s", placement_row_name(plan.row));
         (void)snprintf(e->placement.reason, sizeof e->placement.reason, "%s", plan.reason);
         (void)snprintf(e->placement.caller_unit, sizeof e->placement.caller_unit, "%s", plan.unit);
 }

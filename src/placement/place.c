@@ -318,7 +318,7 @@ static void look_at_limits(Place *p) {
                        { "MemoryHigh=", is_limit(u->memory_high) },
                        { "CPUQuota=", is_limit(u->cpu_quota_usec) },
                        { "TasksMax=", is_limit(u->tasks_max) && !is_default_tasks_max(u->tasks_max) } };
-        bool bound = p->plan->row == PLACEMENT_ROW_BIND || p->plan->row == PLACEMENT_ROW_BIND_LOOSE;
+        bool bound = p->plan->row == PLACEMENT_ROW_BIND || p->plan->row == PLACEMENT_ROW_PROPAGATE;
         char words[64] = "";
         size_t n = 0;
 

@@ -4,34 +4,34 @@
  * Where monitor and container belong. A pure function: all it knows is in the facts, all it wants is in the plan, and
  * whoever asks "why is this container there?" finds the answer on this page.
  *
- *   row  situation                                      monitor            container
- *   1    cgroupsPath lies in our unit already           stays              as given
- *   2    delegated service, nothing against it          UNIT/supervisor    UNIT/libpod-payload-ID
- *   3    service, not delegated                         stays              its scope, bound to UNIT
- *   3a   as 3, but UNIT is stopping, or a oneshot,      stays              its scope, a stop propagates, but of
- *        or has KillMode=none                                              KillMode=none
- *   3b   detached: UNIT is not its supervisor           own scope          its scope, described
- *   4    the caller has put us into our scope           stays              its scope, described
- *   5    a session, an app, no unit                     own scope          its scope, described
- *   6    the manager's own service                      own scope          as given
- *   7    exec                                           stays              the runtime knows
- *   8    somebody's wish stands against nesting         as 3 to 5          as given
- *   9    no manager, or none that answers               stays              as given
+ *   name        situation                                 monitor            container
+ *   split       cgroupsPath lies in our unit already      stays              as given
+ *   nest        delegated service, nothing against it     UNIT/supervisor    UNIT/libpod-payload-ID
+ *   bind        service, not delegated                    stays              its scope, bound to UNIT
+ *   propagate   as bind, but UNIT is stopping, or a       stays              its scope, a stop propagates, but of
+ *               oneshot, or has KillMode=none                                KillMode=none
+ *   detached    UNIT is not its supervisor                own scope          its scope, described
+ *   moved       the caller has put us into our scope      stays              its scope, described
+ *   scope       a session, an app, no unit                own scope          its scope, described
+ *   stranded    the manager's own service                 own scope          as given
+ *   exec        exec                                      stays              the runtime knows
+ *   as-given    a request rules out nesting               as bind to scope   as given
+ *   no-manager  no manager, or none that answers          stays              as given
  *
  * "Its scope" is made by the runtime, and given properties by annotations. A runtime that knows none gets a scope that
  * we have made, as the path of a cgroup below it. Such a runtime has to be able to move the container there, so we
  * and the scope must be of the same manager.
  *
- * No row is for a container that is restarted by its exit command while the unit of its monitor is being stopped: it
+ * No placement is for a container that is restarted by its exit command while the unit of its monitor is being stopped: it
  * would run into the end of that stop, and be killed, or outlive it with nobody to watch it.
  *
  * What must never happen: an After= of a unit that waits for us (our own scope does not); a BindsTo= on a unit that is
  * not up, which would cancel its stop or start it again; a question to the bus that cannot change the answer.
  *
- * Rows 2, 3 and 3a are for units that supervise the container (placement-supervisor.c). A detached one gets the two
+ * nest, bind and propagate are for units that supervise the container (placement-supervisor.c). A detached one gets the two
  * scopes that it would have got from a shell, whatever else is true of the unit.
  *
- * Row 2 is also right from a control process (ExecStop= and its like run in UNIT/.control): it needs no job, so it
+ * nest is also right from a control process (ExecStop= and its like run in UNIT/.control): it needs no job, so it
  * cannot wait for the stop or cancel it, and what is nested is killed with the unit. Two things stand against it.
  * While systemd has yet to start a process of ExecStart= in the unit's top cgroup (we are in ExecStartPre=, or in the
  * first of a oneshot's commands), that start would fail with 219/CGROUP as soon as nesting has turned controllers on
@@ -45,7 +45,7 @@
 #include "base/cleanup.h"
 #include "placement/placement-internal.h"
 
-/* What stands against nesting; @wish: it is somebody's wish, which makes it row 8. */
+/* What stands against nesting; @wish: it is somebody's wish, which makes it as-given. */
 typedef struct Obstacle {
         const char *text;
         bool wish;
@@ -90,7 +90,7 @@ static int need_unit(Situation *s) {
         return PLACEMENT_NEED_UNIT;
 }
 
-/* The container's column outside row 2. */
+/* The container's column, except of nest. */
 static void plan_container(Situation *s, bool described) {
         PlacementPlan *p = s->plan;
 
@@ -118,7 +118,7 @@ static int plan_no_manager(Situation *s, const char *reason) {
         return plan_stay(s, PLACEMENT_ROW_NO_MANAGER, reason);
 }
 
-/* Rows 3b, 5 and 6, and 8 as 5 */
+/* detached, scope and stranded, and as-given in a scope */
 static int plan_own_scope(Situation *s, PlacementRow row, const char *why) {
         const PlacementFacts *f = s->facts;
         PlacementPlan *p = s->plan;
@@ -254,7 +254,7 @@ static bool ends_nobody(const UnitFacts *u) {
         return strcmp(u->kill_mode, "none") == 0;
 }
 
-/* Row 3a: why the container's scope is not bound, NULL if it is. */
+/* propagate: why the container's scope is not bound, NULL if it is. */
 static const char *find_loose(const Situation *s) {
         const UnitFacts *u = s->facts->unit;
 
@@ -268,7 +268,7 @@ static const char *find_loose(const Situation *s) {
                                        : NULL;
 }
 
-/* Rows 3 and 3a, and 8 as these */
+/* bind and propagate, and as-given in a unit */
 static int plan_bind(Situation *s, const Obstacle *against) {
         const UnitFacts *u = s->facts->unit;
         PlacementPlan *p = s->plan;
@@ -297,13 +297,13 @@ static int plan_bind(Situation *s, const Obstacle *against) {
         p->binds_to = !loose && !p->survives; /* either link would end it with its monitor */
         p->stop_propagated_from = situation_same_manager(s) && !p->survives && !ends_nobody(u);
         p->row = against->wish ? PLACEMENT_ROW_AS_GIVEN
-                 : loose       ? PLACEMENT_ROW_BIND_LOOSE
+                 : loose       ? PLACEMENT_ROW_PROPAGATE
                                : PLACEMENT_ROW_BIND;
         say(p, "%s %s; %s", p->unit, against->text, loose ?: "the container's scope is bound to it");
         return 0;
 }
 
-/* Row 3b */
+/* detached */
 static int plan_detached(Situation *s) {
         char why[sizeof s->plan->reason / 2 + UNITNAME_SIZE];
 
@@ -337,7 +337,7 @@ static int decide_service(Situation *s) {
         return plan_bind(s, &against);
 }
 
-/* Row 1: with --cgroups=split it is Podman that has nested. */
+/* split: with --cgroups=split it is Podman that has nested. */
 static bool is_split(const Situation *s) {
         const char *path = s->facts->cgroups_path;
 
@@ -345,7 +345,7 @@ static bool is_split(const Situation *s) {
                cgtext_is_below(path, s->plan->unit_path);
 }
 
-/* Row 4: the scope is named after this very container; that of another one is none of ours. */
+/* moved: the scope is named after this very container; that of another one is none of ours. */
 static bool is_moved(const Situation *s) {
         static const char *const prefixes[] = { "libpod-conmon", "crio-conmon" };
         char name[UNITNAME_SIZE];
@@ -359,7 +359,7 @@ static bool is_moved(const Situation *s) {
         return false;
 }
 
-/* Row 6: these move each monitor to a scope, so whoever is still there was left there. */
+/* stranded: these move each monitor to a scope, so whoever is still there was left there. */
 static bool is_stranded(const Situation *s) {
         return s->unit.kind == CG_UNIT_SERVICE && s->facts->systemd_cgroup &&
                (strcmp(s->prefix, "crio") == 0 || strcmp(s->plan->unit, "crio.service") == 0 ||
@@ -466,32 +466,24 @@ int placement_decide(const PlacementFacts *facts, PlacementPlan *ret) {
         return r == 0 ? decide_maker(&s) : r;
 }
 
+/* In the journal, in explain, and in the state that is handed on: these are for ever. */
+static const char *const row_words[_PLACEMENT_ROW_MAX] = {
+        [PLACEMENT_ROW_NONE] = "none",           [PLACEMENT_ROW_SPLIT] = "split",
+        [PLACEMENT_ROW_NEST] = "nest",           [PLACEMENT_ROW_BIND] = "bind",
+        [PLACEMENT_ROW_PROPAGATE] = "propagate", [PLACEMENT_ROW_DETACHED] = "detached",
+        [PLACEMENT_ROW_MOVED] = "moved",         [PLACEMENT_ROW_SCOPE] = "scope",
+        [PLACEMENT_ROW_STRANDED] = "stranded",   [PLACEMENT_ROW_EXEC] = "exec",
+        [PLACEMENT_ROW_AS_GIVEN] = "as-given",   [PLACEMENT_ROW_NO_MANAGER] = "no-manager",
+};
+
 /**
  * placement_row_name() - the row as the table has it
  */
 const char *placement_row_name(PlacementRow row) {
-        static const char *const names[_PLACEMENT_ROW_MAX] = { "none", "1", "2", "3", "3a", "3b",
-                                                               "4",    "5", "6", "7", "8",  "9" };
-
-        return names[row];
+        return row_words[row];
 }
 
 /* ---- handed on ---------------------------------------------------------------------------------------- */
-
-static const char *const row_words[_PLACEMENT_ROW_MAX] = {
-        [PLACEMENT_ROW_NONE] = "none",
-        [PLACEMENT_ROW_SPLIT] = "split",
-        [PLACEMENT_ROW_NEST] = "nest",
-        [PLACEMENT_ROW_BIND] = "bind",
-        [PLACEMENT_ROW_BIND_LOOSE] = "bind-loose",
-        [PLACEMENT_ROW_DETACHED] = "detached",
-        [PLACEMENT_ROW_MOVED] = "moved",
-        [PLACEMENT_ROW_SCOPE] = "scope",
-        [PLACEMENT_ROW_STRANDED] = "stranded",
-        [PLACEMENT_ROW_EXEC] = "exec",
-        [PLACEMENT_ROW_AS_GIVEN] = "as-given",
-        [PLACEMENT_ROW_NO_MANAGER] = "no-manager",
-};
 
 static const char *const monitor_words[] = {
         [PLACEMENT_MONITOR_STAYS] = "stays",

@@ -26,17 +26,17 @@
 /* The rows of the table in placement.c */
 typedef enum PlacementRow {
         PLACEMENT_ROW_NONE,
-        PLACEMENT_ROW_SPLIT,      /* 1: the caller has nested the container in our unit */
-        PLACEMENT_ROW_NEST,       /* 2: we nest it */
-        PLACEMENT_ROW_BIND,       /* 3: the container's scope is bound to our unit */
-        PLACEMENT_ROW_BIND_LOOSE, /* 3a: it is not, but a stop propagates */
-        PLACEMENT_ROW_DETACHED,   /* 3b: our unit only ran the command that started us */
-        PLACEMENT_ROW_MOVED,      /* 4: the caller has put us into a scope */
-        PLACEMENT_ROW_SCOPE,      /* 5: we make a scope for ourselves */
-        PLACEMENT_ROW_STRANDED,   /* 6: the same, since the caller left us in its own service */
-        PLACEMENT_ROW_EXEC,       /* 7 */
-        PLACEMENT_ROW_AS_GIVEN,   /* 8: the caller's or the user's wish stands against nesting */
-        PLACEMENT_ROW_NO_MANAGER, /* 9 */
+        PLACEMENT_ROW_SPLIT,      /* the caller has nested the container in our unit */
+        PLACEMENT_ROW_NEST,       /* we nest it */
+        PLACEMENT_ROW_BIND,       /* the container's scope is bound to our unit */
+        PLACEMENT_ROW_PROPAGATE,  /* it is not, but a stop propagates */
+        PLACEMENT_ROW_DETACHED,   /* our unit only ran the command that started us */
+        PLACEMENT_ROW_MOVED,      /* the caller has put us into a scope */
+        PLACEMENT_ROW_SCOPE,      /* we make a scope for ourselves */
+        PLACEMENT_ROW_STRANDED,   /* the same, since the caller left us in its own service */
+        PLACEMENT_ROW_EXEC,       /* an exec session */
+        PLACEMENT_ROW_AS_GIVEN,   /* the caller or the user asked for something that rules out nesting */
+        PLACEMENT_ROW_NO_MANAGER, /* no service manager that answers */
         _PLACEMENT_ROW_MAX,
 } PlacementRow;
 

@@ -76,7 +76,7 @@ void announce_placed(const Options *o, const PlacementPlan *plan, const char *tr
                 entry_add(&e, "MESSAGE", "Container %s: %s (%s)%s%s", name_of(o),
                           plan->container_scope[0] ? plan->container_scope : "where its caller wants it",
                           plan->reason, trouble ? "; " : "", trouble ? trouble : "");
-        entry_add(&e, SCOPEMON_FIELD_ROW, "%s", placement_row_name(plan->row));
+        entry_add(&e, SCOPEMON_FIELD_PLACEMENT, "%s", placement_row_name(plan->row));
         entry_add(&e, SCOPEMON_FIELD_REASON, "%s", plan->reason);
         if (plan->unit[0])
                 entry_add(&e, SCOPEMON_FIELD_CALLER_UNIT, "%s", plan->unit);

@@ -26,7 +26,7 @@
 static int unit_ask(Keeper *k);
 
 static bool unit_holds_us(const Keeper *k) {
-        return k->plan.row == PLACEMENT_ROW_BIND || k->plan.row == PLACEMENT_ROW_BIND_LOOSE ||
+        return k->plan.row == PLACEMENT_ROW_BIND || k->plan.row == PLACEMENT_ROW_PROPAGATE ||
                k->plan.row == PLACEMENT_ROW_NEST;
 }
 

@@ -430,9 +430,9 @@ spec:
 """ for name in ("one", "two"))
 
 
-def rows(unit):
-    """The rows of the placements that were told from within UNIT."""
-    return {e["SCOPEMON_ROW"] for e in journal(f"_SYSTEMD_UNIT={unit.name}") if e.get("MESSAGE_ID") == PLACED}
+def placements(unit):
+    """The placements that were told from within UNIT."""
+    return {e["SCOPEMON_PLACEMENT"] for e in journal(f"_SYSTEMD_UNIT={unit.name}") if e.get("MESSAGE_ID") == PLACED}
 
 
 @case
@@ -446,7 +446,7 @@ def supervised_pod():
     container = host.wait_running()
     check_equal(cgroup_of(host.inspect("baz", "State.ConmonPid")), unit.cgroup, "cgroup of the monitor")
     check_equal(host.show(scope_of(container), "BindsTo"), "baz.service", "BindsTo")
-    check_equal(rows(unit), {"8"}, "rows")
+    check_equal(placements(unit), {"as-given"}, "placements")
     unit.stop()
     expect_processes_gone(host, "baz")
     host.podman("pod", "rm", "-f", "pod")

@@ -63,7 +63,7 @@ def explain_running(delegate):
     check_equal(seen["monitor"]["cgroup"], cgroup_of(monitor), "cgroup of the monitor")
     check_equal(seen["container"]["pid"], pid, "first process")
     check(cgroup_of(pid).startswith(seen["container"]["cgroup"]), f"cgroup of the container: {cgroup_of(pid)}")
-    check_equal(seen["placement"]["row"], "2" if delegate else "3", "row of the table")
+    check_equal(seen["placement"]["name"], "nest" if delegate else "bind", "placement")
     check_equal(seen["placement"]["caller_unit"], "baz.service", "unit of the caller")
     check_equal(seen["unit"]["name"], "baz.service" if delegate else scope_of(container), "unit of the container")
     check_equal(seen["unit"]["delegate"], True, "Delegate")
@@ -77,10 +77,10 @@ def explain_running(delegate):
     status, out, _ = scopemon("explain", "baz")
     check_equal(status, 0, "status of explain")
     check(len(out.splitlines()) <= 13, "more than a dozen lines")
-    for text in (container, str(monitor), f"row {'2' if delegate else '3'}: baz.service", "Shutdown: baz.service"):
+    for text in (container, str(monitor), f"Placement: {'nest' if delegate else 'bind'}: baz.service", "Shutdown: baz.service"):
         check(text in out, f"explain does not say {text!r}")
     row = next(line.split() for line in scopemon("list")[1].splitlines() if line.startswith("baz "))
-    check_equal(row[:5], ["baz", container[:12], str(monitor), str(pid), "2" if delegate else "3"], "row of list")
+    check_equal(row[:5], ["baz", container[:12], str(monitor), str(pid), "nest" if delegate else "bind"], "row of list")
     unit.stop()
 
 
@@ -134,7 +134,7 @@ def explain_service_mode():
     check_equal((seen["id"], seen["name"], seen["monitor"]["pid"]), ("scopemon-baz", "baz", main), "who")
     check_equal(seen["worker"]["pid"], worker_of(main), "worker")
     check_equal(seen["unit"]["name"], "baz.service", "unit of the container")
-    check_equal((seen["placement"]["row"], seen["stop"]["shutdown"]), ("2", ["baz.service"]), "row, and what stops it")
+    check_equal((seen["placement"]["name"], seen["stop"]["shutdown"]), ("nest", ["baz.service"]), "placement, and what stops it")
     for word in "baz.service", "scopemon-baz", str(main), str(seen["container"]["pid"]), str(seen["worker"]["pid"]):
         check_equal(explain(word)["id"], "scopemon-baz", f"container that {word} means")
     unit.stop()
@@ -152,7 +152,7 @@ def explain_pod_and_exec():
         wait_running(name)
     podman("exec", "-d", "baz", "sleep", "12345")
     seen = until("the session", lambda: (lambda e: e["execs"] == 1 and e)(settled("baz")))
-    check_equal(seen["placement"]["row"], "4", "row of the table") # Podman has made a scope for the monitor
+    check_equal(seen["placement"]["name"], "moved", "placement") # Podman has made a scope for the monitor
     slices = [part for part in seen["container"]["cgroup"].split("/") if "libpod_pod" in part]
     status, out, _ = scopemon("explain", "--json=short", slices[-1])
     check_equal(status, 0, "status")
@@ -184,7 +184,7 @@ def explain_stock_monitor():
         seen = explain(word)
         check_equal((seen["id"], seen["name"], seen["monitor"]["pid"]), (container, "baz", monitor), f"what {word} means")
     check(not seen["monitor"]["scopemon"] and "worker" not in seen, "taken for ours")
-    check_equal(seen["placement"]["source"], "supposed", "where the row is from")
+    check_equal(seen["placement"]["source"], "supposed", "where the placement is from")
     check_equal(seen["unit"]["name"], scope_of(container), "unit of the container")
     check("baz.service" not in seen["stop"]["with"], "a link that is not there")
     podman("stop", "-t", "5", "baz")

@@ -120,7 +120,7 @@ def delegate_subgroup(user):
     until("its processes", lambda: sorted(unit.tree()) == [f"/libpod-payload-{container}", "/supervisor"])
     field = "_SYSTEMD_USER_UNIT" if user else "_SYSTEMD_UNIT"
     told = [e for e in journal(f"{field}=baz.service") if e.get("MESSAGE_ID") == PLACED]
-    check_equal([e.get("SCOPEMON_ROW") for e in told], ["2"], "rows of the placement")
+    check_equal([e.get("SCOPEMON_PLACEMENT") for e in told], ["nest"], "placements")
     unit.stop()
     expect_nothing_left()
 

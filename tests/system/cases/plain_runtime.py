@@ -63,7 +63,7 @@ def expect_bound(scope, unit, ask=("systemctl",)):
 
 @case
 def plain_runtime_unit():
-    """All that row 3 promises, and podman's verbs."""
+    """All that the placement "bind" promises, and podman's verbs."""
     unit = service(OBEYS, options=make_runtime(), stop="-t 10")
     for _ in range(3):
         unit.start()

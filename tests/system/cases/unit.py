@@ -140,7 +140,7 @@ def placement_is_told(delegate):
     for unit in ["baz.service"] if delegate else ["baz.service", scope]:
         told = [e for e in journal("-u", unit) if e.get("MESSAGE_ID") == PLACED]
         check_equal(len(told), 1, f"entries in the journal of {unit} that say where the container is")
-    expected = {"SCOPEMON_ROW": "2" if delegate else "3", "SCOPEMON_CALLER_UNIT": "baz.service",
+    expected = {"SCOPEMON_PLACEMENT": "nest" if delegate else "bind", "SCOPEMON_CALLER_UNIT": "baz.service",
                 "SCOPEMON_CONTAINER_ID": container, "SCOPEMON_CONTAINER_NAME": "baz"}
     check_equal({field: told[0].get(field) for field in expected}, expected, "what the entry says")
     check("delegated" in told[0].get("SCOPEMON_REASON", ""), f"the reason: {told[0].get('SCOPEMON_REASON')}")

@@ -53,7 +53,7 @@ def user_placement(delegate):
         bound = unit.systemctl("show", "-P", "BindsTo", scope_of(container))
         check_equal(bound, "baz.service", "BindsTo of the scope")
     told = [e for e in journal("_SYSTEMD_USER_UNIT=baz.service") if e.get("MESSAGE_ID") == PLACED]
-    check_equal([e.get("SCOPEMON_ROW") for e in told], ["2" if delegate else "3"], "rows of the placement")
+    check_equal([e.get("SCOPEMON_PLACEMENT") for e in told], ["nest" if delegate else "bind"], "placements")
     check_equal(podman("exec", "baz", "echo", "inside"), "inside", "podman exec")
     podman("stop", "-t", "10", "baz")
     unit.expect_result()

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Each row of the table, by its number, then what may shift a container from one to another. */
+/* Each row of the table, by its name, then what may shift a container from one to another. */
 
 #include <stdio.h>
 #include <string.h>
@@ -52,9 +52,9 @@ static PlacementFacts rootless_in(const char *cgroup) {
 static PlacementPlan plan_of(const PlacementFacts *f, const char *row) {
         PlacementPlan p;
 
-        cr_assert_eq(placement_decide(f, &p), 0, "row %s: %s", row, p.reason);
-        cr_assert_str_eq(placement_row_name(p.row), row, "row %s instead of %s: %s",
-                         placement_row_name(p.row), row, p.reason);
+        cr_assert_eq(placement_decide(f, &p), 0, "%s: %s", row, p.reason);
+        cr_assert_str_eq(placement_row_name(p.row), row, "%s instead of %s: %s", placement_row_name(p.row),
+                         row, p.reason);
         cr_assert_neq(p.reason[0], 0);
         cr_assert_null(strchr(p.reason, '\n'));
         if (p.container == PLACEMENT_CONTAINER_NESTED) {
@@ -74,7 +74,7 @@ static PlacementPlan plan_of(const PlacementFacts *f, const char *row) {
         }
         if (p.container == PLACEMENT_CONTAINER_SCOPE) {
                 cr_assert_neq(p.container_scope[0], 0);
-                cr_assert_eq(p.user_scope, f->rootless, "row %s", row);
+                cr_assert_eq(p.user_scope, f->rootless, "%s", row);
         }
         return p;
 }
@@ -86,7 +86,7 @@ static void check_impossible(const PlacementFacts *f, const char *words) {
         cr_assert_not_null(strstr(p.reason, words), "\"%s\" lacks \"%s\"", p.reason, words);
 }
 
-Test(placement, row_1_split_is_left_as_it_is) {
+Test(placement, split_split_is_left_as_it_is) {
         PlacementFacts f = podman_in(SERVICE "/runtime");
         PlacementPlan p;
 
@@ -94,18 +94,18 @@ Test(placement, row_1_split_is_left_as_it_is) {
         f.systemd_cgroup = false;
         f.delegation = PLACEMENT_DELEGATION_UNKNOWN;
         f.unit = NULL;
-        p = plan_of(&f, "1");
+        p = plan_of(&f, "split");
         cr_assert_eq(p.monitor, PLACEMENT_MONITOR_STAYS);
         cr_assert_eq(p.container, PLACEMENT_CONTAINER_AS_GIVEN);
 
         f.cgroup = SESSION; /* from a shell */
         f.cgroups_path = SESSION "/libpod-payload-" ID;
-        (void)plan_of(&f, "1");
+        (void)plan_of(&f, "split");
 }
 
-Test(placement, row_2_nests_in_a_delegated_service) {
+Test(placement, nest_nests_in_a_delegated_service) {
         PlacementFacts f = podman_delegated(SERVICE);
-        PlacementPlan p = plan_of(&f, "2");
+        PlacementPlan p = plan_of(&f, "nest");
 
         cr_assert_eq(p.container, PLACEMENT_CONTAINER_NESTED);
         cr_assert_str_eq(p.unit, "baz.service");
@@ -116,30 +116,30 @@ Test(placement, row_2_nests_in_a_delegated_service) {
         cr_assert_not(p.user);
 }
 
-Test(placement, row_2_nests_beside_a_leaf_without_asking_the_bus) {
+Test(placement, nest_nests_beside_a_leaf_without_asking_the_bus) {
         PlacementFacts f = podman_delegated(SERVICE "/supervisor");
         PlacementPlan p;
 
         f.unit = NULL;
-        p = plan_of(&f, "2");
+        p = plan_of(&f, "nest");
         cr_assert_str_eq(p.container_path, SERVICE "/libpod-payload-" ID);
         cr_assert_not(p.move_self);
 }
 
-Test(placement, row_2_nests_in_a_user_unit_that_the_bus_calls_delegated) {
+Test(placement, nest_nests_in_a_user_unit_that_the_bus_calls_delegated) {
         PlacementFacts f = rootless_in(USER_SERVICE);
         UnitFacts unit = running;
         PlacementPlan p;
 
         unit.delegate = true;
         f.unit = &unit;
-        p = plan_of(&f, "2");
+        p = plan_of(&f, "nest");
         cr_assert_str_eq(p.container_path, USER_SERVICE "/libpod-payload-" ID);
         cr_assert(p.user);
         cr_assert_eq(p.uid, 1000);
 }
 
-Test(placement, row_2_from_a_stopping_unit_needs_no_job) {
+Test(placement, nest_from_a_stopping_unit_needs_no_job) {
         PlacementFacts f = podman_delegated(SERVICE "/.control");
         UnitFacts unit = running;
         PlacementPlan p;
@@ -148,23 +148,23 @@ Test(placement, row_2_from_a_stopping_unit_needs_no_job) {
         strcpy(unit.sub_state, "stop-post");
         unit.unstarted = true; /* ExecStartPre= has failed, so the rest will not come */
         f.unit = &unit;
-        p = plan_of(&f, "2");
+        p = plan_of(&f, "nest");
         cr_assert(p.move_self);
         cr_assert_str_eq(p.container_path, SERVICE "/libpod-payload-" ID);
 }
 
-Test(placement, row_2_that_failed_is_row_3) {
+Test(placement, nest_that_failed_is_row_3) {
         PlacementFacts f = podman_delegated(SERVICE);
         PlacementPlan p;
 
         f.nest_failed = true;
-        p = plan_of(&f, "3");
+        p = plan_of(&f, "bind");
         cr_assert(p.binds_to);
 }
 
-Test(placement, row_3_binds_the_scope) {
+Test(placement, bind_binds_the_scope) {
         PlacementFacts f = podman_in(SERVICE);
-        PlacementPlan p = plan_of(&f, "3");
+        PlacementPlan p = plan_of(&f, "bind");
 
         cr_assert_eq(p.monitor, PLACEMENT_MONITOR_STAYS);
         cr_assert_eq(p.container, PLACEMENT_CONTAINER_SCOPE);
@@ -175,19 +175,19 @@ Test(placement, row_3_binds_the_scope) {
         cr_assert_str_eq(p.unit, "baz.service");
 }
 
-Test(placement, row_3_binds_to_a_unit_that_is_starting) {
+Test(placement, bind_binds_to_a_unit_that_is_starting) {
         PlacementFacts f = podman_in(SERVICE);
         UnitFacts unit = running;
 
         strcpy(unit.active_state, "activating");
         f.unit = &unit;
-        cr_assert(plan_of(&f, "3").binds_to);
+        cr_assert(plan_of(&f, "bind").binds_to);
 }
 
-Test(placement, row_3_holds_for_user_units) {
+Test(placement, bind_holds_for_user_units) {
         PlacementFacts f = rootless_in(USER_SERVICE);
 
-        cr_assert(plan_of(&f, "3").binds_to);
+        cr_assert(plan_of(&f, "bind").binds_to);
 }
 
 static PlacementFacts with_runtime(PlacementFacts f, PlacementRuntime runtime) {
@@ -209,7 +209,7 @@ Test(placement, a_scope_that_the_runtime_could_not_bind_is_made_by_us) {
         cr_assert_not_null(strstr(p.reason, "the monitor has made it"), "%s", p.reason);
 
         f.made_failed = true;
-        cr_assert_not(plan_of(&f, "3").make_scope, "as if the runtime had known");
+        cr_assert_not(plan_of(&f, "bind").make_scope, "as if the runtime had known");
 }
 
 Test(placement, the_runtime_is_asked_only_where_its_answer_counts) {
@@ -258,18 +258,18 @@ Test(placement, a_scope_of_ours_is_where_the_runtime_would_have_made_it) {
         }
 }
 
-Test(placement, row_3_cannot_bind_to_another_managers_unit) {
+Test(placement, bind_cannot_bind_to_another_managers_unit) {
         PlacementFacts f = rootless_in(SERVICE); /* User= */
         PlacementPlan p;
 
         f.delegation = PLACEMENT_DELEGATION_NO;
         f.unit = NULL;
-        p = plan_of(&f, "3a");
+        p = plan_of(&f, "propagate");
         cr_assert_not(p.stop_propagated_from);
         cr_assert_not_null(strstr(p.reason, "another manager"));
 }
 
-Test(placement, row_3a_does_not_bind_to_a_unit_that_is_not_up) {
+Test(placement, propagate_does_not_bind_to_a_unit_that_is_not_up) {
         static const char *const states[] = { "deactivating", "inactive", "failed", "maintenance", "" };
 
         for (size_t i = 0; i < ELEMENTS(states); i++) {
@@ -279,26 +279,26 @@ Test(placement, row_3a_does_not_bind_to_a_unit_that_is_not_up) {
 
                 strcpy(unit.active_state, states[i]);
                 f.unit = &unit;
-                p = plan_of(&f, "3a");
+                p = plan_of(&f, "propagate");
                 cr_assert_not(p.binds_to, "%s", states[i]);
                 cr_assert(p.stop_propagated_from);
                 cr_assert_eq(p.monitor, PLACEMENT_MONITOR_STAYS);
         }
 }
 
-Test(placement, row_3a_a_oneshot_does_not_take_the_container_with_it) {
+Test(placement, propagate_a_oneshot_does_not_take_the_container_with_it) {
         PlacementFacts f = podman_in(SERVICE);
         UnitFacts unit = running;
 
         strcpy(unit.type, "oneshot");
         strcpy(unit.active_state, "activating");
         f.unit = &unit;
-        cr_assert_not(plan_of(&f, "3a").binds_to);
+        cr_assert_not(plan_of(&f, "propagate").binds_to);
         unit.remain_after_exit = true;
-        cr_assert(plan_of(&f, "3").binds_to);
+        cr_assert(plan_of(&f, "bind").binds_to);
 }
 
-/* ---- row 3b ------------------------------------------------------------------------------------------- */
+/* ---- detached ------------------------------------------------------------------------------------------- */
 
 /* podman run -d and its like */
 static PlacementFacts podman_leaves(const char *cgroup, const UnitFacts *unit) {
@@ -321,10 +321,10 @@ static UnitFacts unit_of(const char *type, const char *active_state, const char 
         return unit;
 }
 
-Test(placement, row_3b_gives_a_detached_container_two_scopes) {
+Test(placement, detached_gives_a_detached_container_two_scopes) {
         UnitFacts unit = unit_of("oneshot", "activating", "start");
         PlacementFacts f = podman_leaves(SERVICE, &unit);
-        PlacementPlan p = plan_of(&f, "3b");
+        PlacementPlan p = plan_of(&f, "detached");
 
         cr_assert_eq(p.monitor, PLACEMENT_MONITOR_SCOPE);
         cr_assert_str_eq(p.monitor_scope, "libpod-conmon-" ID ".scope");
@@ -334,13 +334,13 @@ Test(placement, row_3b_gives_a_detached_container_two_scopes) {
         cr_assert_not_null(strstr(p.reason, "detached: outlives baz.service"), "%s", p.reason);
 
         f.scope_failed = true;
-        p = plan_of(&f, "9");
+        p = plan_of(&f, "no-manager");
         cr_assert_eq(p.monitor, PLACEMENT_MONITOR_STAYS);
         cr_assert_not(p.binds_to || p.stop_propagated_from);
 }
 
 /* Whatever it is: as long as nothing ties the container to it. */
-Test(placement, row_3b_is_for_units_of_any_kind) {
+Test(placement, detached_is_for_units_of_any_kind) {
         const struct {
                 UnitFacts unit;
                 bool remains;
@@ -365,21 +365,21 @@ Test(placement, row_3b_is_for_units_of_any_kind) {
                 PlacementPlan p;
 
                 unit.remain_after_exit = cases[i].remains;
-                (void)plan_of(&f, "3b");
+                (void)plan_of(&f, "detached");
                 f.caller = PLACEMENT_CALLER_RESTARTS;
                 cr_assert_eq(placement_decide(&f, &p), 0);
                 cr_assert_eq(p.monitor, PLACEMENT_MONITOR_STAYS, "case %zu: it goes on as before", i);
         }
 }
 
-Test(placement, row_3b_holds_without_root_and_for_another_managers_unit) {
+Test(placement, detached_holds_without_root_and_for_another_managers_unit) {
         UnitFacts unit = unit_of("exec", "active", "running");
         PlacementFacts f = rootless_in(USER_SERVICE);
         PlacementPlan p;
 
         f.caller = PLACEMENT_CALLER_LEAVES;
         f.unit = &unit;
-        p = plan_of(&f, "3b");
+        p = plan_of(&f, "detached");
         cr_assert(p.user);
         cr_assert_eq(p.uid, 1000);
         cr_assert_str_eq(p.monitor_slice, "user.slice");
@@ -389,27 +389,27 @@ Test(placement, row_3b_holds_without_root_and_for_another_managers_unit) {
         cr_assert_eq(placement_decide(&f, &p), PLACEMENT_NEED_UNIT);
         cr_assert_not(p.user, "it is the system's manager that knows it");
         f.unit = &unit;
-        p = plan_of(&f, "3b");
+        p = plan_of(&f, "detached");
         cr_assert(p.user, "the scope is made by the user's");
 }
 
-Test(placement, row_3b_comes_before_what_stands_against_nesting) {
+Test(placement, detached_comes_before_what_stands_against_nesting) {
         UnitFacts unit = unit_of("oneshot", "activating", "start");
         PlacementFacts f = podman_leaves(SERVICE, &unit);
         PlacementPlan p;
 
         f.cgroups_path = "machine-libpod_pod_77.slice:libpod:" ID;
-        p = plan_of(&f, "3b");
+        p = plan_of(&f, "detached");
         cr_assert_str_eq(p.monitor_slice, "machine-libpod_pod_77.slice");
         f.passthrough = true;
-        (void)plan_of(&f, "3b");
+        (void)plan_of(&f, "detached");
         f.systemd_cgroup = false;
         f.cgroups_path = "/libpod_parent/libpod-" ID;
-        p = plan_of(&f, "3b");
+        p = plan_of(&f, "detached");
         cr_assert_eq(p.container, PLACEMENT_CONTAINER_AS_GIVEN);
         cr_assert_eq(p.monitor, PLACEMENT_MONITOR_SCOPE);
         f.cgroups_disabled = true; /* the container is in our cgroup, and so are we */
-        cr_assert_eq(plan_of(&f, "8").monitor, PLACEMENT_MONITOR_STAYS);
+        cr_assert_eq(plan_of(&f, "as-given").monitor, PLACEMENT_MONITOR_STAYS);
 }
 
 Test(placement, main_process_to_be_is_supervised) {
@@ -417,34 +417,34 @@ Test(placement, main_process_to_be_is_supervised) {
         PlacementFacts f = podman_leaves(SERVICE, &unit);
 
         f.notifies = true;
-        (void)plan_of(&f, "3");
+        (void)plan_of(&f, "bind");
         strcpy(unit.type, "notify-reload");
-        (void)plan_of(&f, "3");
+        (void)plan_of(&f, "bind");
         strcpy(unit.sub_state, "start-post"); /* it has a main process already */
-        (void)plan_of(&f, "3b");
+        (void)plan_of(&f, "detached");
 
         unit = unit_of("exec", "active", "running"); /* NotifyAccess=all, and MAINPID= is told */
-        (void)plan_of(&f, "3b");
+        (void)plan_of(&f, "detached");
         f.caller_is_main = true;
-        (void)plan_of(&f, "3b");
+        (void)plan_of(&f, "detached");
         strcpy(unit.notify_access, "all");
-        (void)plan_of(&f, "3");
+        (void)plan_of(&f, "bind");
         f.notifies = false;
-        (void)plan_of(&f, "3b");
+        (void)plan_of(&f, "detached");
 }
 
 Test(placement, forking_unit_supervises_what_it_takes_for_its_main_process) {
         UnitFacts unit = unit_of("forking", "activating", "start");
         PlacementFacts f = podman_leaves(SERVICE, &unit);
 
-        (void)plan_of(&f, "3"); /* by a guess */
+        (void)plan_of(&f, "bind"); /* by a guess */
         strcpy(unit.pid_file, "/run/another.pid");
-        (void)plan_of(&f, "3b");
+        (void)plan_of(&f, "detached");
         f.pid_file_ours = true;
-        (void)plan_of(&f, "3");
+        (void)plan_of(&f, "bind");
         f.pid_file_ours = false;
         f.monitored = true; /* that of the pod's first container */
-        (void)plan_of(&f, "3");
+        (void)plan_of(&f, "bind");
 }
 
 Test(placement, delegated_unit_supervises_as_long_as_it_stays) {
@@ -453,26 +453,26 @@ Test(placement, delegated_unit_supervises_as_long_as_it_stays) {
 
         unit.delegate = true;
         f = podman_leaves(SERVICE, &unit);
-        (void)plan_of(&f, "2");
+        (void)plan_of(&f, "nest");
         f.cgroups_path = "machine-libpod_pod_77.slice:libpod:" ID;
-        (void)plan_of(&f, "8");
+        (void)plan_of(&f, "as-given");
         f.cgroups_path = "machine.slice:libpod:" ID;
         f.caller_is_main = true; /* podman run -d is all that it does */
-        (void)plan_of(&f, "3b");
+        (void)plan_of(&f, "detached");
         unit.remain_after_exit = true;
-        (void)plan_of(&f, "2");
+        (void)plan_of(&f, "nest");
         strcpy(unit.type, "oneshot");
-        (void)plan_of(&f, "2");
+        (void)plan_of(&f, "nest");
         unit.remain_after_exit = false;
-        (void)plan_of(&f, "3b");
+        (void)plan_of(&f, "detached");
         f.caller = PLACEMENT_CALLER_WAITS;
-        (void)plan_of(&f, "2");
+        (void)plan_of(&f, "nest");
 
         unit = unit_of("exec", "active", "running");
         unit.delegate = true;
         strcpy(unit.kill_mode, "process");
         f = podman_leaves(SERVICE, &unit);
-        (void)plan_of(&f, "3b");
+        (void)plan_of(&f, "detached");
 }
 
 Test(placement, waiting_caller_that_its_unit_spares_is_not_supervised) {
@@ -484,13 +484,13 @@ Test(placement, waiting_caller_that_its_unit_spares_is_not_supervised) {
 
                 strcpy(unit.kill_mode, modes[i]);
                 f.unit = &unit;
-                (void)plan_of(&f, "3b");
+                (void)plan_of(&f, "detached");
                 f.caller_is_main = true;
-                (void)plan_of(&f, i == 0 ? "3" : "3a");
+                (void)plan_of(&f, i == 0 ? "bind" : "propagate");
         }
 }
 
-Test(placement, row_3a_unit_that_kills_nobody_does_not_stop_the_container) {
+Test(placement, propagate_unit_that_kills_nobody_does_not_stop_the_container) {
         UnitFacts unit = running;
         PlacementFacts f = podman_in(SERVICE);
         PlacementPlan p;
@@ -498,7 +498,7 @@ Test(placement, row_3a_unit_that_kills_nobody_does_not_stop_the_container) {
         strcpy(unit.kill_mode, "none");
         f.unit = &unit;
         f.caller_is_main = true;
-        p = plan_of(&f, "3a");
+        p = plan_of(&f, "propagate");
         cr_assert_not(p.binds_to || p.before || p.stop_propagated_from);
         cr_assert_eq(p.monitor, PLACEMENT_MONITOR_STAYS);
 }
@@ -509,12 +509,12 @@ Test(placement, wishes_need_no_supervisor) {
 
         f.caller = PLACEMENT_CALLER_UNKNOWN;
         f.wish_annotation = "scope";
-        (void)plan_of(&f, "3");
+        (void)plan_of(&f, "bind");
         f.wish_annotation = "caller";
-        (void)plan_of(&f, "8");
+        (void)plan_of(&f, "as-given");
         f.wish_annotation = "unit";
         f.delegation = PLACEMENT_DELEGATION_YES;
-        (void)plan_of(&f, "2");
+        (void)plan_of(&f, "nest");
 }
 
 Test(placement, container_is_not_restarted_while_its_units_stop_is_under_way) {
@@ -535,7 +535,7 @@ Test(placement, container_is_not_restarted_while_its_units_stop_is_under_way) {
                         cr_assert_str_eq(p.unit, "baz.service");
                         cr_assert(strstr(p.reason, "baz.service is being stopped"), "%s", p.reason);
                         f.exec = true;
-                        (void)plan_of(&f, "7");
+                        (void)plan_of(&f, "exec");
                 }
 }
 
@@ -549,13 +549,13 @@ Test(placement, caller_and_unit_are_looked_at_only_where_that_counts) {
         f.caller = PLACEMENT_CALLER_UNKNOWN;
         cr_assert_eq(placement_decide(&f, &p), PLACEMENT_NEED_CALLER);
         f.caller = PLACEMENT_CALLER_WAITS;
-        (void)plan_of(&f, "2");
+        (void)plan_of(&f, "nest");
         f.caller = PLACEMENT_CALLER_RESTARTS;
-        (void)plan_of(&f, "2");
+        (void)plan_of(&f, "nest");
         f.caller = PLACEMENT_CALLER_LEAVES;
         cr_assert_eq(placement_decide(&f, &p), PLACEMENT_NEED_UNIT);
         f.unit_failed = true; /* nobody could make a scope either */
-        (void)plan_of(&f, "2");
+        (void)plan_of(&f, "nest");
         for (size_t i = 0; i < ELEMENTS(elsewhere); i++) {
                 f = podman_in(elsewhere[i]);
                 f.caller = PLACEMENT_CALLER_UNKNOWN;
@@ -566,7 +566,7 @@ Test(placement, caller_and_unit_are_looked_at_only_where_that_counts) {
 
 /* ---- the rest of the table ---------------------------------------------------------------------------- */
 
-Test(placement, row_4_the_callers_scope_is_kept) {
+Test(placement, moved_the_callers_scope_is_kept) {
         static const char *const groups[] = {
                 "/machine.slice/libpod-conmon-" ID ".scope",
                 "/system.slice/crio-conmon-" ID ".scope",
@@ -579,7 +579,7 @@ Test(placement, row_4_the_callers_scope_is_kept) {
 
                 f.unit = NULL;
                 f.delegation = PLACEMENT_DELEGATION_UNKNOWN;
-                p = plan_of(&f, "4");
+                p = plan_of(&f, "moved");
                 cr_assert_eq(p.monitor, PLACEMENT_MONITOR_STAYS);
                 cr_assert_eq(p.container, PLACEMENT_CONTAINER_SCOPE);
                 cr_assert_str_eq(p.after, i < 2 ? p.unit : "", "another manager's units are not known there");
@@ -587,7 +587,7 @@ Test(placement, row_4_the_callers_scope_is_kept) {
         }
 }
 
-Test(placement, row_5_the_monitor_gets_a_scope) {
+Test(placement, scope_the_monitor_gets_a_scope) {
         static const char *const groups[] = {
                 SESSION,
                 "/user.slice/user-1000.slice/user@1000.service/app.slice/app-term-7.scope",
@@ -603,7 +603,7 @@ Test(placement, row_5_the_monitor_gets_a_scope) {
 
                 f.unit = NULL;
                 f.delegation = PLACEMENT_DELEGATION_UNKNOWN;
-                p = plan_of(&f, "5");
+                p = plan_of(&f, "scope");
                 cr_assert_eq(p.monitor, PLACEMENT_MONITOR_SCOPE);
                 cr_assert_str_eq(p.monitor_scope, "libpod-conmon-" ID ".scope");
                 cr_assert_str_eq(p.monitor_slice, "machine.slice");
@@ -613,33 +613,33 @@ Test(placement, row_5_the_monitor_gets_a_scope) {
         }
 }
 
-Test(placement, row_5_is_for_the_users_manager_without_root) {
+Test(placement, scope_is_for_the_users_manager_without_root) {
         PlacementFacts f = rootless_in("/user.slice/user-1000.slice/session-2.scope");
-        PlacementPlan p = plan_of(&f, "5");
+        PlacementPlan p = plan_of(&f, "scope");
 
         cr_assert(p.user);
         cr_assert_eq(p.uid, 1000);
         cr_assert_str_eq(p.monitor_slice, "user.slice");
 }
 
-Test(placement, row_5_without_a_scope_stays) {
+Test(placement, scope_without_a_scope_stays) {
         PlacementFacts f = podman_in(SESSION);
         PlacementPlan p;
 
         f.scope_failed = true;
-        p = plan_of(&f, "9");
+        p = plan_of(&f, "no-manager");
         cr_assert_eq(p.monitor, PLACEMENT_MONITOR_STAYS);
         cr_assert_eq(p.container, PLACEMENT_CONTAINER_SCOPE);
 }
 
-Test(placement, row_6_a_monitor_left_in_its_managers_service_gets_a_scope) {
+Test(placement, stranded_a_monitor_left_in_its_managers_service_gets_a_scope) {
         PlacementFacts f = podman_in("/system.slice/crio.service");
         PlacementPlan p;
 
         f.delegation = PLACEMENT_DELEGATION_UNKNOWN;
         f.unit = NULL;
         f.cgroups_path = "kubepods-besteffort-pod7.slice:crio:" ID;
-        p = plan_of(&f, "6");
+        p = plan_of(&f, "stranded");
         cr_assert_eq(p.monitor, PLACEMENT_MONITOR_SCOPE);
         cr_assert_str_eq(p.monitor_scope, "crio-conmon-" ID ".scope");
         cr_assert_str_eq(p.monitor_slice, "system.slice");
@@ -648,11 +648,11 @@ Test(placement, row_6_a_monitor_left_in_its_managers_service_gets_a_scope) {
 
         f.cgroup = "/system.slice/podman.service"; /* delegated, and not for this */
         f.cgroups_path = "machine.slice:libpod:" ID;
-        p = plan_of(&f, "6");
+        p = plan_of(&f, "stranded");
         cr_assert_str_eq(p.monitor_scope, "libpod-conmon-" ID ".scope");
 }
 
-Test(placement, row_7_exec_asks_nothing) {
+Test(placement, exec_exec_asks_nothing) {
         PlacementFacts f = podman_in(SERVICE);
         PlacementPlan p;
 
@@ -661,15 +661,15 @@ Test(placement, row_7_exec_asks_nothing) {
         f.unit = NULL;
         f.cgroups_path = NULL;
         f.wish_environment = "no such wish";
-        p = plan_of(&f, "7");
+        p = plan_of(&f, "exec");
         cr_assert_eq(p.monitor, PLACEMENT_MONITOR_STAYS);
         cr_assert_eq(p.container, PLACEMENT_CONTAINER_AS_GIVEN);
         f.cgroup = SESSION;
         f.wish_environment = "unit";
-        (void)plan_of(&f, "7");
+        (void)plan_of(&f, "exec");
 }
 
-Test(placement, row_8_wishes_against_nesting) {
+Test(placement, as_given_wishes_against_nesting) {
         static const struct {
                 const char *cgroups_path;
                 bool passthrough;
@@ -687,7 +687,7 @@ Test(placement, row_8_wishes_against_nesting) {
 
                 f.cgroups_path = cases[i].cgroups_path;
                 f.passthrough = cases[i].passthrough;
-                p = plan_of(&f, "8");
+                p = plan_of(&f, "as-given");
                 cr_assert_eq(p.monitor, PLACEMENT_MONITOR_STAYS);
                 cr_assert_eq(p.container, PLACEMENT_CONTAINER_SCOPE);
                 cr_assert(p.binds_to);
@@ -695,7 +695,7 @@ Test(placement, row_8_wishes_against_nesting) {
         }
 }
 
-Test(placement, row_8_without_systemd_cgroups_nothing_is_bound_or_asked) {
+Test(placement, as_given_without_systemd_cgroups_nothing_is_bound_or_asked) {
         PlacementFacts f = podman_delegated(SERVICE);
         PlacementPlan p;
 
@@ -703,33 +703,33 @@ Test(placement, row_8_without_systemd_cgroups_nothing_is_bound_or_asked) {
         f.cgroups_path = "/libpod_parent/libpod-" ID;
         f.unit = NULL;
         f.delegation = PLACEMENT_DELEGATION_UNKNOWN;
-        p = plan_of(&f, "8");
+        p = plan_of(&f, "as-given");
         cr_assert_eq(p.monitor, PLACEMENT_MONITOR_STAYS);
         cr_assert_eq(p.container, PLACEMENT_CONTAINER_AS_GIVEN);
         cr_assert_str_empty(p.container_scope);
 
         f.cgroup = "/libpod_parent/conmon"; /* where Podman puts it */
-        cr_assert_eq(plan_of(&f, "8").monitor, PLACEMENT_MONITOR_STAYS);
+        cr_assert_eq(plan_of(&f, "as-given").monitor, PLACEMENT_MONITOR_STAYS);
         f.cgroup = SESSION;
-        cr_assert_eq(plan_of(&f, "8").monitor, PLACEMENT_MONITOR_SCOPE);
+        cr_assert_eq(plan_of(&f, "as-given").monitor, PLACEMENT_MONITOR_SCOPE);
         f.cgroups_disabled = true;
-        cr_assert_eq(plan_of(&f, "8").monitor, PLACEMENT_MONITOR_STAYS);
+        cr_assert_eq(plan_of(&f, "as-given").monitor, PLACEMENT_MONITOR_STAYS);
 }
 
-Test(placement, row_9_no_manager) {
+Test(placement, no_manager_no_manager) {
         PlacementFacts f = podman_in(SERVICE);
 
         f.managed = false;
-        (void)plan_of(&f, "9");
+        (void)plan_of(&f, "no-manager");
         f = podman_in(SERVICE);
         f.unified = false;
-        (void)plan_of(&f, "9");
+        (void)plan_of(&f, "no-manager");
         f = podman_in(NULL);
-        (void)plan_of(&f, "9");
+        (void)plan_of(&f, "no-manager");
         f = podman_in(SERVICE);
         f.unit = NULL;
         f.unit_failed = true;
-        cr_assert_eq(plan_of(&f, "9").container, PLACEMENT_CONTAINER_AS_GIVEN);
+        cr_assert_eq(plan_of(&f, "no-manager").container, PLACEMENT_CONTAINER_AS_GIVEN);
 }
 
 Test(placement, questions_are_asked_only_when_the_answer_depends_on_them) {
@@ -763,11 +763,11 @@ Test(placement, a_silent_bus_does_not_keep_a_delegated_unit_from_nesting) {
         f.unit = NULL;
         cr_assert_eq(placement_decide(&f, &p), PLACEMENT_NEED_UNIT);
         f.unit_failed = true;
-        (void)plan_of(&f, "2");
+        (void)plan_of(&f, "nest");
         f = rootless_in(USER_SERVICE);
         f.unit = NULL;
         f.unit_failed = true;
-        (void)plan_of(&f, "9");
+        (void)plan_of(&f, "no-manager");
 }
 
 Test(placement, nesting_does_not_spoil_the_start_of_later_commands) {
@@ -777,11 +777,11 @@ Test(placement, nesting_does_not_spoil_the_start_of_later_commands) {
                 bool unstarted;
                 const char *row;
         } cases[] = {
-                { "exec", "start-pre", true, "3" },     { "exec", "start-pre", false, "3" },
-                { "oneshot", "condition", true, "3a" }, { "oneshot", "start", true, "3a" },
-                { "oneshot", "start", false, "2" },     { "exec", "start", false, "2" },
-                { "exec", "start-post", true, "2" }, /* start times were lost by a daemon-reload */
-                { "exec", "running", true, "2" },
+                { "exec", "start-pre", true, "bind" },         { "exec", "start-pre", false, "bind" },
+                { "oneshot", "condition", true, "propagate" }, { "oneshot", "start", true, "propagate" },
+                { "oneshot", "start", false, "nest" },         { "exec", "start", false, "nest" },
+                { "exec", "start-post", true, "nest" }, /* start times were lost by a daemon-reload */
+                { "exec", "running", true, "nest" },
         };
 
         for (size_t i = 0; i < ELEMENTS(groups) * ELEMENTS(cases); i++) {
@@ -795,7 +795,7 @@ Test(placement, nesting_does_not_spoil_the_start_of_later_commands) {
                 f.unit = &unit;
                 (void)plan_of(&f, cases[i / 2].row);
                 unit.subgroup = true; /* they start elsewhere */
-                (void)plan_of(&f, "2");
+                (void)plan_of(&f, "nest");
         }
 }
 
@@ -809,9 +809,9 @@ Test(placement, nesting_is_for_units_that_end_all_they_hold) {
                 strcpy(unit.kill_mode, modes[i]);
                 f.unit = &unit;
                 f.caller_is_main = true;
-                (void)plan_of(&f, i == 0 ? "3" : "3a");
+                (void)plan_of(&f, i == 0 ? "bind" : "propagate");
                 f.wish_annotation = "unit";
-                (void)plan_of(&f, "2");
+                (void)plan_of(&f, "nest");
         }
 }
 
@@ -821,11 +821,11 @@ Test(placement, another_users_unit_is_left_alone) {
 
         f.delegation = PLACEMENT_DELEGATION_UNKNOWN;
         f.unit = NULL;
-        p = plan_of(&f, "3a");
+        p = plan_of(&f, "propagate");
         cr_assert_not(p.stop_propagated_from);
         f = rootless_in(USER_SERVICE);
         f.uid = 1001;
-        (void)plan_of(&f, "3a");
+        (void)plan_of(&f, "propagate");
 }
 
 Test(placement, wish_unit_overrides_what_others_wish) {
@@ -834,12 +834,12 @@ Test(placement, wish_unit_overrides_what_others_wish) {
         f.wish_environment = "unit";
         f.passthrough = true;
         f.cgroups_path = "machine-libpod_pod_77.slice:libpod:" ID;
-        (void)plan_of(&f, "2");
+        (void)plan_of(&f, "nest");
         f.systemd_cgroup = false;
         f.cgroups_path = "/libpod_parent/libpod-" ID;
-        (void)plan_of(&f, "2");
+        (void)plan_of(&f, "nest");
         f.cgroups_path = SERVICE "/libpod-payload-" ID;
-        (void)plan_of(&f, "1");
+        (void)plan_of(&f, "split");
 }
 
 Test(placement, wish_unit_that_cannot_be_met_is_an_error) {
@@ -865,9 +865,9 @@ Test(placement, wish_scope_keeps_the_container_out_of_a_delegated_unit) {
         PlacementFacts f = podman_delegated(SERVICE);
 
         f.wish_environment = "scope";
-        cr_assert(plan_of(&f, "3").binds_to);
+        cr_assert(plan_of(&f, "bind").binds_to);
         f.cgroup = SESSION;
-        (void)plan_of(&f, "5");
+        (void)plan_of(&f, "scope");
         f.systemd_cgroup = false;
         check_impossible(&f, "not told to make one");
         f.cgroup = SERVICE;
@@ -886,7 +886,7 @@ Test(placement, wish_caller_changes_nothing_anywhere) {
                 PlacementPlan p;
 
                 f.wish_annotation = "caller";
-                p = plan_of(&f, "8");
+                p = plan_of(&f, "as-given");
                 cr_assert_eq(p.monitor, PLACEMENT_MONITOR_STAYS);
                 cr_assert_eq(p.container, PLACEMENT_CONTAINER_AS_GIVEN);
         }
@@ -897,7 +897,7 @@ Test(placement, the_annotation_wins_over_the_environment) {
 
         f.wish_annotation = "auto";
         f.wish_environment = "scope";
-        (void)plan_of(&f, "2");
+        (void)plan_of(&f, "nest");
 }
 
 Test(placement, a_word_that_is_no_wish_is_an_error) {
@@ -928,20 +928,20 @@ Test(placement, strange_texts_change_nothing) {
 
         for (size_t i = 0; i < ELEMENTS(paths); i++) {
                 f.cgroups_path = paths[i];
-                cr_assert_eq(plan_of(&f, "8").container == PLACEMENT_CONTAINER_NESTED, false);
+                cr_assert_eq(plan_of(&f, "as-given").container == PLACEMENT_CONTAINER_NESTED, false);
         }
 
         memset(long_id, 'a', sizeof long_id - 1);
         f = podman_delegated(SERVICE);
         f.id = long_id;
-        (void)plan_of(&f, "3");
+        (void)plan_of(&f, "bind");
         f.id = "../../etc";
-        (void)plan_of(&f, "3");
+        (void)plan_of(&f, "bind");
         f.id = NULL;
-        (void)plan_of(&f, "3");
+        (void)plan_of(&f, "bind");
         f.cgroup = SESSION;
         f.id = long_id;
-        cr_assert_eq(plan_of(&f, "9").monitor, PLACEMENT_MONITOR_STAYS);
+        cr_assert_eq(plan_of(&f, "no-manager").monitor, PLACEMENT_MONITOR_STAYS);
 }
 
 /* ---- a monitor that comes back ------------------------------------------------------------------------ */
@@ -959,23 +959,23 @@ Test(placement, container_survives_where_the_unit_is_made_for_that) {
         UnitFacts unit = running;
         PlacementFacts f = service_in(&unit, "unit");
 
-        cr_assert_not(plan_of(&f, "2").survives, "no descriptors are kept");
+        cr_assert_not(plan_of(&f, "nest").survives, "no descriptors are kept");
         unit.fd_store_max = 100;
         (void)snprintf(unit.kill_mode, sizeof unit.kill_mode, "mixed");
-        cr_assert_not(plan_of(&f, "2").survives, "it is killed with its monitor");
+        cr_assert_not(plan_of(&f, "nest").survives, "it is killed with its monitor");
         (void)snprintf(unit.kill_mode, sizeof unit.kill_mode, "process");
-        cr_assert(plan_of(&f, "2").survives);
+        cr_assert(plan_of(&f, "nest").survives);
         f.service = false;
-        cr_assert_not(plan_of(&f, "2").survives, "the unit's main process is somebody else");
+        cr_assert_not(plan_of(&f, "nest").survives, "the unit's main process is somebody else");
 }
 
 Test(placement, scope_that_survives_is_not_stopped_with_its_monitor) {
         UnitFacts unit = running;
         PlacementFacts f = service_in(&unit, "scope");
-        PlacementPlan p = plan_of(&f, "3");
+        PlacementPlan p = plan_of(&f, "bind");
 
         cr_assert(p.binds_to && p.stop_propagated_from && !p.survives);
         unit.fd_store_max = 100;
-        p = plan_of(&f, "3");
+        p = plan_of(&f, "bind");
         cr_assert(p.survives && p.before && !p.binds_to && !p.stop_propagated_from);
 }
