@@ -53,7 +53,7 @@ struct Keeper {
         sd_event_source *signal_source;
         Timer *signal_timer;
         int signal_fd;
-        Timer *timeout_timer, *drain_timer, *settle_timer, *exit_files_timer;
+        Timer *timeout_timer, *drain_timer, *settle_timer, *exit_files_timer, *start_timer;
 
         int bundle_fd; /* place of attach, ctl, winsz; -1 for none */
         char *attach_link;

@@ -434,6 +434,7 @@ Keeper *keeper_free(Keeper *k) {
         log_set_journal(NULL, NULL);
         k->drain_timer = timer_free(k->drain_timer);
         k->timeout_timer = timer_free(k->timeout_timer);
+        k->start_timer = timer_free(k->start_timer);
         k->settle_timer = timer_free(k->settle_timer);
         k->exit_files_timer = timer_free(k->exit_files_timer);
         k->stop_timer = timer_free(k->stop_timer);

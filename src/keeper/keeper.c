@@ -35,6 +35,7 @@
 #define TROUBLES_MAX 5 /* errors of our own, in TROUBLES_USEC, before the loop is taken for broken */
 #define TROUBLES_USEC 10000000ULL
 #define BLIND_MS 100           /* between two looks at the children then */
+#define START_USEC 5000000ULL  /* for the runtime's start, of a container that has ended */
 #define DRAIN_USEC 30000000ULL /* a worker that has not flushed by then is not waited for */
 
 /**
@@ -233,14 +234,20 @@ int keeper_on_bad_terminal(void *userdata) {
  */
 int keeper_on_worker_ready(void *userdata) {
         Keeper *k = userdata;
+        int r = 0;
 
         if (k->upgrade.step == UPGRADE_RESUMED)
                 upgrade_done(k);
         else if (k->upgrade.step == UPGRADE_ADOPTING)
                 keeper_store_taken(k);
-        else if (report_attach_ready(k->report) != 0)
+        else
+                r = report_attach_ready(k->report);
+        if (r > 0)
                 log_warning("Unable to tell the caller that it can attach");
-        return 0;
+        /* its copy in the process that waits to become the runtime is open: the caller sees no end of file */
+        return r < 0 && k->phase == PHASE_LAUNCHING
+                       ? keeper_fail(k, r, "Unable to tell the caller that it can attach")
+                       : 0;
 }
 
 /**
@@ -461,6 +468,15 @@ static void enter_running(Keeper *k) {
         (void)event_add_timer(k->event, &k->settle_timer, PROCESS_SETTLE_USEC, on_settled, NULL);
 }
 
+/* The runtime still starts what has ended meanwhile. */
+static int on_start_timeout(Timer *timer, void *userdata) {
+        Keeper *k = userdata;
+
+        if (k->start_pid > 0)
+                (void)process_kill_child(k->start_pid, SIGKILL);
+        return 0;
+}
+
 static void enter_draining(Keeper *k) {
         int r;
 
@@ -473,6 +489,9 @@ static void enter_draining(Keeper *k) {
         k->stop_timer = timer_free(k->stop_timer);
         keeper_unit_forget(k);
         k->facts.runtime_exited = k->facts.runtime_exited || k->runtime_pid == 0;
+        if (k->start_pid > 0 &&
+            event_add_timer(k->event, &k->start_timer, START_USEC, on_start_timeout, k) < 0)
+                (void)process_kill_child(k->start_pid, SIGKILL);
         if (!k->worker || !worker_process_is_started(k->worker)) {
                 k->facts.streams_closed = k->facts.clients_served = true;
                 return;

@@ -71,6 +71,7 @@ def attach_when_told(l):
     """What podman exec does: connects when the attach pipe says so, then lets the runtime start."""
     s = l.seen
     if s.attach_ended and not s.attach_records:
+        l.monitor.begin_channel.close()  # the caller gives up
         return True
     if not s.attach_records:
         return False
@@ -118,7 +119,8 @@ def service(l):
 
 def upgrade_then_release(l):
     """Another image takes over when the pid is told; whatever comes of it, the container goes on then."""
-    if l.seen.sync_ended and not l.seen.pid:
+    if not l.seen.pid and (l.seen.sync_ended or l.seen.records):
+        harness.release(l.area.path("gate"))  # of what a failed runtime may have left
         return True
     if not l.seen.pid:
         return False
