@@ -169,15 +169,22 @@ static bool journal_once_wanted(void) {
 }
 
 /* A line that the caller itself would print into its unit's journal beside our entry is told once (by us). */
+static void find_doubled(const Keeper *k, bool ret[_STREAM_MAX]) {
+        const Options *o = k->options;
+        bool once = o->log_targets.journald && journal_once_wanted();
+
+        ret[STREAM_STDOUT] = once && k->origin->journal_stream[STDOUT_FILENO];
+        ret[STREAM_STDERR] = once && k->origin->journal_stream[o->terminal ? STDOUT_FILENO : STDERR_FILENO];
+}
+
 static void fill_facts(Keeper *k, WorkerFacts *facts) {
         const Options *o = k->options;
 
         facts->starter = k->origin->caller;
-        if (o->log_targets.journald && journal_once_wanted()) {
-                facts->withhold[STREAM_STDOUT] = k->origin->journal_stream[STDOUT_FILENO];
-                facts->withhold[STREAM_STDERR] =
-                        k->origin->journal_stream[o->terminal ? STDOUT_FILENO : STDERR_FILENO];
-        }
+        find_doubled(k, facts->withhold);
+        if (k->place_text.identifier[0])
+                (void)snprintf(facts->identifier, sizeof facts->identifier, "SYSLOG_IDENTIFIER=%s",
+                               k->place_text.identifier);
         (void)snprintf(facts->title, sizeof facts->title, "scopemon: %s of %s%s%s",
                        o->exec ? "exec" : "output", o->name ? o->name : o->cid,
                        k->plan.container_scope[0] ? ", which is in " : "", k->plan.container_scope);
@@ -272,8 +279,11 @@ int keeper_make(Keeper *k) {
         Caller caller = { .pid = k->origin->caller,
                           .pidfd = k->origin->caller_pidfd,
                           .former_monitor = k->origin->former_monitor };
+        bool doubled[_STREAM_MAX];
         int r;
 
+        find_doubled(k, doubled);
+        caller.logs_to_journal = doubled[STREAM_STDOUT] || doubled[STREAM_STDERR];
         keep_inherited(k);
         r = keeper_make_report(k);
         if (r < 0)

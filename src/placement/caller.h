@@ -12,6 +12,7 @@ typedef struct Caller {
         pid_t pid;
         int pidfd;            /* borrowed; -1 if it had gone before we looked */
         pid_t former_monitor; /* of this container, 0 if it had none */
+        bool logs_to_journal; /* its unit's journal stream would have our output, too */
 } Caller;
 
 typedef struct CallerFacts {

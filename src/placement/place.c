@@ -258,6 +258,29 @@ static void look_at_unit(Place *p) {
         look_at_ties(p);
 }
 
+/*
+ * Where the caller's stream is withheld, since it would show each line a second time, whoever looks for the unit's
+ * identifier looks for ours. It is asked for only there; the stream's own header cannot be read.
+ */
+static void look_at_identifier(Place *p) {
+        char name[UNITNAME_SIZE] = "";
+        ManagerTrouble trouble;
+        UnitFacts other;
+        CgUnit unit;
+
+        if (!p->caller->logs_to_journal || !p->facts.managed || !p->cgroup ||
+            cgtext_unit(p->cgroup, &unit) != 0 || unit.kind != CG_UNIT_SERVICE || unit.n_name >= sizeof name)
+                return;
+        memcpy(name, unit.name, unit.n_name); /* the rest is zero */
+        if (!p->facts.unit && !p->facts.unit_failed &&
+            manager_look_at_unit(unit.user, unit.owner, name, &other, &trouble) == 0)
+                (void)snprintf(p->text->identifier, sizeof p->text->identifier, "%s",
+                               other.syslog_identifier);
+        else if (p->facts.unit)
+                (void)snprintf(p->text->identifier, sizeof p->text->identifier, "%s",
+                               p->unit.syslog_identifier);
+}
+
 static bool nest(Place *p) {
         int r;
 
@@ -401,6 +424,7 @@ static int decide_and_do(Place *p) {
                                 return relay(r);
                         if (!nest(p) || !place_make_monitor_scope(p) || !place_make_container_scope(p))
                                 continue;
+                        look_at_identifier(p);
                         look_at_limits(p);
                         look_at_session(p);
                         look_at_kill_mode(p);

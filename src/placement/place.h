@@ -15,6 +15,7 @@ enum {
 typedef struct PlaceText {
         char trouble[256]; /* what could not be had on the way, or "" */
         char refusal[512];
+        char identifier[128]; /* SyslogIdentifier= of the unit that we are in, if it is wanted, or "" */
         pid_t restarting; /* monitor whose exit command has been refused to start the container again, or 0 */
         char problem[320]; /* what is set up in a way that cannot work, or "" */
         char remedy[320];  /* and what to do about it */

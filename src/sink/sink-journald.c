@@ -110,6 +110,8 @@ static void add_tail(JournalEntry *e, const SinksSpec *spec, bool partial) {
                 add_label(e, spec->labels[i]);
         if (spec->object_unit)
                 add_label(e, spec->object_unit);
+        if (spec->identifier)
+                add_label(e, spec->identifier);
 }
 
 static void add_whole_tail(JournalEntry *e, const SinksSpec *spec) {

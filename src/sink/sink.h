@@ -75,6 +75,7 @@ typedef struct SinksSpec {
         bool no_partial_message;
         bool podman_priorities;  /* PRIORITY stays 6 or 3, "<N>" has its own field */
         const char *object_unit; /* "OBJECT_SYSTEMD_UNIT=x.scope" or NULL */
+        const char *identifier;  /* "SYSLOG_IDENTIFIER=x", beside the container's own, or NULL */
 
         uint64_t patience_usec; /* how long output waits for a sink in trouble; 0: 10 s */
 } SinksSpec;

@@ -36,6 +36,7 @@ static const UnitProperty unit_properties[] = {
         PROPERTY("ControlGroup", "s", control_group),
         PROPERTY("PIDFile", "s", pid_file),
         PROPERTY("NotifyAccess", "s", notify_access),
+        PROPERTY("SyslogIdentifier", "s", syslog_identifier),
         PROPERTY("MainPID", "u", main_pid),
         PROPERTY("Delegate", "b", delegate),
         PROPERTY("RemainAfterExit", "b", remain_after_exit),

@@ -19,7 +19,8 @@ typedef struct UnitFacts {
         char control_group[PATH_MAX];
         char pid_file[PATH_MAX]; /* PIDFile= */
         char notify_access[8];
-        uint32_t main_pid; /* 0 if there is none */
+        char syslog_identifier[128]; /* SyslogIdentifier=, empty if not set */
+        uint32_t main_pid;           /* 0 if there is none */
         bool delegate;
         bool remain_after_exit;
         bool subgroup;  /* DelegateSubgroup= is set: main processes start there */

@@ -37,6 +37,12 @@ static int on_sink_trouble(void *userdata, SinkId sink, int error, uint64_t lost
                                                 .count = lost });
 }
 
+/* A field in the ring, which the keeper has written: NULL if there is none. */
+static const char *worker_field(char field[WORKER_UNIT_FIELD_MAX]) {
+        field[WORKER_UNIT_FIELD_MAX - 1] = 0;
+        return field[0] ? field : NULL;
+}
+
 /**
  * worker_sinks_open() - the sinks that the caller has asked for, with the log file that the keeper has sent
  *
@@ -60,14 +66,12 @@ int worker_sinks_open(Worker *w) {
                            .n_labels = o->log_label.n,
                            .no_partial_message = o->no_container_partial_message,
                            .podman_priorities = runtime_is_podman(o),
-                           .object_unit = w->state->facts.object_unit };
+                           .object_unit = worker_field(w->state->facts.object_unit),
+                           .identifier = worker_field(w->state->facts.identifier) };
         int r;
 
         if (!spec.file && !spec.journald)
                 return 0;
-        w->state->facts.object_unit[WORKER_UNIT_FIELD_MAX - 1] = 0;
-        if (!spec.object_unit[0])
-                spec.object_unit = NULL;
         r = sinks_new(&w->sinks, w->event, &spec, w->state->sinks, &handler, w);
         return r < 0 ? relay(r) : 0;
 }

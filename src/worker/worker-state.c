@@ -15,6 +15,7 @@ static const LayoutField facts_fields[] = {
         LAYOUT_NUMBERS(WorkerFacts, withhold, "withhold"),
         LAYOUT_NUMBERS(WorkerFacts, title, "title"),
         LAYOUT_NUMBERS(WorkerFacts, object_unit, "object-unit"),
+        LAYOUT_NUMBERS(WorkerFacts, identifier, "identifier"),
 };
 
 static const LayoutField state_fields[] = {

@@ -27,6 +27,7 @@ typedef struct WorkerFacts {
         char title
                 [WORKER_TITLE_MAX]; /* command line of the worker, as systemctl status of our unit shows it */
         char object_unit[WORKER_UNIT_FIELD_MAX]; /* journal field naming the container's scope, or "" */
+        char identifier[WORKER_UNIT_FIELD_MAX];  /* likewise, of the unit whose stream is withheld */
 } WorkerFacts;
 
 /* In the ring: what the next worker goes on with. */

@@ -212,6 +212,29 @@ CleanTest(sink_journald, fields_and_their_order_are_the_contract) {
         end(&x);
 }
 
+CleanTest(sink_journald, entry_is_found_by_the_identifier_of_the_unit_as_well) {
+        static const char *const expected[] = { "baz", "the-units" };
+        size_t n = 0;
+        Fixture x;
+
+        begin(&x);
+        listen_at(&x);
+        x.spec.name = "baz";
+        x.spec.identifier = "SYSLOG_IDENTIFIER=the-units";
+        start(&x);
+        cr_assert_eq(put(&x, STREAM_STDOUT, "hello", TAIL_END), 0);
+        cr_assert(take(&x));
+        for (size_t i = 0; i < x.entry.n_fields; i++) {
+                if (strcmp(x.entry.fields[i].name, "SYSLOG_IDENTIFIER") != 0)
+                        continue;
+                cr_assert_lt(n, ELEMENTS(expected));
+                cr_assert_eq(strncmp(x.entry.fields[i].value, expected[n], strlen(expected[n])), 0);
+                n++;
+        }
+        cr_assert_eq(n, ELEMENTS(expected));
+        end(&x);
+}
+
 CleanTest(sink_journald, identifier_is_tag_else_name_else_short_id) {
         static const struct {
                 const char *tag, *name, *identifier;

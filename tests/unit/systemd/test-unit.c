@@ -39,6 +39,7 @@ CleanTest(unit, one_call_tells_all_of_a_service) {
         cr_assert(f.subgroup);
         cr_assert_not(f.unstarted);
         cr_assert_eq(f.timeout_stop_usec, 90000000);
+        cr_assert_str_eq(f.syslog_identifier, "the-units");
         cr_assert_eq(f.memory_max, 4096);
         cr_assert_eq(f.tasks_max, 0, "was not told");
         cr_assert_eq(f.kill_signal, 2);
