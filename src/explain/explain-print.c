@@ -16,7 +16,7 @@
 #include "explain/explain-internal.h"
 
 #define LINE_SIZE 4096
-#define LABEL_WIDTH 10
+#define LABEL_WIDTH 12
 #define USEC_PER_SEC 1000000ULL
 
 static char *without_controls(char *text) {
@@ -81,20 +81,20 @@ static const char *format_time(uint64_t usec, char *out, size_t size) {
 }
 
 static const char *cgroup_of(const ExplainProcess *p) {
-        return p->cgroup ? p->cgroup : "an unknown cgroup";
+        return p->cgroup ? p->cgroup : "unknown cgroup";
 }
 
 static void say_processes(const Explained *e) {
         char others[64] = "";
 
         if (e->keeper && e->worker)
-                say("Monitor", "%d (%s), its worker %d, in %s", e->keeper->pid, e->keeper->stat.comm,
+                say("Monitor", "%d (%s), worker %d, in %s", e->keeper->pid, e->keeper->stat.comm,
                     e->worker->pid, cgroup_of(e->keeper));
         else if (e->keeper)
                 say("Monitor", "%d (%s)%s, in %s", e->keeper->pid, e->keeper->stat.comm,
                     e->stock ? ", not scopemon" : "", cgroup_of(e->keeper));
         else if (e->init)
-                say("Monitor", "none: it has died, nobody waits for this container");
+                say("Monitor", "none (died)");
         if (e->n_processes > 1)
                 (void)snprintf(others, sizeof others, " and %u more", e->n_processes - 1);
         if (e->init)
@@ -144,7 +144,7 @@ static void format_kill(const UnitFacts *f, char *out, size_t size) {
         else if (strcmp(f->kill_mode, "mixed") == 0)
                 (void)snprintf(out, size, "%s to its main process%s, then SIGKILL to the rest", name, later);
         else if (strcmp(f->kill_mode, "process") == 0)
-                (void)snprintf(out, size, "%s to its main process%s, the rest is left (KillMode=process)",
+                (void)snprintf(out, size, "%s to its main process%s, leaves the rest (KillMode=process)",
                                name, later);
         else
                 (void)snprintf(out, size, "no signal (KillMode=%s)", f->kill_mode);
@@ -184,22 +184,23 @@ static void say_stop(const Explained *e) {
                                              : "",
                             name, f->exec_stop ? "ExecStop=, then " : "", kill);
                 else
-                        say(label, "%s is not stopped: the last SIGTERM, to all processes, ends it", name);
+                        say(label, "%s is not stopped by a job; killed by the final SIGTERM at shutdown",
+                            name);
         }
 }
 
 static void format_end(const ExplainEnd *end, char *out, size_t size) {
         if (end->timed_out)
-                (void)snprintf(out, size, "killed, as its time was over");
+                (void)snprintf(out, size, "killed after its timeout");
         else if (end->signal > 0 && end->signal < 128)
-                (void)snprintf(out, size, "ended by SIG%s%s", sigabbrev_np((int)end->signal) ?: "?",
+                (void)snprintf(out, size, "killed by SIG%s%s", sigabbrev_np((int)end->signal) ?: "?",
                                end->oom ? ", out of memory" : "");
         else if (end->has_status)
                 (void)snprintf(out, size, "exited with status %llu%s%s", (unsigned long long)end->status,
                                end->oom ? ", after an out-of-memory kill" : "",
-                               end->by_podman ? ", says Podman" : "");
+                               end->by_podman ? " (from Podman)" : "");
         else
-                (void)snprintf(out, size, "ended, nobody saw how");
+                (void)snprintf(out, size, "exited, status unknown");
 }
 
 static void say_end(const Explained *e) {
@@ -211,7 +212,7 @@ static void say_end(const Explained *e) {
         format_end(end, how, sizeof how);
         (void)format_time(end->usec, when, sizeof when);
         if (end->suppressed > 0)
-                (void)snprintf(suppressed, sizeof suppressed, ", %llu lines not kept by the journal",
+                (void)snprintf(suppressed, sizeof suppressed, ", %llu lines dropped by journald",
                                (unsigned long long)end->suppressed);
         if (end->by_podman)
                 say("Last run", "%s%s, %s", end->other ? "(another ID) " : "", how, when);
@@ -228,16 +229,16 @@ void explain_print(const Explained *e) {
         bool same = explain_same_unit(&e->container_unit, &e->monitor_unit);
         char when[160];
 
-        say("Name", "%s (%s)", e->name[0] ? e->name : "without a name", e->id);
+        say("Name", "%s (%s)", e->name[0] ? e->name : "unnamed", e->id);
         if (e->init)
                 say("State", "running since %s", format_time(e->init->stat.start_usec, when, sizeof when));
         else
-                say("State", "%s", e->keeper ? "being started, or ended just now" : "not running");
+                say("State", "%s", e->keeper ? "starting, or just exited" : "not running");
         say_processes(e);
         if (e->container_unit.name[0])
                 say_unit("Unit", &e->container_unit);
         if (e->monitor_unit.name[0] && !same)
-                say_unit(e->keeper ? "Its unit" : "Caller", &e->monitor_unit);
+                say_unit(e->keeper ? "Monitor unit" : "Caller", &e->monitor_unit);
         say_placement(e);
         if (e->init || e->keeper)
                 say_stop(e);
@@ -405,8 +406,8 @@ int explain_json(const Explained *e, Json **ret) {
         put(&o, "placement.caller_unit", e->placement.caller_unit);
         put(&o, "placement.source",
             e->placement.told ? "journal"
-            : e->stock        ? "supposed"
-            : e->keeper       ? "deduced"
+            : e->stock        ? "hypothetical"
+            : e->keeper       ? "inferred"
                               : "");
         if (e->init || e->keeper)
                 put_stop(&o, e);

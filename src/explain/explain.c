@@ -42,10 +42,10 @@ typedef struct VerbOption {
 } VerbOption;
 
 static const VerbOption verb_options[] = {
-        { "json", "MODE", offsetof(VerbOptions, json), "short, pretty or off" },
-        { "no-legend", NULL, offsetof(VerbOptions, no_legend), "No heading" },
-        { "user", NULL, offsetof(VerbOptions, user), "Own containers, units of the own user manager" },
-        { "help", NULL, offsetof(VerbOptions, help), "Print this text" },
+        { "json", "MODE", offsetof(VerbOptions, json), "JSON output: short, pretty or off" },
+        { "no-legend", NULL, offsetof(VerbOptions, no_legend), "Do not print the header" },
+        { "user", NULL, offsetof(VerbOptions, user), "Containers of the calling user only" },
+        { "help", NULL, offsetof(VerbOptions, help), "Show this help" },
 };
 
 __attribute__((format(printf, 1, 2))) static int complain(const char *format, ...) {
@@ -61,7 +61,8 @@ __attribute__((format(printf, 1, 2))) static int complain(const char *format, ..
 static int print_help(void) {
         (void)printf("Usage:\n  scopemon explain [OPTION...] NAME|ID|PID|UNIT...\n  scopemon list "
                      "[OPTION...]\n\n"
-                     "Where containers are and why, what stops them, and how they ended.\n\nOptions:\n");
+                     "Show where containers are placed and why, what stops them, and how they "
+                     "exited.\n\nOptions:\n");
         for (size_t i = 0; i < ELEMENTS(verb_options); i++) {
                 const VerbOption *o = &verb_options[i];
                 int n = printf("  --%s%s%s", o->name, o->value ? "=" : "", o->value ? o->value : "");
@@ -92,7 +93,7 @@ static int parse_option(VerbOptions *o, char ***word) {
                 if (strlen(v->name) != n || strncmp(v->name, name, n) != 0)
                         continue;
                 if (!v->value && name[n])
-                        return complain("Failed to parse --%s: it takes no value", v->name);
+                        return complain("Option --%s does not take an argument", v->name);
                 if (!v->value)
                         *(bool *)((char *)o + v->offset) = true;
                 else if (name[n])
@@ -100,10 +101,10 @@ static int parse_option(VerbOptions *o, char ***word) {
                 else if (*++*word)
                         *(const char **)((char *)o + v->offset) = **word;
                 else
-                        return complain("Failed to parse --%s: it takes a value", v->name);
+                        return complain("Option --%s requires an argument", v->name);
                 return 0;
         }
-        return complain("Failed to parse %s: no such option", **word);
+        return complain("Unknown option %s", **word);
 }
 
 /* Options may stand anywhere; what is left of @words are the others, NULL after the last one. */
@@ -124,7 +125,7 @@ static int parse(char **words, VerbOptions *ret) {
                         if (!*words)
                                 break;
                 } else
-                        r = complain("Failed to parse %s: no such option", *words);
+                        r = complain("Unknown option %s", *words);
         }
         *out = NULL;
         if (r >= 0)
@@ -191,8 +192,7 @@ static int find_words(const ExplainHost *h, char **words, ExplainIds *ids, int *
 
                 r = explain_find(h, *words, &found);
                 if (r >= 0 && found.n == 0) {
-                        (void)complain("Failed to explain %s: no such container, process or unit with one",
-                                       *words);
+                        (void)complain("No container found for %s", *words);
                         *status = EXPLAIN_UNKNOWN;
                 }
                 for (size_t i = 0; r >= 0 && i < found.n; i++)
@@ -251,8 +251,8 @@ int explain_run(int argc, char *argv[]) {
         if (o.help)
                 return print_help() < 0 ? EXPLAIN_FAILED : EXPLAIN_OK;
         if (all != !argv[2]) {
-                (void)complain(all ? "Failed to list: it takes no word"
-                                   : "Failed to explain: say what, a name, an ID, a PID or a unit");
+                (void)complain(all ? "Too many arguments"
+                                   : "Missing argument: name, ID or PID of a container, or a unit");
                 return EXPLAIN_FAILED;
         }
         r = answer(argv + 2, all, &o);

@@ -52,11 +52,11 @@ static int print_help(void) {
         (void)printf(
                 "Usage:\n  scopemon upgrade [--user] NAME|ID|PID|UNIT...\n  scopemon upgrade [--user] "
                 "--all\n\n"
-                "Let monitors go on as the program that is installed now, while their containers run.\n\n"
+                "Re-execute running monitors from the installed program; their containers keep running.\n\n"
                 "Options:\n"
-                "  --all               All that can be upgraded\n"
-                "  --user              Own containers, units of the own user manager\n"
-                "  --help              Print this text\n");
+                "  --all               All monitors that can be upgraded\n"
+                "  --user              Containers of the calling user only\n"
+                "  --help              Show this help\n");
         return fflush(stdout) != 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
@@ -77,7 +77,7 @@ static int parse(Verb *v, char **words) {
                         if (strcmp(*words, flags[i].name) == 0)
                                 known = *flags[i].flag = true;
                 if (!known && words[0][0] == '-') {
-                        complain(v, "Failed to parse %s: no such option", *words);
+                        complain(v, "Unknown option %s", *words);
                         return fail(-EINVAL);
                 }
                 if (!known)
@@ -111,11 +111,11 @@ static int wait_for_answer(Verb *v, pid_t pid, int pidfd, char text[ANSWER_MAX])
                         break;
                 if (poll(p, 2, (int)((end - now + 999) / 1000)) > 0 && p[1].revents & POLLIN &&
                     !(p[0].revents & POLLIN)) {
-                        (void)snprintf(text, ANSWER_MAX, "it has ended");
+                        (void)snprintf(text, ANSWER_MAX, "it has exited");
                         return 0;
                 }
         }
-        (void)snprintf(text, ANSWER_MAX, "no answer within %u s", WAIT_USEC / 1000000U);
+        (void)snprintf(text, ANSWER_MAX, "no response within %u s", WAIT_USEC / 1000000U);
         return 0;
 }
 
@@ -140,13 +140,13 @@ static void upgrade_one(Verb *v, const ExplainProcess *p) {
         pidfd = process_pidfd(p->pid);
         if (pidfd < 0 || proc_stat(p->pid, &now) < 0 || !is_same_time(now.start_usec, p->stat.start_usec)) {
                 if (!v->all && !p->exec)
-                        complain(v, "Failed to upgrade %s: it has ended", name);
+                        complain(v, "Failed to upgrade %s: it has exited", name);
                 return; /* there is nothing to upgrade */
         }
         if (!can_be_asked(p->pid)) {
                 if (!v->all)
-                        complain(v, "Failed to upgrade %s%s: its monitor %d cannot be upgraded", name, what,
-                                 p->pid);
+                        complain(v, "Failed to upgrade %s%s: monitor %d does not support upgrades", name,
+                                 what, p->pid);
                 return;
         }
         r = process_signal_value(pidfd, SIGUSR2, UPGRADE_VALUE);
@@ -213,7 +213,7 @@ static int upgrade_word(Verb *v, const char *word) {
                 n += upgrade_id(v, ids.ids[i]);
         if (r >= 0 && n == 0)
                 complain(v, "Failed to upgrade %s: %s", word,
-                         ids.n > 0 ? "it does not run" : "no such container, process or unit with one");
+                         ids.n > 0 ? "not running" : "no container found");
         free(ids.ids);
         return r < 0 ? relay(r) : 0;
 }
@@ -260,8 +260,8 @@ int upgrade_run_verb(int argc, char *argv[]) {
         if (v.help)
                 return print_help();
         if (v.all != !argv[2]) {
-                complain(&v, v.all ? "Failed to upgrade: --all takes no word"
-                                   : "Failed to upgrade: say what, a name, an ID, a PID or a unit, or --all");
+                complain(&v, v.all ? "--all does not take arguments"
+                                   : "Missing argument: name, ID or PID of a container, a unit, or --all");
                 return EXIT_FAILURE;
         }
         r = run(&v, argv + 2);

@@ -93,7 +93,7 @@ static void fail_exit_files(Keeper *k, int r) {
         char problem[512];
 
         (void)snprintf(problem, sizeof problem, "the exit status cannot be written to %s",
-                       dir ? dir : "its directory, which is gone");
+                       dir ? dir : "its directory, which was removed");
         (void)log_error_errno(r, "Container %s: %s", k->options->cid, problem);
         announce_failure(k->options, &k->plan, problem, -r);
         k->exit_status = 1;

@@ -139,7 +139,7 @@ void keeper_take_signals(Keeper *k) {
         r = signals_open(k);
         if (r >= 0)
                 return;
-        (void)log_error_errno(r, "Cannot take signals, trying again:");
+        (void)log_error_errno(r, "Failed to read signals, retrying:");
         r = event_add_timer(k->event, &k->signal_timer, AGAIN_USEC, signals_open_again, k);
         if (r < 0)
                 keeper_endure(k, r);

@@ -133,7 +133,7 @@ static int judge_runtime(Keeper *k) {
         if (r != 0) {
                 k->facts.runtime_failed = true;
                 if (k->runtime_status.code == 0) {
-                        (void)snprintf(text, sizeof text, "The runtime left no pid in %s",
+                        (void)snprintf(text, sizeof text, "The runtime wrote no PID to %s",
                                        o->container_pidfile);
                         fail_text(k, text);
                 }
@@ -281,16 +281,16 @@ int keeper_on_worker_done(void *userdata) {
  * Return: 0 or a negative errno.
  */
 int keeper_on_worker_hopeless(void *userdata, int error) {
-        static const char problem[] = "its output cannot be handled and is discarded, as no worker starts";
+        static const char problem[] = "its output is discarded, because no worker can be started";
         Keeper *k = userdata;
 
-        log_error("No worker can be started: %s", error < 0 ? strerror(-error) : "they end at once");
+        log_error("Failed to start a worker: %s", error < 0 ? strerror(-error) : "it exits immediately");
         announce_failure(k->options, &k->plan, problem, -error);
         if (k->phase != PHASE_LAUNCHING)
                 return 0;
         (void)snprintf(k->failure, sizeof k->failure,
-                       "The process that handles the container's output cannot start: %s",
-                       error < 0 ? strerror(-error) : "it ends at once");
+                       "Failed to start the process that handles the container's output: %s",
+                       error < 0 ? strerror(-error) : "it exits immediately");
         return keeper_fail(k, error, NULL);
 }
 
@@ -324,7 +324,7 @@ static int on_drain_timeout(Timer *timer, void *userdata) {
                 timer_set(timer, DRAIN_USEC);
                 return 0;
         }
-        log_error("The worker has not written everything in time, it is not waited for");
+        log_error("Timed out waiting for the worker to flush output, killing it");
         k->facts.streams_closed = k->facts.clients_served = k->facts.runtime_exited = true;
         worker_process_kill(k->worker);
         k->worker = worker_process_free(k->worker);
@@ -371,7 +371,7 @@ static void go_on_blind(Keeper *k, int r) {
                 return;
         }
         if (k->n_troubles == TROUBLES_MAX)
-                log_error("The monitor only waits for the end of the container now");
+                log_error("Too many failures, only waiting for the container to exit");
         (void)poll(NULL, 0, BLIND_MS);
         if (k->phase > PHASE_RUNNING || k->facts.container_exited)
                 k->facts.streams_closed = k->facts.clients_served = true;
@@ -393,7 +393,7 @@ void keeper_endure(Keeper *k, int r) {
                 k->n_troubles = 0;
         }
         if (++k->n_troubles < TROUBLES_MAX)
-                (void)log_error_errno(r, "Something of the monitor has failed, which goes on:");
+                (void)log_error_errno(r, "Failure in the monitor, continuing:");
         k->blind = k->blind || k->n_troubles >= TROUBLES_MAX;
 }
 

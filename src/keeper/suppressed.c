@@ -208,7 +208,7 @@ static int on_time(Timer *timer, void *userdata) {
         if (r >= 0)
                 r = reaper_claim(s->reaper, s->pid); /* suppressed_on_exit() */
         if (r < 0) {
-                log_debug("Cannot see whether the journal has kept the output");
+                log_debug("Cannot count the entries in the journal");
                 end_child(s);
         }
         return 0;

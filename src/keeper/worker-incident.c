@@ -52,7 +52,7 @@ void incident_recover(const Incidents *i, pid_t pid) {
         if (p)
                 r = ring_recover(i->ring, strtoull(p + strlen(RING_READ), NULL, 10));
         if (r < 0)
-                (void)log_warning_errno(r, "What the worker had read last is lost");
+                (void)log_warning_errno(r, "The last output read by the worker is lost");
 }
 
 /* The first byte that some sink has not got. */
@@ -77,7 +77,7 @@ static uint64_t find_place(const Incidents *i, StreamId id) {
 void incident_death(Incidents *i, const ProcessStatus *status) {
         bool again = i->crashed;
 
-        log_warning("The worker has ended with status %d, another one goes on", status->code);
+        log_warning("Worker exited with status %d, restarting it", status->code);
         announce_worker_replaced(i->options, i->plan, status->signal, status->code);
 
         i->crashed = status->signal != SIGKILL && status->signal != SIGTERM;
@@ -87,7 +87,7 @@ void incident_death(Incidents *i, const ProcessStatus *status) {
 
                 if (again && i->crashed && place == i->place[id] && place < head) {
                         state->raw_to[id] = head;
-                        log_warning("Two workers have died of the same output, %llu bytes are written raw",
+                        log_warning("Two workers crashed on the same output, writing %llu bytes of it raw",
                                     (unsigned long long)(head - place));
                         announce_raw(i->options, i->plan, head - place);
                 }

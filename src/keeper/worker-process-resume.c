@@ -116,7 +116,7 @@ static void wp_forget_former_ring(WorkerProcess *wp, bool again) {
         r = again ? ring_import(wp->spec.ring, wp->former_ring, &worker_state_layout) : 0;
         if (r < 0)
                 (void)log_error_errno(
-                        r, "Cannot take over what the last worker has done, output may be repeated:");
+                        r, "Failed to take over the state of the previous worker, output may be repeated:");
         fd_close_many(&wp->former_ring, 1);
         worker_process_kept(wp, WORKER_KEPT_FD, CHANNEL_FD_RING, wp->spec.fds[CHANNEL_FD_RING]);
 }
@@ -143,7 +143,8 @@ static int wp_orphan_gone(WorkerProcess *wp) {
 
         if (wp->orphan_pidfd < 0 || process_status_of(wp->orphan_pidfd, &status) == 0)
                 if (status.known && status.signal != 0)
-                        log_warning("The worker has died with its keeper, what it had read last may be lost");
+                        log_warning(
+                                "The worker died with its keeper, the last output that it read may be lost");
         worker_process_close_channel(wp);
         wp->orphan_timer = timer_free(wp->orphan_timer);
         fd_close_many(&wp->orphan_pidfd, 1);

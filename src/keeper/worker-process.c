@@ -144,7 +144,7 @@ static int wp_on_ready(sd_event_source *source, int fd, uint32_t revents, void *
                 return 0;
         r = worker_process_receive(wp);
         if (r < 0) {
-                (void)log_error_errno(r, "The worker is not understood and is replaced:");
+                (void)log_error_errno(r, "Invalid message from worker, restarting it:");
                 worker_process_kill(wp);
         }
         if (r <= 0 && revents & EPOLLHUP) /* its end comes through the reaper */
@@ -298,7 +298,7 @@ static void wp_discard(WorkerProcess *wp) {
 
                 if (fd >= 0 && discard_begin(&wp->discards[i], wp->event, fd, n_bytes) < 0)
                         log_warning(
-                                "Output of the container cannot be discarded yet"); /* after the next try */
+                                "Failed to discard output of the container, retrying"); /* after the next try */
         }
 }
 
@@ -425,7 +425,7 @@ static int wp_try(WorkerProcess *wp, int (*make)(WorkerProcess *wp, int theirs))
                 return 0;
         wp->error = r;
         if (!wp->hopeless)
-                (void)log_error_errno(r, "Cannot start a worker");
+                (void)log_error_errno(r, "Failed to start a worker");
         if (wp->pid > 0) { /* there is one, but it will not do: its end brings the next */
                 worker_process_kill(wp);
                 return 0;

@@ -61,11 +61,11 @@ static int wp_on_reopen(WorkerProcess *wp) {
                 r = logfile_rotate(wp->spec.log_dir_fd, wp->spec.log_name, *file, (unsigned)o->log_max_files,
                                    &fd);
                 if (r > 0)
-                        log_warning("Log file is not rotated: %s", logfile_refusal(r));
+                        log_warning("Log file was not rotated: %s", logfile_refusal(r));
         } else
                 r = fd = logfile_replace(wp->spec.log_dir_fd, wp->spec.log_name);
         if (r < 0)
-                (void)log_warning_errno(r, "Failed to make a new log file");
+                (void)log_warning_errno(r, "Failed to create a new log file");
         if (fd < 0)
                 return worker_process_send(wp, CHANNEL_LOGFILE, r < 0 ? (uint32_t)-r : EPERM, NULL, 0);
 
@@ -87,7 +87,7 @@ static int __attribute__((noinline)) wp_on_notify(WorkerProcess *wp, const Chann
                 int r = notify_send(wp->spec.options->sdnotify_socket, text, n, 0);
 
                 if (r < 0)
-                        (void)log_warning_errno(r, "Failed to send a notification on");
+                        (void)log_warning_errno(r, "Failed to forward a notification");
                 else if (wp->handler->on_notified)
                         wp->handler->on_notified(wp->userdata, text, n);
         }
@@ -110,7 +110,7 @@ static int wp_on_trouble(WorkerProcess *wp, const ChannelRecord *record) {
                 log_warning("Invalid control message: %.*s", (int)record->n_text, record->text);
                 return 0;
         case CHANNEL_TROUBLE_SANDBOX:
-                log_error("The worker tried a forbidden system call: %.*s", (int)record->n_text,
+                log_error("The worker attempted a forbidden system call: %.*s", (int)record->n_text,
                           record->text);
                 return 0;
         case CHANNEL_TROUBLE_CLIENT:
@@ -119,7 +119,7 @@ static int wp_on_trouble(WorkerProcess *wp, const ChannelRecord *record) {
         case CHANNEL_TROUBLE_FAILED:
                 wp->error = -error;
                 if (!wp->hopeless)
-                        log_warning("The worker has failed: %s", strerror(error));
+                        log_warning("Worker failed: %s", strerror(error));
                 return 0;
         case _CHANNEL_TROUBLE_MAX:
                 break;

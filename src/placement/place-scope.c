@@ -32,7 +32,7 @@
 #define PROPERTY "org.systemd.property."
 #define LEAF "runtime"
 #define CONTAINER "container"
-#define NO_SCOPE "No scope by us for the container"
+#define NO_SCOPE "Cannot create a scope for the container"
 
 #define TEXT_(number) #number
 #define TEXT(number) TEXT_(number)
@@ -66,9 +66,10 @@ bool place_make_monitor_scope(Place *p) {
         }
         p->facts.scope_failed = true;
         if (r == 0)
-                place_note_trouble(p, "No scope for the monitor", "it was made, but we are not in it");
+                place_note_trouble(p, "Cannot create a scope for the monitor",
+                                   "created, but the monitor is not in it");
         else
-                place_note_manager(p, "No scope for the monitor", &trouble);
+                place_note_manager(p, "Cannot create a scope for the monitor", &trouble);
         return false;
 }
 

@@ -90,7 +90,7 @@ static void open_bundle(Place *p) {
         if (r < 0)
                 place_note_trouble(p, p->options->bundle, strerror(-r));
         else if (r == BUNDLE_BROKEN)
-                place_note_trouble(p, "config.json", why ? why : "not to be understood");
+                place_note_trouble(p, "config.json", why ? why : "invalid");
         p->facts.nest_failed = r < 0 || r == BUNDLE_BROKEN; /* nobody could tell the runtime where */
 }
 
@@ -290,7 +290,7 @@ static bool nest(Place *p) {
         if (r == 0)
                 return true;
         place_note_trouble(p, "Cannot nest the container in its unit",
-                           r < 0 ? strerror(-r) : "the unit stays busy");
+                           r < 0 ? strerror(-r) : "the unit's cgroup stays busy");
         p->facts.nest_failed = true;
         return false;
 }
@@ -353,11 +353,11 @@ static void look_at_limits(Place *p) {
                                               limits[i].name);
         if (n == 0)
                 return;
-        (void)snprintf(p->text->problem, sizeof p->text->problem, "%s of %.200s does not bind the container",
-                       words, p->plan->unit);
+        (void)snprintf(p->text->problem, sizeof p->text->problem,
+                       "%s of %.200s does not apply to the container", words, p->plan->unit);
         (void)snprintf(p->text->remedy, sizeof p->text->remedy, "%s",
-                       bound && !u->delegate ? "Delegate=yes in the unit"
-                                             : "limit the container itself, with options of podman run");
+                       bound && !u->delegate ? "set Delegate=yes in the unit"
+                                             : "limit the container itself with options of podman run");
 }
 
 /* An ordinary user whose manager does not run: callers fall back to cgroupfs then, and the container is in no unit. */
@@ -371,7 +371,7 @@ static void look_at_session(Place *p) {
         if (access(path, F_OK) == 0)
                 return; /* cgroupfs is somebody's wish */
         (void)snprintf(p->text->problem, sizeof p->text->problem,
-                       "No service manager of user %u runs, so the container is in no unit",
+                       "The service manager of user %u is not running, the container is in no unit",
                        (unsigned)f->uid);
         (void)snprintf(p->text->remedy, sizeof p->text->remedy, "loginctl enable-linger %u",
                        (unsigned)f->uid);
@@ -384,9 +384,9 @@ static void look_at_kill_mode(Place *p) {
                 return;
         (void)snprintf(
                 p->text->problem, sizeof p->text->problem,
-                "KillMode=control-group of %.200s: all processes of the container get SIGTERM when it stops",
+                "KillMode=control-group of %.200s sends SIGTERM to all processes of the container on stop",
                 p->plan->unit);
-        (void)snprintf(p->text->remedy, sizeof p->text->remedy, "KillMode=mixed in the unit");
+        (void)snprintf(p->text->remedy, sizeof p->text->remedy, "set KillMode=mixed in the unit");
 }
 
 static bool knows_annotations(const char *runtime) {

@@ -80,7 +80,7 @@ static int parse_wish(const PlacementFacts *f, PlacementPlan *p, Wish *ret) {
 }
 
 static int refuse(Situation *s, const char *why) {
-        say(s->plan, "placement \"%s\" is asked for, but %s", s->wish == WISH_UNIT ? "unit" : "scope", why);
+        say(s->plan, "placement \"%s\" was requested, but %s", s->wish == WISH_UNIT ? "unit" : "scope", why);
         return PLACEMENT_IMPOSSIBLE;
 }
 
@@ -129,7 +129,7 @@ static int plan_own_scope(Situation *s, PlacementRow row, const char *why) {
         plan_container(s, row == PLACEMENT_ROW_SCOPE || row == PLACEMENT_ROW_DETACHED);
         if (f->scope_failed || !situation_find_monitor_scope(s)) {
                 p->row = PLACEMENT_ROW_NO_MANAGER;
-                say(p, "%s, but no scope could be made for the monitor: it stays", why);
+                say(p, "%s, but its scope could not be created: the monitor stays", why);
                 return 0;
         }
         p->monitor = PLACEMENT_MONITOR_SCOPE;
@@ -150,24 +150,26 @@ static Obstacle find_obstacle(const Situation *s) {
                 return (Obstacle){ .text = "could not be nested in" };
         if (!f->id || f->id[0] == 0 || strchr(f->id, '/') ||
             s->unit.n_path + strlen(f->id) + strlen("/libpod-payload-") >= PATH_MAX)
-                return (Obstacle){ .text = "has no room for a cgroup of this name" };
+                return (Obstacle){ .text = "cannot have a cgroup of this name" };
         if (s->unit.user && !situation_same_manager(s))
                 return (Obstacle){ .text = "belongs to another user" };
         if (f->cgroups_disabled)
-                return (Obstacle){ .text = "shall have no cgroup for the container", .wish = true };
+                return (Obstacle){ .text = "does not hold the container: cgroups are disabled",
+                                   .wish = true };
         if (s->wish == WISH_UNIT)
                 return (Obstacle){ 0 };
         if (s->wish == WISH_SCOPE)
-                return (Obstacle){ .text = "shall not hold the container: a scope is asked for" };
+                return (Obstacle){ .text = "does not hold the container: a scope was requested" };
         if (!f->systemd_cgroup)
-                return (Obstacle){ .text = "is left alone: the cgroup manager is cgroupfs", .wish = true };
+                return (Obstacle){ .text = "is left unchanged: the cgroup manager is cgroupfs",
+                                   .wish = true };
         if (f->passthrough)
-                return (Obstacle){ .text = "is left alone: podman logs finds passed-through output by scope",
+                return (Obstacle){ .text = "is left unchanged: podman logs finds passthrough output by scope",
                                    .wish = true };
         if (is_slice_of_pod(s->slice))
-                return (Obstacle){ .text = "is left alone: the container belongs to a pod", .wish = true };
+                return (Obstacle){ .text = "is left unchanged: the container is in a pod", .wish = true };
         if (strcmp(s->slice, situation_default_slice(f)) != 0 || !situation_find_scope(s))
-                return (Obstacle){ .text = "is left alone: a cgroup parent is asked for", .wish = true };
+                return (Obstacle){ .text = "is left unchanged: a cgroup parent was requested", .wish = true };
         return (Obstacle){ 0 };
 }
 
@@ -189,7 +191,7 @@ static const char *find_unit_obstacle(const Situation *s) {
         if (s->unit.user ? u && !u->delegate : f->delegation == PLACEMENT_DELEGATION_NO)
                 return "is not delegated";
         if (!u)
-                return s->unit.user ? "may be delegated or not: its manager gives no answer" : NULL;
+                return s->unit.user ? "may not be delegated: its manager does not respond" : NULL;
         if (starts_more(u) && !u->subgroup && (s->unit.n_leaf == 0 || situation_in_control_group(s)))
                 return "starts another main process in its top cgroup (see DelegateSubgroup=)";
         if (situation_kills_alone(u) && s->wish == WISH_AUTO)
@@ -261,9 +263,9 @@ static const char *find_loose(const Situation *s) {
         if (!situation_same_manager(s))
                 return "the container's scope belongs to another manager and is not bound to it";
         if (ends_nobody(u))
-                return "its stop ends nobody (see KillMode=), so the container's scope is not bound to it";
+                return "its stop kills nothing (see KillMode=), so the container's scope is not bound to it";
         if (!is_up(u))
-                return "it is going down, so the container's scope is not bound to it";
+                return "it is stopping, so the container's scope is not bound to it";
         return situation_is_passing(u) ? "it is a oneshot, so the container's scope is not bound to it"
                                        : NULL;
 }
@@ -279,7 +281,7 @@ static int plan_bind(Situation *s, const Obstacle *against) {
         plan_container(s, true);
         if (p->container != PLACEMENT_CONTAINER_SCOPE) {
                 if (s->wish == WISH_SCOPE)
-                        return refuse(s, "the runtime is not told to make one");
+                        return refuse(s, "the runtime is not asked to create a scope");
                 p->row = PLACEMENT_ROW_AS_GIVEN;
                 say(p, "%s %s: nothing is changed", p->unit, against->text);
                 return 0;
@@ -289,7 +291,7 @@ static int plan_bind(Situation *s, const Obstacle *against) {
                 if (!s->facts->unit_failed)
                         return need_unit(s);
                 return plan_stay(s, PLACEMENT_ROW_NO_MANAGER,
-                                 "the unit's manager gives no answer: nothing is changed");
+                                 "the unit's manager does not respond: nothing is changed");
         }
         loose = find_loose(s);
         p->survives = situation_same_manager(s) && survives(s, false);
@@ -373,22 +375,22 @@ static int decide_elsewhere(Situation *s) {
                 return refuse(s, is_stranded(s) ? "the monitor is in the caller's own service"
                                                 : "the monitor is in no service's cgroup");
         if (s->wish == WISH_SCOPE && !situation_find_scope(s))
-                return refuse(s, "the runtime is not told to make one");
+                return refuse(s, "the runtime is not asked to create a scope");
         if (is_moved(s)) {
                 s->plan->row = PLACEMENT_ROW_MOVED;
                 plan_container(s, true);
                 plan_order(s, s->plan->unit);
-                say(s->plan, "the caller has given the monitor its scope");
+                say(s->plan, "the caller moved the monitor to its scope");
                 return 0;
         }
         if (is_stranded(s))
                 return plan_own_scope(s, PLACEMENT_ROW_STRANDED,
-                                      "the caller has left the monitor in its own service");
+                                      "the caller left the monitor in its own service");
         if (f->cgroups_disabled || (!f->systemd_cgroup && s->unit.kind == CG_UNIT_NONE))
                 return plan_stay(s, PLACEMENT_ROW_AS_GIVEN, "the cgroup manager is not systemd");
         if (!f->systemd_cgroup)
                 return plan_own_scope(s, PLACEMENT_ROW_AS_GIVEN, "the cgroup manager is cgroupfs");
-        return plan_own_scope(s, PLACEMENT_ROW_SCOPE, "the monitor is in no unit that it belongs to");
+        return plan_own_scope(s, PLACEMENT_ROW_SCOPE, "the monitor is in no unit of its own");
 }
 
 /* Who makes the container's scope? The runtime is asked only if there is one to be described. */
@@ -411,7 +413,7 @@ static int decide_maker(Situation *s) {
                        : f->rootless                         ? "user.slice"
                                                              : "system.slice"); /* as runtimes have it */
         (void)snprintf(p->reason + n, sizeof p->reason - n,
-                       "; the monitor has made it, as the runtime takes no properties for it");
+                       "; created by the monitor, as the runtime does not set properties");
         return 0;
 }
 
@@ -419,26 +421,26 @@ static int decide(Situation *s) {
         const PlacementFacts *f = s->facts;
 
         if (f->exec)
-                return plan_stay(s, PLACEMENT_ROW_EXEC, "an exec session belongs where its container is");
+                return plan_stay(s, PLACEMENT_ROW_EXEC, "exec sessions are not placed");
         if (f->stopping_unit) {
                 (void)snprintf(s->plan->unit, sizeof s->plan->unit, "%s", f->stopping_unit);
                 say(s->plan, "%s is being stopped: the container is not restarted", f->stopping_unit);
                 return PLACEMENT_STOPPING;
         }
         if (s->wish == WISH_CALLER)
-                return plan_stay(s, PLACEMENT_ROW_AS_GIVEN, "the caller's placement is asked for");
+                return plan_stay(s, PLACEMENT_ROW_AS_GIVEN, "the caller's placement was requested");
         if (!f->unified)
                 return plan_no_manager(s, "this host has no unified cgroup hierarchy");
         if (!f->managed)
-                return plan_no_manager(s, "there is no systemd");
+                return plan_no_manager(s, "systemd is not running");
         if (!f->cgroup)
-                return plan_no_manager(s, "the monitor's own cgroup is not known");
+                return plan_no_manager(s, "the monitor's cgroup is unknown");
 
         situation_find_unit(s);
         if (is_split(s)) {
                 if (s->wish == WISH_SCOPE)
-                        return refuse(s, "the caller has nested the container in its own cgroup");
-                return plan_stay(s, PLACEMENT_ROW_SPLIT, "the caller has nested the container in its unit");
+                        return refuse(s, "the caller nested the container in its own cgroup");
+                return plan_stay(s, PLACEMENT_ROW_SPLIT, "the caller nested the container in its unit");
         }
         if (s->unit.kind == CG_UNIT_SERVICE && !is_stranded(s))
                 return decide_service(s);

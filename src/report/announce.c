@@ -74,7 +74,7 @@ void announce_placed(const Options *o, const PlacementPlan *plan, const char *tr
                           plan->reason, trouble ? "; " : "", trouble ? trouble : "");
         else
                 entry_add(&e, "MESSAGE", "Container %s: %s (%s)%s%s", name_of(o),
-                          plan->container_scope[0] ? plan->container_scope : "where its caller wants it",
+                          plan->container_scope[0] ? plan->container_scope : "cgroup chosen by the caller",
                           plan->reason, trouble ? "; " : "", trouble ? trouble : "");
         entry_add(&e, SCOPEMON_FIELD_PLACEMENT, "%s", placement_row_name(plan->row));
         entry_add(&e, SCOPEMON_FIELD_REASON, "%s", plan->reason);
@@ -91,11 +91,11 @@ static void describe_end(char *text, size_t size, const AnnounceEnd *end) {
         const ProcessStatus *s = end->status;
 
         if (end->timed_out)
-                (void)snprintf(text, size, "was killed, as its time was over");
+                (void)snprintf(text, size, "was killed after its timeout");
         else if (!s->known)
-                (void)snprintf(text, size, "has ended, nobody saw with which status");
+                (void)snprintf(text, size, "exited, status unknown");
         else if (s->signal != 0)
-                (void)snprintf(text, size, "was ended by SIG%s%s", sigabbrev_np(s->signal) ?: "?",
+                (void)snprintf(text, size, "was killed by SIG%s%s", sigabbrev_np(s->signal) ?: "?",
                                end->oom ? ", out of memory" : "");
         else
                 (void)snprintf(text, size, "exited with status %d%s", s->code,
@@ -114,7 +114,7 @@ void announce_misconfigured(const Options *o,
         Entry e;
 
         entry_begin(&e, o, plan, SCOPEMON_MESSAGE_MISCONFIGURED, 4);
-        entry_add(&e, "MESSAGE", "Container %s: %s; what helps: %s", name_of(o), problem, remedy);
+        entry_add(&e, "MESSAGE", "Container %s: %s; hint: %s", name_of(o), problem, remedy);
         entry_add(&e, SCOPEMON_FIELD_PROBLEM, "%s", problem);
         entry_add(&e, SCOPEMON_FIELD_REMEDY, "%s", remedy);
         (void)entry_send(&e);
@@ -157,8 +157,7 @@ void announce_killed_by_timeout(const Options *o, const PlacementPlan *plan) {
         Entry e;
 
         entry_begin(&e, o, plan, SCOPEMON_MESSAGE_KILLED_BY_TIMEOUT, 4);
-        entry_add(&e, "MESSAGE", "Container %s is killed: it has run for %d s, as long as it may", name_of(o),
-                  o->timeout);
+        entry_add(&e, "MESSAGE", "Container %s timed out after %d s, killing it", name_of(o), o->timeout);
         entry_add(&e, SCOPEMON_FIELD_TIMEOUT, "%llu", (unsigned long long)o->timeout * 1000000U);
         (void)entry_send(&e);
 }
@@ -175,8 +174,8 @@ void announce_ended(const Options *o, const PlacementPlan *plan, const AnnounceE
         entry_begin(&e, o, plan, SCOPEMON_MESSAGE_ENDED, end->suppressed > 0 || end->orphaned ? 4 : 6);
         entry_add(&e, "MESSAGE", "Container %s %s%s", name_of(o), how,
                   !end->orphaned    ? ""
-                  : end->exit_files ? "; its monitor had been killed, so no exit command was run"
-                                    : "; its monitor had been killed, so nobody else was told");
+                  : end->exit_files ? "; its monitor was killed, the exit command was not run"
+                                    : "; its monitor was killed, the exit was not reported");
         if (end->status->known)
                 entry_add(&e, SCOPEMON_FIELD_EXIT_STATUS, "%d", end->status->code);
         if (end->status->signal != 0)
@@ -199,12 +198,11 @@ void announce_worker_replaced(const Options *o, const PlacementPlan *plan, int s
 
         entry_begin(&e, o, plan, SCOPEMON_MESSAGE_WORKER_REPLACED, 4);
         if (signal != 0)
-                entry_add(&e, "MESSAGE", "Container %s: the worker was ended by SIG%s, another one goes on",
+                entry_add(&e, "MESSAGE", "Container %s: the worker was killed by SIG%s, restarting it",
                           name_of(o), sigabbrev_np(signal) ?: "?");
         else
-                entry_add(&e, "MESSAGE",
-                          "Container %s: the worker exited with status %d, another one goes on", name_of(o),
-                          code);
+                entry_add(&e, "MESSAGE", "Container %s: the worker exited with status %d, restarting it",
+                          name_of(o), code);
         (void)entry_send(&e);
 }
 
@@ -215,8 +213,7 @@ void announce_keeper_replaced(const Options *o, const PlacementPlan *plan) {
         Entry e;
 
         entry_begin(&e, o, plan, SCOPEMON_MESSAGE_KEEPER_REPLACED, 4);
-        entry_add(&e, "MESSAGE", "Container %s: its monitor had died, another one has taken over",
-                  name_of(o));
+        entry_add(&e, "MESSAGE", "Container %s: the monitor died and was restarted", name_of(o));
         (void)entry_send(&e);
 }
 
@@ -229,7 +226,7 @@ void announce_raw(const Options *o, const PlacementPlan *plan, uint64_t n) {
 
         entry_begin(&e, o, plan, SCOPEMON_MESSAGE_WORKER_REPLACED, 4);
         entry_add(&e, "MESSAGE",
-                  "Container %s: two workers died of the same output, %llu bytes of it are written raw",
+                  "Container %s: two workers crashed on the same output, writing %llu bytes of it raw",
                   name_of(o), (unsigned long long)n);
         (void)entry_send(&e);
 }
@@ -252,11 +249,13 @@ void announce_loss(const Options *o,
         entry_begin(&e, o, plan, SCOPEMON_MESSAGE_LOSS, lost > 0 ? 4 : 5);
         if (error != 0)
                 entry_add(&e, "MESSAGE",
-                          "Container %s: %s takes no output: %s; %llu bytes in %llu lines lost", name_of(o),
-                          sink, strerror(error), (unsigned long long)lost, (unsigned long long)lines);
+                          "Container %s: %s does not accept output: %s; %llu bytes in %llu lines lost",
+                          name_of(o), sink, strerror(error), (unsigned long long)lost,
+                          (unsigned long long)lines);
         else
-                entry_add(&e, "MESSAGE", "Container %s: %s takes output again; %llu bytes in %llu lines lost",
-                          name_of(o), sink, (unsigned long long)lost, (unsigned long long)lines);
+                entry_add(&e, "MESSAGE",
+                          "Container %s: %s accepts output again; %llu bytes in %llu lines lost", name_of(o),
+                          sink, (unsigned long long)lost, (unsigned long long)lines);
         entry_add(&e, SCOPEMON_FIELD_BYTES_LOST, "%llu", (unsigned long long)lost);
         entry_add(&e, SCOPEMON_FIELD_LINES_LOST, "%llu", (unsigned long long)lines);
         (void)entry_send(&e);
@@ -278,7 +277,7 @@ static void find_sender(const PlacementPlan *plan, char *ret, size_t size) {
  * @entries: that were sent
  */
 void announce_suppressed(const Options *o, const PlacementPlan *plan, uint64_t suppressed, uint64_t entries) {
-        char sender[UNITNAME_SIZE], remedy[FIELD_SIZE / 2];
+        char sender[UNITNAME_SIZE], remedy[UNITNAME_SIZE + 80];
         size_t n;
         Entry e;
 
@@ -286,24 +285,22 @@ void announce_suppressed(const Options *o, const PlacementPlan *plan, uint64_t s
         n = strlen(sender);
         if (n > 8 && strcmp(sender + n - 8, ".service") == 0)
                 (void)snprintf(remedy, sizeof remedy,
-                               "LogRateLimitIntervalSec=1s and a large LogRateLimitBurst= for %s", sender);
+                               "set LogRateLimitIntervalSec=1s and a large LogRateLimitBurst= in %s", sender);
         else
                 (void)snprintf(remedy, sizeof remedy,
-                               "RateLimitBurst= in journald.conf(5), as a scope has no such setting");
+                               "set RateLimitBurst= in journald.conf(5); scopes have no such setting");
 
         entry_begin(&e, o, plan, SCOPEMON_MESSAGE_SUPPRESSED, 4);
         if (suppressed > 0)
                 entry_add(&e, "MESSAGE",
-                          "Container %s: the journal has not kept %llu of %llu lines: %s has sent "
-                          "more than "
-                          "journald's rate limit lets it; what helps: %s",
+                          "Container %s: journald dropped %llu of %llu lines: %s exceeded its rate limit; "
+                          "hint: %s",
                           name_of(o), (unsigned long long)suppressed, (unsigned long long)entries, sender,
                           remedy);
         else
                 entry_add(&e, "MESSAGE",
-                          "Container %s: the journal was sent %llu lines, which may be more than "
-                          "journald's "
-                          "rate limit lets %s, and whether it has kept them cannot be seen; what helps: %s",
+                          "Container %s: %llu lines may exceed journald's rate limit for %s, and the "
+                          "journal cannot be read to see whether any were dropped; hint: %s",
                           name_of(o), (unsigned long long)entries, sender, remedy);
         entry_add(&e, SCOPEMON_FIELD_SUPPRESSED, "%llu", (unsigned long long)suppressed);
         entry_add(&e, SCOPEMON_FIELD_ENTRIES, "%llu", (unsigned long long)entries);
@@ -323,7 +320,7 @@ void announce_upgraded(const Options *o, const PlacementPlan *plan, const char *
                 return;
         entry_begin(&e, o, plan, SCOPEMON_MESSAGE_UPGRADED, 6);
         entry_add(&e, "MESSAGE",
-                  "Container %s: the monitor was upgraded from %s to %s, output waited for "
+                  "Container %s: the monitor was upgraded from %s to %s, output was delayed by "
                   "%llu.%03llu ms",
                   name_of(o), before, options_version(), (unsigned long long)usec / 1000,
                   (unsigned long long)usec % 1000);

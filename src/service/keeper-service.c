@@ -86,8 +86,8 @@ void keeper_service_start(Keeper *k) {
                 r = reaper_claim(k->reaper, k->start_pid);
         if (r >= 0)
                 return;
-        (void)log_error_errno(r, "Cannot run the runtime to start the container:");
-        service_tell_failed("The runtime could not start the container");
+        (void)log_error_errno(r, "Failed to run the runtime to start the container:");
+        service_tell_failed("The runtime failed to start the container");
         (void)process_signal(k->target_pidfd, SIGKILL);
 }
 
@@ -105,7 +105,7 @@ int keeper_service_on_start_exit(Keeper *k, const ProcessStatus *status) {
         }
         if (k->facts.container_exited)
                 return 0; /* it was too quick for the runtime, which is no failure of anybody */
-        service_tell_failed("The runtime could not start the container");
+        service_tell_failed("The runtime failed to start the container");
         (void)process_signal(k->target_pidfd, SIGKILL);
         return 0;
 }

@@ -30,7 +30,7 @@
 
 static void complain(int r, const char *name) {
         if (r < 0)
-                (void)log_warning_errno(r, "Cannot store %s, the container will not outlive its monitor",
+                (void)log_warning_errno(r, "Failed to store %s, the container will not outlive its monitor",
                                         name);
 }
 
@@ -149,7 +149,7 @@ void keeper_store_begin(Keeper *k) {
         store_all(k, replace);
         store_worker(k);
         keeper_store_state(k); /* the last: without it the rest is nothing */
-        complain(make_mark(), "the mark of that");
+        complain(make_mark(), "the marker file");
 }
 
 /**

@@ -74,7 +74,7 @@ static int unit_ask_later(Keeper *k, const char *why) {
         int r;
 
         if (!k->unit_silent)
-                log_warning("Cannot ask whether %s is stopping: %s", k->plan.unit, why);
+                log_warning("Failed to query whether %s is stopping: %s", k->plan.unit, why);
         k->unit_silent = true;
         r = event_add_timer(k->event, &k->unit_again, AGAIN_USEC, unit_on_again, k);
         return r < 0 ? relay(r) : 0;

@@ -157,18 +157,19 @@ int service_end(int argc, char *argv[], char *envp[], bool at_once) {
                 return relay(r);
         r = ask_runtime(&e, &pid);
         if (r < 0)
-                return log_error_errno(r, "Cannot ask %s for container %s:", e.words.runtime, e.words.name);
+                return log_error_errno(r, "%s failed to report the state of container %s:", e.words.runtime,
+                                       e.words.name);
         if (pid < 0)
                 return forget_mark();
         if (r > 0) {
-                log_warning("Container %s has lost its monitor, it is ended", e.words.name);
+                log_warning("The monitor of container %s died, stopping the container", e.words.name);
                 if (!at_once)
                         stop_gently(&e, pid);
         }
         r = run_runtime(&e, "delete", "--force", -1);
         if (r == 0)
                 return forget_mark();
-        log_error("%s does not delete container %s", e.words.runtime, e.words.name);
+        log_error("%s failed to delete container %s", e.words.runtime, e.words.name);
         return r < 0 ? relay(r) : fail(-ECHILD);
 }
 

@@ -113,14 +113,13 @@ static int choose_notify(Expansion *e, const Bundle *b) {
         if (!e->notify || strcmp(e->notify, SERVICE_NOTIFY_MONITOR) == 0)
                 return 0;
         if (strcmp(e->notify, SERVICE_NOTIFY_CONTAINER) != 0) {
-                log_error("%.64s cannot say that the service is ready: --sdnotify and annotation %s are %s "
-                          "or %s",
-                          e->notify, ANNOTATION_NOTIFY, SERVICE_NOTIFY_MONITOR, SERVICE_NOTIFY_CONTAINER);
+                log_error("Invalid value \"%.64s\": --sdnotify and annotation %s must be %s or %s", e->notify,
+                          ANNOTATION_NOTIFY, SERVICE_NOTIFY_MONITOR, SERVICE_NOTIFY_CONTAINER);
                 return fail(-EINVAL);
         }
         e->notify_socket = getenv("NOTIFY_SOCKET");
         if (!e->notify_socket)
-                log_warning("Nobody listens to what the container may say: is the unit of Type=notify?");
+                log_warning("NOTIFY_SOCKET is not set, notifications are discarded (unit not Type=notify?)");
         return 0;
 }
 
@@ -156,7 +155,7 @@ static int copy_bundle(Expansion *e) {
                 log_error("%s/config.json: %s", absolute,
                           r < 0                       ? strerror(-r)
                           : r == BUNDLE_BROKEN && why ? why
-                                                      : "is not there");
+                                                      : "not found");
                 return r < 0 ? relay(r) : fail(-ENOENT);
         }
         e->terminal = bundle_wants_terminal(b);
@@ -269,7 +268,7 @@ int service_expand(int argc, char *argv[], int *ret_argc, char ***ret_argv) {
                 return relay(r);
         r = runtime_directory(e.words.name, &e.dir);
         if (r < 0)
-                return log_error_errno(r, "No directory for the state of %s:", e.words.name);
+                return log_error_errno(r, "Failed to create the state directory of %s:", e.words.name);
         r = copy_bundle(&e);
         if (r >= 0)
                 r = write_words(&e, argc, argv, ret_argc, ret_argv);
@@ -373,7 +372,7 @@ int service_stop_of(const char *signal_text, const char *usec_text, uint64_t uni
 void service_stop_of_bundle(const Bundle *b, uint64_t unit_usec, ServiceStop *ret) {
         if (service_stop_of(b ? bundle_annotation(b, ANNOTATION_SIGNAL) : NULL,
                             b ? bundle_annotation(b, ANNOTATION_TIMEOUT) : NULL, unit_usec, ret) < 0)
-                log_warning("%s or %s of the bundle is not understood", ANNOTATION_SIGNAL,
+                log_warning("Invalid annotation %s or %s in the bundle, ignoring it", ANNOTATION_SIGNAL,
                             ANNOTATION_TIMEOUT);
 }
 
@@ -410,7 +409,7 @@ bool service_container_notifies(const Options *o) {
  */
 void service_tell_created(const Options *o) {
         if (service_container_notifies(o))
-                tell("STATUS=Container %.300s is started, and will say when it is ready", o->name);
+                tell("STATUS=Container %.300s is starting, waiting for its notification", o->name);
 }
 
 /**
@@ -418,7 +417,7 @@ void service_tell_created(const Options *o) {
  */
 void service_tell_ready(const Options *o, pid_t pid) {
         if (!service_container_notifies(o))
-                tell("READY=1\nSTATUS=Container %.300s runs, its first process is %d", o->name, pid);
+                tell("READY=1\nSTATUS=Container %.300s is running, PID %d", o->name, pid);
 }
 
 /**
@@ -436,7 +435,7 @@ void service_tell_reloading(const Options *o) {
  * @ready: that one, or the container, had said READY=1
  */
 void service_tell_taken(const Options *o, pid_t pid, bool ready) {
-        tell("%sSTATUS=Container %.300s runs, its first process is %d; its monitor had died and was replaced",
+        tell("%sSTATUS=Container %.300s is running, PID %d; the monitor died and was restarted",
              ready ? "READY=1\n" : "", o->name, pid);
 }
 
@@ -446,9 +445,9 @@ void service_tell_taken(const Options *o, pid_t pid, bool ready) {
  */
 void service_tell_stopping(const Options *o, uint64_t usec) {
         if (usec == SERVICE_STOP_NEVER)
-                tell("STOPPING=1\nSTATUS=Container %.300s is asked to stop", o->name);
+                tell("STOPPING=1\nSTATUS=Stopping container %.300s", o->name);
         else
-                tell("STOPPING=1\nEXTEND_TIMEOUT_USEC=%llu\nSTATUS=Container %.300s is asked to stop",
+                tell("STOPPING=1\nEXTEND_TIMEOUT_USEC=%llu\nSTATUS=Stopping container %.300s",
                      (unsigned long long)(usec + STOP_SLACK_USEC), o->name);
 }
 
@@ -457,7 +456,7 @@ void service_tell_stopping(const Options *o, uint64_t usec) {
  * @usec: what storing the rest of its output may take
  */
 void service_tell_stopped(const Options *o, uint64_t usec) {
-        tell("EXTEND_TIMEOUT_USEC=%llu\nSTATUS=Container %.300s has stopped, its last output is being stored",
+        tell("EXTEND_TIMEOUT_USEC=%llu\nSTATUS=Container %.300s exited, storing its output",
              (unsigned long long)(usec + STOP_SLACK_USEC), o->name);
 }
 

@@ -128,12 +128,12 @@ int store_resume(int argc, char *argv[], char *envp[], bool *ret_resumed) {
         notify_store_close(entries, n);
         if (*ret_resumed) {
                 r = upgrade_go_on(s, argv, envp);
-                return r < 0 ? log_error_errno(r, "The container cannot be taken back:") : r;
+                return r < 0 ? log_error_errno(r, "Failed to take over the container:") : r;
         }
         if (s)
                 put_away(s);
         if (!any)
                 return 0;
-        log_error("The container of a monitor that has died cannot be taken back, it is ended");
+        log_error("Cannot take over the container of the dead monitor, killing it");
         return service_end(argc, argv, envp, true) == 0 ? 0 : fail(-ECHILD);
 }

@@ -168,17 +168,17 @@ void bus_explain(int error, bool user, uid_t uid, char *ret, size_t size) {
         if (user)
                 (void)snprintf(whose, sizeof whose, "the user manager of uid %u", uid);
         else
-                (void)snprintf(whose, sizeof whose, "the system's manager");
+                (void)snprintf(whose, sizeof whose, "the system manager");
 
         if (error == -ENOENT && user)
-                (void)snprintf(ret, size, "%s does not run (\"loginctl enable-linger %u\" starts it)", whose,
-                               uid);
+                (void)snprintf(ret, size, "%s is not running (\"loginctl enable-linger %u\" starts it)",
+                               whose, uid);
         else if (error == -ENOENT || error == -ECONNREFUSED)
-                (void)snprintf(ret, size, "%s cannot be reached: nobody listens on its bus", whose);
+                (void)snprintf(ret, size, "%s is unreachable: nothing listens on its bus socket", whose);
         else if (error == -EACCES || error == -EPERM)
-                (void)snprintf(ret, size, "%s does not let us in: %s", whose, strerror(-error));
+                (void)snprintf(ret, size, "%s denied access: %s", whose, strerror(-error));
         else if (error == -ETIMEDOUT)
-                (void)snprintf(ret, size, "%s does not answer", whose);
+                (void)snprintf(ret, size, "%s does not respond", whose);
         else
-                (void)snprintf(ret, size, "%s cannot be reached: %s", whose, strerror(-error));
+                (void)snprintf(ret, size, "%s is unreachable: %s", whose, strerror(-error));
 }

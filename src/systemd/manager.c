@@ -136,7 +136,7 @@ static int put_and_tell(const Question *q, Answer *ret, ManagerTrouble *ret_trou
         if (r < 0) {
                 ret->result = r;
                 ret->trouble.bus_error = r;
-                (void)snprintf(ret->trouble.text, sizeof ret->trouble.text, "the manager cannot be asked: %s",
+                (void)snprintf(ret->trouble.text, sizeof ret->trouble.text, "failed to query the manager: %s",
                                strerror(-r));
         }
         *ret_trouble = ret->trouble;

@@ -71,7 +71,8 @@ static int scope_compare(Scope *s) {
                 return 0;
         if (strcmp(s->result, "done") == 0)
                 return scope_end(s, 0, "%s", "");
-        return scope_end(s, SCOPE_NOT_DONE, "the job to start %s ended as \"%s\"", s->spec.name, s->result);
+        return scope_end(s, SCOPE_NOT_DONE, "the start job of %s finished with result \"%s\"", s->spec.name,
+                         s->result);
 }
 
 static int on_job_removed(sd_bus_message *m, void *userdata, sd_bus_error *error) {
@@ -121,7 +122,7 @@ static int on_reply(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         }
         if (e && (sd_bus_error_has_name(e, SD_BUS_ERROR_NO_REPLY) ||
                   sd_bus_error_has_name(e, SD_BUS_ERROR_TIMEOUT)))
-                return scope_end(s, SCOPE_NO_ANSWER, "the manager does not answer");
+                return scope_end(s, SCOPE_NO_ANSWER, "the manager does not respond");
         if (e)
                 return scope_end(s, SCOPE_REFUSED, "%s", e->message ?: e->name);
         r = sd_bus_message_read(m, "o", &job);
@@ -278,7 +279,7 @@ int scope_wait(Scope *s, uint64_t timeout_usec) {
                 if (r > 0)
                         continue;
                 if (r == 0 && now >= end) {
-                        (void)snprintf(s->error, sizeof s->error, "the manager does not answer in time");
+                        (void)snprintf(s->error, sizeof s->error, "the manager did not respond in time");
                         return SCOPE_NO_ANSWER;
                 }
                 if (r == 0)

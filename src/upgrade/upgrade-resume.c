@@ -75,26 +75,26 @@ int upgrade_check(int argc, char *argv[]) {
 
         r = parse_fd(argv[2], &fd);
         if (r < 0)
-                return complain(UPGRADE_CHECK " takes a descriptor");
+                return complain(UPGRADE_CHECK " requires a file descriptor");
         r = saved_open(fd, &s, wrong);
         if (r == SAVED_BINARY)
                 return complain("only scopemon 0.1.0 can read its state; restart the container to change its "
                                 "monitor");
         if (r == SAVED_FOREIGN)
-                return complain("the state is of a newer form than this version can read");
+                return complain("the state has a newer format than this version supports");
         if (r == SAVED_BROKEN && *wrong) {
-                (void)fprintf(stderr, "%s of the state is not understood\n", wrong);
+                (void)fprintf(stderr, "cannot parse %s of the state\n", wrong);
                 return EXIT_FAILURE;
         }
         if (r != 0 || !saved_is_whole(s))
-                return complain("the state is not understood");
+                return complain("cannot parse the state");
         r = options_of(s, &options);
         options_done(&options);
         if (r < 0)
-                return complain("the command line is not understood");
+                return complain("cannot parse the command line");
         r = check_ring(s);
         if (r < 0)
-                return complain("the ring is not understood");
+                return complain("cannot use the ring");
         return EXIT_SUCCESS;
 }
 
@@ -195,5 +195,5 @@ int upgrade_resume(char *argv[], char *envp[], bool *ret_resumed) {
         if (!s)
                 return 0;
         r = upgrade_go_on(s, argv, envp);
-        return r < 0 ? log_error_errno(r, "The container has lost its monitor in an upgrade:") : r;
+        return r < 0 ? log_error_errno(r, "Upgrade failed, the container has no monitor:") : r;
 }

@@ -193,13 +193,13 @@ void upgrade_want(Keeper *k, pid_t requester) {
 
         if (u->step > UPGRADE_WANTED) {
                 if (requester > 0)
-                        answer_send(requester, UPGRADE_REFUSED ": an upgrade is under way already");
+                        answer_send(requester, UPGRADE_REFUSED ": an upgrade is already in progress");
                 return;
         }
         u->requester = requester;
         u->step = UPGRADE_WANTED;
         if (k->phase < PHASE_RUNNING || k->start_pid != 0)
-                log_warning("The upgrade waits until the runtime has exited");
+                log_warning("Delaying the upgrade until the runtime exits");
 }
 
 /* The last line that is not empty. */
@@ -231,9 +231,9 @@ int upgrade_on_check_exit(Keeper *k, const ProcessStatus *status) {
         if (status->code != 0) {
                 last_words(u->words_fd, words);
                 if (u->too_slow)
-                        (void)snprintf(text, sizeof text, "the new program does not answer");
+                        (void)snprintf(text, sizeof text, "the new program timed out");
                 else if (status->signal != 0)
-                        (void)snprintf(text, sizeof text, "the new program was ended by SIG%s%s%s",
+                        (void)snprintf(text, sizeof text, "the new program was killed by SIG%s%s%s",
                                        sigabbrev_np(status->signal) ?: "?", words[0] ? ": " : "", words);
                 else
                         (void)snprintf(text, sizeof text, "the new program cannot take over%s%s",
@@ -325,7 +325,7 @@ static int exec_or_go_on(Keeper *k) {
                 r = become(k);
                 refuse_errno(k, r, k->origin->program);
         } else
-                refuse(k, "the container has ended");
+                refuse(k, "the container has exited");
         if (!k->worker)
                 return 0;
         r = worker_process_go_on(k->worker);
@@ -345,7 +345,7 @@ int upgrade_advance(Keeper *k) {
         switch (k->upgrade.step) {
         case UPGRADE_WANTED:
                 if (k->phase > PHASE_RUNNING)
-                        refuse(k, "the container has ended");
+                        refuse(k, "the container has exited");
                 else if (!k->origin->program)
                         refuse(k, "the path of the program is unknown");
                 else if (k->phase == PHASE_RUNNING && k->start_pid == 0) {
@@ -373,8 +373,8 @@ void upgrade_done(Keeper *k) {
         uint64_t usec = event_now() - k->upgrade.begun_usec;
         char text[ANSWER_MAX / 2];
 
-        (void)snprintf(text, sizeof text, "output waited for %llu.%03llu ms", (unsigned long long)usec / 1000,
-                       (unsigned long long)usec % 1000);
+        (void)snprintf(text, sizeof text, "output was delayed by %llu.%03llu ms",
+                       (unsigned long long)usec / 1000, (unsigned long long)usec % 1000);
         announce_upgraded(k->options, &k->plan, k->upgrade.version, usec);
         keeper_store_again(k); /* in our own words */
         answer(k, UPGRADE_DONE, text);

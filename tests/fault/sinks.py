@@ -123,7 +123,7 @@ def journal_stuck_too_long(c: Case):
     check(missing > 0, "nothing was lost: the stand-in was not stuck")
     if is_scopemon():
         equal(told_at_end(journal), missing, "bytes lost, as counted at the end")
-        told = [(int(e[b"SCOPEMON_BYTES_LOST"]), int(e[b"SCOPEMON_LINES_LOST"])) for e in journal.announced(b"takes output again")]
+        told = [(int(e[b"SCOPEMON_BYTES_LOST"]), int(e[b"SCOPEMON_LINES_LOST"])) for e in journal.announced(b"accepts output again")]
         equal(told, [(missing, lines)], "bytes and lines lost, as told in the incident's entry")
     return {"lost counted": missing, "lines": lines}
 
@@ -226,7 +226,7 @@ def disk_full_for_good(c: Case):
     check(missing > 0, "the disk was not full")
     if is_scopemon():
         equal(told_at_end(journal), missing, "bytes lost, as counted")
-        check(1 <= len(journal.announced(b"takes no output")) <= 3, f"{len(journal.announced(b'takes no output'))} entries")
+        check(1 <= len(journal.announced(b"does not accept output")) <= 3, f"{len(journal.announced(b'does not accept output'))} entries")
     return {"lost counted": missing, "seconds": round(took, 1)}
 
 
@@ -341,7 +341,7 @@ def quota_reached_too_long(c: Case):
     m.log_path = f"{disk}/ctr.log"
     m.fifo("gate")
     if is_scopemon():
-        poll_until(lambda: journal.announced(b"takes no output"), what="word of it")
+        poll_until(lambda: journal.announced(b"does not accept output"), what="word of it")
     time.sleep(12)
     set_quota(disk, "100M")
     m.release("gate")
@@ -353,7 +353,7 @@ def quota_reached_too_long(c: Case):
     check(got["stdout"].endswith(b"\nlast\n"), "the last line")
     if is_scopemon():
         equal(told_at_end(journal), missing, "bytes lost, as counted")
-        check(any(b"quota" in e[b"MESSAGE"] for e in journal.announced(b"takes no output")), "the reason is not told")
+        check(any(b"quota" in e[b"MESSAGE"] for e in journal.announced(b"does not accept output")), "the reason is not told")
     subprocess.run(["umount", disk], capture_output=True, check=False)
     return {"lost counted": missing}
 

@@ -71,7 +71,7 @@ def upgrade(m):
     """Upgrade, which must succeed; returns the pause in microseconds."""
     status, out, err = ask(m.pid)
     equal((status, err), (0, ""), "scopemon upgrade")
-    found = re.search(r"monitor (\d+) upgraded: output waited for (\d+)\.(\d+) ms", out)
+    found = re.search(r"monitor (\d+) upgraded: output was delayed by (\d+)\.(\d+) ms", out)
     check(found and int(found[1]) == m.pid, f"scopemon upgrade said {out!r}")
     return int(found[2]) * 1000 + int(found[3])
 
@@ -440,7 +440,7 @@ def upgrade_refused_from_0_1_0(c: Case):
         raise Skip("no upgrade in place")
     corpus = os.path.join(os.path.dirname(os.path.realpath(__file__)), "../fuzz/corpus/state")
     for name, words in (("binary-0.1.0", b"only scopemon 0.1.0 can read its state"), ("foreign", b"newer form"),
-                        ("unknown-word", b"plan.row of the state is not understood"), ("cut", b"not understood")):
+                        ("unknown-word", b"cannot parse plan.row of the state"), ("cut", b"cannot parse")):
         with open(f"{corpus}/{name}", "rb") as f:
             fd = sealed(f.read())
         run = subprocess.run([REAL, "--check-state", str(fd)], pass_fds=[fd], capture_output=True, timeout=60, check=False)
@@ -474,7 +474,7 @@ def upgrade_refused_crash(c: Case):
 @scenario()
 def upgrade_refused_hang(c: Case):
     """A binary that hangs."""
-    return refused(c, "does not answer", lambda path: replace(path, b"#!/bin/sh\nexec sleep 1000\n"))
+    return refused(c, "timed out", lambda path: replace(path, b"#!/bin/sh\nexec sleep 1000\n"))
 
 
 @scenario()

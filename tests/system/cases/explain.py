@@ -184,7 +184,7 @@ def explain_stock_monitor():
         seen = explain(word)
         check_equal((seen["id"], seen["name"], seen["monitor"]["pid"]), (container, "baz", monitor), f"what {word} means")
     check(not seen["monitor"]["scopemon"] and "worker" not in seen, "taken for ours")
-    check_equal(seen["placement"]["source"], "supposed", "where the placement is from")
+    check_equal(seen["placement"]["source"], "hypothetical", "where the placement is from")
     check_equal(seen["unit"]["name"], scope_of(container), "unit of the container")
     check("baz.service" not in seen["stop"]["with"], "a link that is not there")
     podman("stop", "-t", "5", "baz")
@@ -291,7 +291,7 @@ def limits_that_do_not_bind_are_told(more, words):
     check_equal(len(found), 1 if words else 0, "messages about limits")
     if words:
         entry = found[0]
-        check_equal(entry["SCOPEMON_PROBLEM"], f"{words} of baz.service does not bind the container", "problem")
-        check_equal(entry["SCOPEMON_REMEDY"], "Delegate=yes in the unit", "remedy")
+        check_equal(entry["SCOPEMON_PROBLEM"], f"{words} of baz.service does not apply to the container", "problem")
+        check_equal(entry["SCOPEMON_REMEDY"], "set Delegate=yes in the unit", "remedy")
         check_equal((entry["SCOPEMON_CONTAINER_ID"], entry["SCOPEMON_CONTAINER_NAME"]), (container, "baz"), "container")
         check_equal(entry["PRIORITY"], "4", "priority")

@@ -56,7 +56,7 @@ def user_without_manager():
     expect_nothing_left()
 
 
-WISHES = {"auto": None, "caller": None, "scope": None, "unit": "placement \"unit\" is asked for, but",
+WISHES = {"auto": None, "caller": None, "scope": None, "unit": "placement \"unit\" was requested, but",
           "bogus": "must be auto, unit, scope or caller"}
 
 

@@ -83,7 +83,7 @@ def service_mode_runs_a_bundle():
     until("its first lines", lambda: "tick-1" in messages("-u", "baz.service"))
     status = run("systemctl", "status", "--no-pager", "--full", "baz.service")
     check("libpod-payload-scopemon-baz" in status and "supervisor" in status, status)
-    check("Container baz runs" in status, "STATUS= is shown")
+    check("Container baz is running" in status, "STATUS= is shown")
     run("systemctl", "freeze", "baz.service")
     run("systemctl", "thaw", "baz.service")
     run("systemctl", "stop", "baz.service")

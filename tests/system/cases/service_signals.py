@@ -120,6 +120,6 @@ def service_notify_reload(user):
         unit.systemctl("reload", unit.name, timeout=20)
         until("word of the reload", lambda: here.lines().count("got-HUP") == i + 1) # pylint: disable=cell-var-from-loop
         check_equal((unit.show("ActiveState"), unit.show("ReloadResult")), ("active", "success"), "state and result")
-        check("runs" in unit.show("StatusText"), "status text")
+        check("is running" in unit.show("StatusText"), "status text")
     unit.stop()
     expect_gone(group)

@@ -228,6 +228,6 @@ def service_kill_mode_is_told(user):
     unit = here.unit("KillMode=control-group")
     group = here.started(unit)
     told = [e for e in journal(f"{here.field}={unit.name}") if e.get("MESSAGE_ID") == MISCONFIGURED]
-    check_equal([e.get("SCOPEMON_REMEDY") for e in told], ["KillMode=mixed in the unit"], "remedies")
+    check_equal([e.get("SCOPEMON_REMEDY") for e in told], ["set KillMode=mixed in the unit"], "remedies")
     unit.stop()
     expect_gone(group)

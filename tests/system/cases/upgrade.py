@@ -51,7 +51,7 @@ def upgrade_keeps_podmans_container_and_its_client():
             for _ in range(3):
                 replace()
                 said = run(INSTALLED, "upgrade", "baz")
-                check("upgraded: output waited for" in said, said)
+                check("upgraded: output was delayed by" in said, said)
             check_equal(inspect("baz", "State.ConmonPid"), pid, "the monitor's pid")
             check_equal(inspect("baz", "State.Pid"), container, "the container's pid")
             before = os.path.getsize("/tmp/attached")

@@ -80,25 +80,28 @@ CleanTest(explain, only_two_first_words_are_questions) {
 }
 
 CleanTest(explain, a_wrong_command_line_is_one_line_and_1) {
-        static const char *const cases[][4] = {
-                { "explain" },
-                { "explain", "--json" },
-                { "explain", "--json=long", "x" },
-                { "explain", "--json=", "x" },
-                { "explain", "--user=1", "x" },
-                { "explain", "--nonsense", "x" },
-                { "explain", "-x", "x" },
-                { "list", "x" },
-                { "list", "--nonsense" },
+        static const struct {
+                const char *words[3], *said;
+        } cases[] = {
+                { { "explain" }, "Missing argument" },
+                { { "explain", "--json" }, "--json requires an argument" },
+                { { "explain", "--json=long", "x" }, "--json=long" },
+                { { "explain", "--json=", "x" }, "--json=" },
+                { { "explain", "--user=1", "x" }, "--user does not take an argument" },
+                { { "explain", "--nonsense", "x" }, "Unknown option --nonsense" },
+                { { "explain", "-x", "x" }, "Unknown option -x" },
+                { { "list", "x" }, "Too many arguments" },
+                { { "list", "--nonsense" }, "Unknown option --nonsense" },
         };
 
         for (size_t i = 0; i < ELEMENTS(cases); i++) {
-                Said s = ask(cases[i][0], cases[i][1], cases[i][2]);
+                const char *const *words = cases[i].words;
+                Said s = ask(words[0], words[1], words[2]);
 
                 cr_assert_eq(s.status, EXPLAIN_FAILED, "case %zu: status %d", i, s.status);
                 cr_assert_str_empty(s.out);
                 check_one_line(s.err);
-                cr_assert_eq(strncmp(s.err, "Failed to ", 10), 0, "%s", s.err);
+                cr_assert_not_null(strstr(s.err, cases[i].said), "%s", s.err);
         }
 }
 

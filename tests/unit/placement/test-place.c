@@ -270,8 +270,8 @@ CleanTest(place, limit_that_does_not_bind_the_container_is_told) {
         m = fake_manager_new(&script, MANAGER_SOCKET);
         cr_assert_eq(place(&s), 0);
         fake_manager_finish(m, NULL);
-        cr_assert_str_eq(s.text.problem, "MemoryMax= of web.service does not bind the container");
-        cr_assert_str_eq(s.text.remedy, "Delegate=yes in the unit");
+        cr_assert_str_eq(s.text.problem, "MemoryMax= of web.service does not apply to the container");
+        cr_assert_str_eq(s.text.remedy, "set Delegate=yes in the unit");
         cr_assert_str_eq(s.text.trouble, "");
         site_done(&s);
 }
@@ -308,7 +308,7 @@ CleanTest(place, scope_that_does_not_hold_us_is_no_scope) {
         cr_assert_eq(seen.n_starts, 1);
         cr_assert_str_eq(seen.unit, "libpod-conmon-" CID ".scope");
         cr_assert_eq(s.plan.monitor, PLACEMENT_MONITOR_STAYS);
-        cr_assert_not_null(strstr(s.text.trouble, "we are not in it"), "%s", s.text.trouble);
+        cr_assert_not_null(strstr(s.text.trouble, "the monitor is not in it"), "%s", s.text.trouble);
         site_done(&s);
 }
 
@@ -332,7 +332,8 @@ CleanTest(place, scope_of_ours_that_cannot_be_had_is_left_to_the_runtime) {
         cr_assert_eq(s.plan.row, PLACEMENT_ROW_MOVED);
         cr_assert(s.plan.systemd_cgroup);
         cr_assert_not(s.plan.make_scope);
-        cr_assert_not_null(strstr(s.text.trouble, "No scope by us"), "%s", s.text.trouble);
+        cr_assert_not_null(strstr(s.text.trouble, "Cannot create a scope for the container"), "%s",
+                           s.text.trouble);
         cr_assert(config_has(&s, "machine.slice:libpod:" CID));
         cr_assert(config_has(&s, "Container baz"));
         cr_assert_eq(s.hold.end_fd, -1);

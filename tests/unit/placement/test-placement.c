@@ -206,7 +206,7 @@ Test(placement, a_scope_that_the_runtime_could_not_bind_is_made_by_us) {
         cr_assert_not(p.systemd_cgroup, "the runtime gets a path");
         cr_assert_str_eq(p.container_scope, "libpod-" ID ".scope");
         cr_assert_str_eq(p.container_slice, "machine.slice");
-        cr_assert_not_null(strstr(p.reason, "the monitor has made it"), "%s", p.reason);
+        cr_assert_not_null(strstr(p.reason, "created by the monitor"), "%s", p.reason);
 
         f.made_failed = true;
         cr_assert_not(plan_of(&f, "bind").make_scope, "as if the runtime had known");
@@ -853,7 +853,7 @@ Test(placement, wish_unit_that_cannot_be_met_is_an_error) {
         check_impossible(&f, "could not be nested");
         f.nest_failed = false;
         f.managed = false;
-        check_impossible(&f, "there is no systemd");
+        check_impossible(&f, "systemd is not running");
         f = podman_in(SESSION);
         f.wish_annotation = "unit";
         check_impossible(&f, "no service's cgroup");
@@ -869,9 +869,9 @@ Test(placement, wish_scope_keeps_the_container_out_of_a_delegated_unit) {
         f.cgroup = SESSION;
         (void)plan_of(&f, "scope");
         f.systemd_cgroup = false;
-        check_impossible(&f, "not told to make one");
+        check_impossible(&f, "not asked to create a scope");
         f.cgroup = SERVICE;
-        check_impossible(&f, "not told to make one");
+        check_impossible(&f, "not asked to create a scope");
         f.cgroups_path = SERVICE "/libpod-payload-" ID;
         check_impossible(&f, "nested the container");
         f.unified = false;

@@ -74,7 +74,7 @@ CleanTest(bus, no_user_manager_is_explained) {
         cr_assert_eq(bus_open(true, NOBODY, &bus), -ENOENT);
         cr_assert_null(bus);
         bus_explain(-ENOENT, true, 1000, text, sizeof text);
-        cr_assert_str_eq(text, "the user manager of uid 1000 does not run (\"loginctl enable-linger 1000\" "
+        cr_assert_str_eq(text, "the user manager of uid 1000 is not running (\"loginctl enable-linger 1000\" "
                                "starts it)");
         runtime_free(&t);
 }
@@ -90,13 +90,13 @@ CleanTest(bus, errors_have_words) {
         char text[256];
 
         bus_explain(-ECONNREFUSED, false, 0, text, sizeof text);
-        cr_assert_str_eq(text, "the system's manager cannot be reached: nobody listens on its bus");
+        cr_assert_str_eq(text, "the system manager is unreachable: nothing listens on its bus socket");
         bus_explain(-EACCES, false, 0, text, sizeof text);
-        cr_assert_str_eq(text, "the system's manager does not let us in: Permission denied");
+        cr_assert_str_eq(text, "the system manager denied access: Permission denied");
         bus_explain(-ETIMEDOUT, true, 7, text, sizeof text);
-        cr_assert_str_eq(text, "the user manager of uid 7 does not answer");
+        cr_assert_str_eq(text, "the user manager of uid 7 does not respond");
         bus_explain(-EBADMSG, false, 0, text, sizeof text);
-        cr_assert_str_eq(text, "the system's manager cannot be reached: Bad message");
+        cr_assert_str_eq(text, "the system manager is unreachable: Bad message");
         bus_explain(-EBADMSG, false, 0, text, 10);
         cr_assert_str_eq(text, "the syste");
         cr_assert_null(bus_free(NULL));

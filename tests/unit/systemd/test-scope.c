@@ -55,7 +55,7 @@ CleanTest(scope, a_good_reply_is_no_good_result) {
         char error[512];
 
         cr_assert_eq(start(&script, &plain, error, NULL), SCOPE_NOT_DONE);
-        cr_assert_str_eq(error, "the job to start libpod-conmon-7.scope ended as \"failed\"");
+        cr_assert_str_eq(error, "the start job of libpod-conmon-7.scope finished with result \"failed\"");
 }
 
 CleanTest(scope, ends_of_other_jobs_are_passed_over) {
@@ -172,7 +172,7 @@ CleanTest(scope, silence_is_not_waited_out) {
         char error[512];
 
         cr_assert_eq(start(&script, &plain, error, NULL), SCOPE_NO_ANSWER);
-        cr_assert_str_eq(error, "the manager does not answer in time");
+        cr_assert_str_eq(error, "the manager did not respond in time");
 }
 
 CleanTest(scope, a_job_without_an_end_is_not_waited_out) {
