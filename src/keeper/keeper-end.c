@@ -35,9 +35,9 @@ static void tell_failure(Keeper *k) {
                 words = ring_window(k->ring, STREAM_STDERR, 0);
         n = window_size(&words) < FAILURE_TEXT_MAX ? window_size(&words) : FAILURE_TEXT_MAX;
         if (n > 0 && !k->failure[0])
-                (void)report_failure(k->report, words.data, n);
+                report_failure(k->report, words.data, n);
         else
-                (void)report_failure(k->report, k->failure, strlen(k->failure));
+                report_failure(k->report, k->failure, strlen(k->failure));
         if (n > 0)
                 log_warning("runtime stderr: %.*s", (int)n, words.data);
         log_error("Failed to create container: exit status %d",
@@ -68,21 +68,52 @@ static void announce_end(Keeper *k) {
         announce_ended(k->options, &k->plan, &end);
 }
 
-/* All that is told, is. */
+/* All is told, but for a record that the caller may still have to take. */
 static void told(Keeper *k) {
         if (k->bundle_fd >= 0 && !k->options->log_targets.passthrough && k->facts.pid_known)
                 (void)unlinkat(k->bundle_fd, SCOPEMON_ATTACH_SOCKET, 0); /* the caller may have been faster */
         if (!report_exit_missing(k->report)) /* else somebody may write it later */
                 mark_remove(k->options->cid, getpid());
         k->facts.reported = true;
+        k->facts.caller_told = !report_is_waiting(k->report);
         keeper_store_state(k);
 }
+
+/* A pipe that is broken, not slow: its reader sees an end of file, and takes it that there is no container. */
+static void on_record_lost(void *userdata, ReportRecord what, int error) {
+        static const char *const texts[] = {
+                [REPORT_RECORD_ATTACH] = "Unable to tell the caller that it can attach",
+                [REPORT_RECORD_PID] = "Unable to send the container's pid to the caller",
+                [REPORT_RECORD_END] = "Unable to tell the caller of the end",
+        };
+        Keeper *k = userdata;
+
+        (void)log_warning_errno(error, "%s:", texts[what]);
+        if (error == -ETIMEDOUT)
+                return;
+        if (what == REPORT_RECORD_PID && k->target_pidfd >= 0)
+                (void)process_signal(k->target_pidfd, SIGKILL);
+        /* a copy in the process that waits to become the runtime is open: there is no end of file */
+        if (what == REPORT_RECORD_ATTACH && k->phase == PHASE_LAUNCHING)
+                (void)keeper_fail(k, error, texts[what]);
+}
+
+static void on_records_settled(void *userdata) {
+        Keeper *k = userdata;
+
+        k->facts.caller_told = k->facts.reported;
+        (void)keeper_advance(k);
+        if (k->upgrade.step == UPGRADE_WANTED)
+                (void)reaper_look(k->reaper); /* what it returns has been through keeper_endure() */
+}
+
+const ReportHandler keeper_report_handler = { .on_lost = on_record_lost, .on_settled = on_records_settled };
 
 /* The exit files are there, or were tried for long enough. */
 static void tell_rest(Keeper *k) {
         if (k->options->exec)
-                (void)report_exec_exit(k->report, status_to_tell(k),
-                                       k->facts.timed_out ? SCOPEMON_SYNC_TIMED_OUT : NULL);
+                report_exec_exit(k->report, status_to_tell(k),
+                                 k->facts.timed_out ? SCOPEMON_SYNC_TIMED_OUT : NULL);
         else
                 announce_end(k);
         told(k);
@@ -178,8 +209,10 @@ void keeper_mark(Keeper *k) {
  * Now, or as soon as there is room for the exit files; then facts.reported is learned.
  */
 void keeper_report(Keeper *k) {
-        if (k->facts.reported)
-                return; /* by a keeper that has died since */
+        if (k->facts.reported) { /* by a keeper that has died since, and its caller was another one */
+                k->facts.caller_told = true;
+                return;
+        }
         if (k->facts.container_exited || k->facts.timed_out) {
                 tell_end(k);
                 return;

@@ -104,6 +104,7 @@ int keeper_restore_origin(Origin *ret, Saved *s, const Options *o, char *given_a
 int keeper_resume(Keeper **ret, const Options *options, Origin *origin, const Saved *s);
 
 /* keeper-end.c */
+extern const ReportHandler keeper_report_handler;
 void keeper_report(Keeper *k);
 void keeper_mark(Keeper *k);
 void keeper_report_again(Keeper *k);

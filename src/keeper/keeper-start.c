@@ -84,7 +84,7 @@ int keeper_make_report(Keeper *k) {
                             .exec = o->exec };
         int r;
 
-        r = report_new(&k->report, &spec);
+        r = report_new(&k->report, k->event, &spec, &keeper_report_handler, k);
         return r < 0 ? relay(r) : 0;
 }
 

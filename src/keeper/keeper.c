@@ -10,7 +10,7 @@
  * goes on, since the exit of the container has to be told whatever else is broken.
  *
  * Order at the end: container reaped ─▶ worker drains and flushes ─▶ OOM looked at last ─▶ inherited descriptors closed
- * ─▶ persist file ─▶ exit file ─▶ exec record ─▶ attach gone ─▶ exit command. Whoever sees the exit file can rely on
+ * ─▶ persist file ─▶ exit file ─▶ attach gone, exec record taken ─▶ exit command. Whoever sees the exit file can rely on
  * the log being complete and the ports being free.
  *
  * An exit that nobody saw is unknown: -1 in the files, 255 as our own status, never 0.
@@ -234,20 +234,14 @@ int keeper_on_bad_terminal(void *userdata) {
  */
 int keeper_on_worker_ready(void *userdata) {
         Keeper *k = userdata;
-        int r = 0;
 
         if (k->upgrade.step == UPGRADE_RESUMED)
                 upgrade_done(k);
         else if (k->upgrade.step == UPGRADE_ADOPTING)
                 keeper_store_taken(k);
         else
-                r = report_attach_ready(k->report);
-        if (r > 0)
-                log_warning("Unable to tell the caller that it can attach");
-        /* its copy in the process that waits to become the runtime is open: the caller sees no end of file */
-        return r < 0 && k->phase == PHASE_LAUNCHING
-                       ? keeper_fail(k, r, "Unable to tell the caller that it can attach")
-                       : 0;
+                report_attach_ready(k->report);
+        return 0;
 }
 
 /**
@@ -377,6 +371,7 @@ static void go_on_blind(Keeper *k, int r) {
                 k->facts.streams_closed = k->facts.clients_served = true;
         if (k->phase == PHASE_REPORTING)
                 keeper_report_again(k);
+        report_advance(k->report);
         (void)reaper_look(k->reaper); /* whatever it returns has been here */
 }
 
@@ -440,11 +435,7 @@ static void enter_running(Keeper *k) {
         int r;
 
         k->started_usec = event_now();
-        r = report_pid(k->report, k->target_pid);
-        if (r != 0)
-                log_warning("Unable to send the container's pid to the caller");
-        if (r < 0 && k->target_pidfd >= 0) /* the caller sees an end of file: to it there is no container */
-                (void)process_signal(k->target_pidfd, SIGKILL);
+        report_pid(k->report, k->target_pid);
         if (!k->options
                      ->exec) /* not before the container's scope is there, whose status leaves out what was earlier */
                 announce_placed(k->options, &k->plan,

@@ -23,6 +23,7 @@ static const StateField lifecycle_fields[] = {
         STATE_FIELD_BOOL(Facts, streams_closed, "streams-closed"),
         STATE_FIELD_BOOL(Facts, clients_served, "clients-served"),
         STATE_FIELD_BOOL(Facts, reported, "reported"),
+        STATE_FIELD_BOOL(Facts, caller_told, "caller-told"),
         STATE_FIELD_BOOL(Facts, command_exited, "command-exited"),
         STATE_FIELD_BOOL(Facts, gave_up, "gave-up"),
 };
@@ -49,7 +50,7 @@ Phase lifecycle_next(Phase now, const Facts *f) {
                 return f->streams_closed && f->runtime_exited ? PHASE_REPORTING : now;
 
         case PHASE_REPORTING:
-                return f->reported ? PHASE_FINISHING : now;
+                return f->reported && f->caller_told ? PHASE_FINISHING : now;
 
         case PHASE_FINISHING:
                 return f->command_exited && f->clients_served ? PHASE_DONE : now;

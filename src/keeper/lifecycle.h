@@ -28,6 +28,7 @@ typedef struct Facts {
         bool streams_closed; /* the worker has drained them, or never will */
         bool clients_served; /* attach clients have had everything, or never will */
         bool reported;
+        bool caller_told;    /* it has taken every record, or never will */
         bool command_exited; /* the exit command, and all other children; or there is none */
         bool gave_up;        /* something of ours failed for good */
 } Facts;

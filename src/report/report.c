@@ -10,36 +10,29 @@
  *     exec, api 0   -                 {"exit_code": -1}   {"exit_code": N}
  *     exec, api 1   {"data": N}       {"data": -1}   {"data": N}
  *
- * The peers may be pipes, stream or seqpacket sockets, and belong to others: they may be gone (then the descriptor is
- * closed and that is all) or never read. Nobody may stall the monitor, so a record that is not taken within a second is
- * given up and that is the answer. O_NONBLOCK is not touched, since the description may be shared. A record is one
- * write: on seqpacket it is one packet, and it fits into one page of a pipe, so where poll() sees room a write does not
- * wait. SIGPIPE must be ignored in whatever process uses this.
+ * Nobody may stall the monitor: a record that finds no room waits in the loop, for a second at most (outlet.c).
  *
  * Directories are opened at the start, so that the files land where the caller meant even if it moves them. One that
  * cannot be opened then or there is no descriptor to spare for, or that was removed meanwhile, is looked up again by name when its file is due: a container whose
  * exit directory is missing starts all the same.
  */
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 
 #include "base/error.h"
 #include "base/fd.h"
-#include "event/event.h"
+#include "report/outlet.h"
 #include "report/report.h"
 #include "scopemon/protocol.h"
 #include "wire/syncmsg.h"
 
-#define RECORD_WAIT_MS 1000
-#define NOBUFS_WAIT_MS 10
 #define FILE_MODE 0644
 
 typedef struct Place {
@@ -65,8 +58,9 @@ static const StateField report_fields[] = {
 const StateFields report_values = { report_fields, ELEMENTS(report_fields) };
 
 struct Report {
-        int sync_fd;
-        int attach_fd;
+        Outlet sync, attach;
+        const ReportHandler *handler;
+        void *userdata;
         Place exit_dir;
         Place persist_dir;
         Place bundle;
@@ -122,22 +116,45 @@ static int place_write(Place *p, const char *name, const char *text) {
         return r < 0 ? relay(r) : 0;
 }
 
+static void on_lost(void *userdata, unsigned what, int error) {
+        const Report *r = userdata;
+
+        if (r->handler)
+                r->handler->on_lost(r->userdata, what, error);
+}
+
+static void on_settled(void *userdata) {
+        const Report *r = userdata;
+
+        if (r->handler && !report_is_waiting(r))
+                r->handler->on_settled(r->userdata);
+}
+
 /**
  * report_new() - get ready to report
  * @spec: its two descriptors are adopted, whatever comes of this; its strings are copied
+ * @handler: must outlive the object; NULL if nobody wants to know
  *
  * Return: 0 or -ENOMEM.
  */
-int report_new(Report **ret, const ReportSpec *spec) {
+int report_new(Report **ret,
+               Event *event,
+               const ReportSpec *spec,
+               const ReportHandler *handler,
+               void *userdata) {
+        static const OutletHandler outlet_handler = { .on_lost = on_lost, .on_settled = on_settled };
         _cleanup_close_ int sync_fd = spec->sync_fd, attach_fd = spec->attach_fd;
         _cleanup_(report_freep) Report *r = NULL;
 
         r = calloc(1, sizeof *r);
         if (!r)
                 return fail(-ENOMEM);
-        r->exit_dir.fd = r->persist_dir.fd = r->bundle.fd = -1;
-        r->sync_fd = TAKE_FD(sync_fd);
-        r->attach_fd = TAKE_FD(attach_fd);
+        r->sync.fd = r->attach.fd = r->exit_dir.fd = r->persist_dir.fd = r->bundle.fd = -1;
+        r->handler = handler;
+        r->userdata = userdata;
+        if (outlet_init(&r->sync, event, TAKE_FD(sync_fd), &outlet_handler, r) < 0 ||
+            outlet_init(&r->attach, event, TAKE_FD(attach_fd), &outlet_handler, r) < 0)
+                return fail(-ENOMEM);
         r->exec = spec->exec;
         r->last_key = spec->api_v1 ? "data" : spec->exec ? "exit_code" : "pid";
         r->pid_key = spec->exec && !spec->api_v1 ? NULL : r->last_key;
@@ -170,97 +187,37 @@ Report *report_free(Report *r) {
         return NULL;
 }
 
-static int64_t now_ms(void) {
-        return (int64_t)(event_now() / 1000);
-}
-
-/* Bytes written, or a negative errno. A descriptor that nobody will ever read from is closed, and that is 0. */
-static ssize_t write_some(int *fd, const char *data, size_t n) {
-        struct pollfd p = { .fd = *fd, .events = POLLOUT };
-        ssize_t written;
-
-        written = send(*fd, data, n, MSG_DONTWAIT | MSG_NOSIGNAL);
-        if (written < 0 && errno == ENOTSOCK) {
-                if (poll(&p, 1, 0) == 0)
-                        return -EAGAIN;
-                written = write(*fd, data, n);
-        }
-        if (written >= 0)
-                return written;
-        if (errno == EPIPE || errno == ECONNRESET || errno == ENOTCONN) {
-                cleanup_close(fd);
-                *fd = -1;
-                return 0;
-        }
-        return -errno;
-}
-
-/* Room may be reported while the kernel has no memory for it, hence the pause at the end. */
-static void wait_for_room(int fd, int64_t deadline) {
-        struct pollfd p = { .fd = fd, .events = POLLOUT };
-        int64_t left = deadline - now_ms();
-
-        if (left > 0 && poll(&p, 1, (int)left) == 1)
-                (void)poll(NULL, 0, left < NOBUFS_WAIT_MS ? (int)left : NOBUFS_WAIT_MS);
-}
-
-/* Whatever the error, it may be over in a moment, unless nobody listens any more. */
-static int send_record(int *fd, const char *key, int64_t value, const char *text, size_t n_text) {
-        int64_t deadline = now_ms() + RECORD_WAIT_MS;
+static void send_record(Outlet *outlet,
+                        ReportRecord what,
+                        const char *key,
+                        int64_t value,
+                        const char *text,
+                        size_t n_text) {
+        static_assert(SYNCMSG_MAX <= OUTLET_RECORD_MAX, "a record is one write");
         char record[SYNCMSG_MAX];
-        size_t size, done = 0;
-        ssize_t n = 0;
 
-        size = syncmsg_format(record, key, value, text, n_text);
-        while (*fd >= 0 && done < size && n != -EBADF) {
-                n = write_some(fd, record + done, size - done);
-                if (n > 0)
-                        done += (size_t)n;
-                else if (*fd >= 0 && now_ms() >= deadline)
-                        break;
-                else if (*fd >= 0)
-                        wait_for_room(*fd, deadline);
-        }
-        if (*fd < 0 || done == size)
-                return 0;
-        if (done > 0 ||
-            n != -EAGAIN) { /* half a record spoils whatever would follow; an end says something */
-                cleanup_close(fd);
-                *fd = -1;
-        }
-        return n == -EAGAIN ? REPORT_STALLED : fail((int)n);
+        outlet_send(outlet, what, record, syncmsg_format(record, key, value, text, n_text));
 }
 
 /**
  * report_attach_ready() - tell that attach socket and fifos can be used
- *
- * Return: 0, REPORT_STALLED, or a negative errno.
  */
-int report_attach_ready(Report *r) {
-        int q;
-
-        q = send_record(&r->attach_fd, "data", 0, NULL, 0);
-        return q < 0 ? relay(q) : q;
+void report_attach_ready(Report *r) {
+        send_record(&r->attach, REPORT_RECORD_ATTACH, "data", 0, NULL, 0);
 }
 
 /**
  * report_pid() - tell that the target exists
  *
  * From here on report_failure() has no effect, also in the one mode in which the pid is not told.
- *
- * Return: 0, REPORT_STALLED, or a negative errno.
  */
-int report_pid(Report *r, pid_t pid) {
-        int q;
-
+void report_pid(Report *r, pid_t pid) {
         if (r->state != REPORT_FRESH)
-                return 0;
+                return;
         r->state = REPORT_STARTED;
         r->started = true;
-        if (!r->pid_key)
-                return 0;
-        q = send_record(&r->sync_fd, r->pid_key, pid, NULL, 0);
-        return q < 0 ? relay(q) : q;
+        if (r->pid_key)
+                send_record(&r->sync, REPORT_RECORD_PID, r->pid_key, pid, NULL, 0);
 }
 
 /**
@@ -268,17 +225,12 @@ int report_pid(Report *r, pid_t pid) {
  * @text: what the runtime said; may be empty, is cut to what callers can read
  *
  * Told at most once, and not after report_pid().
- *
- * Return: 0, REPORT_STALLED, or a negative errno.
  */
-int report_failure(Report *r, const char *text, size_t n_text) {
-        int q;
-
+void report_failure(Report *r, const char *text, size_t n_text) {
         if (r->state != REPORT_FRESH)
-                return 0;
+                return;
         r->state = REPORT_OVER;
-        q = send_record(&r->sync_fd, r->last_key, -1, text, n_text);
-        return q < 0 ? relay(q) : q;
+        send_record(&r->sync, REPORT_RECORD_END, r->last_key, -1, text, n_text);
 }
 
 /**
@@ -287,17 +239,27 @@ int report_failure(Report *r, const char *text, size_t n_text) {
  * @text: why it is -1, or NULL
  *
  * No effect for create and restore, whose callers look at the exit files, and after report_failure().
- *
- * Return: 0, REPORT_STALLED, or a negative errno.
  */
-int report_exec_exit(Report *r, int status, const char *text) {
-        int q;
-
+void report_exec_exit(Report *r, int status, const char *text) {
         if (!r->exec || r->state == REPORT_OVER)
-                return 0;
+                return;
         r->state = REPORT_OVER;
-        q = send_record(&r->sync_fd, r->last_key, status, text, text ? strlen(text) : 0);
-        return q < 0 ? relay(q) : q;
+        send_record(&r->sync, REPORT_RECORD_END, r->last_key, status, text, text ? strlen(text) : 0);
+}
+
+/**
+ * report_is_waiting() - is there a record that the caller has not taken yet, and may still take?
+ */
+bool report_is_waiting(const Report *r) {
+        return outlet_is_waiting(&r->sync) || outlet_is_waiting(&r->attach);
+}
+
+/**
+ * report_advance() - send what waits, or give it up if it has waited for too long; the loop does this by itself
+ */
+void report_advance(Report *r) {
+        outlet_advance(&r->sync);
+        outlet_advance(&r->attach);
 }
 
 /* A directory takes a descriptor: without any left, the file is made by its whole name. */
@@ -392,7 +354,7 @@ bool report_is_started(const Report *r) {
  * Return: a borrowed descriptor, -1 if there is none or its reader is gone.
  */
 int report_sync_fd(const Report *r) {
-        return r->sync_fd;
+        return r->sync.fd;
 }
 
 /**
@@ -401,16 +363,15 @@ int report_sync_fd(const Report *r) {
  * Return: a borrowed descriptor, -1 if there is none or its reader is gone.
  */
 int report_attach_fd(const Report *r) {
-        return r->attach_fd;
+        return r->attach.fd;
 }
 
 /**
- * report_close() - let go of both pipes, so that their readers see the end
+ * report_close() - let go of both pipes, so that their readers see the end; what waits is dropped
  */
 void report_close(Report *r) {
-        cleanup_close(&r->sync_fd);
-        cleanup_close(&r->attach_fd);
-        r->sync_fd = r->attach_fd = -1;
+        outlet_done(&r->sync);
+        outlet_done(&r->attach);
 }
 
 /**
@@ -418,7 +379,7 @@ void report_close(Report *r) {
  * @ret: its descriptors are borrowed
  */
 void report_save(const Report *r, ReportSaved *ret) {
-        *ret = (ReportSaved){ .fds = { r->sync_fd, r->attach_fd, r->exit_dir.fd, r->persist_dir.fd,
+        *ret = (ReportSaved){ .fds = { r->sync.fd, r->attach.fd, r->exit_dir.fd, r->persist_dir.fd,
                                        r->bundle.fd },
                               .state = r->state,
                               .oom_told = r->oom_told };
@@ -433,7 +394,7 @@ void report_save(const Report *r, ReportSaved *ret) {
  * @saved: its descriptors are adopted
  */
 void report_restore(Report *r, const ReportSaved *saved) {
-        int *const places[REPORT_FDS] = { &r->sync_fd, &r->attach_fd, &r->exit_dir.fd, &r->persist_dir.fd,
+        int *const places[REPORT_FDS] = { &r->sync.fd, &r->attach.fd, &r->exit_dir.fd, &r->persist_dir.fd,
                                           &r->bundle.fd };
 
         for (size_t i = 0; i < REPORT_FDS; i++) {

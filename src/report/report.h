@@ -8,6 +8,7 @@
 #include <sys/types.h>
 
 #include "base/cleanup.h"
+#include "event/event.h"
 #include "wire/state.h"
 
 typedef struct Report Report;
@@ -32,22 +33,38 @@ typedef struct ReportSaved {
         bool oom_told;
 } ReportSaved;
 
-/* A positive answer: the peer would not take the record in time. */
-enum {
-        REPORT_STALLED = 1,
-};
+typedef enum ReportRecord {
+        REPORT_RECORD_ATTACH, /* clients may come */
+        REPORT_RECORD_PID,    /* there is a target */
+        REPORT_RECORD_END,    /* there will be none, or how an exec ended */
+} ReportRecord;
 
-int report_new(Report **ret, const ReportSpec *spec);
+typedef struct ReportHandler {
+        /*
+         * The caller is there and was not told: -ETIMEDOUT if it has read nothing for a second, else what was wrong with
+         * its pipe, which has been closed. Also called from where the record was to be sent.
+         */
+        void (*on_lost)(void *userdata, ReportRecord what, int error);
+        void (*on_settled)(void *userdata); /* report_is_waiting() has become false, in the loop */
+} ReportHandler;
+
+int report_new(Report **ret,
+               Event *event,
+               const ReportSpec *spec,
+               const ReportHandler *handler,
+               void *userdata);
 Report *report_free(Report *r);
 DEFINE_CLEANUP(Report, report_free)
 
-int report_attach_ready(Report *r);
-int report_pid(Report *r, pid_t pid);
-int report_failure(Report *r, const char *text, size_t n_text);
+void report_attach_ready(Report *r);
+void report_pid(Report *r, pid_t pid);
+void report_failure(Report *r, const char *text, size_t n_text);
 int report_oom(Report *r);
 int report_exit_files(Report *r, int status);
 const char *report_exit_missing(const Report *r);
-int report_exec_exit(Report *r, int status, const char *text);
+void report_exec_exit(Report *r, int status, const char *text);
+bool report_is_waiting(const Report *r);
+void report_advance(Report *r);
 bool report_is_started(const Report *r);
 int report_sync_fd(const Report *r);
 int report_attach_fd(const Report *r);

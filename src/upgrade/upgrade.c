@@ -348,7 +348,7 @@ int upgrade_advance(Keeper *k) {
                         refuse(k, "the container has exited");
                 else if (!k->origin->program)
                         refuse(k, "the path of the program is unknown");
-                else if (k->phase == PHASE_RUNNING && k->start_pid == 0) {
+                else if (k->phase == PHASE_RUNNING && k->start_pid == 0 && !report_is_waiting(k->report)) {
                         r = check(k);
                         if (r < 0)
                                 refuse_errno(k, r, k->origin->program);
