@@ -12,6 +12,9 @@
  * unread. With both it is gone. A hang-up is readable for ever, so a client that has hung up while
  * its input is not wanted is not watched at all until it is.
  *
+ * A send may fail for lack of memory while the socket is writable all the time: EPOLLOUT says nothing then, and a timer
+ * tries again. If that lasts, the client takes no more.
+ *
  * What a client sent and nobody wanted is thrown away before its socket is closed: the kernel would
  * otherwise answer it with ECONNRESET, ahead of output it has not read yet.
  */
@@ -33,8 +36,9 @@
 #include "event/event.h"
 #include "scopemon/protocol.h"
 
-#define PACKETS_MAX 64   /* in one call */
-#define DISCARD_MAX 4096 /* packets; more than a socket buffer holds */
+#define PACKETS_MAX 64    /* in one call */
+#define DISCARD_MAX 4096  /* packets; more than a socket buffer holds */
+#define RETRY_USEC 10000U /* after a send for which there was no memory */
 
 static_assert(ATTACH_NO_STDOUT << STREAM_STDERR == ATTACH_NO_STDERR, "one flag per stream");
 static_assert(SCOPEMON_ATTACH_STDOUT + STREAM_STDERR == SCOPEMON_ATTACH_STDERR, "one number per stream");
@@ -116,7 +120,8 @@ static bool client_holds_back(const AttachClient *c) {
  */
 int attach_client_watch(AttachClient *c) {
         bool input = c->attach->want_input && !(c->slot->flags & ATTACH_READ_ENDED);
-        uint32_t events = (input ? EPOLLIN : 0U) | (c->blocked ? EPOLLOUT : 0U), former;
+        bool room = c->blocked && c->retry_at == 0;
+        uint32_t events = (input ? EPOLLIN : 0U) | (room ? EPOLLOUT : 0U), former;
         int r;
 
         if (c->hung_up && !input)
@@ -236,6 +241,25 @@ static int client_end_output(AttachClient *c) {
         return attach_client_watch(c);
 }
 
+static AttachSent client_not_sent(AttachClient *c, int error) {
+        Attach *a = c->attach;
+        uint64_t now = event_now();
+
+        if (error != ENOBUFS && error != ENOMEM) {
+                c->short_since = 0;
+                return error == EAGAIN ? SENT_FULL : SENT_NEVER;
+        }
+        if (c->short_since == 0)
+                c->short_since = now;
+        if (now - c->short_since >= a->spec.shortage_usec) {
+                a->handler->on_refused(a->userdata, error);
+                return SENT_NEVER;
+        }
+        c->retry_at = now + RETRY_USEC;
+        attach_arm_timer(a, c->retry_at, now);
+        return SENT_FULL;
+}
+
 /* Sends up to PACKETS_MAX packets of @w, which ends at the stream's head or before it. */
 static AttachSent client_send(AttachClient *c, StreamId id, const Window *w) {
         uint8_t number = (uint8_t)(SCOPEMON_ATTACH_STDOUT + id);
@@ -263,9 +287,10 @@ static AttachSent client_send(AttachClient *c, StreamId id, const Window *w) {
                 sent = sendmmsg(c->fd, messages, n, MSG_DONTWAIT | MSG_NOSIGNAL);
         while (sent < 0 && errno == EINTR);
         if (sent < 0)
-                return errno == EAGAIN || errno == ENOBUFS || errno == ENOMEM ? SENT_FULL : SENT_NEVER;
+                return client_not_sent(c, errno);
         for (int i = 0; i < sent; i++)
                 *position += iov[i][1].iov_len;
+        c->short_since = 0;
         c->stalling = false; /* whoever takes something has all its time again */
         return *position < w->to ? SENT_SOME : SENT_ALL;
 }
@@ -311,7 +336,7 @@ int attach_client_push(AttachClient *c, StreamId id, const Window *w) {
 }
 
 /**
- * attach_client_catch_up() - the client takes again: one batch of each stream, the other one first
+ * attach_client_catch_up() - the client may take again: one batch of each stream, the other one first
  * next time
  *
  * The client may be gone afterwards.
@@ -322,6 +347,7 @@ int attach_client_catch_up(AttachClient *c) {
         Attach *a = c->attach;
         AttachSent sent = SENT_ALL;
 
+        c->retry_at = 0;
         for (unsigned i = 0; i < _STREAM_MAX && sent <= SENT_SOME; i++) {
                 StreamId id = (StreamId)((c->turn + i) % _STREAM_MAX);
                 Window w;
@@ -410,18 +436,23 @@ static bool client_is_late(AttachClient *c, uint64_t now) {
 }
 
 /**
- * attach_client_check_time() - drop a client that has held a stream back for too long
+ * attach_client_check_time() - drop a client that has held a stream back for too long, and send again what there was no
+ * memory for
  *
  * The client may be gone afterwards; if it is not and still has to hurry, the timer is armed.
  *
  * Return: 0 or a negative errno.
  */
 int attach_client_check_time(AttachClient *c, uint64_t now) {
-        if (!c->stalling)
-                return 0;
-        if (client_is_late(c, now))
+        if (c->stalling && client_is_late(c, now))
                 return attach_client_gone(c);
-        attach_arm_timer(c->attach, c->deadline, now);
+        if (c->stalling)
+                attach_arm_timer(c->attach, c->deadline, now);
+        if (!c->blocked || c->retry_at == 0)
+                return 0;
+        if (c->retry_at <= now)
+                return attach_client_catch_up(c);
+        attach_arm_timer(c->attach, c->retry_at, now);
         return 0;
 }
 

@@ -17,12 +17,14 @@ struct AttachClient {
         AttachSlot *slot;
         uint32_t number; /* of the slot */
         int fd;
-        bool blocked; /* it lags and EPOLLOUT is awaited; never set otherwise */
+        bool blocked; /* it lags, and EPOLLOUT or retry_at is awaited; never set otherwise */
         bool hung_up;
-        bool stalling;     /* it holds a stream back */
-        uint64_t deadline; /* while stalling: when it is dropped */
-        int unread;        /* while stalling: what it had not taken when that was last looked at */
-        unsigned turn;     /* the stream served first */
+        bool stalling;        /* it holds a stream back */
+        uint64_t deadline;    /* while stalling: when it is dropped */
+        int unread;           /* while stalling: what it had not taken when that was last looked at */
+        unsigned turn;        /* the stream served first */
+        uint64_t retry_at;    /* 0, or there was no memory to send: when that is tried again */
+        uint64_t short_since; /* 0, or when that began */
 };
 
 struct Attach {

@@ -45,7 +45,7 @@ typedef struct Attach Attach;
 typedef struct AttachHandler {
         /* Accepted; @fd is borrowed. */
         void (*on_client)(void *userdata, uint32_t slot, int fd);
-        /* One or more were not, and have been told so. */
+        /* One or more were not, or can be sent no more; they have been told so if that is possible. */
         void (*on_refused)(void *userdata, int error);
         /* It was the process that started us, whose stdin the container's was to be. */
         void (*on_starter_lost)(void *userdata);
@@ -71,6 +71,8 @@ typedef struct AttachSpec {
         bool keep_slow;             /* clients have the only copy: never drop one */
         uint64_t lag_max;           /* a lag of as many bytes holds the stream back; 0: any lag does */
         uint64_t stall_usec;        /* how long a client that holds a stream back may take nothing */
+        uint64_t
+                shortage_usec; /* how long there may be no memory to send to a client, even to one that is kept */
 } AttachSpec;
 
 /* The keeper's side. */

@@ -114,7 +114,7 @@ static int wp_on_trouble(WorkerProcess *wp, const ChannelRecord *record) {
                           record->text);
                 return 0;
         case CHANNEL_TROUBLE_CLIENT:
-                log_warning("Attach client refused: %s", strerror(error));
+                log_warning("Failed to serve attach client: %s", strerror(error));
                 return 0;
         case CHANNEL_TROUBLE_FAILED:
                 wp->error = -error;

@@ -23,8 +23,9 @@
 #include "base/fd.h"
 #include "worker/worker-internal.h"
 
-#define FDS_TO_COME 4        /* descriptors: terminal, target, new log file, a client that is refused */
-#define STALL_USEC 10000000U /* how long a client that holds the container back may take nothing */
+#define FDS_TO_COME 4          /* descriptors: terminal, target, new log file, a client that is refused */
+#define SHORTAGE_USEC 5000000U /* how long there may be no memory to send to a client */
+#define STALL_USEC 10000000U   /* how long a client that holds the container back may take nothing */
 
 /* Bytes that our write() and its kin have put out until now. */
 static uint64_t count_written(Worker *w) {
@@ -195,7 +196,8 @@ static int open_attach(Worker *w) {
                             .starter_pidfd = w->fds[CHANNEL_FD_STARTER],
                             .keep_slow = o->exec || (!o->log_targets.file && !o->log_targets.journald),
                             .lag_max = RING_STREAM_SIZE,
-                            .stall_usec = STALL_USEC };
+                            .stall_usec = STALL_USEC,
+                            .shortage_usec = SHORTAGE_USEC };
         int r;
 
         for (StreamId id = 0; id < _STREAM_MAX; id++) {

@@ -114,7 +114,8 @@ static inline void fixture_init(Fixture *f) {
                                 .slots = f->slots,
                                 .n_slots = ATTACH_SLOTS,
                                 .n_clients_max = ATTACH_SLOTS,
-                                .stall_usec = LONG_TIME };
+                                .stall_usec = LONG_TIME,
+                                .shortage_usec = LONG_TIME };
 }
 
 static inline void fixture_open(Fixture *f) {

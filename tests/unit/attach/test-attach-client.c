@@ -1,6 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
+#include <sys/syscall.h>
+
 #include "attach-fixture.h"
+
+static int send_error; /* of each send from now on, if it is not 0 */
+static unsigned n_sends;
+
+/* The program's own goes before libc's. */
+int sendmmsg(int fd, struct mmsghdr *messages, unsigned n, int flags) {
+        n_sends++;
+        if (send_error != 0) {
+                errno = send_error;
+                return -1;
+        }
+        return (int)syscall(SYS_sendmmsg, fd, messages, n, flags);
+}
 
 CleanTest(attach_client, slow_client_does_not_delay_another_and_loses_nothing) {
         Fixture f;
@@ -180,5 +195,69 @@ CleanTest(attach_client, client_that_takes_no_more_may_still_send) {
         run_idle(&f);
         cr_assert_eq(f.n_gone, 1);
         peer_close(&p);
+        fixture_done(&f);
+}
+
+/* The socket is writable all the time. */
+CleanTest(attach_client, shortage_of_memory_is_waited_for_without_turning_in_vain) {
+        static const int errors[] = { ENOBUFS, ENOMEM };
+
+        for (size_t i = 0; i < ELEMENTS(errors); i++) {
+                unsigned n_turns = 0;
+                Fixture f;
+                Peer p;
+
+                fixture_init(&f);
+                fixture_open(&f);
+                p = peer_connect(&f);
+                send_error = errors[i];
+                n_sends = 0;
+                output(&f, STREAM_STDOUT, 1000);
+                output(&f, STREAM_STDERR, 1000);
+                run_idle(&f);
+                while (n_sends < 10) {
+                        cr_assert_geq(event_turn(f.event, LONG_TIME), 0);
+                        n_turns++;
+                }
+                cr_assert_leq(n_turns, 2 * n_sends, "%u turns for %u sends", n_turns, n_sends);
+                cr_assert_eq(f.n_gone, 0);
+                send_error = 0;
+                cr_assert(event_run_until(f.event, 10, (peer_take_all(&f, &p), peer_has_all(&f, &p))));
+                cr_assert_eq(f.n_refused, 0);
+                cr_assert_gt(f.n_room, 0);
+                peer_close(&p);
+                fixture_done(&f);
+        }
+}
+
+/* Even if it has the only copy: nobody waits for it for ever. */
+CleanTest(attach_client, shortage_of_memory_that_lasts_ends_the_output_and_is_told) {
+        Fixture f;
+        Peer p, other;
+
+        fixture_init(&f);
+        f.spec.keep_slow = true;
+        f.spec.shortage_usec = 50000;
+        fixture_open(&f);
+        p = peer_connect(&f);
+        send_error = ENOBUFS;
+        output(&f, STREAM_STDOUT, 1000);
+        cr_assert_eq(attach_position(f.attach, STREAM_STDOUT), 0);
+        cr_assert(event_run_until(f.event, 10, f.n_refused == 1));
+        cr_assert_eq(attach_position(f.attach, STREAM_STDOUT), UINT64_MAX, "it holds nobody back");
+        cr_assert_gt(f.n_room, 0);
+        send_error = 0;
+        peer_take_all(&f, &p);
+        cr_assert(p.ended);
+
+        other = peer_connect(&f);
+        output(&f, STREAM_STDOUT, 1000);
+        peer_take_all(&f, &other);
+        cr_assert(peer_has_all(&f, &other));
+        cr_assert_geq(attach_finish(f.attach), 0);
+        peer_close(&p);
+        peer_close(&other);
+        run_idle(&f);
+        cr_assert(attach_is_done(f.attach));
         fixture_done(&f);
 }
