@@ -246,21 +246,6 @@ int process_replace(const char *path, char *const *argv, char *const *envp) {
 }
 
 /**
- * process_end_in() - have the kernel end this process in @seconds, whatever it does then
- *
- * Also if SIGALRM was blocked or ignored by those it is a fork of.
- */
-void process_end_in(unsigned seconds) {
-        sigset_t set;
-
-        (void)sigemptyset(&set);
-        (void)sigaddset(&set, SIGALRM);
-        (void)signal(SIGALRM, SIG_DFL);
-        (void)sigprocmask(SIG_UNBLOCK, &set, NULL);
-        (void)alarm(seconds);
-}
-
-/**
  * process_set_name() - what ps shows as our name; 15 bytes of it
  */
 void process_set_name(const char *name) {

@@ -64,7 +64,6 @@ int process_signal(int pidfd, int signal);
 int process_signal_value(int pidfd, int signal, int value);
 int process_kill_child(pid_t pid, int signal);
 int process_kill_group(int pidfd, pid_t pid, int signal);
-void process_end_in(unsigned seconds);
 int process_reap(pid_t pid);
 int process_end(pid_t pid);
 int process_peek(pid_t pid, ProcessStatus *ret_status);

@@ -50,12 +50,13 @@ static int status_to_tell(const Keeper *k) {
         return k->target_status.known && !k->facts.timed_out ? k->target_status.code : STATUS_UNKNOWN;
 }
 
-static void announce_end(Keeper *k) {
+static void announce_end(Keeper *k, uint64_t suppressed) {
         const WorkerState *state = k->ring ? ring_state(k->ring) : NULL;
         AnnounceEnd end = { .status = &k->target_status,
                             .oom = k->oom,
                             .timed_out = k->facts.timed_out,
-                            .usec = event_now() - k->started_usec };
+                            .usec = k->ran_usec,
+                            .suppressed = suppressed };
 
         for (SinkId i = 0; state && i < _SINK_MAX; i++) {
                 end.bytes += state->sinks[i].bytes;
@@ -63,9 +64,34 @@ static void announce_end(Keeper *k) {
         }
         for (StreamId id = 0; state && id < _STREAM_MAX; id++)
                 end.lost += state->dropped[id];
-        if (k->worker)
-                end.suppressed = suppressed_end(worker_process_suppressed(k->worker));
         announce_ended(k->options, &k->plan, &end);
+        k->facts.announced = true;
+}
+
+static void on_counted(void *userdata, uint64_t suppressed) {
+        Keeper *k = userdata;
+
+        announce_end(k, suppressed);
+        if (k->facts.reported) /* else this is stored with that */
+                keeper_store_state(k);
+        (void)keeper_advance(k);
+}
+
+/* Now, or when what the journal has kept is counted: only our own end waits for that. */
+static void announce_when_counted(Keeper *k) {
+        k->ran_usec = event_now() - k->started_usec;
+        if (k->worker)
+                suppressed_end(worker_process_suppressed(k->worker), on_counted, k);
+        else
+                announce_end(k, 0);
+}
+
+/**
+ * keeper_announce_end() - what the journal has kept will not be counted: if that was waited for, it is no more
+ */
+void keeper_announce_end(Keeper *k) {
+        if (k->facts.reported && !k->facts.announced)
+                announce_end(k, 0);
 }
 
 /* All is told, but for a record that the caller may still have to take. */
@@ -111,11 +137,12 @@ const ReportHandler keeper_report_handler = { .on_lost = on_record_lost, .on_set
 
 /* The exit files are there, or were tried for long enough. */
 static void tell_rest(Keeper *k) {
-        if (k->options->exec)
+        if (k->options->exec) {
                 report_exec_exit(k->report, status_to_tell(k),
                                  k->facts.timed_out ? SCOPEMON_SYNC_TIMED_OUT : NULL);
-        else
-                announce_end(k);
+                k->facts.announced = true; /* that is all */
+        } else
+                announce_when_counted(k);
         told(k);
 }
 
@@ -211,6 +238,8 @@ void keeper_mark(Keeper *k) {
 void keeper_report(Keeper *k) {
         if (k->facts.reported) { /* by a keeper that has died since, and its caller was another one */
                 k->facts.caller_told = true;
+                if (!k->facts.announced)
+                        announce_when_counted(k);
                 return;
         }
         if (k->facts.container_exited || k->facts.timed_out) {
@@ -218,6 +247,7 @@ void keeper_report(Keeper *k) {
                 return;
         }
         tell_failure(k);
+        k->facts.announced = true; /* that is all */
         told(k);
 }
 

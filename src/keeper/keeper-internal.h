@@ -72,7 +72,7 @@ struct Keeper {
         bool terminated; /* a signal that ends processes came, since the exit command was started if it was */
         bool not_restarted; /* the exit command was to fail: KEEPER_NOT_RESTARTED */
         bool oom;
-        uint64_t started_usec;
+        uint64_t started_usec, ran_usec;  /* the container: since when, and for how long */
         uint64_t timeout_usec, stop_usec; /* deadlines: of the container, and of its stop; 0 for none */
         uint64_t exit_files_usec;         /* deadline: of exit files that cannot be written */
         ManagerQuestion *unit_question;   /* does our unit stop? */
@@ -108,6 +108,7 @@ extern const ReportHandler keeper_report_handler;
 void keeper_report(Keeper *k);
 void keeper_mark(Keeper *k);
 void keeper_report_again(Keeper *k);
+void keeper_announce_end(Keeper *k);
 
 /* keeper-signals.c */
 void keeper_signals(sigset_t *ret);

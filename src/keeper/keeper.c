@@ -158,8 +158,6 @@ int keeper_on_child(void *userdata, pid_t pid, const ProcessStatus *status) {
         Keeper *k = userdata;
         int r = 0;
 
-        if (k->worker && suppressed_on_exit(worker_process_suppressed(k->worker), pid))
-                return 0;
         if (pid == k->runtime_pid) {
                 k->runtime_pid = 0;
                 fd_close_many(&k->runtime_pidfd, 1);
@@ -322,6 +320,7 @@ static int on_drain_timeout(Timer *timer, void *userdata) {
         k->facts.streams_closed = k->facts.clients_served = k->facts.runtime_exited = true;
         worker_process_kill(k->worker);
         k->worker = worker_process_free(k->worker);
+        keeper_announce_end(k);
         return keeper_advance(k);
 }
 
@@ -371,6 +370,7 @@ static void go_on_blind(Keeper *k, int r) {
                 k->facts.streams_closed = k->facts.clients_served = true;
         if (k->phase == PHASE_REPORTING)
                 keeper_report_again(k);
+        keeper_announce_end(k);
         report_advance(k->report);
         (void)reaper_look(k->reaper); /* whatever it returns has been here */
 }

@@ -24,6 +24,7 @@ static const StateField lifecycle_fields[] = {
         STATE_FIELD_BOOL(Facts, clients_served, "clients-served"),
         STATE_FIELD_BOOL(Facts, reported, "reported"),
         STATE_FIELD_BOOL(Facts, caller_told, "caller-told"),
+        STATE_FIELD_BOOL(Facts, announced, "announced"),
         STATE_FIELD_BOOL(Facts, command_exited, "command-exited"),
         STATE_FIELD_BOOL(Facts, gave_up, "gave-up"),
 };
@@ -53,7 +54,7 @@ Phase lifecycle_next(Phase now, const Facts *f) {
                 return f->reported && f->caller_told ? PHASE_FINISHING : now;
 
         case PHASE_FINISHING:
-                return f->command_exited && f->clients_served ? PHASE_DONE : now;
+                return f->command_exited && f->clients_served && f->announced ? PHASE_DONE : now;
 
         case PHASE_DONE:
         case _PHASE_MAX:

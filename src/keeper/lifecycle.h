@@ -28,7 +28,8 @@ typedef struct Facts {
         bool streams_closed; /* the worker has drained them, or never will */
         bool clients_served; /* attach clients have had everything, or never will */
         bool reported;
-        bool caller_told;    /* it has taken every record, or never will */
+        bool caller_told; /* it has taken every record, or never will */
+        bool announced; /* the end is in the journal, with the count of what that has not kept; or belongs not there */
         bool command_exited; /* the exit command, and all other children; or there is none */
         bool gave_up;        /* something of ours failed for good */
 } Facts;

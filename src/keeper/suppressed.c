@@ -9,10 +9,10 @@
  * that lines are missing is what matters.
  *
  * Nothing is done for a container that says little. The worker tells the keeper of a span of 30 s with more than a
- * thousand entries; when it is over, a child maps libsystemd, counts this container's entries since (a microsecond each)
- * and ends. Again while the flood lasts, and once more at the end, before the end is announced: then all was taken and
- * the number is exact. As long as the container runs, entries that are on their way look as if they were missing, until
- * the next look finds them: less than a queue of these is never said.
+ * thousand entries; when it is over, a child (query.c) opens the journal and counts this container's entries since (a
+ * microsecond each). Again while the flood lasts, and once more at the end, before the end is announced: then all was
+ * taken and the number is exact. As long as the container runs, entries that are on their way look as if they were
+ * missing, until the next look finds them: less than a queue of these is never said.
  *
  * If not even an entry of our own about the container can be found, the journal is one that we cannot see (a user
  * without the right, another namespace, Storage=none): then only floods that exceed journald's default are said, and
@@ -22,27 +22,19 @@
  * once in 30 s.
  */
 
-#include <errno.h>
-#include <poll.h>
-#include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <sys/prctl.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "base/error.h"
-#include "base/fd.h"
 #include "base/log.h"
-#include "base/process.h"
 #include "keeper/suppressed.h"
 #include "report/announce.h"
 #include "scopemon/protocol.h"
 #include "systemd/journal-reader.h"
 #include "worker/worker.h"
 
-#define LOOK_S 20U           /* a look may take while the container runs, */
-#define END_MSEC 2000        /* ... and when it has ended: somebody waits */
+#define LOOK_USEC 20000000U  /* a look may take while the container runs, */
+#define END_USEC 2000000U    /* ... and when it has ended: our own end waits for it */
 #define DEFAULT_BURST 10000U /* RateLimitBurst=, where the disk is nearly full */
 
 /* What the worker has noted, which may be changing. */
@@ -72,28 +64,18 @@ static uint64_t wall_clock(void) {
  */
 void suppressed_init(Suppressed *s,
                      Event *event,
-                     Reaper *reaper,
                      const Options *options,
                      const PlacementPlan *plan,
                      Ring *ring) {
-        *s = (Suppressed){
-                .options = options, .plan = plan, .ring = ring, .event = event, .reaper = reaper, .fd = -1
-        };
-}
-
-static void end_child(Suppressed *s) {
-        if (s->pid != 0)
-                (void)process_end(s->pid); /* not buried before: suppressed_on_exit() would know */
-        s->pid = 0;
-        fd_close_many(&s->fd, 1);
+        *s = (Suppressed){ .options = options, .plan = plan, .ring = ring, .event = event };
 }
 
 /**
- * suppressed_done() - let go of everything
+ * suppressed_done() - let go of everything; nobody is called any more
  */
 void suppressed_done(Suppressed *s) {
         s->timer = timer_free(s->timer);
-        end_child(s);
+        s->query = query_free(s->query);
 }
 
 /**
@@ -114,12 +96,15 @@ uint64_t suppressed_add(SuppressedState *state, const SuppressedLook *look, uint
 
 /* ---- in the child ------------------------------------------------------------------------------------- */
 
-static int look(const Suppressed *s, SuppressedLook *ret) {
+static int look(void *userdata, void *answer) {
         _cleanup_(journal_reader_freep) JournalReader *j = NULL;
         char output[256], own[256];
         const char *matches[] = { output, NULL };
+        const Suppressed *s = userdata;
+        SuppressedLook *ret = answer;
         int r;
 
+        *ret = s->look;
         (void)snprintf(output, sizeof output, SCOPEMON_FIELD_ID_FULL "=%s", s->options->cid);
         (void)snprintf(own, sizeof own, SCOPEMON_FIELD_OWN_ID "=%s", s->options->cid);
         r = journal_reader_open(&j, NULL);
@@ -133,38 +118,22 @@ static int look(const Suppressed *s, SuppressedLook *ret) {
         return 0;
 }
 
-static void __attribute__((noreturn)) answer(const Suppressed *s, int fd, pid_t parent) {
-        SuppressedLook found = s->look;
-
-        (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-        if (getppid() != parent)
-                process_exit(EXIT_FAILURE);
-        (void)fd_close_all_but(&fd, 1);
-        process_end_in(LOOK_S);
-        if (look(s, &found) < 0)
-                process_exit(EXIT_FAILURE);
-        process_exit(fd_write_full(fd, &found, sizeof found) < 0 ? EXIT_FAILURE : EXIT_SUCCESS);
-}
-
 /* ---- in the keeper ------------------------------------------------------------------------------------ */
 
-/* Starts a child that looks at what was sent until now. */
-static int begin_look(Suppressed *s) {
-        _cleanup_close_ int read_fd = -1, write_fd = -1;
-        pid_t parent = getpid();
+static int on_look(void *userdata, const void *answer, int error);
+
+/* Has a child look at what was sent until now. */
+static int begin_look(Suppressed *s, uint64_t usec) {
+        QuerySpec spec = { .ask = look,
+                           .answer_size = sizeof(SuppressedLook),
+                           .usec = usec,
+                           .on_answer = on_look,
+                           .userdata = s };
         int r;
 
         s->look = (SuppressedLook){ .until_sent = flood_of(s).sent, .until_usec = wall_clock() };
-        r = fd_pipe(&read_fd, &write_fd);
-        if (r < 0)
-                return relay(r);
-        r = process_fork(&s->pid);
-        if (r < 0)
-                return relay(r);
-        if (r == 0)
-                answer(s, write_fd, parent);
-        s->fd = TAKE_FD(read_fd);
-        return 0;
+        r = query_new(&s->query, s->event, &spec);
+        return r < 0 ? relay(r) : 0;
 }
 
 static void say(Suppressed *s, uint64_t suppressed, uint64_t sent) {
@@ -176,24 +145,27 @@ static void say(Suppressed *s, uint64_t suppressed, uint64_t sent) {
         announce_suppressed(s->options, s->plan, suppressed, sent);
 }
 
+/* As long as entries may be on their way. */
+static uint64_t missing_for_sure(const SuppressedState *state) {
+        return state->missing > SUPPRESSED_ON_THEIR_WAY ? (uint64_t)state->missing : 0;
+}
+
 /*
- * What it has found, if anything. If it could not see, all we know is how much was sent. @left: entries that may be on
- * their way. Return: entries missing.
+ * What it has found, NULL for nothing. If it could not see, all we know is how much was sent. @left: entries that may be
+ * on their way. Return: entries missing.
  */
-static uint64_t end_look(Suppressed *s, uint64_t left) {
+static uint64_t end_look(Suppressed *s, const SuppressedLook *found, uint64_t left) {
         SuppressedState *state = state_of(s);
         uint64_t sent = s->look.until_sent - state->from_sent, missing;
-        SuppressedLook found;
 
-        if (read(s->fd, &found, sizeof found) != sizeof found || !found.visible ||
-            found.until_usec < state->from_usec) {
+        if (!found || !found->visible || found->until_usec < state->from_usec) {
                 state->until_usec = state->from_usec = s->look.until_usec;
                 state->until_sent = state->from_sent = s->look.until_sent;
                 if (sent > DEFAULT_BURST)
                         say(s, 0, sent);
-                return 0;
+                return missing_for_sure(state);
         }
-        missing = suppressed_add(state, &found, left);
+        missing = suppressed_add(state, found, left);
         if (missing > 0)
                 say(s, missing, state->sent);
         return missing;
@@ -204,13 +176,9 @@ static int on_time(Timer *timer, void *userdata) {
         int r;
 
         s->armed = false;
-        r = begin_look(s);
-        if (r >= 0)
-                r = reaper_claim(s->reaper, s->pid); /* suppressed_on_exit() */
-        if (r < 0) {
+        r = begin_look(s, LOOK_USEC);
+        if (r < 0)
                 log_debug("Cannot count the entries in the journal");
-                end_child(s);
-        }
         return 0;
 }
 
@@ -239,7 +207,7 @@ int suppressed_on_flood(Suppressed *s) {
         SuppressedState *state = state_of(s);
         SinkFlood flood = flood_of(s);
 
-        if (s->armed || s->pid != 0 || s->options->exec)
+        if (s->armed || s->query || s->options->exec)
                 return 0;
         if (flood.begin_usec > state->until_usec) {
                 state->from_usec = flood.begin_usec;
@@ -248,54 +216,49 @@ int suppressed_on_flood(Suppressed *s) {
         return arm(s, &flood);
 }
 
-/**
- * suppressed_on_exit() - a child has ended
- *
- * Return: true if it was ours.
- */
-bool suppressed_on_exit(Suppressed *s, pid_t pid) {
-        SinkFlood flood;
+/* The container runs: the flood may go on. */
+static void look_again(Suppressed *s) {
+        SinkFlood flood = flood_of(s);
 
-        if (s->pid == 0 || pid != s->pid)
-                return false;
-        s->pid = 0;
-        flood = flood_of(s);
-        (void)end_look(s, SUPPRESSED_ON_THEIR_WAY);
-        fd_close_many(&s->fd, 1);
         if (flood.told && flood.begin_usec + SINK_FLOOD_USEC > state_of(s)->until_usec)
-                (void)arm(s, &flood); /* it goes on; if this fails, the end tells */
-        return true;
+                (void)arm(s, &flood); /* if this fails, the end tells */
 }
 
-static bool is_readable(int fd, int msec) {
-        struct pollfd p = { .fd = fd, .events = POLLIN };
+static int on_look(void *userdata, const void *answer, int error) {
+        Suppressed *s = userdata;
+        uint64_t missing;
 
-        return poll(&p, 1, msec) > 0;
+        missing = end_look(s, answer, s->on_end && !flood_of(s).left ? 1 : SUPPRESSED_ON_THEIR_WAY);
+        s->query = query_free(s->query);
+        if (s->on_end)
+                s->on_end(s->userdata, missing);
+        else
+                look_again(s);
+        return 0;
 }
 
 /**
- * suppressed_end() - the last look; waits for it, for two seconds at most
- *
- * Return: how many entries of all that journald has taken it has not kept, as far as is known.
+ * suppressed_end() - the last look
+ * @on_end: called once: with how many entries of all that journald has taken it has not kept, as far as is known. From
+ *          here if there is no need to look, else from the loop, within two seconds.
  */
-uint64_t suppressed_end(Suppressed *s) {
+void suppressed_end(Suppressed *s, SuppressedOnEnd on_end, void *userdata) {
         SuppressedState *state = state_of(s);
         SinkFlood flood = flood_of(s);
-        uint64_t missing = state->missing > SUPPRESSED_ON_THEIR_WAY ? (uint64_t)state->missing : 0;
 
         suppressed_done(s);
-        if (s->options->exec || !flood.told || flood.sent <= state->until_sent)
-                return missing;
+        s->on_end = on_end;
+        s->userdata = userdata;
+        if (s->options->exec || !flood.told || flood.sent <= state->until_sent) {
+                on_end(userdata, missing_for_sure(state));
+                return;
+        }
         if (!s->armed &&
             flood.begin_usec > state->until_usec) { /* a worker has died before it could say so */
                 state->from_usec = flood.begin_usec;
                 state->from_sent = flood.before;
         }
         s->armed = false;
-        if (begin_look(s) < 0)
-                return missing;
-        if (is_readable(s->fd, END_MSEC))
-                missing = end_look(s, flood.left ? SUPPRESSED_ON_THEIR_WAY : 1);
-        end_child(s);
-        return missing;
+        if (begin_look(s, END_USEC) < 0)
+                on_end(userdata, missing_for_sure(state));
 }

@@ -5,11 +5,10 @@
 
 #include <stdbool.h>
 #include <stdint.h>
-#include <sys/types.h>
 
 #include "config/options.h"
 #include "event/event.h"
-#include "event/reaper.h"
+#include "event/query.h"
 #include "io/ring.h"
 #include "placement/placement.h"
 
@@ -32,27 +31,27 @@ typedef struct SuppressedLook {
 #define SUPPRESSED_ON_THEIR_WAY                                                                              \
         1024 /* entries at most that journald has not looked at while a container runs */
 
+typedef void (*SuppressedOnEnd)(void *userdata, uint64_t missing);
+
 typedef struct Suppressed {
         const Options *options;
         const PlacementPlan *plan;
         Ring *ring;
         Event *event;
-        Reaper *reaper;
         Timer *timer;
         bool armed;
-        pid_t pid; /* of the child that looks; 0: none */
-        int fd;    /* its answer */
-        SuppressedLook look;
+        Query *query;           /* a child looks, */
+        SuppressedLook look;    /* ... at that */
+        SuppressedOnEnd on_end; /* NULL as long as the container runs */
+        void *userdata;
 } Suppressed;
 
 void suppressed_init(Suppressed *s,
                      Event *event,
-                     Reaper *reaper,
                      const Options *options,
                      const PlacementPlan *plan,
                      Ring *ring);
 void suppressed_done(Suppressed *s);
 int suppressed_on_flood(Suppressed *s);
-bool suppressed_on_exit(Suppressed *s, pid_t pid);
-uint64_t suppressed_end(Suppressed *s);
+void suppressed_end(Suppressed *s, SuppressedOnEnd on_end, void *userdata);
 uint64_t suppressed_add(SuppressedState *state, const SuppressedLook *look, uint64_t on_their_way);

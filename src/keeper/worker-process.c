@@ -518,7 +518,7 @@ int worker_process_new(WorkerProcess **ret,
         wp->event = event_ref(event);
         wp->spec = *spec;
         wp->incidents = (Incidents){ .options = spec->options, .plan = spec->plan, .ring = spec->ring };
-        suppressed_init(&wp->suppressed, event, spec->reaper, spec->options, spec->plan, spec->ring);
+        suppressed_init(&wp->suppressed, event, spec->options, spec->plan, spec->ring);
         wp->handler = handler;
         wp->userdata = userdata;
         wp->channel = wp->orphan_pidfd = wp->former_ring = -1;

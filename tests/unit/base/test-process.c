@@ -405,25 +405,6 @@ CleanTest(process, number_alone_kills_nobody) {
         cr_assert_eq(waitpid(other, &status, 0), other);
 }
 
-CleanTest(process, end_comes_whatever_is_blocked) {
-        sigset_t set;
-        pid_t pid;
-        int r, status;
-
-        (void)sigfillset(&set);
-        r = process_fork(&pid);
-        cr_assert_geq(r, 0);
-        if (r == 0) {
-                (void)signal(SIGALRM, SIG_IGN);
-                (void)sigprocmask(SIG_BLOCK, &set, NULL);
-                process_end_in(1);
-                for (;;)
-                        (void)pause();
-        }
-        cr_assert_eq(waitpid(pid, &status, 0), pid);
-        cr_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM);
-}
-
 CleanTest(process, title_takes_the_place_of_the_command_line) {
         char words[] = "program\0--option\0value";
         char *argv[] = { words, words + 8, words + 17, NULL };

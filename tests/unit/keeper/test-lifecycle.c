@@ -21,6 +21,7 @@ typedef enum FactId {
         CLIENTS_SERVED,
         REPORTED,
         CALLER_TOLD,
+        ANNOUNCED,
         COMMAND_EXITED,
         GAVE_UP,
         _FACT_MAX,
@@ -30,17 +31,12 @@ _Static_assert(sizeof(Facts) == _FACT_MAX, "a new fact belongs into this test");
 
 static void learn(Facts *f, FactId id) {
         bool *const places[_FACT_MAX] = {
-                [RUNTIME_EXITED] = &f->runtime_exited,
-                [RUNTIME_FAILED] = &f->runtime_failed,
-                [PID_KNOWN] = &f->pid_known,
-                [CONTAINER_EXITED] = &f->container_exited,
-                [TIMED_OUT] = &f->timed_out,
-                [STREAMS_CLOSED] = &f->streams_closed,
-                [CLIENTS_SERVED] = &f->clients_served,
-                [REPORTED] = &f->reported,
-                [CALLER_TOLD] = &f->caller_told,
-                [COMMAND_EXITED] = &f->command_exited,
-                [GAVE_UP] = &f->gave_up,
+                [RUNTIME_EXITED] = &f->runtime_exited, [RUNTIME_FAILED] = &f->runtime_failed,
+                [PID_KNOWN] = &f->pid_known,           [CONTAINER_EXITED] = &f->container_exited,
+                [TIMED_OUT] = &f->timed_out,           [STREAMS_CLOSED] = &f->streams_closed,
+                [CLIENTS_SERVED] = &f->clients_served, [REPORTED] = &f->reported,
+                [CALLER_TOLD] = &f->caller_told,       [ANNOUNCED] = &f->announced,
+                [COMMAND_EXITED] = &f->command_exited, [GAVE_UP] = &f->gave_up,
         };
 
         *places[id] = true;
@@ -66,7 +62,8 @@ static void advance(Life *l) {
                 if (next >= PHASE_FINISHING)
                         l->sound = l->sound && l->facts.reported && l->facts.caller_told;
                 if (next == PHASE_DONE)
-                        l->sound = l->sound && l->facts.command_exited && l->facts.clients_served;
+                        l->sound = l->sound && l->facts.command_exited && l->facts.clients_served &&
+                                   l->facts.announced;
                 if (next == PHASE_RUNNING)
                         l->sound = l->sound && l->facts.pid_known && l->facts.runtime_exited &&
                                    !l->facts.runtime_failed;
@@ -83,7 +80,8 @@ typedef struct Story {
 
 #define BIT(x) (1U << (x))
 #define END                                                                                                  \
-        (BIT(STREAMS_CLOSED) | BIT(CLIENTS_SERVED) | BIT(REPORTED) | BIT(CALLER_TOLD) | BIT(COMMAND_EXITED))
+        (BIT(STREAMS_CLOSED) | BIT(CLIENTS_SERVED) | BIT(REPORTED) | BIT(CALLER_TOLD) | BIT(ANNOUNCED) |     \
+         BIT(COMMAND_EXITED))
 
 static const Story stories[] = {
         { "ends by itself", BIT(RUNTIME_EXITED) | BIT(PID_KNOWN) | BIT(CONTAINER_EXITED) | END,
@@ -96,8 +94,12 @@ static const Story stories[] = {
           BIT(PHASE_RUNNING) | BIT(PHASE_DRAINING) },
         { "something fails at any time",
           BIT(RUNTIME_EXITED) | BIT(PID_KNOWN) | BIT(CONTAINER_EXITED) | BIT(GAVE_UP) | END, 0, 0 },
-        { "everything at once but a time-out", (BIT(_FACT_MAX) - 1) & ~BIT(TIMED_OUT), 0, 0 },
-        { "everything at once but an error of ours", (BIT(_FACT_MAX) - 1) & ~BIT(GAVE_UP), 0, 0 },
+        { "it runs and everything ends it", (BIT(_FACT_MAX) - 1) & ~(BIT(RUNTIME_FAILED) | BIT(GAVE_UP)),
+          BIT(PHASE_RUNNING) | BIT(PHASE_DRAINING), BIT(PHASE_FAILING) },
+        { "everything at once but an end of the container",
+          (BIT(_FACT_MAX) - 1) & ~(BIT(TIMED_OUT) | BIT(CONTAINER_EXITED)), 0, 0 },
+        { "everything at once but an end of its own and a failed start",
+          (BIT(_FACT_MAX) - 1) & ~(BIT(RUNTIME_FAILED) | BIT(CONTAINER_EXITED)), 0, 0 },
 };
 
 typedef struct Orders {
@@ -161,10 +163,15 @@ CleanTest(lifecycle, no_phase_is_left_without_its_fact) {
                 Phase phase;
                 unsigned wait; /* any set of facts without one of these keeps the phase */
         } cases[] = {
-                { PHASE_DRAINING, BIT(STREAMS_CLOSED) },  { PHASE_FAILING, BIT(STREAMS_CLOSED) },
-                { PHASE_FAILING, BIT(RUNTIME_EXITED) },   { PHASE_REPORTING, BIT(REPORTED) },
-                { PHASE_REPORTING, BIT(CALLER_TOLD) },    { PHASE_FINISHING, BIT(COMMAND_EXITED) },
-                { PHASE_FINISHING, BIT(CLIENTS_SERVED) }, { PHASE_DONE, 0 },
+                { PHASE_DRAINING, BIT(STREAMS_CLOSED) },
+                { PHASE_FAILING, BIT(STREAMS_CLOSED) },
+                { PHASE_FAILING, BIT(RUNTIME_EXITED) },
+                { PHASE_REPORTING, BIT(REPORTED) },
+                { PHASE_REPORTING, BIT(CALLER_TOLD) },
+                { PHASE_FINISHING, BIT(COMMAND_EXITED) },
+                { PHASE_FINISHING, BIT(CLIENTS_SERVED) },
+                { PHASE_FINISHING, BIT(ANNOUNCED) },
+                { PHASE_DONE, 0 },
         };
 
         for (size_t i = 0; i < ELEMENTS(cases); i++)

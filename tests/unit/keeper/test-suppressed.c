@@ -3,6 +3,7 @@
 /* What there is to know without a journal; tests/system/cases/journal_limit.py has one. */
 
 #include <stdlib.h>
+#include <sys/wait.h>
 
 #include "clean.h"
 #include "event.h"
@@ -58,13 +59,20 @@ typedef struct Fixture {
         Event *event;
         Ring *ring;
         Suppressed s;
+        unsigned n_ends;
 } Fixture;
+
+static void on_end(void *userdata, uint64_t missing) {
+        Fixture *f = userdata;
+
+        f->n_ends++;
+}
 
 static void fixture_init(Fixture *f) {
         *f = (Fixture){ .options = { .cid = "0123456789abcdef" } };
         cr_assert_eq(event_new(&f->event), 0);
         cr_assert_eq(ring_new(&f->ring, sizeof(WorkerState)), 0);
-        suppressed_init(&f->s, f->event, NULL, &f->options, &f->plan, f->ring);
+        suppressed_init(&f->s, f->event, &f->options, &f->plan, f->ring);
 }
 
 static void fixture_done(Fixture *f) {
@@ -90,7 +98,8 @@ CleanTest(suppressed, nothing_is_done_for_a_container_that_says_little) {
 
         fixture_init(&f);
         set_flood(&f, (SinkFlood){ .sent = 900, .begin_usec = 1, .seen = 900 });
-        cr_assert_eq(suppressed_end(&f.s), 0);
+        suppressed_end(&f.s, on_end, &f);
+        cr_assert_eq(f.n_ends, 1);
         cr_assert_eq(state_of(&f)->until_usec, 0);
         fixture_done(&f);
 }
@@ -104,9 +113,7 @@ CleanTest(suppressed, one_look_is_planned_for_a_flood_whatever_the_worker_says) 
                 cr_assert_eq(suppressed_on_flood(&f.s), 0);
         cr_assert(f.s.armed);
         cr_assert_eq(state_of(&f)->from_sent, 3000);
-        cr_assert_eq(f.s.pid, 0);
-        cr_assert_not(suppressed_on_exit(&f.s, 0));
-        cr_assert_not(suppressed_on_exit(&f.s, 1));
+        cr_assert_null(f.s.query);
         fixture_done(&f);
 }
 
@@ -124,8 +131,27 @@ CleanTest(suppressed, the_last_look_goes_on_where_the_one_before_has_ended) {
                                                .sent = 4000,
                                                .said = true };
         set_flood(&f, (SinkFlood){ .sent = 5000, .before = 3000, .begin_usec = 40, .told = true });
-        (void)suppressed_end(&f.s); /* whatever this host's journal has */
+        suppressed_end(&f.s, on_end, &f);
+        cr_assert_eq(f.n_ends, 0, "the look was waited for");
+        cr_assert_not_null(f.s.query);
+        cr_assert(event_run_until(f.event, 30, f.n_ends > 0)); /* whatever this host's journal has */
+        cr_assert_eq(f.n_ends, 1);
         cr_assert_eq(state->suppressed.until_sent, 5000);
-        cr_assert_eq(f.s.pid, 0);
+        cr_assert_null(f.s.query);
+        cr_assert_gt(waitpid(-1, NULL, 0), 0);
+        fixture_done(&f);
+}
+
+CleanTest(suppressed, a_last_look_that_nobody_waits_for_any_more_calls_nobody) {
+        Fixture f;
+
+        fixture_init(&f);
+        set_flood(&f, (SinkFlood){ .sent = 5000, .begin_usec = 40, .told = true });
+        suppressed_end(&f.s, on_end, &f);
+        suppressed_done(&f.s);
+        cr_assert_null(f.s.query);
+        cr_assert_gt(waitpid(-1, NULL, 0), 0);
+        event_run_idle(f.event);
+        cr_assert_eq(f.n_ends, 0);
         fixture_done(&f);
 }
