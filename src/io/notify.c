@@ -18,7 +18,6 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -73,25 +72,15 @@ int notify_listen(int bundle_fd, int *ret_fd) {
 }
 
 /**
- * notify_send() - pass a message on to the service manager
+ * notify_connect() - a socket to tell the service manager something
  * @path: its socket; a leading '@' stands for the abstract name space
- * @wait_ms: how long to wait for room in the manager's queue; 0 for not at all
+ * @ret_fd: non-blocking; the caller's to close
  *
- * Return: 0, or a negative errno: -EAGAIN if the manager's queue is full, -ENAMETOOLONG for a path
- * of more than 107 bytes.
+ * Return: 0, or a negative errno: -ENAMETOOLONG for a path of more than 107 bytes.
  */
-int notify_send(const char *path, const char *data, size_t n, int wait_ms) {
-        return notify_send_fd(path, data, n, -1, wait_ms);
-}
-
-/**
- * notify_send_fd() - the same, with a descriptor
- * @passed: borrowed; -1 for none
- */
-int notify_send_fd(const char *path, const char *data, size_t n, int passed, int wait_ms) {
+int notify_connect(const char *path, int *ret_fd) {
         _cleanup_close_ int fd = -1;
         struct sockaddr_un address;
-        struct pollfd room;
         socklen_t size;
         int r;
 
@@ -103,10 +92,23 @@ int notify_send_fd(const char *path, const char *data, size_t n, int passed, int
                 return fail(-errno);
         if (connect(fd, (const struct sockaddr *)&address, size) < 0)
                 return fail(-errno);
-        room = (struct pollfd){ .fd = fd, .events = POLLOUT };
-        if (wait_ms > 0)
-                (void)poll(&room, 1, wait_ms); /* whatever it says, send() knows better */
-        r = (int)fd_send(fd, data, n, &passed, passed >= 0);
+        *ret_fd = TAKE_FD(fd);
+        return 0;
+}
+
+/**
+ * notify_send() - pass a message on to the service manager, now
+ * @path: as notify_connect()
+ *
+ * Return: 0, or a negative errno: -EAGAIN if the manager's queue is full.
+ */
+int notify_send(const char *path, const char *data, size_t n) {
+        _cleanup_close_ int fd = -1;
+        int r;
+
+        r = notify_connect(path, &fd);
+        if (r >= 0)
+                r = (int)fd_send(fd, data, n, NULL, 0);
         return r < 0 ? relay(r) : 0;
 }
 

@@ -18,8 +18,8 @@ typedef struct NotifyHandler {
 } NotifyHandler;
 
 int notify_listen(int bundle_fd, int *ret_fd);
-int notify_send(const char *path, const char *data, size_t n, int wait_ms);
-int notify_send_fd(const char *path, const char *data, size_t n, int passed, int wait_ms);
+int notify_connect(const char *path, int *ret_fd);
+int notify_send(const char *path, const char *data, size_t n);
 
 int notify_new(Notify **ret, Event *event, int fd, const NotifyHandler *handler, void *userdata);
 int notify_drain(Notify *n);

@@ -12,6 +12,7 @@
 #include "io/cgroup.h"
 #include "io/console.h"
 #include "io/control.h"
+#include "io/notify-queue.h"
 #include "io/ring.h"
 #include "io/streams.h"
 #include "keeper/keeper.h"
@@ -44,6 +45,7 @@ struct Keeper {
         PlaceText place_text;
         PlaceHold hold; /* until the runtime has exited */
         Report *report;
+        NotifyQueue *notifications; /* to systemd; service mode */
         Reaper *reaper;
         Ring *ring;            /* NULL if there is nothing for a worker to do */
         WorkerProcess *worker; /* likewise */
@@ -123,6 +125,7 @@ int keeper_command_on_exit(Keeper *k, const ProcessStatus *status);
 bool keeper_command_failed(const Keeper *k);
 
 /* keeper-service.c */
+int keeper_service_init(Keeper *k);
 int keeper_service_forget(Keeper *k);
 void keeper_service_start(Keeper *k);
 int keeper_service_on_start_exit(Keeper *k, const ProcessStatus *status);

@@ -427,8 +427,9 @@ int keeper_new(Keeper **ret, const Options *options, Origin *origin) {
         r = keeper_block_signals();
         if (r < 0)
                 return relay(r);
-        if (options->service && !service_container_notifies(options))
-                (void)keeper_service_watchdog(k); /* without it systemd ends us, and says why */
+        r = options->service ? keeper_service_init(k) : 0;
+        if (r < 0)
+                return relay(r);
         *ret = TAKE_PTR(k);
         return 0;
 }
@@ -463,6 +464,7 @@ Keeper *keeper_free(Keeper *k) {
         k->console = console_free(k->console);
         k->reaper = reaper_free(k->reaper);
         k->report = report_free(k->report);
+        k->notifications = notify_queue_free(k->notifications);
         place_let_go(&k->hold);
         fd_close_many(&k->bundle_fd, 1);
         fd_close_many(&k->start_fd, 1);

@@ -34,7 +34,8 @@
 
 #define TROUBLES_MAX 5 /* errors of our own, in TROUBLES_USEC, before the loop is taken for broken */
 #define TROUBLES_USEC 10000000ULL
-#define BLIND_MS 100           /* between two looks at the children then */
+#define LAST_WORDS_MS 1000 /* for systemd to take what it was told, when nothing else is left to be delayed */
+#define BLIND_MS 100       /* between two looks at the children then */
 #define START_USEC 5000000ULL  /* for the runtime's start, of a container that has ended */
 #define DRAIN_USEC 30000000ULL /* a worker that has not flushed by then is not waited for */
 
@@ -499,6 +500,7 @@ static void enter_done(Keeper *k) {
         if (k->attach_link)
                 (void)attach_link_remove(k->attach_link); /* nobody is left to tell */
         keeper_store_end(k);
+        notify_queue_flush(k->notifications, LAST_WORDS_MS);
         event_exit(k->event, 0);
 }
 

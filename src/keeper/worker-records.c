@@ -84,7 +84,7 @@ static int __attribute__((noinline)) wp_on_notify(WorkerProcess *wp, const Chann
                 return fail(-EBADMSG);
         n = notifymsg_filter(record->text, record->n_text, text);
         if (n > 0) {
-                int r = notify_send(wp->spec.options->sdnotify_socket, text, n, 0);
+                int r = notify_send(wp->spec.options->sdnotify_socket, text, n);
 
                 if (r < 0)
                         (void)log_warning_errno(r, "Failed to forward a notification");

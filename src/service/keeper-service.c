@@ -14,6 +14,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/error.h"
@@ -49,6 +50,26 @@ static int spawn_verb(Keeper *k, const char *verb, int out, pid_t *ret_pid, int 
         return r < 0 ? relay(r) : 0;
 }
 
+static void on_lost(void *userdata, const char *text, int error) {
+        (void)log_warning_errno(error, "Unable to tell systemd \"%.*s\":", (int)strcspn(text, "\n"), text);
+}
+
+/**
+ * keeper_service_init() - there is a systemd to talk to
+ *
+ * Return: 0 or a negative errno.
+ */
+int keeper_service_init(Keeper *k) {
+        int r;
+
+        r = notify_queue_new(&k->notifications, k->event, getenv("NOTIFY_SOCKET"), on_lost, NULL);
+        if (r < 0)
+                return relay(r);
+        if (!service_container_notifies(k->options))
+                (void)keeper_service_watchdog(k); /* without it systemd ends us, and says why */
+        return 0;
+}
+
 /**
  * keeper_service_forget() - have the runtime forget a container of this name that does not run any more
  *
@@ -80,14 +101,14 @@ int keeper_service_forget(Keeper *k) {
 void keeper_service_start(Keeper *k) {
         int r;
 
-        service_tell_created(k->options);
+        service_tell_created(k->notifications, k->options);
         r = spawn_verb(k, "start", STDERR_FILENO, &k->start_pid, NULL);
         if (r >= 0)
                 r = reaper_claim(k->reaper, k->start_pid);
         if (r >= 0)
                 return;
         (void)log_error_errno(r, "Failed to run the runtime to start the container:");
-        service_tell_failed("The runtime failed to start the container");
+        service_tell_failed(k->notifications, "The runtime failed to start the container");
         (void)process_signal(k->target_pidfd, SIGKILL);
 }
 
@@ -99,13 +120,13 @@ void keeper_service_start(Keeper *k) {
 int keeper_service_on_start_exit(Keeper *k, const ProcessStatus *status) {
         k->start_pid = 0;
         if (status->code == 0) {
-                service_tell_ready(k->options, k->target_pid);
+                service_tell_ready(k->notifications, k->options, k->target_pid);
                 keeper_store_begin(k);
                 return 0;
         }
         if (k->facts.container_exited)
                 return 0; /* it was too quick for the runtime, which is no failure of anybody */
-        service_tell_failed("The runtime failed to start the container");
+        service_tell_failed(k->notifications, "The runtime failed to start the container");
         (void)process_signal(k->target_pidfd, SIGKILL);
         return 0;
 }
@@ -119,7 +140,7 @@ void keeper_service_ended(Keeper *k, uint64_t usec) {
         if (service_container_notifies(k->options))
                 (void)keeper_service_watchdog(k);
         if (k->stop_timer)
-                service_tell_stopped(k->options, usec);
+                service_tell_stopped(k->notifications, k->options, usec);
 }
 
 static void read_stop(Keeper *k, ServiceStop *ret) {
@@ -142,10 +163,10 @@ static void read_stop(Keeper *k, ServiceStop *ret) {
 int keeper_service_pass_on(Keeper *k, int signal) {
         if (k->phase == PHASE_RUNNING && k->start_pid == 0 && !k->facts.container_exited) {
                 if (signal == SIGHUP)
-                        service_tell_reloading(k->options);
+                        service_tell_reloading(k->notifications, k->options);
                 (void)process_signal(k->target_pidfd, signal); /* it may have just ended */
                 if (signal == SIGHUP)
-                        service_tell_ready(k->options, k->target_pid);
+                        service_tell_ready(k->notifications, k->options, k->target_pid);
         } else if (k->runtime_pidfd >= 0 && (signal == SIGINT || signal == SIGQUIT))
                 (void)process_signal(k->runtime_pidfd, signal); /* somebody at a terminal has had enough */
         return 0;
@@ -163,7 +184,7 @@ int keeper_service_stop(Keeper *k) {
         ServiceStop stop;
 
         read_stop(k, &stop);
-        service_tell_stopping(k->options, stop.usec);
+        service_tell_stopping(k->notifications, k->options, stop.usec);
         if (!k->stop_timer)
                 (void)process_signal(k->target_pidfd, stop.signal); /* one that has ended needs none */
         k->stop_usec = stop.usec == SERVICE_STOP_NEVER ? SERVICE_STOP_NEVER : event_now() + stop.usec;
@@ -172,7 +193,9 @@ int keeper_service_stop(Keeper *k) {
 }
 
 static int on_watchdog(Timer *timer, void *userdata) {
-        service_tell_alive();
+        const Keeper *k = userdata;
+
+        service_tell_alive(k->notifications);
         timer_set(timer, service_watchdog_usec() / 2);
         return 0;
 }

@@ -34,14 +34,14 @@ static void complain(int r, const char *name) {
                                         name);
 }
 
-static void put(const char *name, int fd) {
-        complain(notify_store_put(name, fd), name);
+static void put(Keeper *k, const char *name, int fd) {
+        complain(notify_store_put(k->notifications, name, fd), name);
 }
 
-static void replace(const char *name, int fd) {
-        (void)notify_store_remove(name); /* if it cannot be reached, that is said below */
+static void replace(Keeper *k, const char *name, int fd) {
+        (void)notify_store_remove(k->notifications, name); /* if it cannot be reached, that is said below */
         if (fd >= 0)
-                put(name, fd);
+                put(k, name, fd);
 }
 
 static int seal_values(Keeper *k, int *ret_fd) {
@@ -74,21 +74,21 @@ void keeper_store_state(Keeper *k) {
                 complain(r, "the monitor's state");
                 return;
         }
-        put(names[k->store_serial % 2], fd);
-        (void)notify_store_remove(names[(k->store_serial + 1) % 2]);
+        put(k, names[k->store_serial % 2], fd);
+        (void)notify_store_remove(k->notifications, names[(k->store_serial + 1) % 2]);
 }
 
 static void store_worker(Keeper *k) {
         int channel = k->worker ? worker_process_channel(k->worker) : -1;
         _cleanup_close_ int pidfd = -1;
 
-        replace(saved_fd_name(SAVED_FD_CHANNEL), channel);
+        replace(k, saved_fd_name(SAVED_FD_CHANNEL), channel);
         if (channel >= 0)
                 pidfd = process_pidfd(worker_process_pid(k->worker));
-        replace(saved_fd_name(SAVED_FD_WORKER_PROCESS), pidfd);
+        replace(k, saved_fd_name(SAVED_FD_WORKER_PROCESS), pidfd);
 }
 
-typedef void (*StoreOne)(const char *name, int fd);
+typedef void (*StoreOne)(Keeper *k, const char *name, int fd);
 
 static void store_all(Keeper *k, StoreOne store) {
         _cleanup_(saved_freep) Saved *s = NULL;
@@ -102,11 +102,11 @@ static void store_all(Keeper *k, StoreOne store) {
         }
         for (SavedFd i = 0; i < SAVED_FD_CHANNEL; i++)
                 if (s->fds[i] >= 0)
-                        store(saved_fd_name(i), s->fds[i]);
+                        store(k, saved_fd_name(i), s->fds[i]);
         for (uint32_t slot = 0; slot < ATTACH_SLOTS; slot++)
                 if (s->clients[slot] >= 0) {
                         store_client_name(name, slot);
-                        store(name, s->clients[slot]);
+                        store(k, name, s->clients[slot]);
                 }
 }
 
@@ -163,11 +163,11 @@ void keeper_store_kept(void *userdata, WorkerKept what, uint32_t index, int fd) 
                 return;
         switch (what) {
         case WORKER_KEPT_FD:
-                replace(saved_fd_name(SAVED_FD_WORKER + index), fd);
+                replace(k, saved_fd_name(SAVED_FD_WORKER + index), fd);
                 return;
         case WORKER_KEPT_CLIENT:
                 store_client_name(name, index);
-                replace(name, fd);
+                replace(k, name, fd);
                 return;
         case WORKER_KEPT_CHANNEL:
                 store_worker(k);
@@ -193,7 +193,7 @@ void keeper_store_notified(void *userdata, const char *text, size_t n) {
 void keeper_store_taken(Keeper *k) {
         k->upgrade.step = UPGRADE_IDLE;
         announce_keeper_replaced(k->options, &k->plan);
-        service_tell_taken(k->options, k->target_pid, k->ready_told);
+        service_tell_taken(k->notifications, k->options, k->target_pid, k->ready_told);
         keeper_store_state(k);
 }
 
@@ -206,8 +206,9 @@ void keeper_store_end(Keeper *k) {
         if (!k->stored)
                 return;
         (void)notify_store_remove(
+                k->notifications,
                 STORE_STATE "0"); /* what else is there is closed with the unit, or by the next process */
-        (void)notify_store_remove(STORE_STATE "1");
+        (void)notify_store_remove(k->notifications, STORE_STATE "1");
         if (store_mark_path(&mark) >= 0)
                 (void)unlink(mark);
         k->stored = false;

@@ -22,11 +22,10 @@
 #include "base/error.h"
 #include "base/parse.h"
 #include "event/event.h"
-#include "io/notify.h"
+#include "io/notify-queue.h"
 #include "oci/bundle.h"
 #include "service/service.h"
 
-#define TELL_MS 1000
 #define ANNOTATION_NOTIFY "io.scopemon.sdnotify"
 #define ANNOTATION_SIGNAL "org.opencontainers.image.stopSignal"
 #define ANNOTATION_TIMEOUT "io.scopemon.stop-timeout"
@@ -376,23 +375,17 @@ void service_stop_of_bundle(const Bundle *b, uint64_t unit_usec, ServiceStop *re
                             ANNOTATION_TIMEOUT);
 }
 
-/* Without waiting for ever: a manager whose queue stays full for that long will miss more than this. */
-static void __attribute__((format(printf, 1, 2))) tell(const char *format, ...) {
-        const char *path = getenv("NOTIFY_SOCKET");
+static void __attribute__((format(printf, 2, 3))) tell(NotifyQueue *to, const char *format, ...) {
         char text[512];
         va_list ap;
         int n;
 
-        if (!path)
-                return;
         va_start(ap, format);
         n = vsnprintf(text, sizeof text, format, ap);
         va_end(ap);
         if (n < 0)
                 return;
-        if ((size_t)n >= sizeof text)
-                n = sizeof text - 1;
-        (void)notify_send(path, text, (size_t)n, TELL_MS);
+        (void)notify_queue_send(to, text, -1); /* perhaps nobody listens */
 }
 
 /**
@@ -407,17 +400,17 @@ bool service_container_notifies(const Options *o) {
  *
  * Before it does: what it says itself comes after that.
  */
-void service_tell_created(const Options *o) {
+void service_tell_created(NotifyQueue *to, const Options *o) {
         if (service_container_notifies(o))
-                tell("STATUS=Container %.300s is starting, waiting for its notification", o->name);
+                tell(to, "STATUS=Container %.300s is starting, waiting for its notification", o->name);
 }
 
 /**
  * service_tell_ready() - the container runs
  */
-void service_tell_ready(const Options *o, pid_t pid) {
+void service_tell_ready(NotifyQueue *to, const Options *o, pid_t pid) {
         if (!service_container_notifies(o))
-                tell("READY=1\nSTATUS=Container %.300s is running, PID %d", o->name, pid);
+                tell(to, "READY=1\nSTATUS=Container %.300s is running, PID %d", o->name, pid);
 }
 
 /**
@@ -425,17 +418,17 @@ void service_tell_ready(const Options *o, pid_t pid) {
  *
  * With Type=notify-reload systemd waits for that, and for service_tell_ready() after it.
  */
-void service_tell_reloading(const Options *o) {
+void service_tell_reloading(NotifyQueue *to, const Options *o) {
         if (!service_container_notifies(o))
-                tell("RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long)event_now());
+                tell(to, "RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long)event_now());
 }
 
 /**
  * service_tell_taken() - the container runs, and is ours from now on: another process's before
  * @ready: that one, or the container, had said READY=1
  */
-void service_tell_taken(const Options *o, pid_t pid, bool ready) {
-        tell("%sSTATUS=Container %.300s is running, PID %d; the monitor died and was restarted",
+void service_tell_taken(NotifyQueue *to, const Options *o, pid_t pid, bool ready) {
+        tell(to, "%sSTATUS=Container %.300s is running, PID %d; the monitor died and was restarted",
              ready ? "READY=1\n" : "", o->name, pid);
 }
 
@@ -443,11 +436,11 @@ void service_tell_taken(const Options *o, pid_t pid, bool ready) {
  * service_tell_stopping() - the container has been asked to end
  * @usec: what that may take
  */
-void service_tell_stopping(const Options *o, uint64_t usec) {
+void service_tell_stopping(NotifyQueue *to, const Options *o, uint64_t usec) {
         if (usec == SERVICE_STOP_NEVER)
-                tell("STOPPING=1\nSTATUS=Stopping container %.300s", o->name);
+                tell(to, "STOPPING=1\nSTATUS=Stopping container %.300s", o->name);
         else
-                tell("STOPPING=1\nEXTEND_TIMEOUT_USEC=%llu\nSTATUS=Stopping container %.300s",
+                tell(to, "STOPPING=1\nEXTEND_TIMEOUT_USEC=%llu\nSTATUS=Stopping container %.300s",
                      (unsigned long long)(usec + STOP_SLACK_USEC), o->name);
 }
 
@@ -455,23 +448,23 @@ void service_tell_stopping(const Options *o, uint64_t usec) {
  * service_tell_stopped() - it has ended
  * @usec: what storing the rest of its output may take
  */
-void service_tell_stopped(const Options *o, uint64_t usec) {
-        tell("EXTEND_TIMEOUT_USEC=%llu\nSTATUS=Container %.300s exited, storing its output",
+void service_tell_stopped(NotifyQueue *to, const Options *o, uint64_t usec) {
+        tell(to, "EXTEND_TIMEOUT_USEC=%llu\nSTATUS=Container %.300s exited, storing its output",
              (unsigned long long)(usec + STOP_SLACK_USEC), o->name);
 }
 
 /**
  * service_tell_failed() - there is no container
  */
-void service_tell_failed(const char *text) {
-        tell("STATUS=%.200s", text);
+void service_tell_failed(NotifyQueue *to, const char *text) {
+        tell(to, "STATUS=%.200s", text);
 }
 
 /**
  * service_tell_alive() - what WatchdogSec= of the unit asks for
  */
-void service_tell_alive(void) {
-        tell("WATCHDOG=1");
+void service_tell_alive(NotifyQueue *to) {
+        tell(to, "WATCHDOG=1");
 }
 
 /**

@@ -9,6 +9,7 @@
 #include <sys/types.h>
 
 #include "config/options.h"
+#include "io/notify-queue.h"
 
 typedef struct Bundle Bundle;
 
@@ -43,12 +44,12 @@ uint64_t service_stop_deadline(uint64_t since, uint64_t unit_usec);
 int service_stop_of(const char *signal_text, const char *usec_text, uint64_t unit_usec, ServiceStop *ret);
 void service_stop_of_bundle(const Bundle *b, uint64_t unit_usec, ServiceStop *ret);
 bool service_container_notifies(const Options *o);
-void service_tell_created(const Options *o);
-void service_tell_ready(const Options *o, pid_t pid);
-void service_tell_taken(const Options *o, pid_t pid, bool ready);
-void service_tell_stopping(const Options *o, uint64_t usec);
-void service_tell_stopped(const Options *o, uint64_t usec);
-void service_tell_reloading(const Options *o);
-void service_tell_failed(const char *text);
-void service_tell_alive(void);
+void service_tell_created(NotifyQueue *to, const Options *o);
+void service_tell_ready(NotifyQueue *to, const Options *o, pid_t pid);
+void service_tell_taken(NotifyQueue *to, const Options *o, pid_t pid, bool ready);
+void service_tell_stopping(NotifyQueue *to, const Options *o, uint64_t usec);
+void service_tell_stopped(NotifyQueue *to, const Options *o, uint64_t usec);
+void service_tell_reloading(NotifyQueue *to, const Options *o);
+void service_tell_failed(NotifyQueue *to, const char *text);
+void service_tell_alive(NotifyQueue *to);
 uint64_t service_watchdog_usec(void);

@@ -19,6 +19,7 @@
 #include "service/store.h"
 #include "upgrade/upgrade.h"
 
+#define CLEAR_MS 1000 /* for all of it */
 #define CLIENT "client-"
 
 /**
@@ -89,10 +90,20 @@ static bool take_descriptors(Saved *s, StoredFd *entries, size_t n) {
         return saved_is_whole(s) && s->fds[SAVED_FD_TARGET] >= 0 && s->fds[SAVED_FD_BUNDLE] >= 0;
 }
 
+static void on_lost(void *userdata, const char *text, int error) {
+        log_debug("What the dead monitor has stored is not removed");
+}
+
+/* There is no loop yet. */
 static void clear(const StoredFd *entries, size_t n) {
+        _cleanup_(event_unrefp) Event *event = NULL;
+        _cleanup_(notify_queue_freep) NotifyQueue *q = NULL;
+
+        if (event_new(&event) < 0 || notify_queue_new(&q, event, getenv("NOTIFY_SOCKET"), on_lost, NULL) < 0)
+                return;
         for (size_t i = 0; i < n; i++)
-                (void)notify_store_remove(
-                        entries[i].name); /* of what is not there there is nothing to remove */
+                (void)notify_store_remove(q, entries[i].name); /* nothing to remove if it is not there */
+        notify_queue_flush(q, CLEAR_MS);
 }
 
 static void put_away(Saved *s) {

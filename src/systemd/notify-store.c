@@ -19,23 +19,18 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/parse.h"
-#include "io/notify.h"
 #include "systemd/notify-store.h"
 
 #define PREFIX "scopemon-"
 #define FIRST 3
 #define COUNT_MAX 65536
-#define WAIT_MS 1000 /* for room in the manager's queue */
 
-static int tell(const char *text, int n, size_t size, int fd) {
-        const char *path = getenv("NOTIFY_SOCKET");
+static int tell(NotifyQueue *to, const char *text, int n, size_t size, int fd) {
         int r;
 
-        if (!path)
-                return fail(-ENOTCONN);
         if (n < 0 || (size_t)n >= size)
                 return fail(-ENAMETOOLONG);
-        r = notify_send_fd(path, text, (size_t)n, fd, WAIT_MS);
+        r = notify_queue_send(to, text, fd);
         return r < 0 ? relay(r) : 0;
 }
 
@@ -44,15 +39,13 @@ static int tell(const char *text, int n, size_t size, int fd) {
  * @name: less than NOTIFY_STORE_NAME_MAX; one that is there already gets a companion
  * @fd: borrowed
  *
- * Waits a second at most if systemd is busy.
- *
  * Return: 0, or a negative errno: -ENOTCONN if there is no manager that listens.
  */
-int notify_store_put(const char *name, int fd) {
+int notify_store_put(NotifyQueue *to, const char *name, int fd) {
         char text[128];
         int n = snprintf(text, sizeof text, "FDSTORE=1\nFDPOLL=0\nFDNAME=" PREFIX "%s", name);
 
-        return tell(text, n, sizeof text, fd);
+        return tell(to, text, n, sizeof text, fd);
 }
 
 /**
@@ -60,11 +53,11 @@ int notify_store_put(const char *name, int fd) {
  *
  * Return: as notify_store_put().
  */
-int notify_store_remove(const char *name) {
+int notify_store_remove(NotifyQueue *to, const char *name) {
         char text[128];
         int n = snprintf(text, sizeof text, "FDSTOREREMOVE=1\nFDNAME=" PREFIX "%s", name);
 
-        return tell(text, n, sizeof text, -1);
+        return tell(to, text, n, sizeof text, -1);
 }
 
 static int how_many(void) {

@@ -5,6 +5,8 @@
 
 #include <stddef.h>
 
+#include "io/notify-queue.h"
+
 #define NOTIFY_STORE_NAME_MAX 64
 
 typedef struct StoredFd {
@@ -12,7 +14,7 @@ typedef struct StoredFd {
         int fd;
 } StoredFd;
 
-int notify_store_put(const char *name, int fd);
-int notify_store_remove(const char *name);
+int notify_store_put(NotifyQueue *to, const char *name, int fd);
+int notify_store_remove(NotifyQueue *to, const char *name);
 int notify_store_take(StoredFd **ret, size_t *ret_n);
 void notify_store_close(StoredFd *entries, size_t n);

@@ -36,6 +36,7 @@
 
 #define CHECK_USEC 10000000U
 #define STOP_USEC 2000000U
+#define FLUSH_MS 1000 /* for systemd to take what it was told: the next image does not know of it */
 #define WORDS_MAX 160
 
 extern char **environ;
@@ -312,6 +313,7 @@ static int become(Keeper *k) {
         r = saved_set_cloexec(s, false);
         if (r >= 0)
                 r = fd_set_cloexec(fd, false);
+        notify_queue_flush(k->notifications, FLUSH_MS);
         if (r >= 0)
                 r = process_replace(k->origin->program, k->origin->given_argv, envp);
         (void)saved_set_cloexec(s, true); /* what could not be set before cannot be now */

@@ -45,6 +45,7 @@ static void fixture_init(Fixture *f) {
         f->k->bundle_fd = fd_open_directory(f->dir);
         f->k->target_pidfd = process_pidfd(getpid());
         cr_assert_eq(event_new(&f->k->event), 0);
+        cr_assert_eq(notify_queue_new(&f->k->notifications, f->k->event, f->socket, NULL, NULL), 0);
         cr_assert_eq(report_new(&f->k->report, f->k->event,
                                 &(ReportSpec){ .sync_fd = -1, .attach_fd = -1, .cid = "0123" }, NULL, NULL),
                      0);
@@ -53,6 +54,7 @@ static void fixture_init(Fixture *f) {
 static void fixture_done(Fixture *f) {
         keeper_store_end(f->k);
         f->k->report = report_free(f->k->report);
+        f->k->notifications = notify_queue_free(f->k->notifications);
         f->k->event = event_unref(f->k->event);
         (void)close(f->k->bundle_fd);
         (void)close(f->k->target_pidfd);

@@ -33,13 +33,17 @@ static int manager(void) {
 
 CleanTest(notify_store, manager_gets_a_descriptor_with_its_name) {
         _cleanup_close_ int listener = manager(), r = -1, w = -1;
+        _cleanup_(event_unrefp) Event *event = NULL;
+        _cleanup_(notify_queue_freep) NotifyQueue *to = NULL;
         size_t n_fds = 0;
         char text[256], byte;
         ssize_t n;
         int fd;
 
+        cr_assert_eq(event_new(&event), 0);
+        cr_assert_eq(notify_queue_new(&to, event, getenv("NOTIFY_SOCKET"), NULL, NULL), 0);
         cr_assert_geq(fd_pipe(&r, &w), 0);
-        cr_assert_eq(notify_store_put("stdout", r), 0);
+        cr_assert_eq(notify_store_put(to, "stdout", r), 0);
         n = fd_receive(listener, text, sizeof text, &fd, 1, &n_fds);
         cr_assert_eq(n_fds, 1);
         cr_assert_eq(strncmp(text, "FDSTORE=1\nFDPOLL=0\nFDNAME=scopemon-stdout", (size_t)n), 0);
@@ -47,16 +51,15 @@ CleanTest(notify_store, manager_gets_a_descriptor_with_its_name) {
         cr_assert_eq(read(fd, &byte, 1), 1, "it is that pipe");
         fd_close_many(&fd, 1);
 
-        cr_assert_eq(notify_store_remove("stdout"), 0);
+        cr_assert_eq(notify_store_remove(to, "stdout"), 0);
         n = fd_receive(listener, text, sizeof text, &fd, 1, &n_fds);
         cr_assert_eq(n_fds, 0);
         cr_assert_eq(strncmp(text, "FDSTOREREMOVE=1\nFDNAME=scopemon-stdout", (size_t)n), 0);
 }
 
 CleanTest(notify_store, without_a_manager_that_is_said) {
-        cr_assert_eq(unsetenv("NOTIFY_SOCKET"), 0);
-        cr_assert_eq(notify_store_put("stdout", 0), -ENOTCONN);
-        cr_assert_eq(notify_store_remove("stdout"), -ENOTCONN);
+        cr_assert_eq(notify_store_put(NULL, "stdout", 0), -ENOTCONN);
+        cr_assert_eq(notify_store_remove(NULL, "stdout"), -ENOTCONN);
 }
 
 /* In a process of its own, where descriptors from 3 up are what a manager has passed: pipes that hold their number. */
