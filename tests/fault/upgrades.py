@@ -93,9 +93,9 @@ class Upgrader(threading.Thread):
             while len(self.pauses) < self.n and not self.finished and is_alive(self.m.pid):
                 replace(self.path, which=next(self.versions))
                 status, out, err = ask(self.m.pid)
-                if status != 0 and ("has ended" in err or "such container" in err or "not run" in err):
+                if status != 0 and ("has exited" in err or "no container found" in err or "not running" in err):
                     return
-                found = re.search(r"waited for (\d+)\.(\d+) ms", out)
+                found = re.search(r"delayed by (\d+)\.(\d+) ms", out)
                 if not found and status == 0 and not out:
                     return  # gone meanwhile
                 check(status == 0 and found, f"scopemon upgrade: {status} {out} {err}")
@@ -516,10 +516,10 @@ def upgrade_by_name(c: Case):
     m.target()
     status, _, err = ask("no-such-container")
     equal(status, 1, "status")
-    contains(err, "no such container")
+    contains(err, "no container found")
     status, out, err = ask(f"no-such-container {m.cid}")
     equal(status, 1, "status")
-    contains(out, "upgraded: output waited")
+    contains(out, "upgraded: output was delayed")
     for words in ("", "--all x", "--nonsense"):
         equal(ask(words)[0], 1, f"status of upgrade {words}")
     os.kill(m.target(), signal.SIGTERM)
