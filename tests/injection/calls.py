@@ -8,6 +8,7 @@ number: the call then returns that and does nothing. Other faults:
     CALL:short:WHEN read or write, of one byte only (an LD_PRELOAD; WHEN is 3 or 3+)
     nofile:N        both limits of open files are N
     nofile:N/M      the soft one is N, the hard one M
+    nproc:N         a user of its own, who is not root, may have N processes, the container and the runtime included
     none            nothing fails
 """
 
@@ -128,11 +129,13 @@ INTERRUPTIBLE = ("accept4", "connect", "epoll_wait", "fallocate", "ftruncate", "
                  "read", "recvfrom", "recvmsg", "sendmmsg", "sendmsg", "sendto", "waitid", "wait4", "write", "writev")
 FORKS = ("clone", "clone3", "fork", "vfork")
 SHORT = ("read", "write", "writev")
+NPROC_MOST = 8  # more than any life has at the same time
 
 
 def lasting(counted):
     """Faults that last: all that the host may be short of, from some point on. COUNTED: {call: times it is made}."""
     found = [f"nofile:{n}" for n in range(12, 41)] + [f"nofile:{n}/4096" for n in (8, 16, 20, 24, 32)]
+    found += [f"nproc:{n}" for n in range(1, NPROC_MOST + 1)]
     found += [f"{'+'.join(FORKS)}:EAGAIN:{n}+" for n in range(1, 5)]
     found += [f"{'+'.join(INTERRUPTIBLE)}:EINTR:{n}" for n in ("1+2", "2+2", "1+3", "2+5")]
     found += [f"{call}:short:{n}" for call in SHORT for n in [*range(1, 13), "1+"]]
@@ -153,7 +156,7 @@ NEVER = {"arch_prctl", "close", "exit", "exit_group", "getegid", "geteuid", "get
 
 def parse(text):
     """A Fault. Raises ValueError with the reason."""
-    if text == "none" or re.fullmatch(r"nofile:\d+(/\d+)?", text):
+    if text == "none" or re.fullmatch(r"nofile:\d+(/\d+)?|nproc:\d+", text):
         return Fault(text, (), None, None)
     match = re.fullmatch(r"([a-z0-9_+]+):(E[A-Z0-9]+|\d+|short):(\d+(?:\+\d*)?)", text)
     if not match:

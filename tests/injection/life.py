@@ -23,6 +23,7 @@ import os
 import re
 import resource
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -37,6 +38,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.realpath
 import tools  # noqa: E402
 
 TICK = 0.02
+USERS = 1 << 24
 SHORT_LIBRARY = os.environ.get("SHORT_LIBRARY") or f"{os.path.dirname(harness.RUNTIME)}/short.so"
 
 
@@ -92,6 +94,7 @@ class Life:
         self.sockets = {}          # attached clients: socket -> index
         self.begin_twice = False
         self.end_at = 0
+        self.user = USERS + os.getpid()  # of nproc: nobody else's
 
     # --- starting ---
 
@@ -105,9 +108,25 @@ class Life:
         return words + ["--seccomp-bpf", *calls.strace_words(self.fault)]
 
     def limits(self):
-        if self.fault.text.startswith("nofile:"):
-            soft, _, hard = self.fault.text.partition(":")[2].partition("/")
+        kind, _, value = self.fault.text.partition(":")
+        soft, _, hard = value.partition("/")
+        if kind == "nofile":
             resource.setrlimit(resource.RLIMIT_NOFILE, (int(soft), int(hard or soft)))
+        if kind == "nproc":  # which is not for root; and counted for each user
+            resource.setrlimit(resource.RLIMIT_NPROC, (int(soft), int(soft)))
+            os.setgroups([])
+            os.setresgid(self.user, self.user, self.user)
+            os.setresuid(self.user, self.user, self.user)
+
+    def give_away(self):
+        """To the user of nproc: what the area has, and programs that every user can reach."""
+        if not self.fault.text.startswith("nproc:"):
+            return
+        harness.MONITOR = shutil.copy2(harness.MONITOR, self.area.path("monitor"))
+        harness.RUNTIME = shutil.copy2(harness.RUNTIME, self.area.path("fake-runtime"))
+        for directory, _, names in os.walk(self.area.top):
+            for path in (directory, *(os.path.join(directory, n) for n in names)):
+                os.chown(path, self.user, self.user)
 
     def environment(self):
         """What the monitor's has besides."""
@@ -120,7 +139,9 @@ class Life:
         root = self.area.make("root")
         with open(f"{self.area.bundle}/config.json", "w", encoding="utf-8") as f:
             f.write('{"ociVersion": "1.0.2", "process": {"terminal": false, "args": ["x"], "cwd": "/"}, "root": {"path": "/"}}')
-        env = self.area.environment(f"wait-start {words}", {"RUNTIME_DIRECTORY": self.area.make("run"), **self.environment()})
+        run = self.area.make("run")
+        self.give_away()
+        env = self.area.environment(f"wait-start {words}", {"RUNTIME_DIRECTORY": run, **self.environment()})
         with open(self.area.path("output"), "wb") as out:
             process = subprocess.Popen([*self.wrapper(), harness.MONITOR, "--service", "--bundle", self.area.bundle, "--runtime",
                                         harness.RUNTIME, "--runtime-arg", f"--root={root}"], env=env, cwd=self.area.top,
@@ -130,6 +151,7 @@ class Life:
 
     def start(self, words, **options):
         """The monitor, under its fault, with the start byte given."""
+        self.give_away()
         out = os.open(self.area.path("output"), os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC)
         self.monitor = self.area.monitor(words, wrapper=self.wrapper(), before=self.limits, env=self.environment(),
                                          stdio={"stdin": subprocess.DEVNULL, "stdout": out, "stderr": out}, **options)
