@@ -28,8 +28,9 @@
 #include "keeper/keeper-internal.h"
 #include "oci/runtime.h"
 
-#define COMMANDS_MAX 4       /* how often the exit command is run at most */
-#define AGAIN_USEC 100000ULL /* after which a manager has signalled all there were */
+#define COMMANDS_MAX 4           /* how often the exit command is run at most */
+#define AGAIN_USEC 100000ULL     /* after which a manager has signalled all there were */
+#define PATIENCE_USEC 8000000ULL /* how long there may be no process for it, as in a fork bomb */
 
 static int spawn_command(Keeper *k) {
         _cleanup_free_ char **argv = NULL;
@@ -57,8 +58,28 @@ static int spawn_command(Keeper *k) {
         if (r < 0)
                 return relay(r);
         k->n_commands++;
+        k->command_until = 0;
         k->terminated = false;
         return reaper_claim(k->reaper, k->command_pid);
+}
+
+static int on_again(Timer *timer, void *userdata);
+
+/* Return: 0 if it runs, or will be tried again, or a negative errno. */
+static int try_command(Keeper *k) {
+        uint64_t now;
+        int r, error;
+
+        error = spawn_command(k);
+        if (error != -EAGAIN && error != -ENOMEM && error != -EMFILE && error != -ENFILE)
+                return error < 0 ? relay(error) : 0;
+        now = event_now();
+        if (k->command_until == 0)
+                k->command_until = now + PATIENCE_USEC;
+        if (now >= k->command_until)
+                return relay(error);
+        r = event_add_timer(k->event, &k->command_timer, AGAIN_USEC, on_again, k);
+        return r < 0 ? relay(r) : 0;
 }
 
 static int on_again(Timer *timer, void *userdata) {
@@ -66,10 +87,11 @@ static int on_again(Timer *timer, void *userdata) {
         int r;
 
         k->command_timer = timer_free(k->command_timer);
-        r = spawn_command(k);
+        r = try_command(k);
         if (r < 0) {
-                (void)log_error_errno(r, "Failed to run the exit command again");
+                (void)log_error_errno(r, "Failed to run the exit command:");
                 k->command_running = false;
+                k->exit_status = 1;
                 return keeper_advance(k);
         }
         return 0;
@@ -77,6 +99,8 @@ static int on_again(Timer *timer, void *userdata) {
 
 /**
  * keeper_command_start() - run the exit command, if there is one
+ *
+ * Where no process can be had it is tried again: nothing else removes the container, or starts it again.
  */
 void keeper_command_start(Keeper *k) {
         int r;
@@ -89,9 +113,9 @@ void keeper_command_start(Keeper *k) {
         report_close(k->report);
         (void)prctl(PR_SET_CHILD_SUBREAPER, 0); /* what the command leaves behind is init's */
         k->command_running = true;
-        r = spawn_command(k);
+        r = try_command(k);
         if (r < 0) {
-                (void)log_error_errno(r, "Failed to run the exit command");
+                (void)log_error_errno(r, "Failed to run the exit command:");
                 k->command_running = false;
                 k->facts.command_exited = true;
                 k->exit_status = 1;

@@ -71,6 +71,7 @@ struct Keeper {
         ProcessStatus runtime_status, target_status, command_status;
         bool command_running;
         unsigned n_commands;
+        uint64_t command_until; /* 0, or there is no process for it: until when that is borne */
         bool terminated; /* a signal that ends processes came, since the exit command was started if it was */
         bool not_restarted; /* the exit command was to fail: KEEPER_NOT_RESTARTED */
         bool oom;

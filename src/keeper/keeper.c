@@ -209,7 +209,7 @@ int keeper_on_terminal(void *userdata, int master) {
         k->terminal_received = true;
         r = streams_prepare_terminal(master);
         if (r < 0)
-                (void)log_warning_errno(r, "Failed to set up the terminal");
+                (void)log_warning_errno(r, "Failed to set up the terminal:");
         if (state->resize_wanted) /* the target may ask for its size before the worker has this terminal */
                 (void)streams_size_terminal(master, state->rows, state->columns);
         return worker_process_set_terminal(k->worker, master);

@@ -52,7 +52,7 @@ void incident_recover(const Incidents *i, pid_t pid) {
         if (p)
                 r = ring_recover(i->ring, strtoull(p + strlen(RING_READ), NULL, 10));
         if (r < 0)
-                (void)log_warning_errno(r, "The last output read by the worker is lost");
+                (void)log_warning_errno(r, "The last output read by the worker is lost:");
 }
 
 /* The first byte that some sink has not got. */

@@ -425,7 +425,7 @@ static int wp_try(WorkerProcess *wp, int (*make)(WorkerProcess *wp, int theirs))
                 return 0;
         wp->error = r;
         if (!wp->hopeless)
-                (void)log_error_errno(r, "Failed to start a worker");
+                (void)log_error_errno(r, "Failed to start a worker:");
         if (wp->pid > 0) { /* there is one, but it will not do: its end brings the next */
                 worker_process_kill(wp);
                 return 0;

@@ -65,7 +65,7 @@ static int wp_on_reopen(WorkerProcess *wp) {
         } else
                 r = fd = logfile_replace(wp->spec.log_dir_fd, wp->spec.log_name);
         if (r < 0)
-                (void)log_warning_errno(r, "Failed to create a new log file");
+                (void)log_warning_errno(r, "Failed to create a new log file:");
         if (fd < 0)
                 return worker_process_send(wp, CHANNEL_LOGFILE, r < 0 ? (uint32_t)-r : EPERM, NULL, 0);
 
@@ -87,7 +87,7 @@ static int __attribute__((noinline)) wp_on_notify(WorkerProcess *wp, const Chann
                 int r = notify_send(wp->spec.options->sdnotify_socket, text, n);
 
                 if (r < 0)
-                        (void)log_warning_errno(r, "Failed to forward a notification");
+                        (void)log_warning_errno(r, "Failed to forward a notification:");
                 else if (wp->handler->on_notified)
                         wp->handler->on_notified(wp->userdata, text, n);
         }

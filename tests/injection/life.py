@@ -94,7 +94,9 @@ class Life:
         self.sockets = {}          # attached clients: socket -> index
         self.begin_twice = False
         self.end_at = 0
-        self.user = USERS + os.getpid()  # of nproc: nobody else's
+        kind, _, value = self.fault.text.partition(":")
+        self.processes = int(value) if kind == "nproc" else 0  # that the life may have; 0: as many as it likes
+        self.user = USERS + os.getpid()  # who has that limit, and nothing else
 
     # --- starting ---
 
@@ -112,15 +114,15 @@ class Life:
         soft, _, hard = value.partition("/")
         if kind == "nofile":
             resource.setrlimit(resource.RLIMIT_NOFILE, (int(soft), int(hard or soft)))
-        if kind == "nproc":  # which is not for root; and counted for each user
-            resource.setrlimit(resource.RLIMIT_NPROC, (int(soft), int(soft)))
+        if self.processes:  # which is not for root; and counted for each user
+            resource.setrlimit(resource.RLIMIT_NPROC, (self.processes, self.processes))
             os.setgroups([])
             os.setresgid(self.user, self.user, self.user)
             os.setresuid(self.user, self.user, self.user)
 
     def give_away(self):
-        """To the user of nproc: what the area has, and programs that every user can reach."""
-        if not self.fault.text.startswith("nproc:"):
+        """To the user who has a limit of processes: what the area has, and programs that every user can reach."""
+        if not self.processes:
             return
         harness.MONITOR = shutil.copy2(harness.MONITOR, self.area.path("monitor"))
         harness.RUNTIME = shutil.copy2(harness.RUNTIME, self.area.path("fake-runtime"))

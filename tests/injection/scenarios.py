@@ -179,3 +179,57 @@ def disk_full_for_a_while(l):
     l.start("stdout=hello\\n exit=3")
     l.hooks.append(make_room)
     return l.run()
+
+
+def release_when_told(l):
+    """Let the container go on when its pid is told, or nothing more will be."""
+    if not l.seen.pid and not l.seen.sync_ended:
+        return False
+    harness.release(l.area.path("gate"))
+    return True
+
+
+def explode(l, *more):
+    """A container that is a fork bomb for two seconds, of a user who may have 20 processes, and then does MORE."""
+    l.processes = l.processes or 20
+    os.mkfifo(l.area.path("gate"))
+    l.start(" ".join(["stdout=hello\\n", f"wait-file={l.area.path('gate')}", "bomb=2000", *more, "exit=3"]), exit_command=True)
+    l.hooks.append(release_when_told)
+
+
+def run_to_command(l):
+    """The exit command must run, though later."""
+    s = l.run()
+    if s.exit_file is not None and not os.path.exists(l.monitor.exit_record):
+        s.notes.append("no record of the exit command")
+    return s
+
+
+@scenario()
+def fork_bomb(l):
+    """No process can be had, not even those that have just ended."""
+    explode(l)
+    return run_to_command(l)
+
+
+def kill_worker_in_bomb(l):
+    """As soon as the bomb has gone off. Then the container may end."""
+    if l.seen.sync_ended and not l.seen.pid:
+        harness.release(l.area.path("end"))
+        return True
+    if not l.seen.pid or len(harness.children(l.seen.pid)) < 2:
+        return False
+    for pid in harness.children(l.keeper()):
+        if harness.status_field(pid, "Seccomp") == "2":
+            os.kill(pid, 9)
+    harness.release(l.area.path("end"))
+    return True
+
+
+@scenario()
+def fork_bomb_without_worker(l):
+    """Nor one for a worker in place of one that has died."""
+    os.mkfifo(l.area.path("end"))
+    explode(l, f"wait-file={l.area.path('end')}")
+    l.hooks.append(kill_worker_in_bomb)
+    return run_to_command(l)

@@ -45,7 +45,8 @@
  *                           on stderr too; paced=LINES,SIZE,RATE so many a second; see flood.h
  *     flood-report=PATH     a file that gets a line for each of those: how many ns it took
  *     numbered=LINES,SIZE[,RATE[,STREAMS]]  lines as lines= makes them, cut anywhere, see faults.h; zombies=N children that
- *                           nobody waits for; ignore=SIGNAL
+ *                           nobody waits for; ignore=SIGNAL; bomb=MS a fork bomb that takes all processes that its user may
+ *                           have, for so long
  *     hang                  wait for a signal that kills (five minutes at most)
  *     exit=N, signal=N
  *

@@ -83,6 +83,33 @@ static void make_zombies(int n) {
         }
 }
 
+/*
+ * A fork bomb, for @ms: whatever place for a process becomes free is taken within a moment. Returns when there is none
+ * for the first time.
+ */
+static void explode(int ms) {
+        struct rlimit limit;
+        struct timespec now;
+        long long end;
+
+        if (getuid() == 0 || getrlimit(RLIMIT_NPROC, &limit) < 0 || limit.rlim_cur > 100)
+                die("no limit of processes");
+        (void)clock_gettime(CLOCK_MONOTONIC, &now);
+        end = now.tv_sec * 1000LL + now.tv_nsec / 1000000 + ms;
+        for (pid_t pid; (pid = fork()) >= 0;) {
+                if (pid > 0)
+                        continue;
+                for (int fd = 0; fd < 3; fd++)
+                        (void)close(fd);
+                while (now.tv_sec * 1000LL + now.tv_nsec / 1000000 < end) {
+                        if (fork() < 0)
+                                (void)usleep(1000);
+                        (void)clock_gettime(CLOCK_MONOTONIC, &now);
+                }
+                _exit(0);
+        }
+}
+
 /* Junk of a runtime: more than anybody wants to hold. */
 static void write_junk(int fd, int n) {
         static char junk[4096];
@@ -98,6 +125,8 @@ static bool do_fault(const Word *w) {
                 write_numbered(w);
         else if (strcmp(w->key, "zombies") == 0)
                 make_zombies(number(w));
+        else if (strcmp(w->key, "bomb") == 0)
+                explode(number(w));
         else if (strcmp(w->key, "ignore") == 0)
                 (void)signal(number(w), SIG_IGN);
         else
