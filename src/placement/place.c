@@ -142,7 +142,7 @@ static int gather(Place *p) {
  * place_note_trouble() - something could not be had on the way
  */
 void place_note_trouble(Place *p, const char *what, const char *why) {
-        (void)snprintf(p->text->trouble, sizeof p->text->trouble, "%.160s: %.80s", what, why);
+        (void)snprintf(p->text->trouble, sizeof p->text->trouble, "%.120s: %.130s", what, why);
 }
 
 /**

@@ -6,7 +6,8 @@
  * only for the system's).
  *
  * A connection that is handed out has been let in: authentication and, on a bus, the greeting are over. None of that
- * may take longer than OPEN_TIMEOUT_USEC, as a container waits for it. In a user namespace nothing is special: sd-bus
+ * may take longer than OPEN_TIMEOUT_USEC, as a container waits for it. A call has the time-out of sd-bus, 25 s if the
+ * environment says nothing else. In a user namespace nothing is special: sd-bus
  * lets the kernel say who we are.
  */
 
@@ -21,7 +22,6 @@
 #include "systemd/bus-connection.h"
 
 #define OPEN_TIMEOUT_USEC (5 * 1000000ULL)
-#define CALL_TIMEOUT_USEC (25 * 1000000ULL)
 
 static int wait_until_ready(Bus *bus) {
         uint64_t end = event_now() + OPEN_TIMEOUT_USEC;
@@ -96,7 +96,6 @@ static int open_one(const char *path, bool is_bus, Bus **ret) {
         r = wait_until_ready(bus);
         if (r < 0)
                 return relay(r);
-        (void)sd_bus_set_method_call_timeout(bus->connection, CALL_TIMEOUT_USEC);
         *ret = TAKE_PTR(bus);
         return 0;
 }

@@ -47,6 +47,22 @@ static void emit_removed(FakeManager *m, const char *job, const char *unit, cons
                                 "JobRemoved", "uoss", 7, job, unit, result));
 }
 
+/* True if this message is the one at which something goes wrong. */
+static bool meets_fault(FakeManager *m) {
+        if (++m->seen.n_messages != m->script->fault_at)
+                return false;
+        if (m->script->fault == FAKE_MANAGER_CLOSES)
+                (void)shutdown(sd_bus_get_fd(m->bus), SHUT_RDWR);
+        return true;
+}
+
+static void end_job(FakeManager *m, const char *result) {
+        if (!meets_fault(m))
+                emit_removed(m, JOB, m->seen.unit, result);
+        else if (m->script->fault == FAKE_MANAGER_REFUSES)
+                emit_removed(m, JOB, m->seen.unit, "failed");
+}
+
 static void note_properties(FakeManager *m, sd_bus_message *call) {
         size_t n = 1;
 
@@ -93,10 +109,10 @@ static int on_start(FakeManager *m, sd_bus_message *call) {
                 emit_removed(m, "/org/freedesktop/systemd1/job/6", "other.service", "failed");
         }
         if (s->removed_before_reply)
-                emit_removed(m, JOB, m->seen.unit, result);
+                end_job(m, result);
         must(sd_bus_reply_method_return(call, "o", JOB));
         if (!s->removed_before_reply && !s->no_removal)
-                emit_removed(m, JOB, m->seen.unit, result);
+                end_job(m, result);
         return 1;
 }
 
@@ -149,6 +165,10 @@ static int on_get_all(FakeManager *m, sd_bus_message *call) {
 static int on_message(sd_bus_message *call, void *userdata, sd_bus_error *error) {
         FakeManager *m = userdata;
 
+        if (sd_bus_message_is_method_call(call, NULL, NULL) && meets_fault(m))
+                return m->script->fault == FAKE_MANAGER_REFUSES
+                               ? sd_bus_reply_method_errorf(call, SD_BUS_ERROR_FAILED, "out of order")
+                               : 1;
         if (sd_bus_message_is_method_call(call, NULL, "StartTransientUnit"))
                 return on_start(m, call);
         if (sd_bus_message_is_method_call(call, NULL, "GetAll"))

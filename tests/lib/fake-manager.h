@@ -11,9 +11,19 @@
 typedef struct Bus Bus;
 typedef struct FakeManager FakeManager;
 
+typedef enum FakeManagerFault {
+        FAKE_MANAGER_NO_FAULT,
+        FAKE_MANAGER_CLOSES,  /* the connection */
+        FAKE_MANAGER_REFUSES, /* with an error, or a job that has failed */
+        FAKE_MANAGER_SILENT,
+        _FAKE_MANAGER_FAULT_MAX,
+} FakeManagerFault;
+
 typedef struct FakeManagerScript {
-        const char *result;  /* of each job; NULL: "done" */
-        const char *refuse;  /* error message for each StartTransientUnit; NULL: none */
+        FakeManagerFault fault; /* at ... */
+        unsigned fault_at;      /* ... this message, each call and the end of our job being one; 0: none */
+        const char *result;     /* of each job; NULL: "done" */
+        const char *refuse;     /* error message for each StartTransientUnit; NULL: none */
         const char *unknown; /* property that is refused as an older manager would, by its name; NULL: none */
         bool unknown_unnamed;      /* ... without its name in the message */
         bool other_job_first;      /* another job's end comes before ours, and one of another unit */
@@ -30,6 +40,7 @@ typedef struct FakeManagerScript {
 } FakeManagerScript;
 
 typedef struct FakeManagerSeen {
+        unsigned n_messages;
         unsigned n_starts;
         unsigned n_get_alls;
         char unit[256];        /* of the last StartTransientUnit */

@@ -16,10 +16,12 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 #include "base/fd.h"
 #include "base/process.h"
 #include "clean.h"
+#include "event/event.h"
 #include "fake-manager.h"
 #include "placement/place.h"
 #include "scopemon/protocol.h"
@@ -369,4 +371,63 @@ CleanTest(place, wish_that_cannot_be_met_is_an_error) {
         cr_assert_not_null(strstr(s.text.refusal, "service"), "%s", s.text.refusal);
         check_untouched(&s, CONFIG);
         site_done(&s);
+}
+
+/* ---- a manager that fails at some message ---------------------------------------------------- */
+
+#define BUS_SOCKET "/run/bus"
+
+/* In two connections, one for each question. */
+enum { HELLO = 1, GET_ALL, HELLO_AGAIN, ADD_MATCH, START_UNIT, JOB_REMOVED };
+
+/* Return: how many messages there were. */
+static unsigned place_with_fault(FakeManagerFault fault, unsigned at) {
+        FakeManagerScript script = { .type = "oneshot", .fault = fault, .fault_at = at };
+        uint64_t begun = event_now();
+        int n_fds = count_open_fds();
+        FakeManagerSeen seen;
+        FakeManager *m;
+        Site s;
+
+        site_init(&s, CONFIG);
+        m = fake_manager_new(&script, BUS_SOCKET);
+        cr_assert_eq(place(&s), 0, "fault %d at %u: %s", fault, at, s.text.refusal);
+        cr_assert_lt(event_now() - begun, 10000000, "fault %d at %u", fault, at);
+        fake_manager_finish(m, &seen);
+
+        cr_assert_eq(s.plan.monitor, PLACEMENT_MONITOR_STAYS);
+        cr_assert(s.plan.systemd_cgroup);
+        cr_assert_str_neq(s.text.trouble, "", "fault %d at %u", fault, at);
+        if (at >= HELLO && at <= GET_ALL) {
+                cr_assert_not_null(strstr(s.plan.reason, "nothing is changed"), "%s", s.plan.reason);
+                check_untouched(&s, CONFIG);
+        } else {
+                cr_assert_not_null(strstr(s.plan.reason, "its scope could not be created"), "%s",
+                                   s.plan.reason);
+                cr_assert(config_has(&s, "machine.slice:libpod:" CID));
+        }
+        cr_assert_eq(waitpid(-1, NULL, WNOHANG), -1, "a child is left");
+        place_let_go(&s.hold);
+        site_done(&s);
+        cr_assert_eq(unlink(BUS_SOCKET), 0);
+        cr_assert_eq(count_open_fds(), n_fds, "fault %d at %u", fault, at);
+        return seen.n_messages;
+}
+
+/* Whatever happens, the container starts, and what could not be had is said. */
+CleanTest(place, manager_may_fail_at_each_message) {
+        unsigned n;
+
+        if (!host_make("0::/system.slice/web.service\n"))
+                return;
+        cr_assert_eq(setenv("DBUS_SYSTEM_BUS_ADDRESS", "unix:path=" BUS_SOCKET, 1), 0);
+        cr_assert_eq(setenv("SYSTEMD_BUS_TIMEOUT", "200ms", 1), 0);
+        n = place_with_fault(FAKE_MANAGER_NO_FAULT, 0);
+        cr_assert_geq(n, JOB_REMOVED);
+        for (unsigned at = HELLO; at <= n; at++) {
+                (void)place_with_fault(FAKE_MANAGER_CLOSES, at);
+                (void)place_with_fault(FAKE_MANAGER_REFUSES, at);
+                if (at != START_UNIT && at != JOB_REMOVED) /* a job has 25 s: test-scope */
+                        (void)place_with_fault(FAKE_MANAGER_SILENT, at);
+        }
 }
