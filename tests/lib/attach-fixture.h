@@ -30,7 +30,7 @@ typedef struct Fixture {
         char *data[_STREAM_MAX];
         Window windows[_STREAM_MAX];
         int copies[ATTACH_SLOTS]; /* what the keeper has */
-        unsigned n_clients, n_refused, n_gone, n_room;
+        unsigned n_clients, n_refused, n_starter_lost, n_gone, n_room;
         char input[64];
         size_t n_input;
         unsigned n_ends;
@@ -53,6 +53,7 @@ static inline void on_client(void *userdata, uint32_t slot, int fd) {
 }
 
 static inline void on_starter_lost(void *userdata) {
+        ((Fixture *)userdata)->n_starter_lost++;
 }
 
 static inline void on_refused(void *userdata, int error) {

@@ -4,9 +4,21 @@
 #include <poll.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 
 #include "attach-fixture.h"
 #include "scopemon/protocol.h"
+
+static bool watches_are_refused;
+
+/* The program's own goes before libc's. */
+int epoll_ctl(int epfd, int operation, int fd, struct epoll_event *event) {
+        if (operation == EPOLL_CTL_ADD && watches_are_refused) {
+                errno = ENOSPC;
+                return -1;
+        }
+        return (int)syscall(SYS_epoll_ctl, epfd, operation, fd, event);
+}
 
 CleanTest(attach, socket_is_private_and_replaces_a_stale_one_below_a_long_path) {
         char dir[] = "/tmp/test-attach-XXXXXX", name[201] = "";
@@ -306,6 +318,31 @@ static int ended_process(void) {
         cr_assert_eq(poll(&(struct pollfd){ .fd = fd, .events = POLLIN }, 1, 10000), 1);
         cr_assert_eq(process_reap(pid), 0);
         return fd;
+}
+
+/* Nobody else would ever end the container's stdin. */
+CleanTest(attach, starter_that_cannot_be_watched_is_lost_and_told_so) {
+        for (unsigned is_starter = 0; is_starter < 2; is_starter++) {
+                char byte;
+                Fixture f;
+                int fd;
+
+                fixture_init(&f);
+                f.spec.starter = is_starter ? getpid() : 0;
+                cr_assert_geq(f.spec.starter_pidfd = process_pidfd(getpid()), 0);
+                fixture_open(&f);
+                fd = connect_to(f.dir);
+                watches_are_refused = true;
+                run_idle(&f);
+                watches_are_refused = false;
+                cr_assert_eq(f.n_refused, 1);
+                cr_assert_eq(f.n_starter_lost, is_starter);
+                cr_assert_eq(f.n_clients, 0);
+                cr_assert_eq(recv(fd, &byte, 1, MSG_DONTWAIT), 0, "it has an end");
+                fd_close_many(&fd, 1);
+                fd_close_many(&f.spec.starter_pidfd, 1);
+                fixture_done(&f);
+        }
 }
 
 CleanTest(attach, stream_withheld_from_the_starter_only_and_until_it_is_lost_elsewhere) {

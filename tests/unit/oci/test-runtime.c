@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/fd.h"
@@ -14,6 +16,13 @@
         (StrList) {                                                                                          \
                 .words = (char *[]){ __VA_ARGS__, NULL }, .n = ELEMENTS(((char *[]){ __VA_ARGS__ }))         \
         }
+
+static bool reads_are_short; /* one byte each */
+
+/* The program's own goes before libc's. */
+ssize_t read(int fd, void *data, size_t n) {
+        return syscall(SYS_read, fd, data, reads_are_short && n > 1 ? 1 : n);
+}
 
 static char word_root[] = "--root=/r", word_log[] = "--log", word_file[] = "/l og";
 static char word_fds[] = "--preserve-fds", word_two[] = "2", word_empty[] = "";
@@ -150,5 +159,21 @@ CleanTest(runtime, pid_file_holds_a_positive_number_or_nothing_of_use) {
         cr_assert_eq(runtime_read_pid(path, &pid), RUNTIME_BAD_PID_FILE);
         cr_assert_eq(unlink(path), 0);
         cr_assert_lt(runtime_read_pid(dir, &pid), 0);
+        cr_assert_eq(rmdir(dir), 0);
+}
+
+/* Half of a number is another process. */
+CleanTest(runtime, pid_file_is_read_to_its_end) {
+        char dir[] = "/tmp/test-runtime-XXXXXX", path[64];
+        pid_t pid = 0;
+
+        cr_assert_not_null(mkdtemp(dir));
+        (void)snprintf(path, sizeof path, "%s/pid", dir);
+        cr_assert_eq(fd_write_file_atomic(AT_FDCWD, path, "12345\n", 6, 0600), 0);
+        reads_are_short = true;
+        cr_assert_eq(runtime_read_pid(path, &pid), 0);
+        reads_are_short = false;
+        cr_assert_eq(pid, 12345);
+        cr_assert_eq(unlink(path), 0);
         cr_assert_eq(rmdir(dir), 0);
 }
