@@ -117,6 +117,14 @@ def service(l):
     return l.run()
 
 
+@scenario(life.told_service)
+def service_start_hangs(l):
+    """The runtime's start does not return, also when the container has ended."""
+    l.start_service("start-hang stdout=hello\\n exit=3")
+    l.hooks.append(end_what_is_left)
+    return l.run()
+
+
 def upgrade_then_release(l):
     """Another image takes over when the pid is told; whatever comes of it, the container goes on then."""
     if not l.seen.pid and (l.seen.sync_ended or l.seen.records):

@@ -51,7 +51,7 @@
  *     exit=N, signal=N
  *
  * Other verbs, enough for a caller that does the rest itself; --root=DIR says where state is kept:
- *     start CID             release a target that waits; state CID; kill CID SIGNAL; delete [--force] CID
+ *     start CID             release a target that waits, and hang if there is a word start-hang; state CID; kill CID SIGNAL; delete [--force] CID
  *     cleanup               an exit command: words exit-record=PATH, exit-hang and exit-exit=N
  *
  * Nothing it leaves behind lives longer than five minutes. What goes wrong here ends with 125 and a line on stderr.
@@ -381,6 +381,10 @@ static int start(const Runtime *r) {
 
         (void)mkfifo(state_path(r, "start"), 0600);
         fd = open(state_path(r, "start"), O_WRONLY | O_CLOEXEC);
+        if (find_word(r, "start-hang")) {
+                (void)alarm(PATIENCE_S);
+                (void)pause();
+        }
         return fd < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
