@@ -12,6 +12,7 @@
 #define RING_DIRECTORY_SIZE 8192U /* at the very end; takes no memory until it is written */
 #define RING_BEGINNING 64U        /* in the first page */
 
+/* Another version may read it: a new one goes to the end. */
 typedef enum NoteKind {
         NOTE_NONE,
         NOTE_STREAM, /* index is the stream */

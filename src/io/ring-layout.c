@@ -9,8 +9,9 @@
  * the output that is still needed; so whatever was under way (a write to the log file and all it takes to make the same
  * bytes again, a packet of input that was half written) goes on where it was.
  *
- * That takes a ring that nobody writes to. A worker whose keeper has died still does: then what has been copied is good
- * enough to look at, and all is copied once more when that worker has gone (ring_import()).
+ * The worker of before may still write to it. What has been copied is good enough to look at then, and all is copied once
+ * more when that worker has gone (ring_import()). A copy that cannot be right may be of a moment between two of its
+ * writes, and is made again.
  *
  * What the memory holds, the directory included, may be a hostile worker's: it is read once, and nothing leads outside.
  */
@@ -28,6 +29,7 @@
 #include "io/ring-internal.h"
 
 #define SIZE_MAX_OF_ANY (8U << 20) /* bytes: no version has a larger ring */
+#define COPIES_MAX 5               /* of a ring that is written to meanwhile */
 
 static const LayoutField stream_fields[] = {
         LAYOUT_NUMBER(StreamState, head, "head"),
@@ -35,9 +37,15 @@ static const LayoutField stream_fields[] = {
         LAYOUT_NUMBER(StreamState, origin, "origin"),
 };
 
-/* The rest of a note is over with the worker whose it is; see ring_is_unread(). */
+/* A worker that is killed while another version takes over leaves its last read to be recovered there. */
 static const LayoutField note_fields[] = {
+        LAYOUT_NUMBER(Note, kind, "kind"),     LAYOUT_NUMBER(Note, index, "index"),
+        LAYOUT_NUMBER(Note, before, "before"), LAYOUT_NUMBER(Note, limit, "limit"),
         LAYOUT_NUMBER(Note, total, "total"),
+};
+
+static const LayoutField header_fields[] = {
+        LAYOUT_NUMBER(Header, note, "note"),
 };
 
 static const LayoutField input_fields[] = {
@@ -61,6 +69,7 @@ static const LayoutField memory_fields[] = {
         { "byte", 0, 1, RING_STREAM_SIZE },
 };
 
+static const LayoutFields header_members = LAYOUT_FIELDS(header_fields);
 static const LayoutFields stream_members = LAYOUT_FIELDS(stream_fields);
 static const LayoutFields note_members = LAYOUT_FIELDS(note_fields);
 static const LayoutFields input_members = LAYOUT_FIELDS(input_fields);
@@ -68,6 +77,7 @@ static const LayoutFields control_members = LAYOUT_FIELDS(control_fields);
 static const LayoutFields memory_members = LAYOUT_FIELDS(memory_fields);
 
 static const LayoutGroup header_groups[] = {
+        { "ring", 0, sizeof(Header), 1, &header_members },
         LAYOUT_MANY(Header, streams, "stream", stream_members),
         LAYOUT_MANY(Header, notes, "note", note_members),
 };
@@ -309,6 +319,8 @@ int ring_adopt(Ring **ret, int fd, const Layout *state, bool *ret_converted) {
                 return r < 0 ? relay(r) : 0;
         }
         r = import(ring, &s, state);
+        for (unsigned i = 1; r < 0 && i < COPIES_MAX; i++)
+                r = ring_import(ring, theirs, state);
         if (r >= 0)
                 r = ring_describe(ring, ring->fd, state);
         if (r < 0)

@@ -164,4 +164,3 @@ int keeper_on_worker_ready(void *userdata);
 int keeper_on_drained(void *userdata);
 int keeper_on_worker_done(void *userdata);
 int keeper_on_worker_hopeless(void *userdata, int error);
-int keeper_on_worker_stopped(void *userdata);

@@ -203,7 +203,6 @@ const WorkerProcessHandler keeper_worker_handler = { .on_ready = keeper_on_worke
                                                      .on_drained = keeper_on_drained,
                                                      .on_done = keeper_on_worker_done,
                                                      .on_hopeless = keeper_on_worker_hopeless,
-                                                     .on_stopped = keeper_on_worker_stopped,
                                                      .on_fork = forget,
                                                      .on_kept = keeper_store_kept,
                                                      .on_notified = keeper_store_notified };

@@ -287,15 +287,6 @@ int keeper_on_worker_hopeless(void *userdata, int error) {
         return keeper_fail(k, error, NULL);
 }
 
-/**
- * keeper_on_worker_stopped() - it has left as it was told
- *
- * Return: 0 or a negative errno.
- */
-int keeper_on_worker_stopped(void *userdata) {
-        return upgrade_on_stopped(userdata);
-}
-
 /* Whether clients have taken something since the last time. */
 static bool clients_make_progress(Keeper *k) {
         const WorkerState *state = ring_state(k->ring);

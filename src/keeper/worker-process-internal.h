@@ -37,9 +37,9 @@ struct WorkerProcess {
         bool renewing;   /* it is asked to leave, since the next one can have what it cannot be given */
         bool ended;      /* it has drained all there was before it was asked to */
         bool started, ready, drained, done;
-        bool stopping;    /* for an upgrade; whatever its end, no other one is started */
-        bool orphaned;    /* the worker is another keeper's, who has died; it is asked to leave */
-        int orphan_pidfd; /* likewise, -1 if unknown */
+        bool orphaned;    /* the worker is that of another image, or of a keeper that has died */
+        bool dismissed;   /* likewise; it has been asked to leave */
+        int orphan_pidfd; /* likewise, if it is not our child; -1 if unknown */
         int former_ring;  /* of another version, whose content is in ours; -1: none */
         unsigned deaths;
         uint64_t deaths_since;
@@ -62,6 +62,9 @@ void worker_process_close_channel(WorkerProcess *wp);
 void worker_process_kept(WorkerProcess *wp, WorkerKept what, uint32_t index, int fd);
 int worker_process_send(WorkerProcess *wp, ChannelType type, uint32_t number, const int *fds, size_t n_fds);
 int worker_process_give(WorkerProcess *wp, ChannelType type, int fd);
+
+/* worker-process-resume.c */
+void worker_process_orphan_over(WorkerProcess *wp);
 
 /* worker-records.c */
 int worker_process_receive(WorkerProcess *wp);

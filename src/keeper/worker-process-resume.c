@@ -3,8 +3,12 @@
 /*
  * A container that has had a worker before: one of another image of ours (an upgrade), or of a keeper that has died. All
  * that must be handed on is descriptors and a few numbers; what a worker knows is in the ring.
+ *
+ * That worker serves the container until the loop of the next keeper runs. Only then is it asked to leave: a keeper that
+ * fails before leaves behind a worker that goes on alone (worker-orphan.c).
  */
 
+#include <limits.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -14,6 +18,7 @@
 #include "keeper/worker-process-internal.h"
 
 static const StateField worker_process_fields[] = {
+        STATE_FIELD_NUMBER(WorkerSaved, pid, "pid", INT_MAX),
         STATE_FIELD_BOOL(WorkerSaved, crashed, "crashed"),
         STATE_FIELD_NUMBER(WorkerSaved, place[STREAM_STDOUT], "place-stdout", UINT64_MAX),
         STATE_FIELD_NUMBER(WorkerSaved, place[STREAM_STDERR], "place-stderr", UINT64_MAX),
@@ -26,29 +31,6 @@ static const StateField worker_process_fields[] = {
 const StateFields worker_process_values = { worker_process_fields, ELEMENTS(worker_process_fields) };
 
 #define ORPHAN_USEC 2000000ULL /* for the worker of another keeper to leave */
-
-/**
- * worker_process_stop() - end the worker between two batches; on_stopped() follows, unless on_done() does
- *
- * There must be one. One that cannot be told is killed, which costs no more than repetitions.
- */
-void worker_process_stop(WorkerProcess *wp) {
-        wp->stopping = true;
-        if (worker_process_send(wp, CHANNEL_STOP, 0, NULL, 0) < 0)
-                worker_process_kill(wp);
-}
-
-/**
- * worker_process_go_on() - start another one after on_stopped(), as if nothing had been
- *
- * Return: 0 or a negative errno.
- */
-int worker_process_go_on(WorkerProcess *wp) {
-        int r;
-
-        r = worker_process_start_again(wp);
-        return r < 0 ? relay(r) : 0;
-}
 
 /**
  * worker_process_channel() - to the worker that runs, borrowed; -1 if none does
@@ -79,6 +61,7 @@ void worker_process_save(const WorkerProcess *wp,
                          WorkerSaved *ret,
                          int fds[_CHANNEL_FD_MAX],
                          int clients[ATTACH_SLOTS]) {
+        ret->pid = wp->pid;
         ret->crashed = wp->incidents.crashed;
         memcpy(ret->place, wp->incidents.place, sizeof ret->place);
         memcpy(ret->in_trouble, wp->incidents.in_trouble, sizeof ret->in_trouble);
@@ -100,7 +83,7 @@ static void wp_restore(WorkerProcess *wp, const WorkerSaved *saved, const int cl
  * worker_process_change_ring() - the ring among the descriptors is another version's, and ours has been made from it
  * @fd: of ours, adopted
  *
- * To be called before worker_process_resume() or worker_process_adopt().
+ * To be called before worker_process_adopt().
  */
 void worker_process_change_ring(WorkerProcess *wp, int fd) {
         wp->former_ring = wp->spec.fds[CHANNEL_FD_RING];
@@ -122,20 +105,16 @@ static void wp_forget_former_ring(WorkerProcess *wp, bool again) {
 }
 
 /**
- * worker_process_resume() - start a worker for a container that runs and has had one
- * @clients: adopted, also on failure
- *
- * on_ready() follows.
- *
- * Return: 0 or a negative errno.
+ * worker_process_orphan_over() - the worker of before has ended; without effect if there was none
  */
-int worker_process_resume(WorkerProcess *wp, const WorkerSaved *saved, const int clients[ATTACH_SLOTS]) {
-        wp_restore(wp, saved, clients);
-        wp_forget_former_ring(wp, false);
-        return worker_process_start_again(wp);
+void worker_process_orphan_over(WorkerProcess *wp) {
+        if (!wp->orphaned)
+                return;
+        wp->orphan_timer = timer_free(wp->orphan_timer);
+        fd_close_many(&wp->orphan_pidfd, 1);
+        wp_forget_former_ring(wp, true);
+        wp->orphaned = wp->ended = false;
 }
-
-/* ---- another keeper's worker -------------------------------------------------------------------------- */
 
 /* It has been somebody's else to reap: what its last read had brought cannot be known if it was killed. */
 static int wp_orphan_gone(WorkerProcess *wp) {
@@ -146,10 +125,7 @@ static int wp_orphan_gone(WorkerProcess *wp) {
                         log_warning(
                                 "The worker died with its keeper, the last output that it read may be lost");
         worker_process_close_channel(wp);
-        wp->orphan_timer = timer_free(wp->orphan_timer);
-        fd_close_many(&wp->orphan_pidfd, 1);
-        wp_forget_former_ring(wp, true);
-        wp->orphaned = wp->ended = false;
+        worker_process_orphan_over(wp);
         return worker_process_start_again(wp);
 }
 
@@ -160,23 +136,34 @@ static int wp_on_orphan(sd_event_source *source, int fd, uint32_t revents, void 
         r = worker_process_receive(wp);
         if (r != 0) /* what is not understood may be what another version says */
                 return 0;
-        return revents & EPOLLHUP ? wp_orphan_gone(wp) : 0;
+        if (!(revents & EPOLLHUP))
+                return 0;
+        if (wp->pid == 0)
+                return wp_orphan_gone(wp);
+        wp->channel_source = sd_event_source_disable_unref(wp->channel_source); /* the reaper tells its end */
+        return 0;
 }
 
-static int wp_on_orphan_stuck(Timer *timer, void *userdata) {
+static int wp_on_orphan_due(Timer *timer, void *userdata) {
         WorkerProcess *wp = userdata;
 
-        if (wp->orphan_pidfd >= 0)
+        if (!wp->dismissed) {
+                wp->dismissed = wp->renewing = true;
+                timer_set(timer, ORPHAN_USEC); /* for one that cannot be told, too */
+                (void)worker_process_send(wp, CHANNEL_STOP, 0, NULL, 0);
+        } else if (wp->pid > 0)
+                worker_process_kill(wp);
+        else if (wp->orphan_pidfd >= 0)
                 (void)process_signal(wp->orphan_pidfd, SIGKILL); /* its channel tells when it has ended */
         return 0;
 }
 
 /**
- * worker_process_adopt() - go on after a keeper that has died, whose worker may still run
+ * worker_process_adopt() - go on after another image of this process, or a keeper that has died; a worker may still run
  * @clients, @channel, @pidfd: adopted, also on failure; the latter two are -1 if there is no worker
  *
- * That worker serves the container until it is told to leave, here, and what it has said meanwhile is heard first. One of
- * our own follows, whose death we can make good. on_ready() comes then.
+ * That worker serves the container until it is told to leave, by the loop, and what it has said meanwhile is heard first.
+ * One of our own follows. on_ready() comes then.
  *
  * Return: 0 or a negative errno.
  */
@@ -194,12 +181,12 @@ int worker_process_adopt(WorkerProcess *wp,
                 wp_forget_former_ring(wp, false);
                 return worker_process_start_again(wp);
         }
+        wp->pid = saved->pid;
         wp->orphaned = wp->started = true;
         r = event_add_io(wp->event, &wp->channel_source, channel, EPOLLIN, wp_on_orphan, wp);
         if (r >= 0)
-                r = event_add_timer(wp->event, &wp->orphan_timer, ORPHAN_USEC, wp_on_orphan_stuck, wp);
-        if (r < 0)
-                return relay(r);
-        (void)worker_process_send(wp, CHANNEL_STOP, 0, NULL, 0); /* if it is deaf, the time-out is for it */
-        return 0;
+                r = event_add_timer(wp->event, &wp->orphan_timer, 0, wp_on_orphan_due, wp);
+        if (r >= 0 && wp->pid > 0)
+                r = reaper_claim(wp->spec.reaper, wp->pid);
+        return r < 0 ? relay(r) : 0;
 }

@@ -466,6 +466,7 @@ int worker_process_on_exit(WorkerProcess *wp, const ProcessStatus *status) {
         while (wp->channel >= 0 && worker_process_receive(wp) > 0)
                 ; /* what it said before it died */
         worker_process_close_channel(wp);
+        worker_process_orphan_over(wp);
         if (wp->done && status->code == 0) {
                 wp->pid = 0;
                 return wp->handler->on_done(wp->userdata);
@@ -473,10 +474,6 @@ int worker_process_on_exit(WorkerProcess *wp, const ProcessStatus *status) {
         wp->ended = false; /* the next one will say so itself */
         incident_recover(&wp->incidents, wp->pid);
         wp->pid = 0;
-        if (wp->stopping) {
-                wp->stopping = false;
-                return wp->handler->on_stopped(wp->userdata);
-        }
         if (wp->renewing && status->known && status->code == 0) {
                 wp->renewing = false;
                 return worker_process_start_again(wp);

@@ -33,8 +33,7 @@ typedef struct WorkerProcessHandler {
         int (*on_drained)(void *userdata); /* the sinks have all the target wrote */
         int (*on_done)(void *userdata);    /* the clients too, and the worker has left */
         int (*on_hopeless)(void *userdata,
-                           int error);     /* none starts; @error: a negative errno, or 0 if unknown */
-        int (*on_stopped)(void *userdata); /* as worker_process_stop() has asked; none runs now */
+                           int error); /* none starts; @error: a negative errno, or 0 if unknown */
         void (*on_fork)(
                 void *userdata); /* in the first worker: give back memory it will never need; may be NULL */
         void (*on_kept)(void *userdata,
@@ -48,6 +47,7 @@ typedef struct WorkerProcessHandler {
 
 /* What a worker process must hand on besides descriptors and ring. */
 typedef struct WorkerSaved {
+        pid_t pid; /* of a worker that runs and is a child of whoever goes on; 0: none, or another keeper's */
         bool crashed;
         uint64_t place[_STREAM_MAX];
         bool in_trouble[_SINK_MAX];
@@ -86,8 +86,6 @@ int worker_process_run(WorkerProcess *wp, int target_fd);
 int worker_process_drain(WorkerProcess *wp);
 int worker_process_on_exit(WorkerProcess *wp, const ProcessStatus *status);
 void worker_process_kill(WorkerProcess *wp);
-void worker_process_stop(WorkerProcess *wp);
-int worker_process_go_on(WorkerProcess *wp);
 int worker_process_channel(const WorkerProcess *wp);
 int worker_process_log_dir(const WorkerProcess *wp);
 Suppressed *worker_process_suppressed(WorkerProcess *wp);
@@ -96,7 +94,6 @@ void worker_process_save(const WorkerProcess *wp,
                          int fds[_CHANNEL_FD_MAX],
                          int clients[ATTACH_SLOTS]);
 void worker_process_change_ring(WorkerProcess *wp, int fd);
-int worker_process_resume(WorkerProcess *wp, const WorkerSaved *saved, const int clients[ATTACH_SLOTS]);
 int worker_process_adopt(WorkerProcess *wp,
                          const WorkerSaved *saved,
                          const int clients[ATTACH_SLOTS],

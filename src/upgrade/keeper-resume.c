@@ -93,6 +93,7 @@ int keeper_save(Keeper *k, Saved **ret) {
         s->has_worker = k->worker != NULL;
         if (k->worker) {
                 s->fds[SAVED_FD_LOG_DIR] = worker_process_log_dir(k->worker);
+                s->fds[SAVED_FD_CHANNEL] = worker_process_channel(k->worker);
                 worker_process_save(k->worker, &s->worker, &s->fds[SAVED_FD_WORKER], s->clients);
                 r = ring_describe(k->ring, s->fds[SAVED_FD_WORKER + CHANNEL_FD_RING], &worker_state_layout);
                 if (r < 0)
@@ -163,12 +164,15 @@ static int resume_worker(Keeper *k, const Saved *s) {
                                    .started_usec = k->started_usec,
                                    .log_dir_fd = s->fds[SAVED_FD_LOG_DIR],
                                    .log_name = k->origin->log_name };
+        WorkerSaved worker = s->worker;
         _cleanup_close_ int fd = -1;
         bool converted;
         int r;
 
         if (!s->has_worker)
                 return 0;
+        if (is_successor(s))
+                worker.pid = 0; /* no child of ours */
         memcpy(spec.fds, &s->fds[SAVED_FD_WORKER], sizeof spec.fds);
         fd = fd_dup(spec.fds[CHANNEL_FD_RING]);
         if (fd < 0)
@@ -183,10 +187,8 @@ static int resume_worker(Keeper *k, const Saved *s) {
                 return relay(r);
         if (converted)
                 worker_process_change_ring(k->worker, TAKE_FD(fd));
-        if (is_successor(s))
-                return worker_process_adopt(k->worker, &s->worker, s->clients, s->fds[SAVED_FD_CHANNEL],
-                                            s->fds[SAVED_FD_WORKER_PROCESS]);
-        return worker_process_resume(k->worker, &s->worker, s->clients);
+        return worker_process_adopt(k->worker, &worker, s->clients, s->fds[SAVED_FD_CHANNEL],
+                                    s->fds[SAVED_FD_WORKER_PROCESS]);
 }
 
 static void resume_plain(Keeper *k, const Saved *s) {
@@ -212,7 +214,6 @@ static void resume_plain(Keeper *k, const Saved *s) {
                           : is_successor(s) ? UPGRADE_ADOPTING
                                             : UPGRADE_RESUMED;
         k->upgrade.requester = s->requester;
-        k->upgrade.begun_usec = s->begun_usec;
         (void)snprintf(k->upgrade.version, sizeof k->upgrade.version, "%s", s->version);
 }
 
@@ -257,6 +258,7 @@ int keeper_resume(Keeper **ret, const Options *options, Origin *origin, const Sa
                 r = resume_worker(k, s);
         if (r < 0)
                 return relay(r);
+        k->upgrade.begun_usec = event_now();
         if (k->options->cuuid && !k->options->full_attach && k->bundle_fd >= 0)
                 (void)attach_link_path(k->options->socket_dir_path, k->options->cuuid, &k->attach_link);
         if (cgroup_oom_new(&k->oom_watch, k->event, k->target_pid, !options->exec, NULL, NULL) < 0)

@@ -24,16 +24,15 @@ typedef enum SavedFd {
         SAVED_FD_REPORT,
         SAVED_FD_LOG_DIR = SAVED_FD_REPORT + REPORT_FDS,
         SAVED_FD_WORKER,
-        /* of a worker that runs on without its keeper; never in an upgrade */
+        /* to a worker that runs on meanwhile */
         SAVED_FD_CHANNEL = SAVED_FD_WORKER + _CHANNEL_FD_MAX,
-        SAVED_FD_WORKER_PROCESS, /* pidfd */
+        SAVED_FD_WORKER_PROCESS, /* pidfd; of one that the next keeper is not the parent of */
         _SAVED_FD_MAX,
 } SavedFd;
 
 typedef struct Saved {
-        pid_t keeper;        /* whose state this is */
-        pid_t requester;     /* who asked for the upgrade, 0 if nobody waits for an answer */
-        uint64_t begun_usec; /* when the worker was told to stop, 0 if it has not been */
+        pid_t keeper;    /* whose state this is */
+        pid_t requester; /* who asked for the upgrade, 0 if nobody waits for an answer */
         Facts facts;
         bool terminal_received, terminated, oom;
         ReportSaved report; /* without its descriptors */

@@ -6,6 +6,8 @@
  * make us fail later is tried here, and nothing is touched. Then, by exec, in the place of that one: its command line
  * is the same, an environment variable names the descriptor of the state.
  *
+ * Until our loop runs, the worker of that one serves the container, and if we fail it goes on alone.
+ *
  * A variable that is not meant for this process (somebody's environment was copied) says so by the pid in the state,
  * and is ignored.
  */

@@ -3,14 +3,16 @@
 /*
  * An upgrade, from the side of the image that hands on:
  *
- *     request ─▶ WANTED ─▶ CHECKING ─▶ STOPPING ─▶ STOPPED ─▶ exec ─▶ (upgrade-resume.c)
+ *     request ─▶ WANTED ─▶ CHECKING ─▶ CHECKED ─▶ exec ─▶ (upgrade-resume.c)
  *
  * Nothing is given up before it is known that somebody can take it. The new binary is first run as a child, on a sealed
  * copy of our state: one that cannot start, hangs, or does not know this state is found out there, and everything is as
- * it was. Then the worker is stopped between two batches: from here on output waits in its pipe, for as long as it
- * takes to exec a program and start a worker. Last, the descriptors lose CLOEXEC and we become the new program: same
- * pid, so whoever waits for us or signals us notices nothing; same children; deadlines are points in time. An exec
- * that returns after all is a refusal too: a new worker of ours goes on.
+ * it was. Then the descriptors lose CLOEXEC and we become the new program: same pid, so whoever waits for us or signals
+ * us notices nothing; same children; deadlines are points in time. An exec that returns after all is a refusal too.
+ *
+ * The worker notices nothing either. It serves the container until the new program can, which then replaces it: output
+ * waits in its pipe for as long as it takes to start a worker. And a new program that dies before has no more effect
+ * than a keeper that is killed: the worker goes on alone, to the exit file.
  *
  * Only while the container runs: before, the runtime is our child and has our pipes (then it is done a moment later);
  * after, the end is being told, and there will be nobody to upgrade.
@@ -35,7 +37,6 @@
 #include "upgrade/upgrade.h"
 
 #define CHECK_USEC 10000000U
-#define STOP_USEC 2000000U
 #define FLUSH_MS 1000 /* for systemd to take what it was told: the next image does not know of it */
 #define WORDS_MAX 160
 
@@ -78,11 +79,8 @@ static int on_deadline(Timer *timer, void *userdata) {
         Keeper *k = userdata;
 
         k->upgrade.deadline = timer_free(k->upgrade.deadline);
-        if (k->upgrade.step == UPGRADE_CHECKING) {
-                k->upgrade.too_slow = true;
-                (void)process_kill_child(k->upgrade.check_pid, SIGKILL);
-        } else if (k->upgrade.step == UPGRADE_STOPPING)
-                worker_process_kill(k->worker); /* the ring tells what it had done */
+        k->upgrade.too_slow = true;
+        (void)process_kill_child(k->upgrade.check_pid, SIGKILL);
         return 0;
 }
 
@@ -103,7 +101,6 @@ static int seal(Keeper *k, Saved **ret, int *ret_fd) {
         r = keeper_save(k, &s);
         if (r < 0)
                 return relay(r);
-        s->begun_usec = k->upgrade.begun_usec;
         s->requester = k->upgrade.requester;
         r = saved_seal(s, ret_fd);
         if (r < 0)
@@ -243,26 +240,7 @@ int upgrade_on_check_exit(Keeper *k, const ProcessStatus *status) {
                 return 0;
         }
         fd_close_many(&u->words_fd, 1);
-        u->begun_usec = event_now();
-        if (!k->worker || worker_process_pid(k->worker) == 0) {
-                u->step = UPGRADE_STOPPED;
-                return 0;
-        }
-        u->step = UPGRADE_STOPPING;
-        worker_process_stop(k->worker);
-        return set_deadline(k, STOP_USEC);
-}
-
-/**
- * upgrade_on_stopped() - the worker has ended as it was told
- *
- * What is left to do is done when it has been reaped.
- *
- * Return: 0.
- */
-int upgrade_on_stopped(Keeper *k) {
-        k->upgrade.deadline = timer_free(k->upgrade.deadline);
-        k->upgrade.step = UPGRADE_STOPPED;
+        u->step = UPGRADE_CHECKED; /* the exec follows when it has been reaped */
         return 0;
 }
 
@@ -320,20 +298,6 @@ static int become(Keeper *k) {
         return relay(r);
 }
 
-static int exec_or_go_on(Keeper *k) {
-        int r;
-
-        if (k->phase == PHASE_RUNNING) {
-                r = become(k);
-                refuse_errno(k, r, k->origin->program);
-        } else
-                refuse(k, "the container has exited");
-        if (!k->worker)
-                return 0;
-        r = worker_process_go_on(k->worker);
-        return r < 0 ? relay(r) : 0;
-}
-
 /**
  * upgrade_advance() - go as far as is possible now
  *
@@ -356,11 +320,14 @@ int upgrade_advance(Keeper *k) {
                                 refuse_errno(k, r, k->origin->program);
                 }
                 return 0;
-        case UPGRADE_STOPPED:
-                return exec_or_go_on(k);
+        case UPGRADE_CHECKED:
+                if (k->phase > PHASE_RUNNING)
+                        refuse(k, "the container has exited");
+                else
+                        refuse_errno(k, become(k), k->origin->program);
+                return 0;
         case UPGRADE_IDLE:
         case UPGRADE_CHECKING:
-        case UPGRADE_STOPPING:
         case UPGRADE_RESUMED:
         case UPGRADE_ADOPTING:
                 break;

@@ -25,9 +25,8 @@ typedef enum UpgradeStep {
         UPGRADE_IDLE,
         UPGRADE_WANTED,   /* as soon as it is possible */
         UPGRADE_CHECKING, /* the new binary looks at our state */
-        UPGRADE_STOPPING, /* it will do; the worker comes to an end */
-        UPGRADE_STOPPED,  /* there is none: now */
-        UPGRADE_RESUMED,  /* this is the new image, its worker is starting */
+        UPGRADE_CHECKED,  /* it will do: now */
+        UPGRADE_RESUMED,  /* this is the new image, its worker takes over */
         UPGRADE_ADOPTING, /* this is another process, after one that has died: likewise */
 } UpgradeStep;
 
@@ -37,9 +36,9 @@ typedef struct Upgrade {
         pid_t check_pid;
         int words_fd; /* what the new binary says meanwhile */
         bool too_slow;
-        uint64_t begun_usec;
-        struct stat binary; /* the file that was checked */
-        char version[64];   /* resumed: of the image before */
+        uint64_t begun_usec; /* resumed: when the worker of the image before is told to leave */
+        struct stat binary;  /* the file that was checked */
+        char version[64];    /* resumed: of the image before */
         Timer *deadline;
 } Upgrade;
 
@@ -48,7 +47,6 @@ bool upgrade_is_request(const struct signalfd_siginfo *info);
 void upgrade_want(Keeper *k, pid_t requester);
 int upgrade_advance(Keeper *k);
 int upgrade_on_check_exit(Keeper *k, const ProcessStatus *status);
-int upgrade_on_stopped(Keeper *k);
 void upgrade_done(Keeper *k);
 
 /* The image that takes over: upgrade-resume.c. */

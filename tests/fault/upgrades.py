@@ -509,6 +509,29 @@ def upgrade_refused_by_the_exec(c: Case):
 
 
 @scenario()
+def upgrade_fails_after_the_exec(c: Case):
+    """It finds the state good, is executed, and ends: nobody is left but the worker, which goes on to the exit file."""
+    path = own_copy(c)
+    word = c.numbered(6000, 100, 400000)
+    wanted = expected(word)
+    m = c.monitor(f"wait-file={c.area.path('gate')} {word} exit=2").start()
+    m.fifo("gate")
+    target, worker = m.target(), poll_until(lambda: worker_of(m), what="a worker")
+    reader = Reader(m.client())
+    replace(path, b"#!/bin/sh\n[ \"$1\" = --check-state ]\n")
+    status, _, err = ask(m.pid)
+    equal(status, 1, "scopemon upgrade")
+    contains(err, "it has exited")
+    check(is_alive(target) and is_alive(worker), "the container and its worker go on")
+    m.release("gate")
+    equal(reader.check(wanted), (0, 0), "repetitions to the client")
+    poll_until(lambda: not is_alive(worker), 60, "the end of the worker")
+    check(m.exit_file() in ("2", "-1"), f"the exit file says {m.exit_file()}")
+    check_log(m, wanted)
+    return {"lost": 0, "repeated": 0}
+
+
+@scenario()
 def upgrade_by_name(c: Case):
     """Unknown ones are told, the others upgraded; --all takes all."""
     own_copy(c)

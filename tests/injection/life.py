@@ -336,8 +336,6 @@ EXCUSED = (
     Excuse(r"\w+ (write|renameat|openat):E\w+:\d+\+", r"told nobody: pid \d+ and no exit (file|code)", None,
            r"the exit status cannot be written", "no exit file can be made for as long as it is tried, and the journal says so"),
     Excuse(r"\w+ (sendmsg|sendto|connect):E\w+:\d+\+", r"lost in silence.*", None, None, "the process that would tell is refused every send, to the journal, too"),
-    Excuse(r"upgrade [\w+]+:\w+:\d+", r"told nobody: pid \d+ and no exit file", r"^KEEPER ", None,
-           "between exec and take-over of an upgrade nobody is left: the worker has been stopped, the new image failed to load"),
 )
 
 

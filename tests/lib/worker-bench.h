@@ -195,8 +195,13 @@ static inline void bench_worker(Bench *b) {
         cr_assert(!worker_process_is_started(b->worker));
 }
 
+static inline void bench_reaper(Bench *b) {
+        static const ReaperHandler handler = { .on_exit = on_child, .on_buried = on_buried };
+
+        cr_assert_eq(reaper_new(&b->reaper, b->event, &handler, b), 0);
+}
+
 static inline void bench_init(Bench *b) {
-        static const ReaperHandler reaper_handler = { .on_exit = on_child, .on_buried = on_buried };
         sigset_t set;
 
         *b = (Bench){ .dir = "/tmp/test-worker-process-XXXXXX" };
@@ -209,7 +214,7 @@ static inline void bench_init(Bench *b) {
         (void)sigaddset(&set, SIGCHLD);
         cr_assert_eq(sigprocmask(SIG_BLOCK, &set, NULL), 0);
         cr_assert_geq(event_new(&b->event), 0);
-        cr_assert_eq(reaper_new(&b->reaper, b->event, &reaper_handler, b), 0);
+        bench_reaper(b);
         cr_assert_eq(ring_new(&b->ring, sizeof(WorkerState)), 0);
         cr_assert_eq(streams_make_pipes(&b->pipes, false, true), 0);
         bench_worker(b);

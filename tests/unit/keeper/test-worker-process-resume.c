@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* A worker whose keeper has died, and the next keeper, which has nothing but descriptors. */
+/* A worker whose keeper has died, or is another image now, and the next keeper, which has nothing but descriptors. */
+
+#include <poll.h>
 
 #include "worker-bench.h"
 
@@ -26,6 +28,7 @@ static void keep(Kept *k, Bench *b) {
 static void keeper_dies(Kept *k, Bench *b) {
         keep(k, b);
         b->worker = worker_process_free(b->worker);
+        k->saved.pid = 0; /* no child of the next one */
 }
 
 static void next_keeper(const Kept *k, Bench *b) {
@@ -193,4 +196,75 @@ CleanTest(worker_process_resume, worker_that_died_with_its_keeper_is_replaced) {
 
 CleanTest(worker_process_resume, worker_that_does_not_leave_is_killed) {
         worker_is_lost(SIGSTOP);
+}
+
+/* As keeper_dies(), but the next one is the same process. */
+static void keeper_is_replaced(Kept *k, Bench *b) {
+        keep(k, b);
+        cr_assert_eq(k->saved.pid, b->orphan);
+        fd_close_many(&k->pidfd, 1);
+        b->orphan = 0;
+        b->worker = worker_process_free(b->worker);
+        b->reaper = reaper_free(b->reaper);
+        bench_reaper(b);
+}
+
+CleanTest(worker_process_resume, worker_of_another_image_serves_until_the_loop_runs) {
+        int early;
+        Bench b;
+        Kept k;
+
+        bench_init(&b);
+        bench_start(&b);
+        say(&b, "one\n");
+        cr_assert(event_run_until(b.event, 30, b.n_ready == 1 && written(&b) == 4));
+        keeper_is_replaced(&k, &b);
+        next_keeper(&k, &b);
+        cr_assert_eq(worker_process_pid(b.worker), k.saved.pid);
+        early = bench_connect(&b);
+        say(&b, "two\n");
+        while (written(&b) < 8)
+                cr_assert_eq(poll(NULL, 0, 10), 0);
+        cr_assert_eq(b.n_ready, 0);
+
+        cr_assert(event_run_until(b.event, 30, b.n_ready == 1));
+        cr_assert_eq(b.n_deaths, 1);
+        cr_assert(b.status.code == 0 && b.status.signal == 0, "it has left as it was told");
+        cr_assert_neq(worker_process_pid(b.worker), k.saved.pid);
+        say(&b, "three\n");
+        expect_packet(&b, early, "\2two\n");
+        expect_packet(&b, early, "\2three\n");
+        bench_finish(&b);
+        check_log(b.log, "stdout", "one\ntwo\nthree\n");
+        (void)close(early);
+        bench_done(&b);
+}
+
+/* Its last read is not lost, whatever it is ended by. */
+static void worker_of_another_image_ends(int signal_number) {
+        Bench b;
+        Kept k;
+
+        bench_init(&b);
+        bench_start(&b);
+        say(&b, "one\n");
+        cr_assert(event_run_until(b.event, 30, b.n_ready == 1 && written(&b) == 4));
+        keeper_is_replaced(&k, &b);
+        cr_assert_eq(kill(k.saved.pid, signal_number), 0);
+        say(&b, "two\n");
+        next_keeper(&k, &b);
+        cr_assert(event_run_until(b.event, 30, b.n_ready == 1));
+        cr_assert_eq(b.n_deaths, 1);
+        cr_assert_eq(b.status.signal, SIGKILL);
+        bench_finish(&b);
+        check_log(b.log, "stdout", "one\ntwo\n");
+        bench_done(&b);
+}
+
+CleanTest(worker_process_resume, worker_of_another_image_that_was_killed_is_replaced) {
+        worker_of_another_image_ends(SIGKILL);
+}
+
+CleanTest(worker_process_resume, worker_of_another_image_that_does_not_leave_is_killed) {
+        worker_of_another_image_ends(SIGSTOP);
 }

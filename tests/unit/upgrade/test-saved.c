@@ -186,14 +186,14 @@ CleanTest(saved, no_fact_and_no_number_of_the_worker_is_forgotten) {
 
         memset(&s->facts, 1, sizeof s->facts);
         s->worker = (WorkerSaved){
-                .crashed = true, .place = { 1, 2 }, .in_trouble = { true, true }, .lines = { 3, 4 }
+                .pid = 17, .crashed = true, .place = { 1, 2 }, .in_trouble = { true, true }, .lines = { 3, 4 }
         };
         data = bytes(s, &n);
         cr_assert_eq(saved_decode(data, n, &t, wrong), 0);
         cr_assert_eq(memcmp(&s->facts, &t->facts, sizeof s->facts), 0);
-        cr_assert(t->worker.crashed && t->worker.place[1] == 2 && t->worker.place[0] == 1 &&
-                  t->worker.in_trouble[0] && t->worker.in_trouble[1] && t->worker.lines[0] == 3 &&
-                  t->worker.lines[1] == 4);
+        cr_assert(t->worker.pid == 17 && t->worker.crashed && t->worker.place[1] == 2 &&
+                  t->worker.place[0] == 1 && t->worker.in_trouble[0] && t->worker.in_trouble[1] &&
+                  t->worker.lines[0] == 3 && t->worker.lines[1] == 4);
         free(data);
         (void)saved_free(s);
         (void)saved_free(t);
