@@ -22,7 +22,8 @@
 #include "base/fd.h"
 #include "io/streams.h"
 
-#define PIPE_MODE 0777 /* a process of any uid in the container may open /dev/stdout again */
+#define STDIN_RETRY_USEC 10000U /* after a write for which there was no memory */
+#define PIPE_MODE 0777          /* a process of any uid in the container may open /dev/stdout again */
 
 typedef struct StreamEnd {
         Streams *streams;
@@ -40,6 +41,7 @@ struct Streams {
         int in_fd;
         bool in_terminal;
         sd_event_source *in_source; /* waits for room; absent while there is some */
+        Timer *in_timer;            /* waits for memory; absent while there is some */
 };
 
 /**
@@ -292,6 +294,22 @@ static int stdin_on_room(sd_event_source *source, int fd, uint32_t revents, void
         return s->handler->on_stdin_room(s->userdata);
 }
 
+static int stdin_on_retry(Timer *timer, void *userdata) {
+        Streams *s = userdata;
+
+        s->in_timer = timer_free(s->in_timer);
+        return s->handler->on_stdin_room(s->userdata);
+}
+
+/* A pipe needs memory, and is writable all the time while it gets none. */
+static int stdin_wait(Streams *s, int error) {
+        if (error == EAGAIN)
+                return s->in_source
+                               ? 0
+                               : event_add_io(s->event, &s->in_source, s->in_fd, EPOLLOUT, stdin_on_room, s);
+        return s->in_timer ? 0 : event_add_timer(s->event, &s->in_timer, STDIN_RETRY_USEC, stdin_on_retry, s);
+}
+
 /**
  * streams_write_stdin() - pass bytes to the target
  *
@@ -309,16 +327,13 @@ ssize_t streams_write_stdin(Streams *s, const void *data, size_t n) {
         while (written < 0 && errno == EINTR);
         if (written >= 0)
                 return written;
-        if (errno != EAGAIN) {
+        if (errno != EAGAIN && errno != ENOMEM) {
                 streams_close_stdin(s);
                 return -EPIPE;
         }
-
-        if (!s->in_source) {
-                r = event_add_io(s->event, &s->in_source, s->in_fd, EPOLLOUT, stdin_on_room, s);
-                if (r < 0)
-                        return relay(r);
-        }
+        r = stdin_wait(s, errno);
+        if (r < 0)
+                return relay(r);
         return -EAGAIN;
 }
 
@@ -328,6 +343,7 @@ ssize_t streams_write_stdin(Streams *s, const void *data, size_t n) {
  * A terminal stays up for output.
  */
 void streams_close_stdin(Streams *s) {
+        s->in_timer = timer_free(s->in_timer);
         s->in_source = sd_event_source_disable_unref(s->in_source);
         fd_close_many(&s->in_fd, 1);
 }

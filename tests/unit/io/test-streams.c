@@ -9,12 +9,25 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <termios.h>
+#include <unistd.h>
 
 #include "base/fd.h"
 #include "clean.h"
 #include "event.h"
 #include "io/streams.h"
+
+static bool writes_are_refused;
+
+/* The program's own goes before libc's. */
+ssize_t write(int fd, const void *data, size_t n) {
+        if (writes_are_refused) {
+                errno = ENOMEM;
+                return -1;
+        }
+        return syscall(SYS_write, fd, data, n);
+}
 
 typedef struct Fixture {
         Event *event;
@@ -263,6 +276,31 @@ CleanTest(streams, full_stdin_says_when_there_is_room) {
         streams_close_theirs(&p);
         streams_close_ours(&p);
         fixture_done(&f);
+}
+
+CleanTest(streams, stdin_without_memory_is_tried_again_without_turning_in_vain) {
+        StdioPipes p;
+        Fixture f;
+        char byte;
+
+        fixture_init(&f);
+        cr_assert_eq(streams_make_pipes(&p, true, true), 0);
+        cr_assert_eq(streams_add_stdin(f.streams, fd_dup(p.in_write)), 0);
+        writes_are_refused = true;
+        cr_assert_eq(streams_write_stdin(f.streams, "x", 1), -EAGAIN);
+        cr_assert_eq(streams_write_stdin(f.streams, "x", 1), -EAGAIN);
+        writes_are_refused = false;
+        run_idle(&f);
+        cr_assert(streams_has_stdin(f.streams));
+        cr_assert(event_run_until(f.event, 10, f.n_room == 1));
+        cr_assert_eq(streams_write_stdin(f.streams, "x", 1), 1);
+        cr_assert_eq(read(p.in_read, &byte, 1), 1);
+        writes_are_refused = true;
+        cr_assert_eq(streams_write_stdin(f.streams, "x", 1), -EAGAIN);
+        writes_are_refused = false;
+        streams_close_theirs(&p);
+        streams_close_ours(&p);
+        fixture_done(&f); /* while it waits */
 }
 
 CleanTest(streams, stdin_that_nobody_reads_is_closed) {
