@@ -12,16 +12,21 @@
  * All numbers in the ring may be a hostile worker's: they decide what is written or said about this one container.
  */
 
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "base/error.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "keeper/worker-incident.h"
 #include "report/announce.h"
+
+#define IO_SIZE 512 /* of /proc/PID/io, which is shorter */
 
 /* What its last write has passed to the target. Without a number that can be true, it is written once more. */
 static void recover_input(RingInput *input, uint64_t n_written) {
@@ -35,17 +40,46 @@ static void recover_input(RingInput *input, uint64_t n_written) {
 }
 
 /**
+ * incident_watch() - a worker has been started: be able to tell what it has read and written when it has died
+ *
+ * What /proc has of a zombie is root's, and nobody else's to open.
+ */
+void incident_watch(Incidents *i, pid_t pid) {
+        char path[64];
+
+        fd_close_many(&i->io_fd, 1);
+        (void)snprintf(path, sizeof path, "/proc/%d/io", pid);
+        i->io_fd = open(path, O_RDONLY | O_CLOEXEC); /* tried again by incident_recover() */
+}
+
+static int read_io(const Incidents *i, pid_t pid, char text[IO_SIZE]) {
+        _cleanup_close_ int late_fd = -1;
+        char path[64];
+        ssize_t n;
+
+        if (i->io_fd < 0) {
+                (void)snprintf(path, sizeof path, "/proc/%d/io", pid);
+                late_fd = open(path, O_RDONLY | O_CLOEXEC);
+                if (late_fd < 0)
+                        return fail(-errno);
+        }
+        n = pread(i->io_fd < 0 ? late_fd : i->io_fd, text, IO_SIZE - 1, 0);
+        if (n < 0)
+                return fail(-errno);
+        text[n] = 0;
+        return 0;
+}
+
+/**
  * incident_recover() - put right what a worker's last read or write has done and it could not note
  * @pid: it has died and was not reaped
  */
 void incident_recover(const Incidents *i, pid_t pid) {
-        _cleanup_free_ char *text = NULL;
-        char path[64];
+        char text[IO_SIZE];
         const char *p;
         int r;
 
-        (void)snprintf(path, sizeof path, "/proc/%d/io", pid);
-        r = fd_read_file(AT_FDCWD, path, 4096, &text, NULL);
+        r = read_io(i, pid, text);
         p = r < 0 ? NULL : strstr(text, RING_WRITTEN);
         recover_input(ring_input(i->ring), p ? strtoull(p + strlen(RING_WRITTEN), NULL, 10) : 0);
         p = r < 0 ? NULL : strstr(text, RING_READ);

@@ -16,12 +16,14 @@ typedef struct Incidents {
         const Options *options;
         const PlacementPlan *plan;
         Ring *ring;
+        int io_fd;                   /* /proc/PID/io of the worker that runs; -1 for none */
         bool crashed;                /* the last worker that died did so by itself, ... */
         uint64_t place[_STREAM_MAX]; /* ... and this was the first byte not yet in the sinks */
         bool in_trouble[_SINK_MAX];
         uint64_t lines[_SINK_MAX]; /* lost when that began */
 } Incidents;
 
+void incident_watch(Incidents *i, pid_t pid);
 void incident_recover(const Incidents *i, pid_t pid);
 void incident_death(Incidents *i, const ProcessStatus *status);
 void incident_sink(Incidents *i, SinkId sink, int error, uint64_t lost_bytes);

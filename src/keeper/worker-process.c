@@ -261,6 +261,7 @@ static int wp_start(WorkerProcess *wp, int (*make)(WorkerProcess *wp, int theirs
         r = make(wp, theirs);
         if (r < 0)
                 return relay(r);
+        incident_watch(&wp->incidents, wp->pid);
         wp->started = true;
         wp->condemned = false;
         wp->renewing = false;
@@ -473,6 +474,7 @@ int worker_process_on_exit(WorkerProcess *wp, const ProcessStatus *status) {
         }
         wp->ended = false; /* the next one will say so itself */
         incident_recover(&wp->incidents, wp->pid);
+        fd_close_many(&wp->incidents.io_fd, 1);
         wp->pid = 0;
         if (wp->renewing && status->known && status->code == 0) {
                 wp->renewing = false;
@@ -514,7 +516,8 @@ int worker_process_new(WorkerProcess **ret,
         }
         wp->event = event_ref(event);
         wp->spec = *spec;
-        wp->incidents = (Incidents){ .options = spec->options, .plan = spec->plan, .ring = spec->ring };
+        wp->incidents =
+                (Incidents){ .options = spec->options, .plan = spec->plan, .ring = spec->ring, .io_fd = -1 };
         suppressed_init(&wp->suppressed, event, spec->options, spec->plan, spec->ring);
         wp->handler = handler;
         wp->userdata = userdata;
@@ -540,6 +543,7 @@ WorkerProcess *worker_process_free(WorkerProcess *wp) {
         wp_discard_end(wp);
         wp->pause_timer = timer_free(wp->pause_timer);
         wp->orphan_timer = timer_free(wp->orphan_timer);
+        fd_close_many(&wp->incidents.io_fd, 1);
         fd_close_many(&wp->orphan_pidfd, 1);
         fd_close_many(&wp->former_ring, 1);
         fd_close_many(wp->clients, ATTACH_SLOTS);

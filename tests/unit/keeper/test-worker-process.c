@@ -4,12 +4,14 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 
 #include "worker-bench.h"
 
 #define N_LINES 20000U
+#define ORDINARY_USER 77777
 
 /* ---- death ----------------------------------------------------------------------------------- */
 
@@ -43,7 +45,7 @@ CleanTest(worker_process, another_one_follows_at_once) {
         bench_done(&b);
 }
 
-CleanTest(worker_process, flood_through_five_deaths_is_complete) {
+static void flood_through_five_deaths(void) {
         _cleanup_free_ char *text = NULL;
         uint64_t target = 0;
         ProcessStatus status;
@@ -76,6 +78,18 @@ CleanTest(worker_process, flood_through_five_deaths_is_complete) {
         text = log_content(b.log, "stdout", &n);
         check_flood(text, n, N_LINES);
         bench_done(&b);
+}
+
+CleanTest(worker_process, flood_through_five_deaths_is_complete) {
+        flood_through_five_deaths();
+}
+
+/* To whom the zombie of a worker tells nothing. */
+CleanTest(worker_process, flood_of_an_ordinary_user_is_complete) {
+        if (geteuid() == 0)
+                cr_assert_eq(setresuid(ORDINARY_USER, ORDINARY_USER, ORDINARY_USER), 0);
+        cr_assert_eq(prctl(PR_SET_DUMPABLE, 1), 0); /* as after an exec */
+        flood_through_five_deaths();
 }
 
 CleanTest(worker_process, death_while_draining_is_made_up_for) {

@@ -175,7 +175,7 @@ static ProcessStatus bench_bury(Bench *b) {
                 ;
         while (bench_take(b))
                 ;
-        incident_recover(&(Incidents){ .options = &b->options, .ring = b->ring }, b->pid);
+        incident_recover(&(Incidents){ .options = &b->options, .ring = b->ring, .io_fd = -1 }, b->pid);
         cr_assert_eq(process_reap(b->pid), 0);
         fd_close_many(&b->channel, 1);
         return status;
