@@ -427,6 +427,8 @@ static void enter_running(Keeper *k) {
         int r;
 
         k->started_usec = event_now();
+        if (k->worker) /* first: if we are killed now, it can tell the end */
+                (void)worker_process_run(k->worker, k->target_pidfd);
         report_pid(k->report, k->target_pid);
         if (!k->options
                      ->exec) /* not before the container's scope is there, whose status leaves out what was earlier */
@@ -438,8 +440,6 @@ static void enter_running(Keeper *k) {
         r = cgroup_oom_new(&k->oom_watch, k->event, k->target_pid, !k->options->exec, NULL, NULL);
         if (r < 0)
                 log_debug("OOM kills of the container will not be seen");
-        if (k->worker)
-                (void)worker_process_run(k->worker, k->target_pidfd);
         if (k->options->service)
                 keeper_service_start(k);
         if (k->options->timeout > 0) {
