@@ -427,19 +427,19 @@ static void enter_running(Keeper *k) {
         int r;
 
         k->started_usec = event_now();
-        if (k->worker) /* first: if we are killed now, it can tell the end */
+        /* Before the caller knows of the container, and starts it. The worker can tell the end if we are killed. */
+        if (k->worker)
                 (void)worker_process_run(k->worker, k->target_pidfd);
+        r = cgroup_oom_new(&k->oom_watch, k->event, k->target_pid, !k->options->exec, NULL, NULL);
+        if (r < 0)
+                log_debug("OOM kills of the container will not be seen");
         report_pid(k->report, k->target_pid);
-        if (!k->options
-                     ->exec) /* not before the container's scope is there, whose status leaves out what was earlier */
+        /* Not before the container's scope is there, whose status leaves out what was earlier. */
+        if (!k->options->exec)
                 announce_placed(k->options, &k->plan,
                                 k->place_text.trouble[0] ? k->place_text.trouble : NULL);
         if (!k->options->exec && k->place_text.problem[0])
                 announce_misconfigured(k->options, &k->plan, k->place_text.problem, k->place_text.remedy);
-        keeper_mark(k);
-        r = cgroup_oom_new(&k->oom_watch, k->event, k->target_pid, !k->options->exec, NULL, NULL);
-        if (r < 0)
-                log_debug("OOM kills of the container will not be seen");
         if (k->options->service)
                 keeper_service_start(k);
         if (k->options->timeout > 0) {
@@ -448,6 +448,7 @@ static void enter_running(Keeper *k) {
                 if (r < 0)
                         keeper_endure(k, r);
         }
+        keeper_mark(k); /* last, as it may have to look at all processes */
         (void)event_add_timer(k->event, &k->settle_timer, PROCESS_SETTLE_USEC, on_settled, NULL);
 }
 
