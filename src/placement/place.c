@@ -415,7 +415,7 @@ static int decide_and_do(Place *p) {
                         continue;
                 case PLACEMENT_STOPPING:
                         p->text->restarting = p->caller_facts.former_monitor;
-                        /* fall through */
+                        __attribute__((fallthrough));
                 case PLACEMENT_IMPOSSIBLE:
                         (void)snprintf(p->text->refusal, sizeof p->text->refusal, "%s", p->plan->reason);
                         return PLACE_REFUSED;

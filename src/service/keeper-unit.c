@@ -82,10 +82,12 @@ static int unit_ask_later(Keeper *k, const char *why) {
 
 static int unit_on_answer(void *userdata, const UnitFacts *unit, const char *why) {
         Keeper *k = userdata;
+        int r;
 
         if (!unit) {
-                k->unit_question = manager_question_free(k->unit_question);
-                return unit_ask_later(k, why);
+                r = unit_ask_later(k, why);
+                k->unit_question = manager_question_free(k->unit_question); /* and @why with it */
+                return r < 0 ? relay(r) : 0;
         }
         k->unit_silent = false;
         if (strcmp(unit->active_state, "deactivating") == 0 && k->phase <= PHASE_RUNNING)

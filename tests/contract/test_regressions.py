@@ -672,7 +672,8 @@ def no_descriptor_is_leaked(a):
         m.ctl(b"1 2 2\n")
     for _ in range(20):
         m.ctl(b"2 0 0\n")
-    poll_until(lambda: count() == before, what=f"as few descriptors as before: {before}, now {count()}")
+    # of the last client either half may still have its descriptor
+    poll_until(lambda: sum(count()) <= sum(before), what=f"as few descriptors as before: {before}, now {count()}")
     m.release("gate")
     equal(m.end(), 0)
     lines(38)
