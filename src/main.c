@@ -63,6 +63,21 @@ static int run_keeper(const Options *options, Origin *origin) {
         return r < 0 ? relay(r) : keeper_run(keeper);
 }
 
+/* What is asked for by a first word, and is no monitor. Return: false if there is none; else @ret is the status. */
+static bool run_verb(int argc, char *argv[], char *envp[], int *ret) {
+        if (argc < 2)
+                return false;
+        if (explain_is_verb(argv[1]))
+                *ret = explain_run(argc, argv);
+        else if (strcmp(argv[1], "upgrade") == 0)
+                *ret = upgrade_run_verb(argc, argv);
+        else if (strcmp(argv[1], "end") == 0)
+                *ret = service_end_run_verb(argc, argv, envp);
+        else
+                return false;
+        return true;
+}
+
 int main(int argc, char *argv[], char *envp[]) {
         Options options = { 0 };
         Origin origin;
@@ -81,12 +96,8 @@ int main(int argc, char *argv[], char *envp[]) {
         r = upgrade_resume(argv, envp, &resumed);
         if (resumed)
                 return r < 0 ? EXIT_FAILURE : r;
-        if (argc > 1 && explain_is_verb(argv[1]))
-                return explain_run(argc, argv);
-        if (argc > 1 && strcmp(argv[1], "upgrade") == 0)
-                return upgrade_run_verb(argc, argv);
-        if (argc > 1 && strcmp(argv[1], "end") == 0)
-                return service_end_run_verb(argc, argv, envp);
+        if (run_verb(argc, argv, envp, &r))
+                return r;
         if (service_is_wanted(argc, argv)) {
                 r = store_resume(argc, argv, envp, &resumed);
                 if (resumed || r < 0)

@@ -196,7 +196,7 @@ static bool is_our_form(const Ring *ring, const Layout *state, const Snapshot *s
         size_t n;
 
         n = text ? write_directory(ring, state, text) : 0;
-        return n > 0 && s->n == ring_size(ring) && memcmp(s->data + s->n, text, n) == 0;
+        return n > 0 && s->data && s->n == ring_size(ring) && memcmp(s->data + s->n, text, n) == 0;
 }
 
 static bool has_room_for(const Snapshot *s, const char *name, size_t room) {

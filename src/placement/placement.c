@@ -253,7 +253,7 @@ static bool is_up(const UnitFacts *u) {
 }
 
 static bool ends_nobody(const UnitFacts *u) {
-        return strcmp(u->kill_mode, "none") == 0;
+        return u && strcmp(u->kill_mode, "none") == 0;
 }
 
 /* propagate: why the container's scope is not bound, NULL if it is. */

@@ -98,11 +98,11 @@ static int unit_on_answer(void *userdata, const UnitFacts *unit, const char *why
 }
 
 static int unit_ask(Keeper *k) {
+        const ManagerUnit unit = { .user = k->plan.user, .uid = k->plan.uid, .name = k->plan.unit };
         int r;
 
         k->unit_again = timer_free(k->unit_again);
-        r = manager_ask_about_unit(&k->unit_question, k->event, k->plan.user, k->plan.uid, k->plan.unit,
-                                   unit_on_answer, k);
+        r = manager_ask_about_unit(&k->unit_question, k->event, &unit, unit_on_answer, k);
         return r < 0 ? unit_ask_later(k, strerror(-r)) : 0;
 }
 

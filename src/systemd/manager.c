@@ -211,9 +211,7 @@ static int manager_on_answer(void *userdata, const void *answer, int error) {
  */
 int manager_ask_about_unit(ManagerQuestion **ret,
                            Event *event,
-                           bool user,
-                           uid_t uid,
-                           const char *unit,
+                           const ManagerUnit *unit,
                            ManagerOnUnit on_unit,
                            void *userdata) {
         _cleanup_(manager_question_freep) ManagerQuestion *q = NULL;
@@ -226,11 +224,11 @@ int manager_ask_about_unit(ManagerQuestion **ret,
         q = calloc(1, sizeof *q);
         if (!q)
                 return fail(-ENOMEM);
-        q->user = user;
-        q->uid = uid;
+        q->user = unit->user;
+        q->uid = unit->uid;
         q->on_unit = on_unit;
         q->userdata = userdata;
-        (void)snprintf(q->unit, sizeof q->unit, "%s", unit);
+        (void)snprintf(q->unit, sizeof q->unit, "%s", unit->name);
         spec.userdata = q;
         r = query_new(&q->query, event, &spec);
         if (r < 0)

@@ -24,11 +24,16 @@ typedef int (*ManagerOnUnit)(void *userdata, const UnitFacts *unit, const char *
 
 int manager_look_at_unit(bool user, uid_t uid, const char *unit, UnitFacts *ret, ManagerTrouble *ret_trouble);
 int manager_make_scope(bool user, uid_t uid, const ScopeSpec *spec, ManagerTrouble *ret_trouble);
+/* A unit, and whose it is: the manager of user @uid, or the system's. */
+typedef struct ManagerUnit {
+        bool user;
+        uid_t uid;
+        const char *name;
+} ManagerUnit;
+
 int manager_ask_about_unit(ManagerQuestion **ret,
                            Event *event,
-                           bool user,
-                           uid_t uid,
-                           const char *unit,
+                           const ManagerUnit *unit,
                            ManagerOnUnit on_unit,
                            void *userdata);
 ManagerQuestion *manager_question_free(ManagerQuestion *q);

@@ -28,7 +28,7 @@ static void skip_blanks(JsonWalk *w) {
 /* The next character that is no blank; 0 at the end, where a byte 0 of the text is no better. */
 static char peek(JsonWalk *w) {
         skip_blanks(w);
-        return w->at < w->n ? w->text[w->at] : 0;
+        return (char)(w->at < w->n ? w->text[w->at] : 0);
 }
 
 static int hex_value(char c) {
@@ -56,7 +56,7 @@ static int32_t read_hex(const char *text, size_t n) {
 
 /* Behind the backslash. */
 static bool walk_escape(JsonWalk *w) {
-        char c = w->at < w->n ? w->text[w->at] : 0;
+        char c = (char)(w->at < w->n ? w->text[w->at] : 0);
 
         if (c == 'u' && read_hex(w->text + w->at + 1, w->n - w->at - 1) >= 0)
                 w->at += 5;
@@ -286,7 +286,7 @@ static size_t take_character(const char *text, size_t end, size_t *at, char ret[
         if (text[*at + 1] == 'u')
                 return put_character(take_unicode(text, end, at), ret);
         letter = strchr(letters, text[*at + 1]);
-        ret[0] = letter ? values[letter - letters] : text[*at + 1];
+        ret[0] = (char)(letter ? values[letter - letters] : text[*at + 1]);
         *at += 2;
         return 1;
 }
@@ -355,7 +355,7 @@ size_t jsontext_encode(const char *word, char *ret, size_t size) {
                         return 0;
                 if (value || c == '"' || c == '\\') {
                         ret[n++] = '\\';
-                        ret[n++] = value ? letters[value - values] : (char)c;
+                        ret[n++] = (char)(value ? letters[value - values] : c);
                 } else if (c < 0x20) {
                         memcpy(ret + n, "\\u00", 4);
                         ret[n + 4] = digits[c >> 4];

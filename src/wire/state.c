@@ -220,7 +220,7 @@ int state_open(StateReader *ret, const char *data, size_t n) {
         if (begins(data, n, KIND) && !begins(data, n, HEAD))
                 return memchr(data, '\n', n) ? STATE_FOREIGN : -EBADMSG;
         if (!begins(data, n, HEAD) || n < at + strlen(END) ||
-            memcmp(data + n - strlen(END), END, strlen(END)))
+            memcmp(data + n - strlen(END), END, strlen(END)) != 0)
                 return -EBADMSG;
         *ret = (StateReader){ .data = data, .n = n - strlen(END), .at = at };
         while (at < ret->n) {

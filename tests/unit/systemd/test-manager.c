@@ -157,6 +157,8 @@ static void bury_child(void) {
         cr_assert_eq(process_reap(pid), 0);
 }
 
+static const ManagerUnit baz = { .user = true, .uid = NOBODY, .name = "baz.service" };
+
 CleanTest(manager, unit_is_asked_for_while_the_loop_turns) {
         FakeManagerScript script = { .type = "notify", .active_state = "deactivating" };
         Asker a = { 0 };
@@ -165,7 +167,7 @@ CleanTest(manager, unit_is_asked_for_while_the_loop_turns) {
 
         site_init(&s, &script);
         cr_assert_eq(event_new(&event), 0);
-        cr_assert_eq(manager_ask_about_unit(&a.question, event, true, NOBODY, "baz.service", on_unit, &a), 0);
+        cr_assert_eq(manager_ask_about_unit(&a.question, event, &baz, on_unit, &a), 0);
         cr_assert(event_run_until(event, 10, a.n_answers > 0));
         cr_assert_str_eq(a.state, "deactivating");
         cr_assert_eq(a.stop_usec, 90000000);
@@ -182,7 +184,7 @@ CleanTest(manager, loop_is_told_why_there_is_no_answer) {
 
         site_init(&s, NULL);
         cr_assert_eq(event_new(&event), 0);
-        cr_assert_eq(manager_ask_about_unit(&a.question, event, true, NOBODY, "baz.service", on_unit, &a), 0);
+        cr_assert_eq(manager_ask_about_unit(&a.question, event, &baz, on_unit, &a), 0);
         cr_assert(event_run_until(event, 10, a.n_answers > 0));
         cr_assert_str_eq(a.state, "");
         cr_assert(strstr(a.why, "enable-linger"), "%s", a.why);
