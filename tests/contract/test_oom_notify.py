@@ -70,10 +70,13 @@ def pressure_before_the_oom_does_not_end_the_watch(a):
 
 @line(156)
 def oom_of_cgroup_v1(a):
-    with host.MemoryCgroup(a, 16 << 20) as cgroup:
-        m = a.monitor("eat=64 hang")
+    with host.MemoryCgroup(a, 64 << 20) as cgroup:
+        m = a.monitor(f"wait-file={a.path('start')} eat=256 hang")  # as a container, which is started when it is known
+        m.fifo("start")
         cgroup.add(m.launcher.pid)
         m.start()
+        m.target()
+        m.release("start")
         equal(m.end(), 137)
         equal(oom_files(a), [True, True], "oom files after an OOM kill")
         for path in (f"{a.persist}/oom", f"{a.bundle}/oom", m.pid_file):
