@@ -39,6 +39,7 @@ struct WorkerProcess {
         bool started, ready, drained, done;
         bool orphaned;    /* the worker is that of another image, or of a keeper that has died */
         bool dismissed;   /* likewise; it has been asked to leave */
+        bool unwatched;   /* likewise; its channel is not heard yet */
         int orphan_pidfd; /* likewise, if it is not our child; -1 if unknown */
         int former_ring;  /* of another version, whose content is in ours; -1: none */
         unsigned deaths;

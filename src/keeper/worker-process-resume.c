@@ -30,6 +30,7 @@ static const StateField worker_process_fields[] = {
 
 const StateFields worker_process_values = { worker_process_fields, ELEMENTS(worker_process_fields) };
 
+#define WATCH_AGAIN_USEC 500000ULL
 #define ORPHAN_USEC 2000000ULL /* for the worker of another keeper to leave */
 
 /**
@@ -113,7 +114,7 @@ void worker_process_orphan_over(WorkerProcess *wp) {
         wp->orphan_timer = timer_free(wp->orphan_timer);
         fd_close_many(&wp->orphan_pidfd, 1);
         wp_forget_former_ring(wp, true);
-        wp->orphaned = wp->ended = false;
+        wp->orphaned = wp->ended = wp->unwatched = false;
 }
 
 /* It has been somebody's else to reap: what its last read had brought cannot be known if it was killed. */
@@ -144,9 +145,22 @@ static int wp_on_orphan(sd_event_source *source, int fd, uint32_t revents, void 
         return 0;
 }
 
+/* Where the kernel has no room for one more watch it is tried again: that worker serves the container meanwhile. */
+static bool wp_watch_orphan(WorkerProcess *wp) {
+        if (!wp->unwatched)
+                return true;
+        wp->unwatched =
+                event_add_io(wp->event, &wp->channel_source, wp->channel, EPOLLIN, wp_on_orphan, wp) < 0;
+        return !wp->unwatched;
+}
+
 static int wp_on_orphan_due(Timer *timer, void *userdata) {
         WorkerProcess *wp = userdata;
 
+        if (!wp_watch_orphan(wp)) {
+                timer_set(timer, WATCH_AGAIN_USEC);
+                return 0;
+        }
         if (!wp->dismissed) {
                 wp->dismissed = wp->renewing = true;
                 timer_set(timer, ORPHAN_USEC); /* for one that cannot be told, too */
@@ -183,9 +197,9 @@ int worker_process_adopt(WorkerProcess *wp,
         }
         wp->pid = saved->pid;
         wp->orphaned = wp->started = true;
-        r = event_add_io(wp->event, &wp->channel_source, channel, EPOLLIN, wp_on_orphan, wp);
-        if (r >= 0)
-                r = event_add_timer(wp->event, &wp->orphan_timer, 0, wp_on_orphan_due, wp);
+        wp->unwatched = true;
+        (void)wp_watch_orphan(wp);
+        r = event_add_timer(wp->event, &wp->orphan_timer, 0, wp_on_orphan_due, wp);
         if (r >= 0 && wp->pid > 0)
                 r = reaper_claim(wp->spec.reaper, wp->pid);
         return r < 0 ? relay(r) : 0;

@@ -77,6 +77,22 @@ class Service:
         self.mode, self.cid = "service", "none"
 
 
+def traced_calls(text):
+    """The lines of strace's output, each call whole: what another process's line has split in two is joined, where it ended."""
+    calls_under_way, whole = {}, []
+    for line in text.splitlines():
+        pid, _, rest = line.partition(" ")
+        rest = rest.strip()
+        resumed = re.match(r"<\.\.\. \w+ resumed>", rest)
+        if rest.endswith("<unfinished ...>"):
+            calls_under_way[pid] = rest.removesuffix("<unfinished ...>")
+        elif resumed:
+            whole.append(f"{pid} {calls_under_way.pop(pid, '')}{rest[resumed.end():]}")
+        else:
+            whole.append(line)
+    return whole + [f"{pid} {begun}" for pid, begun in calls_under_way.items()]
+
+
 class Life:
     """Runs one life. A scenario sets what it needs, then calls run()."""
 
@@ -307,7 +323,7 @@ class Life:
         if not self.fault.calls or self.fault.error == "short":
             return 1
         try:
-            hits = [line for line in harness.read_text(self.trace).decode(errors="replace").splitlines() if "(INJECTED)" in line]
+            hits = [line for line in traced_calls(harness.read_text(self.trace).decode(errors="replace")) if "(INJECTED)" in line]
         except OSError:
             return 0
         keeper = f"{self.keeper()} "
@@ -318,10 +334,10 @@ class Life:
     def counts(self):
         """{call: times in the process that makes it most often} of a life of measuring."""
         most, now = {}, {}
-        for line in harness.read_text(self.trace).decode(errors="replace").splitlines():
+        for line in traced_calls(harness.read_text(self.trace).decode(errors="replace")):
             pid, _, rest = line.partition(" ")
             name = rest.strip().partition("(")[0]
-            if not name.replace("_", "").isalnum() or rest.strip().startswith("<"):
+            if not name.replace("_", "").isalnum():
                 continue
             now[pid, name] = now.get((pid, name), 0) + 1
             most[name] = max(most.get(name, 0), now[pid, name])

@@ -3,8 +3,20 @@
 /* A worker whose keeper has died, or is another image now, and the next keeper, which has nothing but descriptors. */
 
 #include <poll.h>
+#include <sys/syscall.h>
 
 #include "worker-bench.h"
+
+static bool watches_are_refused;
+
+/* The program's own goes before libc's. */
+int epoll_ctl(int epfd, int operation, int fd, struct epoll_event *event) {
+        if (operation == EPOLL_CTL_ADD && watches_are_refused) {
+                errno = ENOSPC;
+                return -1;
+        }
+        return (int)syscall(SYS_epoll_ctl, epfd, operation, fd, event);
+}
 
 /* What systemd would hold. */
 typedef struct Kept {
@@ -207,6 +219,30 @@ static void keeper_is_replaced(Kept *k, Bench *b) {
         b->worker = worker_process_free(b->worker);
         b->reaper = reaper_free(b->reaper);
         bench_reaper(b);
+}
+
+CleanTest(worker_process_resume, worker_of_another_image_serves_until_its_channel_can_be_watched) {
+        Bench b;
+        Kept k;
+
+        bench_init(&b);
+        bench_start(&b);
+        say(&b, "one\n");
+        cr_assert(event_run_until(b.event, 30, b.n_ready == 1 && written(&b) == 4));
+        keeper_is_replaced(&k, &b);
+        watches_are_refused = true;
+        next_keeper(&k, &b);
+        cr_assert_not(event_run_until(b.event, 1, b.n_ready == 1));
+        say(&b, "two\n");
+        cr_assert(event_run_until(b.event, 30, written(&b) == 8));
+        cr_assert_eq(worker_process_pid(b.worker), k.saved.pid);
+
+        watches_are_refused = false;
+        cr_assert(event_run_until(b.event, 30, b.n_ready == 1));
+        cr_assert_neq(worker_process_pid(b.worker), k.saved.pid);
+        bench_finish(&b);
+        check_log(b.log, "stdout", "one\ntwo\n");
+        bench_done(&b);
 }
 
 CleanTest(worker_process_resume, worker_of_another_image_serves_until_the_loop_runs) {
