@@ -30,7 +30,8 @@
 #define ANNOTATION_SIGNAL "org.opencontainers.image.stopSignal"
 #define ANNOTATION_TIMEOUT "io.scopemon.stop-timeout"
 #define NOTIFY_INSIDE "/run/notify" /* where the container has its socket, as it has with Podman */
-#define STOP_SLACK_USEC 5000000ULL  /* for what comes after the container's end */
+#define STOP_SLACK_USEC 2000000ULL  /* of the unit's time, for what comes after the container's end */
+#define EXTEND_USEC 5000000ULL      /* likewise, where it is asked for */
 
 /**
  * service_next_value() - the value of option @name from word @at on, which is left behind it
@@ -311,7 +312,7 @@ uint64_t service_time_to_stop(uint64_t unit_usec) {
                 return SERVICE_STOP_USEC;
         if (unit_usec == UINT64_MAX)
                 return SERVICE_STOP_NEVER;
-        return unit_usec - (unit_usec / 3 < STOP_SLACK_USEC ? unit_usec / 3 : STOP_SLACK_USEC);
+        return unit_usec - (unit_usec / 4 < STOP_SLACK_USEC ? unit_usec / 4 : STOP_SLACK_USEC);
 }
 
 /**
@@ -441,7 +442,7 @@ void service_tell_stopping(NotifyQueue *to, const Options *o, uint64_t usec) {
                 tell(to, "STOPPING=1\nSTATUS=Stopping container %.300s", o->name);
         else
                 tell(to, "STOPPING=1\nEXTEND_TIMEOUT_USEC=%llu\nSTATUS=Stopping container %.300s",
-                     (unsigned long long)(usec + STOP_SLACK_USEC), o->name);
+                     (unsigned long long)(usec + EXTEND_USEC), o->name);
 }
 
 /**
@@ -450,7 +451,7 @@ void service_tell_stopping(NotifyQueue *to, const Options *o, uint64_t usec) {
  */
 void service_tell_stopped(NotifyQueue *to, const Options *o, uint64_t usec) {
         tell(to, "EXTEND_TIMEOUT_USEC=%llu\nSTATUS=Container %.300s exited, storing its output",
-             (unsigned long long)(usec + STOP_SLACK_USEC), o->name);
+             (unsigned long long)(usec + EXTEND_USEC), o->name);
 }
 
 /**

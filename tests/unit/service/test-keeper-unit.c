@@ -88,7 +88,7 @@ CleanTest(keeper_unit, time_of_the_unit_is_the_containers) {
 
         for (size_t i = 0; i < ELEMENTS(times); i++) {
                 uint64_t before = event_now(),
-                         left = times[i] - (times[i] < 15000000 ? times[i] / 3 : 5000000);
+                         left = times[i] - (times[i] < 8000000 ? times[i] / 4 : 2000000);
                 Fixture f;
 
                 fixture_init(&f);

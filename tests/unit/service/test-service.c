@@ -129,9 +129,9 @@ CleanTest(service, stop_signal_and_time) {
                 int r, expected;
                 uint64_t usec, unit_usec;
         } rows[] = {
-                { NULL, NULL, 0, SIGTERM, 25000000, 30000000 },
-                { NULL, NULL, 0, SIGTERM, 2000000, 3000000 },
-                { NULL, NULL, 0, SIGTERM, 3 * 86400000000ULL - 5000000, 3 * 86400000000ULL },
+                { NULL, NULL, 0, SIGTERM, 28000000, 30000000 },
+                { NULL, NULL, 0, SIGTERM, 2250000, 3000000 },
+                { NULL, NULL, 0, SIGTERM, 3 * 86400000000ULL - 2000000, 3 * 86400000000ULL },
                 { NULL, NULL, 0, SIGTERM, SERVICE_STOP_NEVER, UINT64_MAX },
                 { NULL, "60", 0, SIGTERM, 60000000, 30000000 },
                 { NULL, NULL, 0, SIGTERM, SERVICE_STOP_USEC, 0 },
@@ -158,10 +158,10 @@ CleanTest(service, units_own_time_holds_for_the_container) {
         static const struct {
                 uint64_t unit_usec, deadline; /* of a stop at 7 s */
         } rows[] = {
-                { 4000000, 9666667 },
-                { 90000000, 92000000 },
-                { 180000000, 182000000 },
-                { 7 * 86400000000ULL, 7 * 86400000000ULL + 2000000 },
+                { 4000000, 10000000 },
+                { 90000000, 95000000 },
+                { 180000000, 185000000 },
+                { 7 * 86400000000ULL, 7 * 86400000000ULL + 5000000 },
                 { UINT64_MAX - 1, SERVICE_STOP_NEVER },
                 { UINT64_MAX, SERVICE_STOP_NEVER },
         };
