@@ -32,6 +32,7 @@
 #include "attach/attach-client.h"
 #include "base/error.h"
 #include "base/fd.h"
+#include "base/foreign.h"
 #include "base/process.h"
 #include "event/event.h"
 #include "scopemon/protocol.h"
@@ -195,6 +196,7 @@ AttachClient *attach_client_free(AttachClient *c) {
  * The peer reads to its end of file, and nothing it has sent can turn that into an error.
  */
 void attach_client_shut_down(int fd) {
+        const bool refuses = foreign_is_refused(fd);
         int on = 1;
 
         (void)shutdown(fd, SHUT_RDWR); /* if it is not connected any more, so much the better */
@@ -204,6 +206,8 @@ void attach_client_shut_down(int fd) {
                 char space[CMSG_SPACE(sizeof(struct ucred))];
                 struct msghdr message = { .msg_control = space, .msg_controllen = sizeof space };
 
+                if (!refuses)
+                        foreign_disarm_next(fd);
                 if (recvmsg(fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC) < 0) {
                         if (errno == ECONNRESET || errno == EINTR)
                                 continue;

@@ -30,6 +30,7 @@
 #include "attach/attach-client.h"
 #include "base/error.h"
 #include "base/fd.h"
+#include "base/foreign.h"
 #include "scopemon/protocol.h"
 
 #define ACCEPT_MAX 256            /* in one wake-up */
@@ -264,6 +265,7 @@ int attach_listen(int dir_fd, int *ret_fd) {
                 return fail(-errno);
         if (fchmod(fd, 0700) < 0)
                 return fail(-errno);
+        (void)foreign_refuse(fd);
         r = fd_bind_at(fd, dir_fd, SCOPEMON_ATTACH_SOCKET);
         if (r < 0)
                 return relay(r);

@@ -21,6 +21,7 @@
 #include "cleanup.h"
 #include "error.h"
 #include "fd.h"
+#include "foreign.h"
 #include "parse.h"
 
 #define CLOSE_MAX 1048576 /* numbers above are not looked for one by one: fs.nr_open by default */
@@ -460,7 +461,7 @@ static size_t take_descriptors(struct msghdr *message, int *fds, size_t max_fds)
                         if (taken < max_fds)
                                 fds[taken++] = fd;
                         else
-                                (void)close(fd);
+                                foreign_close(&fd, 1);
                 }
         }
         return taken;
@@ -478,7 +479,8 @@ size_t fd_pending(int socket_fd) {
 
 /**
  * fd_receive() - receive one message with descriptors, without waiting
- * @fds: filled with at most @max_fds descriptors, CLOEXEC, the caller's to close; what is beyond is closed
+ * @fds: filled with at most @max_fds descriptors, CLOEXEC, the caller's to close (foreign_close(), if the peer is not
+ *       trusted); what is beyond is closed
  *
  * Return: bytes received (0 at end of file), -EAGAIN if there is no message, -EMSGSIZE if it was longer than @size (it
  * is gone then, its descriptors closed), or another negative errno.
@@ -486,7 +488,7 @@ size_t fd_pending(int socket_fd) {
 ssize_t fd_receive(int socket_fd, void *data, size_t size, int *fds, size_t max_fds, size_t *ret_n_fds) {
         union {
                 struct cmsghdr align;
-                char space[CMSG_SPACE(FD_MESSAGE_MAX * sizeof(int)) + CMSG_SPACE(64)];
+                char space[CMSG_SPACE(FOREIGN_MAX * sizeof(int)) + CMSG_SPACE(64)];
         } control;
         struct iovec iov = { .iov_base = data, .iov_len = size };
         struct msghdr message = { .msg_iov = &iov,
@@ -504,7 +506,7 @@ ssize_t fd_receive(int socket_fd, void *data, size_t size, int *fds, size_t max_
 
         n_fds = take_descriptors(&message, fds, max_fds);
         if (message.msg_flags & MSG_TRUNC) {
-                fd_close_many(fds, n_fds);
+                foreign_close(fds, n_fds);
                 return fail(-EMSGSIZE);
         }
         *ret_n_fds = n_fds;

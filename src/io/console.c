@@ -23,6 +23,7 @@
 
 #include "base/error.h"
 #include "base/fd.h"
+#include "base/foreign.h"
 #include "io/console.h"
 
 #define NAME_MAX_TRIES 16
@@ -81,7 +82,7 @@ static int peer_receive(Peer *p) {
         }
         if (n == -ECONNRESET || (n == 0 && n_fds == 0))
                 return 0; /* without a word, as a runtime that fails: its exit and its stderr say why */
-        fd_close_many(fds, n_fds);
+        foreign_close(fds, n_fds);
         return c->handler->on_bad(c->userdata);
 }
 

@@ -26,6 +26,7 @@
 
 #include "base/error.h"
 #include "base/fd.h"
+#include "base/foreign.h"
 #include "io/notify.h"
 #include "wire/notifymsg.h"
 
@@ -118,7 +119,7 @@ static void drop_descriptors(struct msghdr *message) {
                 int *fds = (int *)CMSG_DATA(h);
 
                 if (h->cmsg_level == SOL_SOCKET && h->cmsg_type == SCM_RIGHTS)
-                        fd_close_many(fds, (h->cmsg_len - CMSG_LEN(0)) / sizeof *fds);
+                        foreign_close(fds, (h->cmsg_len - CMSG_LEN(0)) / sizeof *fds);
         }
 }
 
@@ -127,7 +128,7 @@ static int notify_take(Notify *n) {
         char data[NOTIFY_MAX];
         union {
                 struct cmsghdr align;
-                char space[CMSG_SPACE(FD_MESSAGE_MAX * sizeof(int))];
+                char space[CMSG_SPACE(FOREIGN_MAX * sizeof(int))];
         } control;
         struct iovec iov = { .iov_base = data, .iov_len = sizeof data };
         struct msghdr message = {

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/foreign.h"
 #include "keeper/discard.h"
 
 #define DISCARD_READ 16384
@@ -24,6 +25,8 @@ static ssize_t discard_read(int fd, uint64_t *n_bytes) {
         char buf[DISCARD_READ];
         ssize_t n;
 
+        if (!n_bytes)
+                foreign_disarm_next(fd); /* notifications, which nobody counts */
         n = read(fd, buf, sizeof buf);
         if (n < 0)
                 return errno == EINTR || errno == EAGAIN ? -errno : 0;

@@ -16,6 +16,7 @@
 
 #include "base/error.h"
 #include "base/fd.h"
+#include "base/foreign.h"
 #include "base/process.h"
 #include "io/notify.h"
 #include "keeper/worker-process-internal.h"
@@ -26,16 +27,22 @@
 
 /*
  * Our copy is for the next worker, if this one dies. Without one the client is served all the same: there must be
- * room for what comes at the end, whatever the number of clients.
+ * room for what comes at the end, whatever the number of clients. Nothing else is kept, as nobody knows what it takes to
+ * close it.
  */
 static int wp_on_client_new(WorkerProcess *wp, const ChannelRecord *record, int *fd) {
         uint32_t slot = record->number;
+        bool sent = *fd >= 0;
 
         if (slot >= ATTACH_SLOTS)
                 return fail(-EBADMSG);
-        fd_close_many(&wp->clients[slot], 1);
-        if (*fd < 0 && record->value > STDERR_FILENO && record->value < INT_MAX)
+        foreign_close(&wp->clients[slot], 1);
+        if (!sent && record->value > STDERR_FILENO && record->value < INT_MAX)
                 *fd = process_copy_fd(wp->pid, (int)record->value);
+        if (*fd >= 0 && !foreign_is_accepted_by(*fd, wp->spec.fds[CHANNEL_FD_LISTENER])) {
+                foreign_close(fd, 1);
+                return sent ? fail(-EBADMSG) : 0; /* the number may be another descriptor's by now */
+        }
         if (fd_has_room_above(*fd, FDS_RESERVED))
                 wp->clients[slot] = TAKE_FD(*fd);
         worker_process_kept(wp, WORKER_KEPT_CLIENT, slot, wp->clients[slot]);
@@ -195,7 +202,7 @@ static int wp_take(WorkerProcess *wp, char *data, size_t size) {
         if (r >= 0 && !channel_takes_fds(&record, n_fds))
                 r = -EBADMSG;
         r = r < 0 ? fail(r) : wp_dispatch(wp, &record, fds);
-        fd_close_many(fds, n_fds);
+        foreign_close(fds, n_fds);
         return r < 0 ? relay(r) : 1;
 }
 

@@ -21,6 +21,7 @@
 
 #include "base/error.h"
 #include "base/fd.h"
+#include "base/foreign.h"
 #include "worker/worker-internal.h"
 
 #define FDS_TO_COME 4          /* descriptors: terminal, target, new log file, a client that is refused */
@@ -105,6 +106,8 @@ static int on_input(void *userdata, uint32_t slot, int fd) {
         ssize_t n;
         int r;
 
+        if (!w->clients_refuse)
+                foreign_disarm_next(fd);
         if (streams_has_stdin(w->streams))
                 n = ring_read_input(w->ring, slot, fd);
         else
@@ -204,6 +207,7 @@ static int open_attach(Worker *w) {
                 spec.withhold[id] = w->state->facts.withhold[id];
                 spec.head[id] = w->state->pushed[id];
         }
+        w->clients_refuse = foreign_is_refused(spec.listener);
         r = attach_new(&w->attach, w->event, &spec, &handler, w);
         return r < 0 ? relay(r) : 0;
 }

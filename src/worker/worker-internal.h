@@ -38,7 +38,8 @@ typedef struct Worker {
         Streams *streams;
         Sinks *sinks;
         Attach *attach;
-        size_t n_inherited; /* clients of the worker before */
+        size_t n_inherited;  /* clients of the worker before */
+        bool clients_refuse; /* descriptors: none can come with what they send */
         Control *control;
         Notify *notify;
         WorkerTimer flush, trim, wait;

@@ -49,6 +49,8 @@ static inline void __attribute__((noreturn)) misbehave(const char *how, int chan
                 tell(channel, CHANNEL_SETUP, 0, "", -1);
         else if (strcmp(how, "descriptor") == 0)
                 tell(channel, CHANNEL_DRAINED, 0, "", STDIN_FILENO);
+        else if (strcmp(how, "stranger") == 0)
+                tell(channel, CHANNEL_CLIENT_NEW, 0, "", socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
         else if (strcmp(how, "garbage") == 0)
                 (void)fd_send(channel, "\xff\xfe\xfd not a record", 17, NULL, 0);
         else if (strcmp(how, "done") == 0) {

@@ -203,7 +203,7 @@ CleanTest(worker_process, without_one_clients_see_the_end) {
 /* ---- lies ------------------------------------------------------------------------------------ */
 
 CleanTest(worker_process, nonsense_ends_the_worker_and_nothing_else) {
-        static const char *const ways[] = { "slot", "gone", "type", "descriptor", "garbage" };
+        static const char *const ways[] = { "slot", "gone", "type", "descriptor", "stranger", "garbage" };
 
         for (size_t i = 0; i < ELEMENTS(ways); i++) {
                 Bench b;

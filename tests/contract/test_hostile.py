@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Containers and clients that mean harm: what they send stalls nobody, what they take is missed by nobody.
+
+The container's end is told within SOON seconds whatever its worker does. Output that cannot be had is counted as lost.
+"""
+
+import os
+import socket
+import struct
+import time
+
+from harness import check, equal, poll_until, scenario, stat_fields
+
+SOON = 3     # seconds
+LINGER = 25  # seconds for which close() of such a socket sleeps
+
+
+class Lingering:
+    """TCP sockets that nobody reads from: the process that closes the last copy of one sleeps."""
+
+    def __init__(self):
+        self.listener = socket.socket()
+        self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        self.listener.bind(("127.0.0.1", 0))
+        self.listener.listen(64)
+        self.peers = []
+
+    def make(self):
+        s = socket.socket()
+        s.connect(self.listener.getsockname())
+        self.peers.append(self.listener.accept()[0])
+        s.setblocking(False)
+        try:
+            while True:
+                s.send(b"x" * 65536)
+        except BlockingIOError:
+            pass
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, LINGER))
+        return s
+
+    def send(self, over, data, n=1):
+        """Send N of them, of which the receiver has the only copies then; data alone if the receiver refuses descriptors."""
+        sockets = [self.make() for _ in range(n)]
+        try:
+            socket.send_fds(over, [data], [s.fileno() for s in sockets])
+        except PermissionError:
+            for s in sockets:
+                s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 0, 0))
+            over.send(data)
+        for s in sockets:
+            s.close()
+
+
+def notify_sender(a):
+    s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    s.connect(f"{a.bundle}/notify/notify.sock")
+    return s
+
+
+def gated(a, words="", **options):
+    m = a.monitor(rf"stdout=up\n wait-file={a.path('gate')} {words}", **options)
+    m.fifo("gate")
+    m.start()
+    check(m.record() is not None)
+    m.wait_output(b"up\n")
+    return m
+
+
+def worker_of(m):
+    """The child of the monitor that runs its program."""
+    return poll_until(lambda: next((p for p in m.processes() if p != m.pid), None), what="a worker")
+
+
+def ends_soon(m, status=0):
+    """The exit file is there in time; afterwards the monitor ends."""
+    start = time.monotonic()
+    equal(m.exit_file(30), str(status))
+    took = time.monotonic() - start
+    check(took < SOON, f"the end was told after {took:.1f} s")
+    equal(m.end(), status)
+
+
+@scenario(quirk="closes what it is sent")
+def lingering_sockets_in_notifications(a):
+    """A notification's descriptors are closed, and the container's output goes on."""
+    os.mkdir(f"{a.bundle}/notify")
+    host_socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    host_socket.bind(a.path("host-notify"))
+    m = gated(a, rf"stdout=more\n wait-file={a.path('last')} stdout=end\n", args=[f"--sdnotify-socket={a.path('host-notify')}"])
+    m.fifo("last")
+    lingering = Lingering()
+    with notify_sender(a) as s:
+        lingering.send(s, b"READY=1")
+        lingering.send(s, b"STATUS=many", n=70)
+        lingering.send(s, b"x" * 40000)
+    m.release("gate")
+    m.wait_log(lambda records: len(records) >= 2, seconds=SOON)
+    m.release("last")
+    ends_soon(m)
+    equal(m.output(), b"up\nmore\nend\n")
+
+
+def two_clients(a, words, **options):
+    m = a.monitor(words, stdin=True, **options).start()
+    check(m.record() is not None)
+    return m, m.client(), m.client()
+
+
+@scenario(quirk="closes what it is sent")
+def lingering_sockets_of_an_attached_client(a):
+    """Other clients are served, whether its packets are input or thrown away."""
+    lingering = Lingering()
+    m, bad, good = two_clients(a, "cat")
+    lingering.send(bad.socket, b"one\n")
+    good.send(b"two\n")
+    good.read(b"two\n", seconds=SOON)
+    bad.read(b"one\n", seconds=SOON)
+    good.half_close()
+    ends_soon(m)
+    equal(bytes(good.drain()), b"one\ntwo\n")
+
+
+@scenario(quirk="closes what it is sent")
+def lingering_sockets_that_nobody_has_read(a):
+    """A client leaves packets that the target has never asked for."""
+    lingering = Lingering()
+    m, bad, good = two_clients(a, rf"stdout=up\n wait-file={a.path('gate')} stdout=end\n")
+    m.fifo("gate")
+    bad.socket.setblocking(False)
+    try:
+        while True: # until input is not read any more
+            bad.send(b"x" * 8000)
+    except BlockingIOError:
+        pass
+    poll_until(lambda: stat_fields(worker_of(m))[0] == "S", what="a worker that waits")
+    try:
+        lingering.send(bad.socket, b"x")
+    except BlockingIOError:
+        pass
+    bad.close()
+    m.release("gate")
+    good.read(b"end\n", seconds=SOON)
+    ends_soon(m)
