@@ -3,7 +3,7 @@
 
 /*
  * What the files of the keeper share: keeper.c (the life), keeper-signals.c, keeper-start.c (all that is made before it),
- * keeper-command.c (the end), keeper-unit.c (in a unit that stops), keeper-service.c (what a service does besides), keeper-store.c (what it leaves to the next process of its
+ * keeper-command.c (the end), unit-stop.c, keeper-service.c (what a service does besides), keeper-store.c (what it leaves to the next process of its
  * unit), keeper-resume.c (after an upgrade, or after that).
  */
 
@@ -17,11 +17,11 @@
 #include "io/streams.h"
 #include "keeper/keeper.h"
 #include "keeper/lifecycle.h"
+#include "keeper/unit-stop.h"
 #include "keeper/worker-process.h"
 #include "placement/place.h"
 #include "report/announce.h"
 #include "report/report.h"
-#include "systemd/manager.h"
 #include "upgrade/saved.h"
 #include "upgrade/upgrade.h"
 #include "worker/worker.h"
@@ -66,7 +66,7 @@ struct Keeper {
 
         pid_t runtime_pid, target_pid, command_pid;
         pid_t start_pid; /* service mode: the runtime's "start" */
-        Timer *stop_timer, *command_timer, *watchdog_timer;
+        Timer *command_timer, *watchdog_timer;
         int runtime_pidfd, target_pidfd;
         ProcessStatus runtime_status, target_status, command_status;
         bool command_running;
@@ -75,18 +75,15 @@ struct Keeper {
         bool terminated; /* a signal that ends processes came, since the exit command was started if it was */
         bool not_restarted; /* the exit command was to fail: KEEPER_NOT_RESTARTED */
         bool oom;
-        uint64_t started_usec, ran_usec;  /* the container: since when, and for how long */
-        uint64_t timeout_usec, stop_usec; /* deadlines: of the container, and of its stop; 0 for none */
-        uint64_t exit_files_usec;         /* deadline: of exit files that cannot be written */
-        ManagerQuestion *unit_question;   /* does our unit stop? */
-        uint64_t unit_asked_usec;         /* when there was reason to ask */
-        Timer *unit_again;                /* to ask once more, */
-        bool unit_silent;                 /* ... since there was no answer, which was said */
-        uint64_t delivered;               /* to clients, when the drain timer was armed */
-        bool stored;                      /* systemd keeps what the next process of our unit would need */
-        bool ready_told;                  /* ... which has to say READY=1 if we had */
-        uint64_t store_serial;            /* of the state that is there */
-        char failure[CONSOLE_WRONG_MAX];  /* what the caller is told if there is no target */
+        uint64_t started_usec, ran_usec; /* the container: since when, and for how long */
+        uint64_t timeout_usec;           /* deadline of the container; 0 for none */
+        uint64_t exit_files_usec;        /* deadline: of exit files that cannot be written */
+        UnitStop unit_stop;
+        uint64_t delivered;              /* to clients, when the drain timer was armed */
+        bool stored;                     /* systemd keeps what the next process of our unit would need */
+        bool ready_told;                 /* ... which has to say READY=1 if we had */
+        uint64_t store_serial;           /* of the state that is there */
+        char failure[CONSOLE_WRONG_MAX]; /* what the caller is told if there is no target */
         int exit_status;
         unsigned n_troubles; /* see keeper_endure() */
         uint64_t troubles_since;
@@ -134,11 +131,6 @@ int keeper_service_stop(Keeper *k);
 int keeper_service_watchdog(Keeper *k);
 void keeper_service_ended(Keeper *k, uint64_t usec);
 int keeper_service_pass_on(Keeper *k, int signal);
-
-/* keeper-unit.c */
-int keeper_unit_signalled(Keeper *k);
-int keeper_unit_arm(Keeper *k);
-void keeper_unit_forget(Keeper *k);
 
 /* keeper-store.c */
 void keeper_store_begin(Keeper *k);

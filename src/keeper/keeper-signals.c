@@ -165,7 +165,7 @@ int keeper_on_signal(Keeper *k, int signal) {
         if (k->options->service && signal != SIGTERM)
                 return keeper_service_pass_on(k, signal);
         if (keeper_signal_ends(signal))
-                (void)keeper_unit_signalled(k); /* without it systemd's own time-out ends us */
+                (void)unit_stop_signalled(k); /* without it systemd's own time-out ends us */
         signals_pass_on(k, signal);
         return 0;
 }

@@ -447,8 +447,7 @@ Keeper *keeper_free(Keeper *k) {
         k->start_timer = timer_free(k->start_timer);
         k->settle_timer = timer_free(k->settle_timer);
         k->exit_files_timer = timer_free(k->exit_files_timer);
-        k->stop_timer = timer_free(k->stop_timer);
-        keeper_unit_forget(k);
+        unit_stop_forget(k);
         k->watchdog_timer = timer_free(k->watchdog_timer);
         k->command_timer = timer_free(k->command_timer);
         k->target_watch = exit_watch_free(k->target_watch);

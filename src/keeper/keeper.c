@@ -470,8 +470,7 @@ static void enter_draining(Keeper *k) {
         if (k->options->service)
                 keeper_service_ended(k, DRAIN_USEC);
         keeper_store_state(k);
-        k->stop_timer = timer_free(k->stop_timer);
-        keeper_unit_forget(k);
+        unit_stop_forget(k);
         k->facts.runtime_exited = k->facts.runtime_exited || k->runtime_pid == 0;
         if (k->start_pid > 0 &&
             event_add_timer(k->event, &k->start_timer, START_USEC, on_start_timeout, k) < 0)

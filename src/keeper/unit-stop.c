@@ -18,9 +18,10 @@
 #include "base/log.h"
 #include "io/cgroup.h"
 #include "keeper/keeper-internal.h"
-#include "service/service.h"
+#include "keeper/unit-stop.h"
 
 #define AGAIN_USEC 5000000U
+#define SLACK_USEC 2000000ULL       /* of the unit's time, for what comes after the container's end */
 #define DEFAULT_STOP_USEC 90000000U /* of a manager that does not say */
 
 static int unit_ask(Keeper *k);
@@ -43,26 +44,55 @@ static void unit_kill_container(Keeper *k) {
 
 static int unit_on_timeout(Timer *timer, void *userdata) {
         Keeper *k = userdata;
+        const char *name = k->options->name ? k->options->name : k->options->cid;
 
-        if (k->options->service)
-                log_warning("Container %s did not stop in time, killing it", k->options->name);
+        if (k->unit_stop.asked_usec == 0) /* it was us who were asked to stop */
+                log_warning("Container %s did not stop in time, killing it", name);
         else
                 log_warning("%s is stopping and container %s did not stop in time, killing it", k->plan.unit,
-                            k->options->name ? k->options->name : k->options->cid);
+                            name);
         unit_kill_container(k);
         return 0;
 }
 
 /**
- * keeper_unit_arm() - kill what is left of the container at stop_usec, as it is now
+ * unit_stop_time() - what a unit's own time leaves a container, if there is to be enough to kill, store and delete
+ * @unit_usec: TimeoutStopSec=, UINT64_MAX for "infinity"
+ *
+ * Return: that time, or UNIT_STOP_NEVER.
+ */
+uint64_t unit_stop_time(uint64_t unit_usec) {
+        uint64_t quarter = unit_usec / 4;
+
+        if (unit_usec == UINT64_MAX)
+                return UNIT_STOP_NEVER;
+        return unit_usec - (quarter < SLACK_USEC ? quarter : SLACK_USEC);
+}
+
+/**
+ * unit_stop_deadline() - when a container has to have ended whose unit began to stop at @since
+ * @unit_usec: as unit_stop_time()
+ *
+ * Return: that time, or UNIT_STOP_NEVER.
+ */
+uint64_t unit_stop_deadline(uint64_t since, uint64_t unit_usec) {
+        uint64_t usec = unit_stop_time(unit_usec);
+
+        return usec >= UNIT_STOP_NEVER - since ? UNIT_STOP_NEVER : since + usec;
+}
+
+/**
+ * unit_stop_set() - kill what is left of the container at @deadline
  *
  * Return: 0 or a negative errno.
  */
-int keeper_unit_arm(Keeper *k) {
+int unit_stop_set(Keeper *k, uint64_t deadline) {
+        UnitStop *stop = &k->unit_stop;
         int r;
 
-        k->stop_timer = timer_free(k->stop_timer);
-        r = event_add_timer(k->event, &k->stop_timer, keeper_left(k->stop_usec), unit_on_timeout, k);
+        stop->deadline = deadline;
+        stop->timer = timer_free(stop->timer);
+        r = event_add_timer(k->event, &stop->timer, keeper_left(deadline), unit_on_timeout, k);
         return r < 0 ? relay(r) : 0;
 }
 
@@ -73,58 +103,65 @@ static int unit_on_again(Timer *timer, void *userdata) {
 static int unit_ask_later(Keeper *k, const char *why) {
         int r;
 
-        if (!k->unit_silent)
+        if (!k->unit_stop.silent)
                 log_warning("Failed to query whether %s is stopping: %s", k->plan.unit, why);
-        k->unit_silent = true;
-        r = event_add_timer(k->event, &k->unit_again, AGAIN_USEC, unit_on_again, k);
+        k->unit_stop.silent = true;
+        r = event_add_timer(k->event, &k->unit_stop.again, AGAIN_USEC, unit_on_again, k);
         return r < 0 ? relay(r) : 0;
 }
 
 static int unit_on_answer(void *userdata, const UnitFacts *unit, const char *why) {
         Keeper *k = userdata;
+        UnitStop *stop = &k->unit_stop;
+        uint64_t deadline = stop->deadline;
         int r;
 
         if (!unit) {
                 r = unit_ask_later(k, why);
-                k->unit_question = manager_question_free(k->unit_question); /* and @why with it */
+                stop->question = manager_question_free(stop->question); /* and @why with it */
                 return r < 0 ? relay(r) : 0;
         }
-        k->unit_silent = false;
+        stop->silent = false;
         if (strcmp(unit->active_state, "deactivating") == 0 && k->phase <= PHASE_RUNNING)
-                k->stop_usec = service_stop_deadline(k->unit_asked_usec,
-                                                     unit->timeout_stop_usec ?: DEFAULT_STOP_USEC);
-        k->unit_question = manager_question_free(k->unit_question);
-        return k->stop_usec ? keeper_unit_arm(k) : 0;
+                deadline = unit_stop_deadline(stop->asked_usec, unit->timeout_stop_usec ?: DEFAULT_STOP_USEC);
+        stop->question = manager_question_free(stop->question);
+        return deadline ? unit_stop_set(k, deadline) : 0;
 }
 
 static int unit_ask(Keeper *k) {
         const ManagerUnit unit = { .user = k->plan.user, .uid = k->plan.uid, .name = k->plan.unit };
+        UnitStop *stop = &k->unit_stop;
         int r;
 
-        k->unit_again = timer_free(k->unit_again);
-        r = manager_ask_about_unit(&k->unit_question, k->event, &unit, unit_on_answer, k);
+        stop->again = timer_free(stop->again);
+        r = manager_ask_about_unit(&stop->question, k->event, &unit, unit_on_answer, k);
         return r < 0 ? unit_ask_later(k, strerror(-r)) : 0;
 }
 
 /**
- * keeper_unit_signalled() - a signal has come that may be our unit's stop
+ * unit_stop_signalled() - a signal has come that may be our unit's stop
  *
  * A question that is under way was asked too early.
  *
  * Return: 0 or a negative errno.
  */
-int keeper_unit_signalled(Keeper *k) {
+int unit_stop_signalled(Keeper *k) {
+        UnitStop *stop = &k->unit_stop;
+
         if (k->phase > PHASE_RUNNING || !unit_holds_us(k))
                 return 0;
-        k->unit_asked_usec = event_now();
-        k->unit_question = manager_question_free(k->unit_question);
+        stop->asked_usec = event_now();
+        stop->question = manager_question_free(stop->question);
         return unit_ask(k);
 }
 
 /**
- * keeper_unit_forget() - the answer would change nothing any more
+ * unit_stop_forget() - there is nothing left to kill
  */
-void keeper_unit_forget(Keeper *k) {
-        k->unit_again = timer_free(k->unit_again);
-        k->unit_question = manager_question_free(k->unit_question);
+void unit_stop_forget(Keeper *k) {
+        UnitStop *stop = &k->unit_stop;
+
+        stop->timer = timer_free(stop->timer);
+        stop->again = timer_free(stop->again);
+        stop->question = manager_question_free(stop->question);
 }

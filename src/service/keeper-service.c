@@ -139,7 +139,7 @@ int keeper_service_on_start_exit(Keeper *k, const ProcessStatus *status) {
 void keeper_service_ended(Keeper *k, uint64_t usec) {
         if (service_container_notifies(k->options))
                 (void)keeper_service_watchdog(k);
-        if (k->stop_timer)
+        if (k->unit_stop.timer)
                 service_tell_stopped(k->notifications, k->options, usec);
 }
 
@@ -181,15 +181,18 @@ int keeper_service_pass_on(Keeper *k, int signal) {
  * Return: 0 or a negative errno.
  */
 int keeper_service_stop(Keeper *k) {
+        uint64_t deadline;
         ServiceStop stop;
+        int r;
 
         read_stop(k, &stop);
         service_tell_stopping(k->notifications, k->options, stop.usec);
-        if (!k->stop_timer)
+        if (!k->unit_stop.timer)
                 (void)process_signal(k->target_pidfd, stop.signal); /* one that has ended needs none */
-        k->stop_usec = stop.usec == SERVICE_STOP_NEVER ? SERVICE_STOP_NEVER : event_now() + stop.usec;
+        deadline = stop.usec == UNIT_STOP_NEVER ? UNIT_STOP_NEVER : event_now() + stop.usec;
+        r = unit_stop_set(k, deadline);
         keeper_store_state(k);
-        return keeper_unit_arm(k);
+        return r < 0 ? relay(r) : 0;
 }
 
 static int on_watchdog(Timer *timer, void *userdata) {

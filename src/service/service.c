@@ -23,6 +23,7 @@
 #include "base/parse.h"
 #include "event/event.h"
 #include "io/notify-queue.h"
+#include "keeper/unit-stop.h"
 #include "oci/bundle.h"
 #include "service/service.h"
 
@@ -30,8 +31,7 @@
 #define ANNOTATION_SIGNAL "org.opencontainers.image.stopSignal"
 #define ANNOTATION_TIMEOUT "io.scopemon.stop-timeout"
 #define NOTIFY_INSIDE "/run/notify" /* where the container has its socket, as it has with Podman */
-#define STOP_SLACK_USEC 2000000ULL  /* of the unit's time, for what comes after the container's end */
-#define EXTEND_USEC 5000000ULL      /* likewise, where it is asked for */
+#define EXTEND_USEC 5000000ULL      /* for what comes after the container's end, where it is asked for */
 
 /**
  * service_next_value() - the value of option @name from word @at on, which is left behind it
@@ -302,32 +302,6 @@ char **service_environment(char *envp[]) {
 }
 
 /**
- * service_time_to_stop() - what a unit's own time leaves a container, if there is to be enough to kill, store and delete
- * @unit_usec: TimeoutStopSec=, 0 if unknown, UINT64_MAX for "infinity"
- *
- * Return: that time, or SERVICE_STOP_NEVER.
- */
-uint64_t service_time_to_stop(uint64_t unit_usec) {
-        if (unit_usec == 0)
-                return SERVICE_STOP_USEC;
-        if (unit_usec == UINT64_MAX)
-                return SERVICE_STOP_NEVER;
-        return unit_usec - (unit_usec / 4 < STOP_SLACK_USEC ? unit_usec / 4 : STOP_SLACK_USEC);
-}
-
-/**
- * service_stop_deadline() - when a container has to have ended whose unit began to stop at @since
- * @unit_usec: as service_time_to_stop()
- *
- * Return: that time, or SERVICE_STOP_NEVER.
- */
-uint64_t service_stop_deadline(uint64_t since, uint64_t unit_usec) {
-        uint64_t usec = service_time_to_stop(unit_usec);
-
-        return usec >= SERVICE_STOP_NEVER - since ? SERVICE_STOP_NEVER : since + usec;
-}
-
-/**
  * service_stop_of() - how a container wants to be stopped
  * @signal_text: annotation org.opencontainers.image.stopSignal: a name with or without SIG, or a number; or NULL
  * @usec_text: annotation io.scopemon.stop-timeout: seconds; or NULL
@@ -339,7 +313,8 @@ int service_stop_of(const char *signal_text, const char *usec_text, uint64_t uni
         uint64_t seconds;
         int r = 0;
 
-        *ret = (ServiceStop){ .signal = SIGTERM, .usec = service_time_to_stop(unit_usec) };
+        *ret = (ServiceStop){ .signal = SIGTERM,
+                              .usec = unit_usec ? unit_stop_time(unit_usec) : SERVICE_STOP_USEC };
         if (signal_text) {
                 const char *name = strncmp(signal_text, "SIG", 3) == 0 ? signal_text + 3 : signal_text;
                 uint64_t number = 0;
@@ -438,7 +413,7 @@ void service_tell_taken(NotifyQueue *to, const Options *o, pid_t pid, bool ready
  * @usec: what that may take
  */
 void service_tell_stopping(NotifyQueue *to, const Options *o, uint64_t usec) {
-        if (usec == SERVICE_STOP_NEVER)
+        if (usec == UNIT_STOP_NEVER)
                 tell(to, "STOPPING=1\nSTATUS=Stopping container %.300s", o->name);
         else
                 tell(to, "STOPPING=1\nEXTEND_TIMEOUT_USEC=%llu\nSTATUS=Stopping container %.300s",

@@ -16,7 +16,6 @@ typedef struct Bundle Bundle;
 #define SERVICE_STOP_USEC                                                                                    \
         10000000U               /* from the stop signal to the kill, unless bundle or unit says otherwise */
 #define SERVICE_STOP_MAX 86400U /* s, in the bundle */
-#define SERVICE_STOP_NEVER UINT64_MAX
 
 /* What the bundle says of how to stop. */
 typedef struct ServiceStop {
@@ -39,8 +38,6 @@ int service_words(int argc, char *argv[], ServiceWords *ret);
 bool service_is_wanted(int argc, char *argv[]);
 int service_expand(int argc, char *argv[], int *ret_argc, char ***ret_argv);
 char **service_environment(char *envp[]);
-uint64_t service_time_to_stop(uint64_t unit_usec);
-uint64_t service_stop_deadline(uint64_t since, uint64_t unit_usec);
 int service_stop_of(const char *signal_text, const char *usec_text, uint64_t unit_usec, ServiceStop *ret);
 void service_stop_of_bundle(const Bundle *b, uint64_t unit_usec, ServiceStop *ret);
 bool service_container_notifies(const Options *o);

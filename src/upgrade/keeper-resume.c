@@ -82,7 +82,7 @@ int keeper_save(Keeper *k, Saved **ret) {
         s->ready_told = k->ready_told;
         s->started_usec = k->started_usec;
         s->timeout_usec = k->timeout_usec;
-        s->stop_usec = k->stop_usec;
+        s->stop_usec = k->unit_stop.deadline;
         s->plan = k->plan;
 
         report_save(k->report, &s->report);
@@ -206,7 +206,6 @@ static void resume_plain(Keeper *k, const Saved *s) {
         k->stored = s->plan.survives;
         k->started_usec = s->started_usec;
         k->timeout_usec = s->timeout_usec;
-        k->stop_usec = s->stop_usec;
         k->plan = s->plan;
         k->bundle_fd = s->fds[SAVED_FD_BUNDLE];
         k->target_pidfd = s->fds[SAVED_FD_TARGET];
@@ -217,14 +216,14 @@ static void resume_plain(Keeper *k, const Saved *s) {
         (void)snprintf(k->upgrade.version, sizeof k->upgrade.version, "%s", s->version);
 }
 
-static int resume_deadlines(Keeper *k) {
+static int resume_deadlines(Keeper *k, const Saved *s) {
         int r;
 
         r = k->timeout_usec ? keeper_arm_timeout(k) : 0;
-        if (r >= 0 && k->stop_usec)
-                r = keeper_unit_arm(k);
+        if (r >= 0 && s->stop_usec)
+                r = unit_stop_set(k, s->stop_usec);
         else if (r >= 0 && k->terminated && !k->options->service)
-                r = keeper_unit_signalled(k); /* whoever was asked then is no child of this image */
+                r = unit_stop_signalled(k); /* whoever was asked then is no child of this image */
         return r < 0 ? relay(r) : 0;
 }
 
@@ -265,7 +264,7 @@ int keeper_resume(Keeper **ret, const Options *options, Origin *origin, const Sa
                 log_debug("OOM kills of the container will not be seen");
         r = keeper_watch_target(k);
         if (r >= 0)
-                r = resume_deadlines(k);
+                r = resume_deadlines(k, s);
         if (r >= 0 && !k->worker) {
                 if (is_successor(s))
                         keeper_store_taken(k);

@@ -26,7 +26,7 @@ typedef struct Fixture {
 static void fixture_init(Fixture *f) {
         int r;
 
-        *f = (Fixture){ .options = { .cid = (char *)"0123" }, .dir = "/tmp/test-keeper-unit-XXXXXX" };
+        *f = (Fixture){ .options = { .cid = (char *)"0123" }, .dir = "/tmp/test-unit-stop-XXXXXX" };
         cr_assert_not_null(mkdtemp(f->dir));
         (void)snprintf(f->socket, sizeof f->socket, "%s/bus", f->dir);
         cr_assert_eq(setenv("XDG_RUNTIME_DIR", f->dir, 1), 0);
@@ -58,8 +58,7 @@ static void bury_children(void) {
 }
 
 static void fixture_done(Fixture *f) {
-        keeper_unit_forget(f->k);
-        f->k->stop_timer = timer_free(f->k->stop_timer);
+        unit_stop_forget(f->k);
         f->k->event = event_unref(f->k->event);
         (void)process_signal(f->k->target_pidfd, SIGKILL);
         (void)close(f->k->target_pidfd);
@@ -77,13 +76,29 @@ static unsigned signalled(Fixture *f, const char *state, unsigned long long stop
 
         (void)unlink(f->socket);
         manager = fake_manager_new(&script, f->socket);
-        cr_assert_eq(keeper_unit_signalled(f->k), 0);
-        cr_assert(event_run_until(f->k->event, 10, !f->k->unit_question));
+        cr_assert_eq(unit_stop_signalled(f->k), 0);
+        cr_assert(event_run_until(f->k->event, 10, !f->k->unit_stop.question));
         fake_manager_finish(manager, &seen);
         return seen.n_get_alls;
 }
 
-CleanTest(keeper_unit, time_of_the_unit_is_the_containers) {
+CleanTest(unit_stop, units_own_time_holds_for_the_container) {
+        static const struct {
+                uint64_t unit_usec, deadline; /* of a stop at 7 s */
+        } rows[] = {
+                { 4000000, 10000000 },
+                { 90000000, 95000000 },
+                { 180000000, 185000000 },
+                { 7 * 86400000000ULL, 7 * 86400000000ULL + 5000000 },
+                { UINT64_MAX - 1, UNIT_STOP_NEVER },
+                { UINT64_MAX, UNIT_STOP_NEVER },
+        };
+
+        for (size_t i = 0; i < ELEMENTS(rows); i++)
+                cr_assert_eq(unit_stop_deadline(7000000, rows[i].unit_usec), rows[i].deadline, "row %zu", i);
+}
+
+CleanTest(unit_stop, time_of_the_unit_is_the_containers) {
         static const unsigned long long times[] = { 6000000, 90000000, 180000000, 86400000000ULL * 30 };
 
         for (size_t i = 0; i < ELEMENTS(times); i++) {
@@ -93,50 +108,50 @@ CleanTest(keeper_unit, time_of_the_unit_is_the_containers) {
 
                 fixture_init(&f);
                 cr_assert_eq(signalled(&f, "deactivating", times[i]), 1);
-                cr_assert_geq(f.k->stop_usec, before + left);
-                cr_assert_leq(f.k->stop_usec, event_now() + left);
-                cr_assert_not_null(f.k->stop_timer);
+                cr_assert_geq(f.k->unit_stop.deadline, before + left);
+                cr_assert_leq(f.k->unit_stop.deadline, event_now() + left);
+                cr_assert_not_null(f.k->unit_stop.timer);
                 fixture_done(&f);
         }
 }
 
-CleanTest(keeper_unit, infinity_is_for_ever) {
+CleanTest(unit_stop, infinity_is_for_ever) {
         Fixture f;
 
         fixture_init(&f);
         cr_assert_eq(signalled(&f, "deactivating", UINT64_MAX), 1);
-        cr_assert_eq(f.k->stop_usec, UINT64_MAX);
-        cr_assert_eq(keeper_left(f.k->stop_usec), TIMER_NEVER);
+        cr_assert_eq(f.k->unit_stop.deadline, UINT64_MAX);
+        cr_assert_eq(keeper_left(f.k->unit_stop.deadline), TIMER_NEVER);
         fixture_done(&f);
 }
 
-CleanTest(keeper_unit, signal_that_is_no_stop_sets_no_deadline) {
+CleanTest(unit_stop, signal_that_is_no_stop_sets_no_deadline) {
         Fixture f;
 
         fixture_init(&f);
         cr_assert_eq(signalled(&f, "active", 90000000), 1);
-        cr_assert_eq(f.k->stop_usec, 0);
-        cr_assert_null(f.k->stop_timer);
+        cr_assert_eq(f.k->unit_stop.deadline, 0);
+        cr_assert_null(f.k->unit_stop.timer);
         fixture_done(&f);
 }
 
-CleanTest(keeper_unit, second_signal_gives_the_whole_time_again) {
+CleanTest(unit_stop, second_signal_gives_the_whole_time_again) {
         uint64_t first;
         Fixture f;
 
         fixture_init(&f);
         (void)signalled(&f, "active", 90000000);
         (void)signalled(&f, "deactivating", 90000000);
-        first = f.k->stop_usec;
+        first = f.k->unit_stop.deadline;
         cr_assert_gt(first, 0);
         (void)signalled(&f, "deactivating", 90000000);
-        cr_assert_gt(f.k->stop_usec, first);
+        cr_assert_gt(f.k->unit_stop.deadline, first);
         (void)signalled(&f, "deactivating", UINT64_MAX);
-        cr_assert_eq(f.k->stop_usec, UINT64_MAX, "somebody has set another time meanwhile");
+        cr_assert_eq(f.k->unit_stop.deadline, UINT64_MAX, "somebody has set another time meanwhile");
         fixture_done(&f);
 }
 
-CleanTest(keeper_unit, container_is_killed_when_the_time_is_over) {
+CleanTest(unit_stop, container_is_killed_when_the_time_is_over) {
         ProcessStatus status;
         Fixture f;
 
@@ -147,21 +162,21 @@ CleanTest(keeper_unit, container_is_killed_when_the_time_is_over) {
         fixture_done(&f);
 }
 
-CleanTest(keeper_unit, manager_that_is_silent_is_asked_again_and_nobody_is_killed) {
+CleanTest(unit_stop, manager_that_is_silent_is_asked_again_and_nobody_is_killed) {
         ProcessStatus status;
         Fixture f;
 
         fixture_init(&f);
-        cr_assert_eq(keeper_unit_signalled(f.k), 0);
-        cr_assert(event_run_until(f.k->event, 10, f.k->unit_again));
-        cr_assert_eq(f.k->stop_usec, 0);
-        timer_set(f.k->unit_again, 0);
-        cr_assert(event_run_until(f.k->event, 10, f.k->unit_question), "it is asked again");
+        cr_assert_eq(unit_stop_signalled(f.k), 0);
+        cr_assert(event_run_until(f.k->event, 10, f.k->unit_stop.again));
+        cr_assert_eq(f.k->unit_stop.deadline, 0);
+        timer_set(f.k->unit_stop.again, 0);
+        cr_assert(event_run_until(f.k->event, 10, f.k->unit_stop.question), "it is asked again");
         cr_assert_eq(process_peek(f.k->target_pid, &status), 0);
         fixture_done(&f);
 }
 
-CleanTest(keeper_unit, nobody_is_asked_where_no_unit_holds_us) {
+CleanTest(unit_stop, nobody_is_asked_where_no_unit_holds_us) {
         static const PlacementRow rows[] = { PLACEMENT_ROW_SPLIT,     PLACEMENT_ROW_MOVED,
                                              PLACEMENT_ROW_SCOPE,     PLACEMENT_ROW_STRANDED,
                                              PLACEMENT_ROW_EXEC,      PLACEMENT_ROW_AS_GIVEN,
@@ -171,12 +186,12 @@ CleanTest(keeper_unit, nobody_is_asked_where_no_unit_holds_us) {
         fixture_init(&f);
         for (size_t i = 0; i < ELEMENTS(rows); i++) {
                 f.k->plan.row = rows[i];
-                cr_assert_eq(keeper_unit_signalled(f.k), 0);
-                cr_assert_null(f.k->unit_question);
+                cr_assert_eq(unit_stop_signalled(f.k), 0);
+                cr_assert_null(f.k->unit_stop.question);
         }
         f.k->plan.row = PLACEMENT_ROW_BIND;
         f.k->phase = PHASE_DRAINING;
-        cr_assert_eq(keeper_unit_signalled(f.k), 0);
-        cr_assert_null(f.k->unit_question);
+        cr_assert_eq(unit_stop_signalled(f.k), 0);
+        cr_assert_null(f.k->unit_stop.question);
         fixture_done(&f);
 }

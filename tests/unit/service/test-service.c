@@ -132,7 +132,7 @@ CleanTest(service, stop_signal_and_time) {
                 { NULL, NULL, 0, SIGTERM, 28000000, 30000000 },
                 { NULL, NULL, 0, SIGTERM, 2250000, 3000000 },
                 { NULL, NULL, 0, SIGTERM, 3 * 86400000000ULL - 2000000, 3 * 86400000000ULL },
-                { NULL, NULL, 0, SIGTERM, SERVICE_STOP_NEVER, UINT64_MAX },
+                { NULL, NULL, 0, SIGTERM, UINT64_MAX, UINT64_MAX },
                 { NULL, "60", 0, SIGTERM, 60000000, 30000000 },
                 { NULL, NULL, 0, SIGTERM, SERVICE_STOP_USEC, 0 },
                 { "SIGINT", NULL, 0, SIGINT, SERVICE_STOP_USEC, 0 },
@@ -152,23 +152,6 @@ CleanTest(service, stop_signal_and_time) {
                 cr_assert_eq(stop.signal, rows[i].expected, "row %zu", i);
                 cr_assert_eq(stop.usec, rows[i].usec, "row %zu", i);
         }
-}
-
-CleanTest(service, units_own_time_holds_for_the_container) {
-        static const struct {
-                uint64_t unit_usec, deadline; /* of a stop at 7 s */
-        } rows[] = {
-                { 4000000, 10000000 },
-                { 90000000, 95000000 },
-                { 180000000, 185000000 },
-                { 7 * 86400000000ULL, 7 * 86400000000ULL + 5000000 },
-                { UINT64_MAX - 1, SERVICE_STOP_NEVER },
-                { UINT64_MAX, SERVICE_STOP_NEVER },
-        };
-
-        for (size_t i = 0; i < ELEMENTS(rows); i++)
-                cr_assert_eq(service_stop_deadline(7000000, rows[i].unit_usec), rows[i].deadline, "row %zu",
-                             i);
 }
 
 /* The copy of a bundle that says @annotation, made with @option; "" if that fails. */

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* The stop of the unit that holds monitor and container, and the container's time then. */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "event/event.h"
+#include "systemd/manager.h"
+
+#define UNIT_STOP_NEVER UINT64_MAX
+
+typedef struct Keeper Keeper;
+
+typedef struct UnitStop {
+        uint64_t deadline; /* when the container is killed; 0: the unit does not stop */
+        Timer *timer;
+        ManagerQuestion *question;
+        uint64_t asked_usec; /* when there was reason to ask */
+        Timer *again;        /* to ask once more, */
+        bool silent;         /* ... since there was no answer, which was said */
+} UnitStop;
+
+uint64_t unit_stop_time(uint64_t unit_usec);
+uint64_t unit_stop_deadline(uint64_t since, uint64_t unit_usec);
+int unit_stop_set(Keeper *k, uint64_t deadline);
+int unit_stop_signalled(Keeper *k);
+void unit_stop_forget(Keeper *k);
