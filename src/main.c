@@ -19,11 +19,15 @@
 #include "explain/explain.h"
 #include "keeper/keeper.h"
 #include "keeper/launch.h"
+#include "service/keeper-service.h"
 #include "service/service-end.h"
 #include "service/service.h"
 #include "service/store.h"
 #include "upgrade/upgrade.h"
 #include "worker/worker.h"
+
+/* Who hooks on to a keeper. */
+static const KeeperHooks *const hooks[] = { &upgrade_hooks, &service_hooks, NULL };
 
 /* A worker that replaces one that has died: same command line, one word more. */
 static int run_worker(int argc, char *argv[]) {
@@ -57,7 +61,7 @@ static int run_keeper(const Options *options, Origin *origin) {
         r = launch_open_pipes(options, origin);
         if (r < 0)
                 return relay(r);
-        r = keeper_new(&keeper, options, origin);
+        r = keeper_new(&keeper, options, origin, hooks);
         if (r >= 0)
                 r = keeper_start(keeper);
         return r < 0 ? relay(r) : keeper_run(keeper);
@@ -93,20 +97,18 @@ int main(int argc, char *argv[], char *envp[]) {
         if (upgrade_is_check(argc, argv))
                 return upgrade_check(argc, argv);
         launch_set_language();
-        r = upgrade_resume(argv, envp, &resumed);
+        r = upgrade_resume(argv, envp, hooks, &resumed);
         if (resumed)
                 return r < 0 ? EXIT_FAILURE : r;
         if (run_verb(argc, argv, envp, &r))
                 return r;
         if (service_is_wanted(argc, argv)) {
-                r = store_resume(argc, argv, envp, &resumed);
+                r = store_resume(argc, argv, envp, hooks, &resumed);
                 if (resumed || r < 0)
                         return r < 0 ? EXIT_FAILURE : r;
                 if (service_expand(argc, argv, &argc, &argv) < 0)
                         return EXIT_FAILURE;
-                envp = service_environment(environ); /* from which our own descriptors have been taken */
-                if (!envp)
-                        return EXIT_FAILURE;
+                envp = environ; /* from which our own descriptors have been taken */
         }
 
         r = launch_note_origin(&origin, argc, argv, envp);

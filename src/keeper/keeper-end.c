@@ -73,7 +73,7 @@ static void on_counted(void *userdata, uint64_t suppressed) {
 
         announce_end(k, suppressed);
         if (k->facts.reported) /* else this is stored with that */
-                keeper_store_state(k);
+                KEEPER_TELL(k, on_changed);
         (void)keeper_advance(k);
 }
 
@@ -102,7 +102,7 @@ static void told(Keeper *k) {
                 mark_remove(k->options->cid, getpid());
         k->facts.reported = true;
         k->facts.caller_told = !report_is_waiting(k->report);
-        keeper_store_state(k);
+        KEEPER_TELL(k, on_changed);
 }
 
 /* A pipe that is broken, not slow: its reader sees an end of file, and takes it that there is no container. */
@@ -129,8 +129,8 @@ static void on_records_settled(void *userdata) {
 
         k->facts.caller_told = k->facts.reported;
         (void)keeper_advance(k);
-        if (k->upgrade.step == UPGRADE_WANTED)
-                (void)reaper_look(k->reaper); /* what it returns has been through keeper_endure() */
+        (void)reaper_look(
+                k->reaper); /* what it returns has been through keeper_endure(); on_buried may have waited */
 }
 
 const ReportHandler keeper_report_handler = { .on_lost = on_record_lost, .on_settled = on_records_settled };

@@ -3,8 +3,7 @@
 
 /*
  * What the files of the keeper share: keeper.c (the life), keeper-signals.c, keeper-start.c (all that is made before it),
- * keeper-command.c (the end), unit-stop.c, keeper-service.c (what a service does besides), keeper-store.c (what it leaves to the next process of its
- * unit), keeper-resume.c (after an upgrade, or after that).
+ * keeper-end.c and keeper-command.c (the end), unit-stop.c; and those who hook on to it.
  */
 
 #include "event/exit-watch.h"
@@ -12,7 +11,6 @@
 #include "io/cgroup.h"
 #include "io/console.h"
 #include "io/control.h"
-#include "io/notify-queue.h"
 #include "io/ring.h"
 #include "io/streams.h"
 #include "keeper/keeper.h"
@@ -22,8 +20,6 @@
 #include "placement/place.h"
 #include "report/announce.h"
 #include "report/report.h"
-#include "upgrade/saved.h"
-#include "upgrade/upgrade.h"
 #include "worker/worker.h"
 
 /*
@@ -32,6 +28,8 @@
  */
 #define KEEPER_NOT_RESTARTED 0x6e6f7421
 
+#define KEEPER_DRAIN_USEC 30000000ULL /* a worker that has not flushed by then is not waited for */
+
 struct Keeper {
         const Options *options;
         Origin *origin; /* borrowed */
@@ -39,13 +37,15 @@ struct Keeper {
         Facts facts;
         Phase phase;
         bool advancing;
+        const KeeperHooks *const *hooks; /* ends with NULL; borrowed */
+        struct ServiceUnit *service;     /* what hooks have of their own */
+        struct Upgrade *upgrade;
 
         PlacementPlan plan;
         Announcer announcer;
         PlaceText place_text;
         PlaceHold hold; /* until the runtime has exited */
         Report *report;
-        NotifyQueue *notifications; /* to systemd; service mode */
         Reaper *reaper;
         Ring *ring;            /* NULL if there is nothing for a worker to do */
         WorkerProcess *worker; /* likewise */
@@ -55,7 +55,7 @@ struct Keeper {
         sd_event_source *signal_source;
         Timer *signal_timer;
         int signal_fd;
-        Timer *timeout_timer, *drain_timer, *settle_timer, *exit_files_timer, *start_timer;
+        Timer *timeout_timer, *drain_timer, *settle_timer, *exit_files_timer;
 
         int bundle_fd; /* place of attach, ctl, winsz; -1 for none */
         char *attach_link;
@@ -65,8 +65,7 @@ struct Keeper {
         bool terminal_received;
 
         pid_t runtime_pid, target_pid, command_pid;
-        pid_t start_pid; /* service mode: the runtime's "start" */
-        Timer *command_timer, *watchdog_timer;
+        Timer *command_timer;
         int runtime_pidfd, target_pidfd;
         ProcessStatus runtime_status, target_status, command_status;
         bool command_running;
@@ -80,15 +79,11 @@ struct Keeper {
         uint64_t exit_files_usec;        /* deadline: of exit files that cannot be written */
         UnitStop unit_stop;
         uint64_t delivered;              /* to clients, when the drain timer was armed */
-        bool stored;                     /* systemd keeps what the next process of our unit would need */
-        bool ready_told;                 /* ... which has to say READY=1 if we had */
-        uint64_t store_serial;           /* of the state that is there */
         char failure[CONSOLE_WRONG_MAX]; /* what the caller is told if there is no target */
         int exit_status;
         unsigned n_troubles; /* see keeper_endure() */
         uint64_t troubles_since;
         bool blind; /* the loop is broken */
-        Upgrade upgrade;
 };
 
 /* keeper-start.c */
@@ -97,11 +92,6 @@ int keeper_launch(Keeper *k);
 int keeper_make_reaper(Keeper *k);
 int keeper_make_report(Keeper *k);
 extern const WorkerProcessHandler keeper_worker_handler;
-
-/* keeper-resume.c */
-int keeper_save(Keeper *k, Saved **ret);
-int keeper_restore_origin(Origin *ret, Saved *s, const Options *o, char *given_argv[], char *envp[]);
-int keeper_resume(Keeper **ret, const Options *options, Origin *origin, const Saved *s);
 
 /* keeper-end.c */
 extern const ReportHandler keeper_report_handler;
@@ -121,25 +111,6 @@ int keeper_on_signal(Keeper *k, int signal);
 void keeper_command_start(Keeper *k);
 int keeper_command_on_exit(Keeper *k, const ProcessStatus *status);
 bool keeper_command_failed(const Keeper *k);
-
-/* keeper-service.c */
-int keeper_service_init(Keeper *k);
-int keeper_service_forget(Keeper *k);
-void keeper_service_start(Keeper *k);
-int keeper_service_on_start_exit(Keeper *k, const ProcessStatus *status);
-int keeper_service_stop(Keeper *k);
-int keeper_service_watchdog(Keeper *k);
-void keeper_service_ended(Keeper *k, uint64_t usec);
-int keeper_service_pass_on(Keeper *k, int signal);
-
-/* keeper-store.c */
-void keeper_store_begin(Keeper *k);
-void keeper_store_again(Keeper *k);
-void keeper_store_state(Keeper *k);
-void keeper_store_kept(void *userdata, WorkerKept what, uint32_t index, int fd);
-void keeper_store_notified(void *userdata, const char *text, size_t n);
-void keeper_store_taken(Keeper *k);
-void keeper_store_end(Keeper *k);
 
 /* keeper.c */
 int keeper_advance(Keeper *k);

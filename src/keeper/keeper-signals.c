@@ -5,7 +5,7 @@
  * with KillSignal= or ReloadSignal= of a unit whose main process it is, or an administrator with systemctl kill. So all
  * are passed on, but for those that the kernel sends for a reason of its own.
  *
- * A request for an upgrade is a SIGUSR2 that says so (upgrade.c); any other one is the container's, too.
+ * One that is a request (for an upgrade: a SIGUSR2 that says so) is none.
  *
  * SIGUSR1 makes the original look for dead children. It does here as well; with a value it is another monitor's word.
  */
@@ -58,9 +58,7 @@ bool keeper_signal_ends(int signal) {
 static int signals_note(Keeper *k, const struct signalfd_siginfo *info) {
         if (info->ssi_signo == SIGUSR1 && info->ssi_code == SI_QUEUE && info->ssi_int == KEEPER_NOT_RESTARTED)
                 k->not_restarted = true;
-        else if (upgrade_is_request(info))
-                upgrade_want(k, (pid_t)info->ssi_pid);
-        else if (info->ssi_signo != SIGCHLD)
+        else if (info->ssi_signo != SIGCHLD && KEEPER_ASK(k, on_request, info) == 0)
                 return keeper_on_signal(k, (int)info->ssi_signo);
         return 0;
 }
@@ -159,11 +157,12 @@ static void signals_pass_on(Keeper *k, int signal) {
  * Return: 0 or a negative errno.
  */
 int keeper_on_signal(Keeper *k, int signal) {
+        int r;
+
         k->terminated = k->terminated || keeper_signal_ends(signal);
-        if (k->options->service && signal == SIGTERM && k->phase == PHASE_RUNNING)
-                return keeper_service_stop(k);
-        if (k->options->service && signal != SIGTERM)
-                return keeper_service_pass_on(k, signal);
+        r = KEEPER_ASK(k, on_signal, signal);
+        if (r != 0)
+                return r < 0 ? relay(r) : 0;
         if (keeper_signal_ends(signal))
                 (void)unit_stop_signalled(k); /* without it systemd's own time-out ends us */
         signals_pass_on(k, signal);

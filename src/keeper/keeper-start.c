@@ -27,7 +27,6 @@
 #include "oci/runtime.h"
 #include "report/announce.h"
 #include "scopemon/protocol.h"
-#include "service/service.h"
 
 static int detach_stdio(void) {
         _cleanup_close_ int in = -1, out = -1;
@@ -199,13 +198,25 @@ static void forget(void *userdata) {
         free(userdata);
 }
 
+static void on_kept(void *userdata, WorkerKept what, uint32_t index, int fd) {
+        Keeper *k = userdata;
+
+        KEEPER_TELL(k, on_kept, what, index, fd);
+}
+
+static void on_notified(void *userdata, const char *text, size_t n) {
+        Keeper *k = userdata;
+
+        KEEPER_TELL(k, on_notified, text, n);
+}
+
 const WorkerProcessHandler keeper_worker_handler = { .on_ready = keeper_on_worker_ready,
                                                      .on_drained = keeper_on_drained,
                                                      .on_done = keeper_on_worker_done,
                                                      .on_hopeless = keeper_on_worker_hopeless,
                                                      .on_fork = forget,
-                                                     .on_kept = keeper_store_kept,
-                                                     .on_notified = keeper_store_notified };
+                                                     .on_kept = on_kept,
+                                                     .on_notified = on_notified };
 
 static int make_worker(Keeper *k) {
         WorkerProcessSpec spec = { .options = k->options,
@@ -374,10 +385,9 @@ static int spawn_runtime(Keeper *k) {
  * Return: 0 or a negative errno.
  */
 int keeper_launch(Keeper *k) {
-        int r = 0;
+        int r;
 
-        if (k->options->service)
-                r = keeper_service_forget(k);
+        r = KEEPER_ASK(k, on_launch);
         if (r >= 0)
                 r = spawn_runtime(k);
         if (r < 0)
@@ -397,12 +407,13 @@ int keeper_launch(Keeper *k) {
  * keeper_new() - a keeper that has not done anything yet
  * @options: borrowed, checked
  * @origin: borrowed; its descriptors are taken over one by one
+ * @hooks: borrowed; ends with NULL
  *
  * SIGCHLD must be blocked, with the mask before that in @origin; all other signals that are taken are blocked from here on.
  *
  * Return: 0 or a negative errno.
  */
-int keeper_new(Keeper **ret, const Options *options, Origin *origin) {
+int keeper_new(Keeper **ret, const Options *options, Origin *origin, const KeeperHooks *const hooks[]) {
         _cleanup_(keeper_freep) Keeper *k = NULL;
         int r;
 
@@ -411,11 +422,11 @@ int keeper_new(Keeper **ret, const Options *options, Origin *origin) {
                 return fail(-ENOMEM);
         k->options = options;
         k->origin = origin;
+        k->hooks = hooks;
         k->announcer = (Announcer){ .options = options, .plan = &k->plan };
         k->signal_fd = k->bundle_fd = k->runtime_pidfd = k->target_pidfd = -1;
         k->start_fd = TAKE_FD(origin->start_fd);
         k->exit_status = 1;
-        k->upgrade.words_fd = -1;
         k->hold = PLACE_HOLD_NONE;
         memset(k->worker_fds, -1, sizeof k->worker_fds);
         memset(k->runtime_stdio, -1, sizeof k->runtime_stdio);
@@ -426,7 +437,7 @@ int keeper_new(Keeper **ret, const Options *options, Origin *origin) {
         r = keeper_block_signals();
         if (r < 0)
                 return relay(r);
-        r = options->service ? keeper_service_init(k) : 0;
+        r = KEEPER_ASK(k, on_new);
         if (r < 0)
                 return relay(r);
         *ret = TAKE_PTR(k);
@@ -442,27 +453,23 @@ Keeper *keeper_free(Keeper *k) {
         if (!k)
                 return NULL;
         log_set_journal(NULL, NULL);
+        KEEPER_TELL(k, on_free);
         k->drain_timer = timer_free(k->drain_timer);
         k->timeout_timer = timer_free(k->timeout_timer);
-        k->start_timer = timer_free(k->start_timer);
         k->settle_timer = timer_free(k->settle_timer);
         k->exit_files_timer = timer_free(k->exit_files_timer);
         unit_stop_forget(k);
-        k->watchdog_timer = timer_free(k->watchdog_timer);
         k->command_timer = timer_free(k->command_timer);
         k->target_watch = exit_watch_free(k->target_watch);
         k->signal_timer = timer_free(k->signal_timer);
         k->signal_source = sd_event_source_disable_unref(k->signal_source);
         fd_close_many(&k->signal_fd, 1);
-        k->upgrade.deadline = timer_free(k->upgrade.deadline);
-        fd_close_many(&k->upgrade.words_fd, 1);
         k->oom_watch = cgroup_oom_free(k->oom_watch);
         k->worker = worker_process_free(k->worker);
         k->ring = ring_free(k->ring);
         k->console = console_free(k->console);
         k->reaper = reaper_free(k->reaper);
         k->report = report_free(k->report);
-        k->notifications = notify_queue_free(k->notifications);
         place_let_go(&k->hold);
         fd_close_many(&k->bundle_fd, 1);
         fd_close_many(&k->start_fd, 1);

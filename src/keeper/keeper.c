@@ -34,10 +34,7 @@
 
 #define TROUBLES_MAX 5 /* errors of our own, in TROUBLES_USEC, before the loop is taken for broken */
 #define TROUBLES_USEC 10000000ULL
-#define LAST_WORDS_MS 1000 /* for systemd to take what it was told, when nothing else is left to be delayed */
-#define BLIND_MS 100       /* between two looks at the children then */
-#define START_USEC 5000000ULL  /* for the runtime's start, of a container that has ended */
-#define DRAIN_USEC 30000000ULL /* a worker that has not flushed by then is not waited for */
+#define BLIND_MS 100 /* between two looks at the children then */
 
 /**
  * keeper_left() - time until a deadline, 0 if it has passed, TIMER_NEVER if there is none
@@ -170,12 +167,10 @@ int keeper_on_child(void *userdata, pid_t pid, const ProcessStatus *status) {
                 k->target_watch = exit_watch_free(k->target_watch);
                 k->target_status = *status;
                 k->facts.container_exited = true;
-        } else if (pid == k->start_pid)
-                r = keeper_service_on_start_exit(k, status);
-        else if (pid == k->upgrade.check_pid)
-                r = upgrade_on_check_exit(k, status);
-        else if (pid == k->command_pid)
+        } else if (pid == k->command_pid)
                 r = keeper_command_on_exit(k, status);
+        else
+                r = KEEPER_ASK(k, on_child, pid, status);
         if (r < 0)
                 keeper_endure(k, r);
         return keeper_advance(k);
@@ -187,12 +182,10 @@ int keeper_on_child(void *userdata, pid_t pid, const ProcessStatus *status) {
  * Return: 0 or a negative errno.
  */
 int keeper_on_buried(void *userdata) {
-        int r;
+        Keeper *k = userdata;
 
-        (void)keeper_advance(userdata);
-        r = upgrade_advance(userdata);
-        if (r < 0)
-                keeper_endure(userdata, r);
+        (void)keeper_advance(k);
+        KEEPER_TELL(k, on_buried);
         return 0;
 }
 
@@ -234,11 +227,7 @@ int keeper_on_bad_terminal(void *userdata) {
 int keeper_on_worker_ready(void *userdata) {
         Keeper *k = userdata;
 
-        if (k->upgrade.step == UPGRADE_RESUMED)
-                upgrade_done(k);
-        else if (k->upgrade.step == UPGRADE_ADOPTING)
-                keeper_store_taken(k);
-        else
+        if (KEEPER_ASK(k, on_worker_ready) == 0)
                 report_attach_ready(k->report);
         return 0;
 }
@@ -305,7 +294,7 @@ static int on_drain_timeout(Timer *timer, void *userdata) {
         Keeper *k = userdata;
 
         if (k->facts.streams_closed && clients_make_progress(k)) {
-                timer_set(timer, DRAIN_USEC);
+                timer_set(timer, KEEPER_DRAIN_USEC);
                 return 0;
         }
         log_error("Timed out waiting for the worker to flush output, killing it");
@@ -440,8 +429,7 @@ static void enter_running(Keeper *k) {
                                 k->place_text.trouble[0] ? k->place_text.trouble : NULL);
         if (!k->options->exec && k->place_text.problem[0])
                 announce_misconfigured(k->options, &k->plan, k->place_text.problem, k->place_text.remedy);
-        if (k->options->service)
-                keeper_service_start(k);
+        KEEPER_TELL(k, on_running);
         if (k->options->timeout > 0) {
                 k->timeout_usec = event_now() + (uint64_t)k->options->timeout * 1000000U;
                 r = keeper_arm_timeout(k);
@@ -452,34 +440,20 @@ static void enter_running(Keeper *k) {
         (void)event_add_timer(k->event, &k->settle_timer, PROCESS_SETTLE_USEC, on_settled, NULL);
 }
 
-/* The runtime still starts what has ended meanwhile. */
-static int on_start_timeout(Timer *timer, void *userdata) {
-        Keeper *k = userdata;
-
-        if (k->start_pid > 0)
-                (void)process_kill_child(k->start_pid, SIGKILL);
-        return 0;
-}
-
 static void enter_draining(Keeper *k) {
         int r;
 
         k->timeout_timer = timer_free(k->timeout_timer);
         if (k->runtime_pidfd >= 0) /* of a start that is given up */
                 (void)process_signal(k->runtime_pidfd, SIGKILL);
-        if (k->options->service)
-                keeper_service_ended(k, DRAIN_USEC);
-        keeper_store_state(k);
+        KEEPER_TELL(k, on_draining);
         unit_stop_forget(k);
         k->facts.runtime_exited = k->facts.runtime_exited || k->runtime_pid == 0;
-        if (k->start_pid > 0 &&
-            event_add_timer(k->event, &k->start_timer, START_USEC, on_start_timeout, k) < 0)
-                (void)process_kill_child(k->start_pid, SIGKILL);
         if (!k->worker || !worker_process_is_started(k->worker)) {
                 k->facts.streams_closed = k->facts.clients_served = true;
                 return;
         }
-        r = event_add_timer(k->event, &k->drain_timer, DRAIN_USEC, on_drain_timeout, k);
+        r = event_add_timer(k->event, &k->drain_timer, KEEPER_DRAIN_USEC, on_drain_timeout, k);
         if (r < 0)
                 keeper_endure(k, r);
         (void)worker_process_drain(k->worker);
@@ -490,8 +464,7 @@ static void enter_done(Keeper *k) {
                 k->exit_status = k->command_status.code;
         if (k->attach_link)
                 (void)attach_link_remove(k->attach_link); /* nobody is left to tell */
-        keeper_store_end(k);
-        notify_queue_flush(k->notifications, LAST_WORDS_MS);
+        KEEPER_TELL(k, on_done);
         event_exit(k->event, 0);
 }
 

@@ -7,8 +7,7 @@
 
 #include "base/cleanup.h"
 #include "config/options.h"
-
-typedef struct Keeper Keeper;
+#include "keeper/hooks.h"
 
 /* What had to be noted in the process the caller started, before anything was opened or changed. */
 typedef struct Origin {
@@ -31,7 +30,7 @@ typedef struct Origin {
         const char *log_name;
 } Origin;
 
-int keeper_new(Keeper **ret, const Options *options, Origin *origin);
+int keeper_new(Keeper **ret, const Options *options, Origin *origin, const KeeperHooks *const hooks[]);
 Keeper *keeper_free(Keeper *k);
 DEFINE_CLEANUP(Keeper, keeper_free)
 

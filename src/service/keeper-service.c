@@ -22,9 +22,13 @@
 #include "keeper/keeper-internal.h"
 #include "oci/bundle.h"
 #include "oci/runtime.h"
+#include "report/announce.h"
+#include "service/keeper-service.h"
 #include "service/service.h"
 
 #define FORGET_MS 10000
+#define START_USEC 5000000ULL /* for the runtime's start, of a container that has ended */
+#define FLUSH_MS 1000 /* for systemd to take what it was told, when nothing else is left to be delayed */
 
 static int spawn_verb(Keeper *k, const char *verb, int out, pid_t *ret_pid, int *ret_pidfd) {
         _cleanup_free_ char **argv = NULL;
@@ -50,40 +54,73 @@ static int spawn_verb(Keeper *k, const char *verb, int out, pid_t *ret_pid, int 
         return r < 0 ? relay(r) : 0;
 }
 
+static int on_watchdog(Timer *timer, void *userdata) {
+        const ServiceUnit *u = userdata;
+
+        service_tell_alive(u->notifications);
+        timer_set(timer, service_watchdog_usec() / 2);
+        return 0;
+}
+
+/* Tell systemd that we are alive, as often as it wants to hear it; without it systemd ends us, and says why. */
+static void feed_watchdog(Keeper *k) {
+        ServiceUnit *u = k->service;
+
+        if (service_watchdog_usec() > 0)
+                (void)event_add_timer(k->event, &u->watchdog_timer, 0, on_watchdog, u);
+}
+
 static void on_lost(void *userdata, const char *text, int error) {
         (void)log_warning_errno(error, "Unable to tell systemd \"%.*s\":", (int)strcspn(text, "\n"), text);
 }
 
-/**
- * keeper_service_init() - there is a systemd to talk to
- *
- * Return: 0 or a negative errno.
- */
-int keeper_service_init(Keeper *k) {
+/* There is a systemd to talk to. */
+static int on_new(Keeper *k) {
+        ServiceUnit *u;
         int r;
 
-        r = notify_queue_new(&k->notifications, k->event, getenv("NOTIFY_SOCKET"), on_lost, NULL);
+        if (!k->options->service)
+                return 0;
+        u = k->service = calloc(1, sizeof *u);
+        if (!u)
+                return fail(-ENOMEM);
+        u->environment = service_environment(k->origin->envp);
+        if (!u->environment)
+                return fail(-ENOMEM);
+        k->origin->envp = u->environment;
+        r = notify_queue_new(&u->notifications, k->event, getenv("NOTIFY_SOCKET"), on_lost, NULL);
         if (r < 0)
                 return relay(r);
         if (!service_container_notifies(k->options))
-                (void)keeper_service_watchdog(k); /* without it systemd ends us, and says why */
+                feed_watchdog(k);
         return 0;
 }
 
-/**
- * keeper_service_forget() - have the runtime forget a container of this name that does not run any more
- *
- * A unit that was killed whole has left one. Without --force: one that runs is somebody else's, and stays. Blocks until
- * the runtime has ended, 10 s at most.
- *
- * Return: 0 or a negative errno.
+static void on_free(Keeper *k) {
+        ServiceUnit *u = k->service;
+
+        if (!u)
+                return;
+        u->start_timer = timer_free(u->start_timer);
+        u->watchdog_timer = timer_free(u->watchdog_timer);
+        u->notifications = notify_queue_free(u->notifications);
+        free(u->environment);
+        free(u);
+        k->service = NULL;
+}
+
+/*
+ * Have the runtime forget a container of this name that does not run any more: a unit that was killed whole has left
+ * one. Without --force: one that runs is somebody else's, and stays. Blocks until the runtime has ended, 10 s at most.
  */
-int keeper_service_forget(Keeper *k) {
+static int on_launch(Keeper *k) {
         _cleanup_close_ int pidfd = -1;
         struct pollfd end = { .events = POLLIN };
         pid_t pid;
         int r;
 
+        if (!k->service)
+                return 0;
         r = spawn_verb(k, "delete", -1, &pid, &pidfd);
         if (r < 0)
                 return relay(r);
@@ -95,52 +132,71 @@ int keeper_service_forget(Keeper *k) {
         return 0;
 }
 
-/**
- * keeper_service_start() - the container is created: start it, or end it
- */
-void keeper_service_start(Keeper *k) {
+/* The container is created: start it, or end it. */
+static void on_running(Keeper *k) {
+        ServiceUnit *u = k->service;
         int r;
 
-        service_tell_created(k->notifications, k->options);
-        r = spawn_verb(k, "start", STDERR_FILENO, &k->start_pid, NULL);
+        if (!u)
+                return;
+        service_tell_created(u->notifications, k->options);
+        r = spawn_verb(k, "start", STDERR_FILENO, &u->start_pid, NULL);
         if (r >= 0)
-                r = reaper_claim(k->reaper, k->start_pid);
+                r = reaper_claim(k->reaper, u->start_pid);
         if (r >= 0)
                 return;
         (void)log_error_errno(r, "Failed to run the runtime to start the container:");
-        service_tell_failed(k->notifications, "The runtime failed to start the container");
+        service_tell_failed(u->notifications, "The runtime failed to start the container");
         (void)process_signal(k->target_pidfd, SIGKILL);
 }
 
-/**
- * keeper_service_on_start_exit() - the runtime has started the container, or not
- *
- * Return: 0 or a negative errno.
- */
-int keeper_service_on_start_exit(Keeper *k, const ProcessStatus *status) {
-        k->start_pid = 0;
-        if (status->code == 0) {
-                service_tell_ready(k->notifications, k->options, k->target_pid);
-                keeper_store_begin(k);
+/* The runtime has started the container, or not. */
+static int on_child(Keeper *k, pid_t pid, const ProcessStatus *status) {
+        ServiceUnit *u = k->service;
+
+        if (!u || pid != u->start_pid)
                 return 0;
+        u->start_pid = 0;
+        if (status->code == 0) {
+                service_tell_ready(u->notifications, k->options, k->target_pid);
+                keeper_store_begin(k);
+        } else if (!k->facts.container_exited) { /* else it was too quick for the runtime: nobody's failure */
+                service_tell_failed(u->notifications, "The runtime failed to start the container");
+                (void)process_signal(k->target_pidfd, SIGKILL);
         }
-        if (k->facts.container_exited)
-                return 0; /* it was too quick for the runtime, which is no failure of anybody */
-        service_tell_failed(k->notifications, "The runtime failed to start the container");
-        (void)process_signal(k->target_pidfd, SIGKILL);
+        return KEEPER_TAKEN;
+}
+
+/* The runtime still starts what has ended meanwhile. */
+static int on_start_timeout(Timer *timer, void *userdata) {
+        const ServiceUnit *u = userdata;
+
+        if (u->start_pid > 0)
+                (void)process_kill_child(u->start_pid, SIGKILL);
         return 0;
 }
 
-/**
- * keeper_service_ended() - the container has ended; what it wrote is stored in @usec at most
- *
- * The watchdog, if the container has fed it, is ours now.
- */
-void keeper_service_ended(Keeper *k, uint64_t usec) {
+/* The watchdog, if the container has fed it, is ours now. */
+static void on_draining(Keeper *k) {
+        ServiceUnit *u = k->service;
+
+        if (!u)
+                return;
         if (service_container_notifies(k->options))
-                (void)keeper_service_watchdog(k);
+                feed_watchdog(k);
         if (k->unit_stop.timer)
-                service_tell_stopped(k->notifications, k->options, usec);
+                service_tell_stopped(u->notifications, k->options, KEEPER_DRAIN_USEC);
+        keeper_store_state(k);
+        if (u->start_pid > 0 &&
+            event_add_timer(k->event, &u->start_timer, START_USEC, on_start_timeout, u) < 0)
+                (void)process_kill_child(u->start_pid, SIGKILL);
+}
+
+static void on_done(Keeper *k) {
+        if (!k->service)
+                return;
+        keeper_store_end(k);
+        notify_queue_flush(k->service->notifications, FLUSH_MS);
 }
 
 static void read_stop(Keeper *k, ServiceStop *ret) {
@@ -152,67 +208,92 @@ static void read_stop(Keeper *k, ServiceStop *ret) {
         service_stop_of_bundle(b, k->plan.unit_stop_usec, ret);
 }
 
-/**
- * keeper_service_pass_on() - a signal for the container
- *
- * Before its first process is the container's own program, and after its end, there is nobody to reach.
- * SIGHUP is how systemd reloads a service that says when it has.
- *
- * Return: 0 or a negative errno.
+/*
+ * A signal for the container. Before its first process is the container's own program, and after its end, there is
+ * nobody to reach. SIGHUP is how systemd reloads a service that says when it has.
  */
-int keeper_service_pass_on(Keeper *k, int signal) {
-        if (k->phase == PHASE_RUNNING && k->start_pid == 0 && !k->facts.container_exited) {
+static void pass_on(Keeper *k, int signal) {
+        ServiceUnit *u = k->service;
+
+        if (k->phase == PHASE_RUNNING && u->start_pid == 0 && !k->facts.container_exited) {
                 if (signal == SIGHUP)
-                        service_tell_reloading(k->notifications, k->options);
+                        service_tell_reloading(u->notifications, k->options);
                 (void)process_signal(k->target_pidfd, signal); /* it may have just ended */
                 if (signal == SIGHUP)
-                        service_tell_ready(k->notifications, k->options, k->target_pid);
+                        service_tell_ready(u->notifications, k->options, k->target_pid);
         } else if (k->runtime_pidfd >= 0 && (signal == SIGINT || signal == SIGQUIT))
                 (void)process_signal(k->runtime_pidfd, signal); /* somebody at a terminal has had enough */
-        return 0;
 }
 
-/**
- * keeper_service_stop() - systemd wants the unit to end
- *
- * The container gets its signal once, and its time from the last time on: the first may have been no more than a signal
- * to all processes of the unit.
- *
- * Return: 0 or a negative errno.
+/*
+ * systemd wants the unit to end. The container gets its signal once, and its time from the last time on: the first may
+ * have been no more than a signal to all processes of the unit.
  */
-int keeper_service_stop(Keeper *k) {
-        uint64_t deadline;
-        ServiceStop stop;
+static int stop(Keeper *k) {
+        bool again = k->unit_stop.timer != NULL;
+        ServiceStop how;
         int r;
 
-        read_stop(k, &stop);
-        service_tell_stopping(k->notifications, k->options, stop.usec);
-        if (!k->unit_stop.timer)
-                (void)process_signal(k->target_pidfd, stop.signal); /* one that has ended needs none */
-        deadline = stop.usec == UNIT_STOP_NEVER ? UNIT_STOP_NEVER : event_now() + stop.usec;
-        r = unit_stop_set(k, deadline);
+        read_stop(k, &how);
+        service_tell_stopping(k->service->notifications, k->options, how.usec);
+        if (!again)
+                (void)process_signal(k->target_pidfd, how.signal); /* one that has ended needs none */
+        r = unit_stop_set(k, how.usec == UNIT_STOP_NEVER ? UNIT_STOP_NEVER : event_now() + how.usec);
         keeper_store_state(k);
         return r < 0 ? relay(r) : 0;
 }
 
-static int on_watchdog(Timer *timer, void *userdata) {
-        const Keeper *k = userdata;
-
-        service_tell_alive(k->notifications);
-        timer_set(timer, service_watchdog_usec() / 2);
-        return 0;
-}
-
-/**
- * keeper_service_watchdog() - tell systemd that we are alive, as often as it wants to hear it
- *
- * Return: 0 or a negative errno.
- */
-int keeper_service_watchdog(Keeper *k) {
+static int on_signal(Keeper *k, int signal) {
         int r;
 
-        if (service_watchdog_usec() == 0)
+        if (!k->service || (signal == SIGTERM && k->phase != PHASE_RUNNING))
                 return 0;
-        r = event_add_timer(k->event, &k->watchdog_timer, 0, on_watchdog, k);
-        return r < 0 ? relay(r) : 0;
+        if (signal != SIGTERM) {
+                pass_on(k, signal);
+                return KEEPER_TAKEN;
+        }
+        r = stop(k);
+        return r < 0 ? relay(r) : KEEPER_TAKEN;
 }
+
+static int is_busy(Keeper *k) {
+        return k->service && k->service->start_pid != 0 ? KEEPER_TAKEN : 0;
+}
+
+/* The next image does not know what systemd was told. */
+static void on_replace(Keeper *k) {
+        if (k->service)
+                notify_queue_flush(k->service->notifications, FLUSH_MS);
+}
+
+static void on_resumed(Keeper *k, bool upgraded) {
+        ServiceUnit *u = k->service;
+
+        if (!upgraded)
+                announce_keeper_replaced(k->options, &k->plan);
+        if (!u)
+                return;
+        if (upgraded) {
+                keeper_store_again(k); /* in our own words */
+                return;
+        }
+        service_tell_taken(u->notifications, k->options, k->target_pid, u->ready_told);
+        keeper_store_state(k);
+}
+
+const KeeperHooks service_hooks = { .on_new = on_new,
+                                    .on_free = on_free,
+                                    .on_launch = on_launch,
+                                    .on_running = on_running,
+                                    .on_draining = on_draining,
+                                    .on_done = on_done,
+                                    .on_changed = keeper_store_state,
+                                    .on_signal = on_signal,
+                                    .on_child = on_child,
+                                    .on_kept = keeper_store_kept,
+                                    .on_notified = keeper_store_notified,
+                                    .is_busy = is_busy,
+                                    .on_save = keeper_store_save,
+                                    .on_restore = keeper_store_restore,
+                                    .on_replace = on_replace,
+                                    .on_resumed = on_resumed };

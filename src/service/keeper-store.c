@@ -22,11 +22,16 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "keeper/keeper-internal.h"
-#include "report/announce.h"
+#include "service/keeper-service.h"
 #include "service/service.h"
 #include "service/store.h"
 #include "systemd/notify-store.h"
+#include "upgrade/keeper-resume.h"
 #include "wire/notifymsg.h"
+
+static bool is_stored(const Keeper *k) {
+        return k->service && k->service->stored;
+}
 
 static void complain(int r, const char *name) {
         if (r < 0)
@@ -35,11 +40,12 @@ static void complain(int r, const char *name) {
 }
 
 static void put(Keeper *k, const char *name, int fd) {
-        complain(notify_store_put(k->notifications, name, fd), name);
+        complain(notify_store_put(k->service->notifications, name, fd), name);
 }
 
 static void replace(Keeper *k, const char *name, int fd) {
-        (void)notify_store_remove(k->notifications, name); /* if it cannot be reached, that is said below */
+        (void)notify_store_remove(k->service->notifications,
+                                  name); /* if it cannot be reached, that is said below */
         if (fd >= 0)
                 put(k, name, fd);
 }
@@ -66,16 +72,16 @@ void keeper_store_state(Keeper *k) {
         _cleanup_close_ int fd = -1;
         int r;
 
-        if (!k->stored)
+        if (!is_stored(k))
                 return;
-        k->store_serial++;
+        k->service->serial++;
         r = seal_values(k, &fd);
         if (r < 0) {
                 complain(r, "the monitor's state");
                 return;
         }
-        put(k, names[k->store_serial % 2], fd);
-        (void)notify_store_remove(k->notifications, names[(k->store_serial + 1) % 2]);
+        put(k, names[k->service->serial % 2], fd);
+        (void)notify_store_remove(k->service->notifications, names[(k->service->serial + 1) % 2]);
 }
 
 static void store_worker(Keeper *k) {
@@ -118,7 +124,7 @@ static void store_all(Keeper *k, StoreOne store) {
  * worker would go on beside the one of the next keeper.
  */
 void keeper_store_again(Keeper *k) {
-        if (!k->stored)
+        if (!is_stored(k))
                 return;
         store_all(k, put);
         keeper_store_state(k); /* the last: without it the rest is nothing */
@@ -144,8 +150,8 @@ static int make_mark(void) {
 void keeper_store_begin(Keeper *k) {
         if (!k->plan.survives)
                 return;
-        k->stored = true;
-        k->ready_told = !service_container_notifies(k->options);
+        k->service->stored = true;
+        k->service->ready_told = !service_container_notifies(k->options);
         store_all(k, replace);
         store_worker(k);
         keeper_store_state(k); /* the last: without it the rest is nothing */
@@ -155,11 +161,10 @@ void keeper_store_begin(Keeper *k) {
 /**
  * keeper_store_kept() - the worker process has got or lost something that the next keeper would need
  */
-void keeper_store_kept(void *userdata, WorkerKept what, uint32_t index, int fd) {
-        Keeper *k = userdata;
+void keeper_store_kept(Keeper *k, WorkerKept what, uint32_t index, int fd) {
         char name[NOTIFY_STORE_NAME_MAX];
 
-        if (!k->stored)
+        if (!is_stored(k))
                 return;
         switch (what) {
         case WORKER_KEPT_FD:
@@ -178,23 +183,32 @@ void keeper_store_kept(void *userdata, WorkerKept what, uint32_t index, int fd) 
 /**
  * keeper_store_notified() - the container has told systemd something
  */
-void keeper_store_notified(void *userdata, const char *text, size_t n) {
-        Keeper *k = userdata;
-
-        if (!k->stored || k->ready_told || !notifymsg_says(text, n, "READY=1"))
+void keeper_store_notified(Keeper *k, const char *text, size_t n) {
+        if (!is_stored(k) || k->service->ready_told || !notifymsg_says(text, n, "READY=1"))
                 return;
-        k->ready_told = true;
+        k->service->ready_told = true;
         keeper_store_state(k);
 }
 
 /**
- * keeper_store_taken() - this process has taken over from one that has died
+ * keeper_store_save() - what the next keeper has to know of this
  */
-void keeper_store_taken(Keeper *k) {
-        k->upgrade.step = UPGRADE_IDLE;
-        announce_keeper_replaced(k->options, &k->plan);
-        service_tell_taken(k->notifications, k->options, k->target_pid, k->ready_told);
-        keeper_store_state(k);
+void keeper_store_save(Keeper *k, Saved *s) {
+        if (!k->service)
+                return;
+        s->serial = k->service->serial;
+        s->ready_told = k->service->ready_told;
+}
+
+/**
+ * keeper_store_restore() - this is the next keeper
+ */
+void keeper_store_restore(Keeper *k, const Saved *s) {
+        if (!k->service)
+                return;
+        k->service->serial = s->serial;
+        k->service->ready_told = s->ready_told;
+        k->service->stored = s->plan.survives;
 }
 
 /**
@@ -203,13 +217,13 @@ void keeper_store_taken(Keeper *k) {
 void keeper_store_end(Keeper *k) {
         _cleanup_free_ char *mark = NULL;
 
-        if (!k->stored)
+        if (!is_stored(k))
                 return;
         (void)notify_store_remove(
-                k->notifications,
+                k->service->notifications,
                 STORE_STATE "0"); /* what else is there is closed with the unit, or by the next process */
-        (void)notify_store_remove(k->notifications, STORE_STATE "1");
+        (void)notify_store_remove(k->service->notifications, STORE_STATE "1");
         if (store_mark_path(&mark) >= 0)
                 (void)unlink(mark);
-        k->stored = false;
+        k->service->stored = false;
 }

@@ -115,11 +115,12 @@ static void put_away(Saved *s) {
  * store_resume() - go on where the keeper before was, if it has died and left its container
  * @argc, @argv: "scopemon --service ..."
  * @envp: of main()
+ * @hooks: borrowed
  * @ret_resumed: whether it had
  *
  * Return: as keeper_run(); 0 if there is nothing to go on with.
  */
-int store_resume(int argc, char *argv[], char *envp[], bool *ret_resumed) {
+int store_resume(int argc, char *argv[], char *envp[], const KeeperHooks *const hooks[], bool *ret_resumed) {
         _cleanup_(saved_freep) Saved *s = NULL;
         _cleanup_free_ StoredFd *entries = NULL;
         bool any;
@@ -138,7 +139,7 @@ int store_resume(int argc, char *argv[], char *envp[], bool *ret_resumed) {
                 clear(entries, n);
         notify_store_close(entries, n);
         if (*ret_resumed) {
-                r = upgrade_go_on(s, argv, envp);
+                r = upgrade_go_on(s, argv, envp, hooks);
                 return r < 0 ? log_error_errno(r, "Failed to take over the container:") : r;
         }
         if (s)

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "keeper/hooks.h"
 #include "systemd/notify-store.h"
 #include "upgrade/saved.h"
 
@@ -13,4 +14,4 @@
 
 void store_client_name(char name[NOTIFY_STORE_NAME_MAX], uint32_t slot);
 int store_mark_path(char **ret);
-int store_resume(int argc, char *argv[], char *envp[], bool *ret_resumed);
+int store_resume(int argc, char *argv[], char *envp[], const KeeperHooks *const hooks[], bool *ret_resumed);

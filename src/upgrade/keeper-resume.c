@@ -19,6 +19,8 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "keeper/keeper-internal.h"
+#include "upgrade/keeper-resume.h"
+#include "upgrade/upgrade-internal.h"
 
 #define SIGNALS 64 /* bits of a mask */
 
@@ -78,12 +80,11 @@ int keeper_save(Keeper *k, Saved **ret) {
         s->target = k->target_pid;
         s->target_status = k->target_status;
         s->exit_status = k->exit_status;
-        s->serial = k->store_serial;
-        s->ready_told = k->ready_told;
         s->started_usec = k->started_usec;
         s->timeout_usec = k->timeout_usec;
         s->stop_usec = k->unit_stop.deadline;
         s->plan = k->plan;
+        KEEPER_TELL(k, on_save, s);
 
         report_save(k->report, &s->report);
         memcpy(&s->fds[SAVED_FD_REPORT], s->report.fds, sizeof s->report.fds);
@@ -201,19 +202,12 @@ static void resume_plain(Keeper *k, const Saved *s) {
         k->target_pid = s->target;
         k->target_status = s->target_status;
         k->exit_status = s->exit_status;
-        k->store_serial = s->serial;
-        k->ready_told = s->ready_told;
-        k->stored = s->plan.survives;
         k->started_usec = s->started_usec;
         k->timeout_usec = s->timeout_usec;
         k->plan = s->plan;
         k->bundle_fd = s->fds[SAVED_FD_BUNDLE];
         k->target_pidfd = s->fds[SAVED_FD_TARGET];
-        k->upgrade.step = !s->has_worker    ? UPGRADE_IDLE
-                          : is_successor(s) ? UPGRADE_ADOPTING
-                                            : UPGRADE_RESUMED;
-        k->upgrade.requester = s->requester;
-        (void)snprintf(k->upgrade.version, sizeof k->upgrade.version, "%s", s->version);
+        KEEPER_TELL(k, on_restore, s);
 }
 
 static int resume_deadlines(Keeper *k, const Saved *s) {
@@ -231,33 +225,39 @@ static int resume_deadlines(Keeper *k, const Saved *s) {
  * keeper_resume() - a keeper that goes on where another image of this process was, or a process that has died
  * @options: borrowed, checked
  * @origin: borrowed
+ * @hooks: borrowed
  * @s: its descriptors are taken over; of names that are unknown they are closed
  *
  * keeper_run() follows. A container that has ended meanwhile is a zombie still.
  *
  * Return: 0 or a negative errno.
  */
-int keeper_resume(Keeper **ret, const Options *options, Origin *origin, const Saved *s) {
+int keeper_resume(Keeper **ret,
+                  const Options *options,
+                  Origin *origin,
+                  const KeeperHooks *const hooks[],
+                  const Saved *s) {
         _cleanup_(keeper_freep) Keeper *k = NULL;
         int r;
 
         r = saved_set_cloexec(s, true);
         if (r >= 0)
-                r = keeper_new(&k, options, origin);
+                r = keeper_new(&k, options, origin, hooks);
         if (r < 0)
                 return relay(r);
         for (size_t i = 0; i < origin->n_inherited; i++)
                 (void)fd_set_cloexec(origin->inherited[i], true);
         fd_close_many(s->unknown, s->n_unknown);
         resume_plain(k, s);
-        r = resume_report(k, s);
+        r = upgrade_begin(k, is_successor(s) ? UPGRADE_ADOPTING : UPGRADE_RESUMED, s);
+        if (r >= 0)
+                r = resume_report(k, s);
         if (r >= 0)
                 r = keeper_make_reaper(k);
         if (r >= 0)
                 r = resume_worker(k, s);
         if (r < 0)
                 return relay(r);
-        k->upgrade.begun_usec = event_now();
         if (k->options->cuuid && !k->options->full_attach && k->bundle_fd >= 0)
                 (void)attach_link_path(k->options->socket_dir_path, k->options->cuuid, &k->attach_link);
         if (cgroup_oom_new(&k->oom_watch, k->event, k->target_pid, !options->exec, NULL, NULL) < 0)
@@ -265,12 +265,8 @@ int keeper_resume(Keeper **ret, const Options *options, Origin *origin, const Sa
         r = keeper_watch_target(k);
         if (r >= 0)
                 r = resume_deadlines(k, s);
-        if (r >= 0 && !k->worker) {
-                if (is_successor(s))
-                        keeper_store_taken(k);
-                else
-                        upgrade_done(k);
-        }
+        if (r >= 0 && !k->worker)
+                (void)keeper_on_worker_ready(k);
         if (r >= 0)
                 r = reaper_look(k->reaper);
         if (r < 0)

@@ -25,7 +25,7 @@
 #include "io/cgroup.h"
 #include "keeper/keeper-internal.h"
 #include "keeper/launch.h"
-#include "service/service.h"
+#include "upgrade/keeper-resume.h"
 #include "upgrade/upgrade.h"
 
 static int options_of(const Saved *s, Options *ret) {
@@ -151,10 +151,11 @@ static int be_successor(const Saved *s) {
 /**
  * upgrade_go_on() - be a keeper that was another image, or another process
  * @s: its descriptors are taken over
+ * @hooks: borrowed
  *
  * Return: as keeper_run().
  */
-int upgrade_go_on(Saved *s, char *argv[], char *envp[]) {
+int upgrade_go_on(Saved *s, char *argv[], char *envp[], const KeeperHooks *const hooks[]) {
         _cleanup_(keeper_freep) Keeper *k = NULL;
         Options options = { 0 };
         Origin origin = { 0 };
@@ -167,11 +168,9 @@ int upgrade_go_on(Saved *s, char *argv[], char *envp[]) {
                 r = be_successor(s);
         if (r < 0)
                 return relay(r);
-        if (options.service)
-                envp = service_environment(envp);
-        r = envp ? keeper_restore_origin(&origin, s, &options, argv, envp) : fail(-ENOMEM);
+        r = keeper_restore_origin(&origin, s, &options, argv, envp);
         if (r >= 0)
-                r = keeper_resume(&k, &options, &origin, s);
+                r = keeper_resume(&k, &options, &origin, hooks, s);
         if (r >= 0)
                 r = keeper_run(k);
         k = keeper_free(k);
@@ -183,11 +182,12 @@ int upgrade_go_on(Saved *s, char *argv[], char *envp[]) {
 /**
  * upgrade_resume() - go on where the image before was, if there was one
  * @envp: the variable is taken out of it
+ * @hooks: borrowed
  * @ret_resumed: whether there was
  *
  * Return: as keeper_run(); 0 if there was none.
  */
-int upgrade_resume(char *argv[], char *envp[], bool *ret_resumed) {
+int upgrade_resume(char *argv[], char *envp[], const KeeperHooks *const hooks[], bool *ret_resumed) {
         _cleanup_(saved_freep) Saved *s = NULL;
         int r;
 
@@ -196,6 +196,6 @@ int upgrade_resume(char *argv[], char *envp[], bool *ret_resumed) {
         *ret_resumed = s != NULL;
         if (!s)
                 return 0;
-        r = upgrade_go_on(s, argv, envp);
+        r = upgrade_go_on(s, argv, envp, hooks);
         return r < 0 ? log_error_errno(r, "Upgrade failed, the container has no monitor:") : r;
 }

@@ -34,10 +34,11 @@
 #include "io/proc.h"
 #include "keeper/keeper-internal.h"
 #include "report/announce.h"
+#include "upgrade/keeper-resume.h"
+#include "upgrade/upgrade-internal.h"
 #include "upgrade/upgrade.h"
 
 #define CHECK_USEC 10000000U
-#define FLUSH_MS 1000 /* for systemd to take what it was told: the next image does not know of it */
 #define WORDS_MAX 160
 
 extern char **environ;
@@ -45,19 +46,43 @@ extern char **environ;
 static void answer(const Keeper *k, const char *how, const char *text) {
         char line[ANSWER_MAX];
 
-        if (k->upgrade.requester <= 0)
+        if (k->upgrade->requester <= 0)
                 return;
         (void)snprintf(line, sizeof line, "%s: %s", how, text);
-        answer_send(k->upgrade.requester, line);
+        answer_send(k->upgrade->requester, line);
 }
 
 static void forget(Keeper *k) {
-        Upgrade *u = &k->upgrade;
+        Upgrade *u = k->upgrade;
 
+        if (!u)
+                return;
         u->deadline = timer_free(u->deadline);
         fd_close_many(&u->words_fd, 1);
-        u->step = UPGRADE_IDLE;
-        u->requester = 0;
+        free(u);
+        k->upgrade = NULL;
+}
+
+/**
+ * upgrade_begin() - one is on its way from now on
+ * @s: of the image before, if this is the one after
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int upgrade_begin(Keeper *k, UpgradeStep step, const Saved *s) {
+        Upgrade *u = calloc(1, sizeof *u);
+
+        if (!u)
+                return fail(-ENOMEM);
+        u->step = step;
+        u->words_fd = -1;
+        u->begun_usec = event_now();
+        if (s) {
+                u->requester = s->requester;
+                (void)snprintf(u->version, sizeof u->version, "%s", s->version);
+        }
+        k->upgrade = u;
+        return 0;
 }
 
 /* Everything stays as it is. */
@@ -78,17 +103,18 @@ static void refuse_errno(Keeper *k, int r, const char *what) {
 static int on_deadline(Timer *timer, void *userdata) {
         Keeper *k = userdata;
 
-        k->upgrade.deadline = timer_free(k->upgrade.deadline);
-        k->upgrade.too_slow = true;
-        (void)process_kill_child(k->upgrade.check_pid, SIGKILL);
+        Upgrade *u = k->upgrade;
+
+        u->deadline = timer_free(u->deadline);
+        u->too_slow = true;
+        (void)process_kill_child(u->check_pid, SIGKILL);
         return 0;
 }
 
 static int set_deadline(Keeper *k, uint64_t usec) {
         int r;
 
-        k->upgrade.deadline = timer_free(k->upgrade.deadline);
-        r = event_add_timer(k->event, &k->upgrade.deadline, usec, on_deadline, k);
+        r = event_add_timer(k->event, &k->upgrade->deadline, usec, on_deadline, k);
         return r < 0 ? relay(r) : 0;
 }
 
@@ -101,7 +127,7 @@ static int seal(Keeper *k, Saved **ret, int *ret_fd) {
         r = keeper_save(k, &s);
         if (r < 0)
                 return relay(r);
-        s->requester = k->upgrade.requester;
+        s->requester = k->upgrade->requester;
         r = saved_seal(s, ret_fd);
         if (r < 0)
                 return relay(r);
@@ -110,7 +136,7 @@ static int seal(Keeper *k, Saved **ret, int *ret_fd) {
 }
 
 static int spawn_check(Keeper *k, const Saved *s, int state_fd) {
-        Upgrade *u = &k->upgrade;
+        Upgrade *u = k->upgrade;
         _cleanup_close_ int null_fd = -1, words_fd = -1;
         int ring = s->fds[SAVED_FD_WORKER + CHANNEL_FD_RING], keep[2] = { state_fd, ring };
         char number[16];
@@ -145,12 +171,12 @@ static int check(Keeper *k) {
         r = seal(k, &s, &fd);
         if (r < 0)
                 return relay(r);
-        if (stat(k->origin->program, &k->upgrade.binary) < 0)
+        if (stat(k->origin->program, &k->upgrade->binary) < 0)
                 return fail(-errno);
         r = spawn_check(k, s, fd);
         if (r < 0)
                 return relay(r);
-        k->upgrade.step = UPGRADE_CHECKING;
+        k->upgrade->step = UPGRADE_CHECKING;
         return set_deadline(k, CHECK_USEC);
 }
 
@@ -182,22 +208,29 @@ bool upgrade_is_request(const struct signalfd_siginfo *info) {
         return info->ssi_code == SI_USER && is_former_asker((pid_t)info->ssi_pid);
 }
 
-/**
- * upgrade_want() - somebody asks for an upgrade
- * @requester: from whom, 0 if unknown
- */
-void upgrade_want(Keeper *k, pid_t requester) {
-        Upgrade *u = &k->upgrade;
-
-        if (u->step > UPGRADE_WANTED) {
+/* @requester: from whom, 0 if unknown */
+static void want(Keeper *k, pid_t requester) {
+        if (k->upgrade && k->upgrade->step > UPGRADE_WANTED) {
                 if (requester > 0)
                         answer_send(requester, UPGRADE_REFUSED ": an upgrade is already in progress");
                 return;
         }
-        u->requester = requester;
-        u->step = UPGRADE_WANTED;
-        if (k->phase < PHASE_RUNNING || k->start_pid != 0)
+        if (!k->upgrade && upgrade_begin(k, UPGRADE_WANTED, NULL) < 0) {
+                log_warning("Not upgraded: out of memory");
+                if (requester > 0)
+                        answer_send(requester, UPGRADE_REFUSED ": out of memory");
+                return;
+        }
+        k->upgrade->requester = requester;
+        if (k->phase < PHASE_RUNNING || KEEPER_ASK(k, is_busy) != 0)
                 log_warning("Delaying the upgrade until the runtime exits");
+}
+
+static int on_request(Keeper *k, const struct signalfd_siginfo *info) {
+        if (!upgrade_is_request(info))
+                return 0;
+        want(k, (pid_t)info->ssi_pid);
+        return KEEPER_TAKEN;
 }
 
 /* The last line that is not empty. */
@@ -215,15 +248,13 @@ static void last_words(int fd, char text[WORDS_MAX]) {
                         *p = '?';
 }
 
-/**
- * upgrade_on_check_exit() - the new binary has looked at our state
- *
- * Return: 0 or a negative errno.
- */
-int upgrade_on_check_exit(Keeper *k, const ProcessStatus *status) {
-        Upgrade *u = &k->upgrade;
+/* The new binary has looked at our state. */
+static int on_child(Keeper *k, pid_t pid, const ProcessStatus *status) {
+        Upgrade *u = k->upgrade;
         char text[2 * WORDS_MAX], words[WORDS_MAX];
 
+        if (!u || pid != u->check_pid)
+                return 0;
         u->check_pid = 0;
         u->deadline = timer_free(u->deadline);
         if (status->code != 0) {
@@ -237,11 +268,11 @@ int upgrade_on_check_exit(Keeper *k, const ProcessStatus *status) {
                         (void)snprintf(text, sizeof text, "the new program cannot take over%s%s",
                                        words[0] ? ": " : "", words);
                 refuse(k, text);
-                return 0;
+                return KEEPER_TAKEN;
         }
         fd_close_many(&u->words_fd, 1);
         u->step = UPGRADE_CHECKED; /* the exec follows when it has been reaped */
-        return 0;
+        return KEEPER_TAKEN;
 }
 
 /* ---- the exec ----------------------------------------------------------------------------------------- */
@@ -279,7 +310,7 @@ static int become(Keeper *k) {
 
         if (stat(k->origin->program, &now) < 0)
                 return fail(-errno);
-        if (!is_same_file(&now, &k->upgrade.binary))
+        if (!is_same_file(&now, &k->upgrade->binary))
                 return fail(-ETXTBSY); /* another one than was checked */
         r = seal(k, &s, &fd);
         if (r < 0)
@@ -291,61 +322,73 @@ static int become(Keeper *k) {
         r = saved_set_cloexec(s, false);
         if (r >= 0)
                 r = fd_set_cloexec(fd, false);
-        notify_queue_flush(k->notifications, FLUSH_MS);
+        KEEPER_TELL(k, on_replace);
         if (r >= 0)
                 r = process_replace(k->origin->program, k->origin->given_argv, envp);
         (void)saved_set_cloexec(s, true); /* what could not be set before cannot be now */
         return relay(r);
 }
 
-/**
- * upgrade_advance() - go as far as is possible now
- *
- * To be called when no child is a zombie. May not return.
- *
- * Return: 0 or a negative errno.
- */
-int upgrade_advance(Keeper *k) {
+/* As far as is possible now. */
+static void on_buried(Keeper *k) {
         int r;
 
-        switch (k->upgrade.step) {
+        if (!k->upgrade)
+                return;
+        switch (k->upgrade->step) {
         case UPGRADE_WANTED:
                 if (k->phase > PHASE_RUNNING)
                         refuse(k, "the container has exited");
                 else if (!k->origin->program)
                         refuse(k, "the path of the program is unknown");
-                else if (k->phase == PHASE_RUNNING && k->start_pid == 0 && !report_is_waiting(k->report)) {
+                else if (k->phase == PHASE_RUNNING && KEEPER_ASK(k, is_busy) == 0 &&
+                         !report_is_waiting(k->report)) {
                         r = check(k);
                         if (r < 0)
                                 refuse_errno(k, r, k->origin->program);
                 }
-                return 0;
+                return;
         case UPGRADE_CHECKED:
                 if (k->phase > PHASE_RUNNING)
                         refuse(k, "the container has exited");
                 else
                         refuse_errno(k, become(k), k->origin->program);
-                return 0;
-        case UPGRADE_IDLE:
+                return;
         case UPGRADE_CHECKING:
         case UPGRADE_RESUMED:
         case UPGRADE_ADOPTING:
-                break;
+                return;
+        }
+}
+
+/* This is the new image, and its worker is ready: say so. */
+static void done(Keeper *k) {
+        uint64_t usec = event_now() - k->upgrade->begun_usec;
+        char text[ANSWER_MAX / 2];
+
+        announce_upgraded(k->options, &k->plan, k->upgrade->version, usec);
+        KEEPER_TELL(k, on_resumed, true);
+        (void)snprintf(text, sizeof text, "output was delayed by %llu.%03llu ms",
+                       (unsigned long long)usec / 1000, (unsigned long long)usec % 1000);
+        answer(k, UPGRADE_DONE, text);
+        forget(k);
+}
+
+static int on_worker_ready(Keeper *k) {
+        if (k->upgrade && k->upgrade->step == UPGRADE_RESUMED) {
+                done(k);
+                return KEEPER_TAKEN;
+        }
+        if (k->upgrade && k->upgrade->step == UPGRADE_ADOPTING) {
+                forget(k);
+                KEEPER_TELL(k, on_resumed, false);
+                return KEEPER_TAKEN;
         }
         return 0;
 }
 
-/**
- * upgrade_done() - this is the new image, and its worker is ready: say so
- */
-void upgrade_done(Keeper *k) {
-        uint64_t usec = event_now() - k->upgrade.begun_usec;
-        char text[ANSWER_MAX / 2];
-
-        (void)snprintf(text, sizeof text, "output was delayed by %llu.%03llu ms",
-                       (unsigned long long)usec / 1000, (unsigned long long)usec % 1000);
-        announce_upgraded(k->options, &k->plan, k->upgrade.version, usec);
-        keeper_store_again(k); /* in our own words */
-        answer(k, UPGRADE_DONE, text);
-        forget(k);
-}
+const KeeperHooks upgrade_hooks = { .on_free = forget,
+                                    .on_request = on_request,
+                                    .on_child = on_child,
+                                    .on_buried = on_buried,
+                                    .on_worker_ready = on_worker_ready };

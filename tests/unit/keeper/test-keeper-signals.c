@@ -2,8 +2,13 @@
 
 /* What becomes of a signal is tried with the whole program (tests/contract, tests/system). */
 
+#include <errno.h>
 #include <signal.h>
+#include <stdlib.h>
+#include <unistd.h>
 
+#include "base/cleanup.h"
+#include "base/process.h"
 #include "clean.h"
 #include "keeper/keeper-internal.h"
 
@@ -30,4 +35,41 @@ CleanTest(keeper_signals, those_that_may_be_a_stop) {
                 cr_assert(keeper_signal_ends(may[i]), "signal %d", may[i]);
         for (size_t i = 0; i < ELEMENTS(not_may); i++)
                 cr_assert_not(keeper_signal_ends(not_may[i]), "signal %d", not_may[i]);
+}
+
+/* ---- hooks ------------------------------------------------------------------------------------------- */
+
+static int take_terms(Keeper *k, int signal) {
+        return signal == SIGTERM ? KEEPER_TAKEN : 0;
+}
+
+static int fail_at_hangups(Keeper *k, int signal) {
+        cr_assert_neq(signal, SIGTERM, "somebody has taken it");
+        return signal == SIGHUP ? -EIO : 0;
+}
+
+CleanTest(keeper_signals, hook_that_takes_a_signal_is_the_last_to_see_it) {
+        static const KeeperHooks none = { 0 }, first = { .on_signal = take_terms },
+                                 second = { .on_signal = fail_at_hangups };
+        static const KeeperHooks *const hooks[] = { &none, &first, &second, NULL };
+        _cleanup_close_ int self = process_pidfd(getpid());
+        Keeper *k = calloc(1, sizeof *k);
+        sigset_t set, pending;
+
+        (void)sigemptyset(&set);
+        (void)sigaddset(&set, SIGTERM);
+        (void)sigaddset(&set, SIGHUP);
+        (void)sigaddset(&set, SIGWINCH);
+        cr_assert_eq(sigprocmask(SIG_BLOCK, &set, NULL), 0);
+        k->hooks = hooks;
+        k->runtime_pidfd = -1;
+        k->target_pidfd = self; /* whatever is passed on comes here */
+        cr_assert_eq(keeper_on_signal(k, SIGTERM), 0);
+        cr_assert_eq(keeper_on_signal(k, SIGHUP), -EIO);
+        cr_assert_eq(keeper_on_signal(k, SIGWINCH), 0);
+        cr_assert_eq(sigpending(&pending), 0);
+        cr_assert_eq(sigismember(&pending, SIGTERM), 0);
+        cr_assert_eq(sigismember(&pending, SIGHUP), 0);
+        cr_assert_eq(sigismember(&pending, SIGWINCH), 1, "nobody has taken it");
+        free(k);
 }

@@ -12,6 +12,7 @@
 #include "base/fd.h"
 #include "clean.h"
 #include "keeper/keeper-internal.h"
+#include "service/keeper-service.h"
 #include "service/store.h"
 
 typedef struct Fixture {
@@ -39,13 +40,14 @@ static void fixture_init(Fixture *f) {
         cr_assert_eq(setenv("RUNTIME_DIRECTORY", f->dir, 1), 0);
         f->origin = (Origin){ .argc = 1, .argv = words, .given_argv = words };
         f->k = calloc(1, sizeof *f->k);
+        f->k->service = calloc(1, sizeof *f->k->service);
         f->k->options = &f->options;
         f->k->origin = &f->origin;
         f->k->plan.survives = true;
         f->k->bundle_fd = fd_open_directory(f->dir);
         f->k->target_pidfd = process_pidfd(getpid());
         cr_assert_eq(event_new(&f->k->event), 0);
-        cr_assert_eq(notify_queue_new(&f->k->notifications, f->k->event, f->socket, NULL, NULL), 0);
+        cr_assert_eq(notify_queue_new(&f->k->service->notifications, f->k->event, f->socket, NULL, NULL), 0);
         cr_assert_eq(report_new(&f->k->report, f->k->event,
                                 &(ReportSpec){ .sync_fd = -1, .attach_fd = -1, .cid = "0123" }, NULL, NULL),
                      0);
@@ -54,10 +56,11 @@ static void fixture_init(Fixture *f) {
 static void fixture_done(Fixture *f) {
         keeper_store_end(f->k);
         f->k->report = report_free(f->k->report);
-        f->k->notifications = notify_queue_free(f->k->notifications);
+        f->k->service->notifications = notify_queue_free(f->k->service->notifications);
         f->k->event = event_unref(f->k->event);
         (void)close(f->k->bundle_fd);
         (void)close(f->k->target_pidfd);
+        free(f->k->service);
         free(f->k);
         (void)close(f->listener);
         (void)unlink(f->socket);

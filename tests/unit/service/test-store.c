@@ -46,7 +46,7 @@ CleanTest(store, process_that_was_given_nothing_starts_afresh) {
         bool resumed = true;
 
         (void)unsetenv("LISTEN_FDS");
-        cr_assert_eq(store_resume(2, argv, argv + 2, &resumed), 0);
+        cr_assert_eq(store_resume(2, argv, argv + 2, NULL, &resumed), 0);
         cr_assert(!resumed);
 }
 
@@ -69,7 +69,7 @@ static int take_nonsense(const char *runtime) {
         (void)setenv("LISTEN_PID", number, 1);
         (void)setenv("LISTEN_FDS", "2", 1);
         (void)setenv("LISTEN_FDNAMES", "scopemon-" STORE_STATE "0:scopemon-stdout", 1);
-        if (store_resume(6, argv, environ, &resumed) != 0 || resumed)
+        if (store_resume(6, argv, environ, NULL, &resumed) != 0 || resumed)
                 return 2;
         return getenv("LISTEN_FDS") || fcntl(3, F_GETFD) >= 0 || fcntl(4, F_GETFD) >= 0 ? 3 : 0;
 }

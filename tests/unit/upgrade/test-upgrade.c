@@ -112,7 +112,7 @@ CleanTest(upgrade, state_of_another_process_is_ignored_and_the_variable_dropped)
         s->keeper = getpid() + 1;
         cr_assert_eq(saved_seal(s, &fd), 0);
         (void)snprintf(variable, sizeof variable, UPGRADE_VARIABLE "=%d", fd);
-        cr_assert_eq(upgrade_resume(argv, envp, &resumed), 0);
+        cr_assert_eq(upgrade_resume(argv, envp, NULL, &resumed), 0);
         cr_assert_not(resumed);
         cr_assert_str_eq(envp[0], "A=b");
         cr_assert_str_eq(envp[1], "C=d");
