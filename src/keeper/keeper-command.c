@@ -106,7 +106,7 @@ void keeper_command_start(Keeper *k) {
         int r;
 
         if (!k->options->exit_command ||
-            !(k->facts.pid_known || k->runtime_status.known || k->runtime_pid != 0)) {
+            !(k->facts.pid_known || k->runtime.status.known || k->runtime.pid != 0)) {
                 k->facts.command_exited = true;
                 return;
         }

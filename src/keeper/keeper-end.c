@@ -28,20 +28,22 @@
 
 /* The runtime's last words, as far as a record to the caller can hold them. */
 static void tell_failure(Keeper *k) {
+        const char *failure;
         Window words = { 0 };
         size_t n = 0;
 
         if (k->ring)
                 words = ring_window(k->ring, STREAM_STDERR, 0);
+        failure = k->start ? k->start->failure : "";
         n = window_size(&words) < FAILURE_TEXT_MAX ? window_size(&words) : FAILURE_TEXT_MAX;
-        if (n > 0 && !k->failure[0])
+        if (n > 0 && !*failure)
                 report_failure(k->report, words.data, n);
         else
-                report_failure(k->report, k->failure, strlen(k->failure));
+                report_failure(k->report, failure, strlen(failure));
         if (n > 0)
                 log_warning("runtime stderr: %.*s", (int)n, words.data);
         log_error("Failed to create container: exit status %d",
-                  k->runtime_status.known ? k->runtime_status.code : STATUS_UNKNOWN);
+                  k->runtime.status.known ? k->runtime.status.code : STATUS_UNKNOWN);
         k->exit_status = 1;
 }
 

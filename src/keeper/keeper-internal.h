@@ -3,7 +3,7 @@
 
 /*
  * What the files of the keeper share: keeper.c (the life), keeper-signals.c, keeper-start.c (all that is made before it),
- * keeper-end.c and keeper-command.c (the end), unit-stop.c; and those who hook on to it.
+ * keeper-runtime.c, keeper-end.c and keeper-command.c (the end), unit-stop.c; and those who hook on to it.
  */
 
 #include "event/exit-watch.h"
@@ -30,6 +30,24 @@
 
 #define KEEPER_DRAIN_USEC 30000000ULL /* a worker that has not flushed by then is not waited for */
 
+/* What is needed until the container runs. */
+typedef struct KeeperStart {
+        PlaceText text;
+        PlaceHold hold; /* until the runtime has exited */
+        Console *console;
+        bool terminal_received;
+        int worker_fds[_CHANNEL_FD_MAX]; /* until the worker process has them */
+        int runtime_stdio[3];            /* until the runtime has them */
+        int start_fd;                    /* of an exec that waits for its second start byte */
+        char failure[CONSOLE_WRONG_MAX]; /* what the caller is told if there is no target */
+} KeeperStart;
+
+typedef struct KeeperRuntime {
+        pid_t pid; /* 0: it is not running */
+        int pidfd;
+        ProcessStatus status;
+} KeeperRuntime;
+
 struct Keeper {
         const Options *options;
         Origin *origin; /* borrowed */
@@ -41,15 +59,14 @@ struct Keeper {
         struct ServiceUnit *service;     /* what hooks have of their own */
         struct Upgrade *upgrade;
 
+        KeeperStart *start; /* NULL when the container runs */
+        KeeperRuntime runtime;
         PlacementPlan plan;
         Announcer announcer;
-        PlaceText place_text;
-        PlaceHold hold; /* until the runtime has exited */
         Report *report;
         Reaper *reaper;
         Ring *ring;            /* NULL if there is nothing for a worker to do */
         WorkerProcess *worker; /* likewise */
-        Console *console;
         CgroupOom *oom_watch;
         ExitWatch *target_watch;
         sd_event_source *signal_source;
@@ -59,15 +76,11 @@ struct Keeper {
 
         int bundle_fd; /* place of attach, ctl, winsz; -1 for none */
         char *attach_link;
-        int worker_fds[_CHANNEL_FD_MAX]; /* until the worker process has them */
-        int runtime_stdio[3];            /* until the runtime has them */
-        int start_fd;                    /* of an exec that waits for its second start byte */
-        bool terminal_received;
 
-        pid_t runtime_pid, target_pid, command_pid;
+        pid_t target_pid, command_pid;
         Timer *command_timer;
-        int runtime_pidfd, target_pidfd;
-        ProcessStatus runtime_status, target_status, command_status;
+        int target_pidfd;
+        ProcessStatus target_status, command_status;
         bool command_running;
         unsigned n_commands;
         uint64_t command_until; /* 0, or there is no process for it: until when that is borne */
@@ -78,8 +91,7 @@ struct Keeper {
         uint64_t timeout_usec;           /* deadline of the container; 0 for none */
         uint64_t exit_files_usec;        /* deadline: of exit files that cannot be written */
         UnitStop unit_stop;
-        uint64_t delivered;              /* to clients, when the drain timer was armed */
-        char failure[CONSOLE_WRONG_MAX]; /* what the caller is told if there is no target */
+        uint64_t delivered; /* to clients, when the drain timer was armed */
         int exit_status;
         unsigned n_troubles; /* see keeper_endure() */
         uint64_t troubles_since;
@@ -91,7 +103,14 @@ int keeper_make(Keeper *k);
 int keeper_launch(Keeper *k);
 int keeper_make_reaper(Keeper *k);
 int keeper_make_report(Keeper *k);
+KeeperStart *keeper_start_free(KeeperStart *s);
 extern const WorkerProcessHandler keeper_worker_handler;
+
+/* keeper-runtime.c */
+int keeper_spawn_runtime(Keeper *k);
+int keeper_on_runtime_exit(Keeper *k, const ProcessStatus *status);
+int keeper_on_terminal(void *userdata, int master);
+int keeper_on_bad_terminal(void *userdata);
 
 /* keeper-end.c */
 extern const ReportHandler keeper_report_handler;
@@ -118,9 +137,8 @@ int keeper_fail(Keeper *k, int r, const char *text);
 void keeper_endure(Keeper *k, int r);
 int keeper_watch_target(Keeper *k);
 int keeper_arm_timeout(Keeper *k);
+void keeper_fail_text(Keeper *k, const char *text);
 uint64_t keeper_left(uint64_t deadline);
-int keeper_on_terminal(void *userdata, int master);
-int keeper_on_bad_terminal(void *userdata);
 int keeper_on_child(void *userdata, pid_t pid, const ProcessStatus *status);
 int keeper_on_buried(void *userdata);
 int keeper_on_worker_ready(void *userdata);

@@ -147,8 +147,8 @@ void keeper_take_signals(Keeper *k) {
 static void signals_pass_on(Keeper *k, int signal) {
         if (k->target_pidfd >= 0 && process_signal(k->target_pidfd, signal) >= 0)
                 return;
-        if (k->runtime_pidfd >= 0 && signals_include(interrupting, ELEMENTS(interrupting), signal))
-                (void)process_signal(k->runtime_pidfd, signal); /* it may have just ended */
+        if (k->runtime.pidfd >= 0 && signals_include(interrupting, ELEMENTS(interrupting), signal))
+                (void)process_signal(k->runtime.pidfd, signal); /* it may have just ended */
 }
 
 /**

@@ -24,7 +24,6 @@
 #include "io/streams.h"
 #include "keeper/keeper-internal.h"
 #include "keeper/launch.h"
-#include "oci/runtime.h"
 #include "report/announce.h"
 #include "scopemon/protocol.h"
 
@@ -99,15 +98,16 @@ static int make_streams(Keeper *k) {
         r = streams_make_pipes(&pipes, o->want_stdin && !o->terminal, !o->terminal);
         if (r < 0)
                 return relay(r);
-        k->runtime_stdio[STDIN_FILENO] = pipes.in_read;
-        k->runtime_stdio[STDOUT_FILENO] = pipes.write[STREAM_STDOUT];
-        k->runtime_stdio[STDERR_FILENO] = pipes.write[STREAM_STDERR];
-        k->worker_fds[CHANNEL_FD_STDIN] = pipes.in_write;
-        k->worker_fds[CHANNEL_FD_STDOUT] = pipes.read[STREAM_STDOUT];
-        k->worker_fds[CHANNEL_FD_STDERR] = pipes.read[STREAM_STDERR];
+        k->start->runtime_stdio[STDIN_FILENO] = pipes.in_read;
+        k->start->runtime_stdio[STDOUT_FILENO] = pipes.write[STREAM_STDOUT];
+        k->start->runtime_stdio[STDERR_FILENO] = pipes.write[STREAM_STDERR];
+        k->start->worker_fds[CHANNEL_FD_STDIN] = pipes.in_write;
+        k->start->worker_fds[CHANNEL_FD_STDOUT] = pipes.read[STREAM_STDOUT];
+        k->start->worker_fds[CHANNEL_FD_STDERR] = pipes.read[STREAM_STDERR];
 
         if (o->terminal) {
-                r = console_new(&k->console, k->event, o->bundle, &console_handler, k, k->failure);
+                r = console_new(&k->start->console, k->event, o->bundle, &console_handler, k,
+                                k->start->failure);
                 if (r < 0)
                         return relay(r);
         }
@@ -118,7 +118,7 @@ static int make_attach(Keeper *k) {
         const Options *o = k->options;
         int r;
 
-        r = attach_listen(k->bundle_fd, &k->worker_fds[CHANNEL_FD_LISTENER]);
+        r = attach_listen(k->bundle_fd, &k->start->worker_fds[CHANNEL_FD_LISTENER]);
         if (r < 0)
                 return relay(r);
         if (o->full_attach || !o->cuuid)
@@ -142,12 +142,12 @@ static int make_sockets(Keeper *k) {
                 return 0;
         k->bundle_fd = fd_open_directory(o->bundle);
         if (k->bundle_fd < 0) {
-                (void)snprintf(k->failure, sizeof k->failure, "bundle %s: %s", o->bundle,
+                (void)snprintf(k->start->failure, sizeof k->start->failure, "bundle %s: %s", o->bundle,
                                strerror(-k->bundle_fd));
                 return relay(k->bundle_fd);
         }
         if (o->sdnotify_socket) {
-                r = notify_listen(k->bundle_fd, &k->worker_fds[CHANNEL_FD_NOTIFY]);
+                r = notify_listen(k->bundle_fd, &k->start->worker_fds[CHANNEL_FD_NOTIFY]);
                 if (r < 0)
                         return relay(r);
         }
@@ -156,7 +156,8 @@ static int make_sockets(Keeper *k) {
         r = make_attach(k);
         if (r < 0)
                 return relay(r);
-        r = control_make(k->bundle_fd, &k->worker_fds[CHANNEL_FD_CTL], &k->worker_fds[CHANNEL_FD_WINSZ]);
+        r = control_make(k->bundle_fd, &k->start->worker_fds[CHANNEL_FD_CTL],
+                         &k->start->worker_fds[CHANNEL_FD_WINSZ]);
         return r < 0 ? relay(r) : 0;
 }
 
@@ -181,9 +182,9 @@ static void fill_facts(Keeper *k, WorkerFacts *facts) {
 
         facts->starter = k->origin->caller;
         find_doubled(k, facts->withhold);
-        if (k->place_text.identifier[0])
+        if (k->start->text.identifier[0])
                 (void)snprintf(facts->identifier, sizeof facts->identifier, "SYSLOG_IDENTIFIER=%s",
-                               k->place_text.identifier);
+                               k->start->text.identifier);
         (void)snprintf(facts->title, sizeof facts->title, "scopemon: %s of %s%s%s",
                        o->exec ? "exec" : "output", o->name ? o->name : o->cid,
                        k->plan.container_scope[0] ? ", which is in " : "", k->plan.container_scope);
@@ -195,7 +196,10 @@ static void fill_facts(Keeper *k, WorkerFacts *facts) {
 
 /* The forked worker never returns to us; our state is a tenth of its memory. Its copies of our descriptors are closed. */
 static void forget(void *userdata) {
-        free(userdata);
+        Keeper *k = userdata;
+
+        free(k->start);
+        free(k);
 }
 
 static void on_kept(void *userdata, WorkerKept what, uint32_t index, int fd) {
@@ -230,9 +234,9 @@ static int make_worker(Keeper *k) {
                                    .log_name = k->origin->log_name };
         int r;
 
-        k->worker_fds[CHANNEL_FD_LOGFILE] = TAKE_FD(k->origin->log_fd);
-        k->worker_fds[CHANNEL_FD_STARTER] = TAKE_FD(k->origin->caller_pidfd);
-        if (k->options->log_targets.passthrough && k->worker_fds[CHANNEL_FD_NOTIFY] < 0) {
+        k->start->worker_fds[CHANNEL_FD_LOGFILE] = TAKE_FD(k->origin->log_fd);
+        k->start->worker_fds[CHANNEL_FD_STARTER] = TAKE_FD(k->origin->caller_pidfd);
+        if (k->options->log_targets.passthrough && k->start->worker_fds[CHANNEL_FD_NOTIFY] < 0) {
                 fd_close_many(&spec.log_dir_fd, 1);
                 return 0;
         }
@@ -241,10 +245,10 @@ static int make_worker(Keeper *k) {
                 return relay(r);
         fill_facts(k, &((WorkerState *)ring_state(k->ring))->facts);
 
-        k->worker_fds[CHANNEL_FD_RING] = ring_take_fd(k->ring);
+        k->start->worker_fds[CHANNEL_FD_RING] = ring_take_fd(k->ring);
         spec.ring = k->ring;
         for (ChannelFd i = 0; i < _CHANNEL_FD_MAX; i++)
-                spec.fds[i] = TAKE_FD(k->worker_fds[i]);
+                spec.fds[i] = TAKE_FD(k->start->worker_fds[i]);
         r = worker_process_new(&k->worker, k->event, &spec, &keeper_worker_handler, k);
         return r < 0 ? relay(r) : 0;
 }
@@ -267,14 +271,14 @@ int keeper_make_reaper(Keeper *k) {
  * it is told, before its command is. Nobody is who would be ended by the signal.
  */
 static void refuse_restart(Keeper *k) {
-        _cleanup_close_ int pidfd = process_pidfd(k->place_text.restarting);
+        _cleanup_close_ int pidfd = process_pidfd(k->start->text.restarting);
         uint64_t blocked;
 
         announce_not_restarted(k->options, &k->plan);
         if (k->options->conmon_pidfile &&
             !k->options->sync) /* where systemd looks for the unit's main process */
-                (void)launch_write_pid(k->options->conmon_pidfile, k->place_text.restarting);
-        if (pidfd >= 0 && proc_signals(k->place_text.restarting, "SigBlk", &blocked) >= 0 &&
+                (void)launch_write_pid(k->options->conmon_pidfile, k->start->text.restarting);
+        if (pidfd >= 0 && proc_signals(k->start->text.restarting, "SigBlk", &blocked) >= 0 &&
             blocked & 1ULL << (SIGUSR1 - 1))
                 (void)process_signal_value(pidfd, SIGUSR1,
                                            KEEPER_NOT_RESTARTED); /* else its status is not the container's */
@@ -307,11 +311,11 @@ int keeper_make(Keeper *k) {
         if (prctl(PR_SET_CHILD_SUBREAPER, 1) < 0)
                 return fail(-errno);
 
-        r = place_container(k->options, &caller, &k->plan, &k->place_text, &k->hold);
+        r = place_container(k->options, &caller, &k->plan, &k->start->text, &k->start->hold);
         if (r == PLACE_REFUSED) {
-                if (k->place_text.restarting > 0)
+                if (k->start->text.restarting > 0)
                         refuse_restart(k);
-                (void)snprintf(k->failure, sizeof k->failure, "%s", k->place_text.refusal);
+                (void)snprintf(k->start->failure, sizeof k->start->failure, "%s", k->start->text.refusal);
                 return fail(-EINVAL);
         }
         if (r < 0)
@@ -330,55 +334,6 @@ int keeper_make(Keeper *k) {
         return r < 0 ? relay(r) : 0;
 }
 
-static void log_command(char *const *argv) {
-        char text[4096];
-        size_t n = 0;
-
-        if (!log_wants(LOG_LEVEL_TRACE))
-                return;
-        for (; *argv && n < sizeof text; argv++)
-                n += (size_t)snprintf(text + n, sizeof text - n, "%s ", *argv);
-        log_trace("Running with: %s", text);
-}
-
-static int spawn_runtime(Keeper *k) {
-        _cleanup_free_ char **argv = NULL;
-        _cleanup_close_ int null_fd = -1;
-        const Options *o = k->options;
-        ProcessSpec spec = { .path = o->runtime,
-                             .envp = k->origin->envp,
-                             .mask = &k->origin->mask,
-                             .death_signal = SIGKILL,
-                             .fds_max = k->origin->fds_max,
-                             .oom_score_adj = k->origin->oom_score_adj[0] ? k->origin->oom_score_adj : NULL,
-                             .wait_fd = k->start_fd,
-                             .cgroup_fd = k->hold.procs_fd,
-                             .own_listen_pid = o->replace_listen_pid };
-        int r;
-
-        r = runtime_argv(o, k->plan.systemd_cgroup, k->console ? console_path(k->console) : NULL, &argv);
-        if (r < 0)
-                return relay(r);
-        log_command(argv);
-        spec.argv = argv;
-        if (o->service && !o->log_targets.passthrough) { /* else our own are it, or the container's */
-                null_fd = fd_open_null(O_RDWR);
-                if (null_fd < 0)
-                        return relay(null_fd);
-        }
-        for (int i = 0; i < 3; i++) {
-                spec.stdio[i] = null_fd >= 0 ? null_fd : i;
-                if (k->runtime_stdio[i] >= 0)
-                        spec.stdio[i] = k->runtime_stdio[i];
-        }
-        r = process_spawn(&spec, &k->runtime_pid, &k->runtime_pidfd);
-        if (r < 0)
-                return relay(r);
-        fd_close_many(k->runtime_stdio, 3);
-        fd_close_many(&k->start_fd, 1);
-        return reaper_claim(k->reaper, k->runtime_pid);
-}
-
 /**
  * keeper_launch() - start the runtime, and the worker beside it
  *
@@ -389,7 +344,7 @@ int keeper_launch(Keeper *k) {
 
         r = KEEPER_ASK(k, on_launch);
         if (r >= 0)
-                r = spawn_runtime(k);
+                r = keeper_spawn_runtime(k);
         if (r < 0)
                 return relay(r);
         if (k->options->log_targets.passthrough)
@@ -424,12 +379,8 @@ int keeper_new(Keeper **ret, const Options *options, Origin *origin, const Keepe
         k->origin = origin;
         k->hooks = hooks;
         k->announcer = (Announcer){ .options = options, .plan = &k->plan };
-        k->signal_fd = k->bundle_fd = k->runtime_pidfd = k->target_pidfd = -1;
-        k->start_fd = TAKE_FD(origin->start_fd);
+        k->signal_fd = k->bundle_fd = k->runtime.pidfd = k->target_pidfd = -1;
         k->exit_status = 1;
-        k->hold = PLACE_HOLD_NONE;
-        memset(k->worker_fds, -1, sizeof k->worker_fds);
-        memset(k->runtime_stdio, -1, sizeof k->runtime_stdio);
         r = event_new(&k->event);
         if (r < 0)
                 return relay(r);
@@ -467,19 +418,44 @@ Keeper *keeper_free(Keeper *k) {
         k->oom_watch = cgroup_oom_free(k->oom_watch);
         k->worker = worker_process_free(k->worker);
         k->ring = ring_free(k->ring);
-        k->console = console_free(k->console);
+        k->start = keeper_start_free(k->start);
         k->reaper = reaper_free(k->reaper);
         k->report = report_free(k->report);
-        place_let_go(&k->hold);
         fd_close_many(&k->bundle_fd, 1);
-        fd_close_many(&k->start_fd, 1);
-        fd_close_many(&k->runtime_pidfd, 1);
+        fd_close_many(&k->runtime.pidfd, 1);
         fd_close_many(&k->target_pidfd, 1);
-        fd_close_many(k->worker_fds, _CHANNEL_FD_MAX);
-        fd_close_many(k->runtime_stdio, 3);
         free(k->attach_link);
         k->event = event_unref(k->event);
         free(k);
+        return NULL;
+}
+
+static KeeperStart *start_new(int start_fd) {
+        KeeperStart *s = calloc(1, sizeof *s);
+
+        if (!s)
+                return NULL;
+        s->start_fd = start_fd;
+        s->hold = PLACE_HOLD_NONE;
+        memset(s->worker_fds, -1, sizeof s->worker_fds);
+        memset(s->runtime_stdio, -1, sizeof s->runtime_stdio);
+        return s;
+}
+
+/**
+ * keeper_start_free() - what nobody needs any more, once the container runs
+ *
+ * Return: NULL.
+ */
+KeeperStart *keeper_start_free(KeeperStart *s) {
+        if (!s)
+                return NULL;
+        console_free(s->console);
+        place_let_go(&s->hold);
+        fd_close_many(&s->start_fd, 1);
+        fd_close_many(s->worker_fds, _CHANNEL_FD_MAX);
+        fd_close_many(s->runtime_stdio, 3);
+        free(s);
         return NULL;
 }
 
@@ -493,6 +469,10 @@ Keeper *keeper_free(Keeper *k) {
 int keeper_start(Keeper *k) {
         int r;
 
+        k->start = start_new(k->origin->start_fd);
+        if (!k->start)
+                return fail(-ENOMEM);
+        k->origin->start_fd = -1;
         r = keeper_make(k);
         if (r >= 0)
                 r = keeper_launch(k);

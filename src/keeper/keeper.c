@@ -28,7 +28,6 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "keeper/keeper-internal.h"
-#include "oci/runtime.h"
 #include "report/announce.h"
 #include "scopemon/protocol.h"
 
@@ -94,57 +93,12 @@ int keeper_watch_target(Keeper *k) {
         return r < 0 ? relay(r) : 0;
 }
 
-static void fail_text(Keeper *k, const char *text) {
-        if (!k->failure[0])
-                (void)snprintf(k->failure, sizeof k->failure, "%s", text);
-}
-
-/* What the runtime has made although there was nobody any more who wanted it. */
-static void end_unwanted(Keeper *k) {
-        ProcessStatus status;
-        pid_t pid;
-
-        if (runtime_read_pid(k->options->container_pidfile, &pid) == 0 && process_peek(pid, &status) == 0)
-                (void)process_kill_child(pid, SIGKILL);
-}
-
-/* The runtime has exited: is there a target? */
-static int judge_runtime(Keeper *k) {
-        const Options *o = k->options;
-        char text[512];
-        int r;
-
-        k->facts.runtime_exited = true;
-        place_let_go(&k->hold);
-        if (k->phase == PHASE_FAILING) {
-                end_unwanted(k);
-                return 0;
-        }
-        if (k->console && !k->terminal_received && console_look(k->console) < 0)
-                log_warning("Failed to receive console file descriptor");
-        if (k->runtime_status.code != 0 && !o->exec) {
-                k->facts.runtime_failed = true;
-                return 0;
-        }
-
-        r = runtime_read_pid(o->container_pidfile, &k->target_pid);
-        if (r != 0) {
-                k->facts.runtime_failed = true;
-                if (k->runtime_status.code == 0) {
-                        (void)snprintf(text, sizeof text, "The runtime wrote no PID to %s",
-                                       o->container_pidfile);
-                        fail_text(k, text);
-                }
-                return 0;
-        }
-        if (o->terminal && !o->log_targets.passthrough && !k->terminal_received) {
-                k->facts.runtime_failed = true;
-                fail_text(k, "Runtime did not set up terminal");
-                end_unwanted(k);
-                return 0;
-        }
-        k->facts.pid_known = true;
-        return keeper_watch_target(k);
+/**
+ * keeper_fail_text() - what the caller is told if there is no target; the first one counts
+ */
+void keeper_fail_text(Keeper *k, const char *text) {
+        if (k->start && !k->start->failure[0])
+                (void)snprintf(k->start->failure, sizeof k->start->failure, "%s", text);
 }
 
 /**
@@ -156,12 +110,9 @@ int keeper_on_child(void *userdata, pid_t pid, const ProcessStatus *status) {
         Keeper *k = userdata;
         int r = 0;
 
-        if (pid == k->runtime_pid) {
-                k->runtime_pid = 0;
-                fd_close_many(&k->runtime_pidfd, 1);
-                k->runtime_status = *status;
-                r = judge_runtime(k);
-        } else if (k->worker && pid == worker_process_pid(k->worker))
+        if (pid == k->runtime.pid)
+                r = keeper_on_runtime_exit(k, status);
+        else if (k->worker && pid == worker_process_pid(k->worker))
                 r = worker_process_on_exit(k->worker, status);
         else if (pid == k->target_pid) {
                 k->target_watch = exit_watch_free(k->target_watch);
@@ -187,34 +138,6 @@ int keeper_on_buried(void *userdata) {
         (void)keeper_advance(k);
         KEEPER_TELL(k, on_buried);
         return 0;
-}
-
-/**
- * keeper_on_terminal() - the runtime has sent the container's terminal
- *
- * Return: 0 or a negative errno.
- */
-int keeper_on_terminal(void *userdata, int master) {
-        Keeper *k = userdata;
-        const WorkerState *state = ring_state(k->ring);
-        int r;
-
-        k->terminal_received = true;
-        r = streams_prepare_terminal(master);
-        if (r < 0)
-                (void)log_warning_errno(r, "Failed to set up the terminal:");
-        if (state->resize_wanted) /* the target may ask for its size before the worker has this terminal */
-                (void)streams_size_terminal(master, state->rows, state->columns);
-        return worker_process_set_terminal(k->worker, master);
-}
-
-/**
- * keeper_on_bad_terminal() - it has sent something else
- *
- * Return: 0 or a negative errno.
- */
-int keeper_on_bad_terminal(void *userdata) {
-        return keeper_fail(userdata, -EBADMSG, "Failed to receive console file descriptor");
 }
 
 /**
@@ -264,15 +187,17 @@ int keeper_on_worker_done(void *userdata) {
  */
 int keeper_on_worker_hopeless(void *userdata, int error) {
         static const char problem[] = "its output is discarded, because no worker can be started";
+        const char *why = error < 0 ? strerror(-error) : "it exits immediately";
         Keeper *k = userdata;
+        char text[256];
 
-        log_error("Failed to start a worker: %s", error < 0 ? strerror(-error) : "it exits immediately");
+        log_error("Failed to start a worker: %s", why);
         announce_failure(k->options, &k->plan, problem, -error);
         if (k->phase != PHASE_LAUNCHING)
                 return 0;
-        (void)snprintf(k->failure, sizeof k->failure,
-                       "Failed to start the process that handles the container's output: %s",
-                       error < 0 ? strerror(-error) : "it exits immediately");
+        (void)snprintf(text, sizeof text,
+                       "Failed to start the process that handles the container's output: %s", why);
+        keeper_fail_text(k, text);
         return keeper_fail(k, error, NULL);
 }
 
@@ -329,11 +254,13 @@ static int on_timeout(Timer *timer, void *userdata) {
  * Return: 0 or a negative errno.
  */
 int keeper_fail(Keeper *k, int r, const char *text) {
-        if (text || k->failure[0])
-                log_error("%s", text ? text : k->failure); /* a whole sentence, which has said why */
+        const char *failure = k->start ? k->start->failure : "";
+
+        if (text || *failure)
+                log_error("%s", text ? text : failure); /* a whole sentence, which has said why */
         else
                 (void)log_error_errno(r, "Failed to start the container:");
-        fail_text(k, text ? text : strerror(-r));
+        keeper_fail_text(k, text ? text : strerror(-r));
         k->facts.gave_up = true;
         return keeper_advance(k);
 }
@@ -413,6 +340,7 @@ static int on_settled(Timer *timer, void *userdata) {
 }
 
 static void enter_running(Keeper *k) {
+        const PlaceText *text = &k->start->text;
         int r;
 
         k->started_usec = event_now();
@@ -425,10 +353,9 @@ static void enter_running(Keeper *k) {
         report_pid(k->report, k->target_pid);
         /* Not before the container's scope is there, whose status leaves out what was earlier. */
         if (!k->options->exec)
-                announce_placed(k->options, &k->plan,
-                                k->place_text.trouble[0] ? k->place_text.trouble : NULL);
-        if (!k->options->exec && k->place_text.problem[0])
-                announce_misconfigured(k->options, &k->plan, k->place_text.problem, k->place_text.remedy);
+                announce_placed(k->options, &k->plan, text->trouble[0] ? text->trouble : NULL);
+        if (!k->options->exec && text->problem[0])
+                announce_misconfigured(k->options, &k->plan, text->problem, text->remedy);
         KEEPER_TELL(k, on_running);
         if (k->options->timeout > 0) {
                 k->timeout_usec = event_now() + (uint64_t)k->options->timeout * 1000000U;
@@ -436,7 +363,8 @@ static void enter_running(Keeper *k) {
                 if (r < 0)
                         keeper_endure(k, r);
         }
-        keeper_mark(k); /* last, as it may have to look at all processes */
+        keeper_mark(k); /* may have to look at all processes */
+        k->start = keeper_start_free(k->start);
         (void)event_add_timer(k->event, &k->settle_timer, PROCESS_SETTLE_USEC, on_settled, NULL);
 }
 
@@ -444,11 +372,11 @@ static void enter_draining(Keeper *k) {
         int r;
 
         k->timeout_timer = timer_free(k->timeout_timer);
-        if (k->runtime_pidfd >= 0) /* of a start that is given up */
-                (void)process_signal(k->runtime_pidfd, SIGKILL);
+        if (k->runtime.pidfd >= 0) /* of a start that is given up */
+                (void)process_signal(k->runtime.pidfd, SIGKILL);
         KEEPER_TELL(k, on_draining);
         unit_stop_forget(k);
-        k->facts.runtime_exited = k->facts.runtime_exited || k->runtime_pid == 0;
+        k->facts.runtime_exited = k->facts.runtime_exited || k->runtime.pid == 0;
         if (!k->worker || !worker_process_is_started(k->worker)) {
                 k->facts.streams_closed = k->facts.clients_served = true;
                 return;

@@ -221,8 +221,8 @@ static void pass_on(Keeper *k, int signal) {
                 (void)process_signal(k->target_pidfd, signal); /* it may have just ended */
                 if (signal == SIGHUP)
                         service_tell_ready(u->notifications, k->options, k->target_pid);
-        } else if (k->runtime_pidfd >= 0 && (signal == SIGINT || signal == SIGQUIT))
-                (void)process_signal(k->runtime_pidfd, signal); /* somebody at a terminal has had enough */
+        } else if (k->runtime.pidfd >= 0 && (signal == SIGINT || signal == SIGQUIT))
+                (void)process_signal(k->runtime.pidfd, signal); /* somebody at a terminal has had enough */
 }
 
 /*

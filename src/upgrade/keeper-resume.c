@@ -74,7 +74,6 @@ int keeper_save(Keeper *k, Saved **ret) {
 
         s->keeper = getpid();
         s->facts = k->facts;
-        s->terminal_received = k->terminal_received;
         s->terminated = k->terminated;
         s->oom = k->oom || (k->oom_watch && cgroup_oom_check(k->oom_watch));
         s->target = k->target_pid;
@@ -196,7 +195,6 @@ static void resume_plain(Keeper *k, const Saved *s) {
         k->facts = s->facts;
         k->phase =
                 PHASE_RUNNING; /* what comes after it is entered again, and the facts say how far it had come */
-        k->terminal_received = s->terminal_received;
         k->terminated = s->terminated;
         k->oom = s->oom;
         k->target_pid = s->target;

@@ -34,7 +34,6 @@
 static const StateField own_fields[] = {
         STATE_FIELD_NUMBER(Saved, keeper, "pid", INT_MAX),
         STATE_FIELD_NUMBER(Saved, requester, "requester", INT_MAX),
-        STATE_FIELD_BOOL(Saved, terminal_received, "terminal-received"),
         STATE_FIELD_BOOL(Saved, terminated, "terminated"),
         STATE_FIELD_NUMBER(Saved, exit_status, "exit-status", 255),
         STATE_FIELD_NUMBER(Saved, serial, "serial", UINT64_MAX),

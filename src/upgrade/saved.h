@@ -34,7 +34,7 @@ typedef struct Saved {
         pid_t keeper;    /* whose state this is */
         pid_t requester; /* who asked for the upgrade, 0 if nobody waits for an answer */
         Facts facts;
-        bool terminal_received, terminated, oom;
+        bool terminated, oom;
         ReportSaved report; /* without its descriptors */
         pid_t target;
         ProcessStatus target_status;
