@@ -49,13 +49,13 @@ static void tell_failure(Keeper *k) {
 
 /* An exit that nobody saw, or that we have brought about, has no status. */
 static int status_to_tell(const Keeper *k) {
-        return k->target_status.known && !k->facts.timed_out ? k->target_status.code : STATUS_UNKNOWN;
+        return k->target.status.known && !k->facts.timed_out ? k->target.status.code : STATUS_UNKNOWN;
 }
 
 static void announce_end(Keeper *k, uint64_t suppressed) {
         const WorkerState *state = k->ring ? ring_state(k->ring) : NULL;
-        AnnounceEnd end = { .status = &k->target_status,
-                            .oom = k->oom,
+        AnnounceEnd end = { .status = &k->target.status,
+                            .oom = k->target.oom,
                             .timed_out = k->facts.timed_out,
                             .usec = k->ran_usec,
                             .suppressed = suppressed };
@@ -81,7 +81,7 @@ static void on_counted(void *userdata, uint64_t suppressed) {
 
 /* Now, or when what the journal has kept is counted: only our own end waits for that. */
 static void announce_when_counted(Keeper *k) {
-        k->ran_usec = event_now() - k->started_usec;
+        k->ran_usec = event_now() - k->target.started_usec;
         if (k->worker)
                 suppressed_end(worker_process_suppressed(k->worker), on_counted, k);
         else
@@ -119,8 +119,8 @@ static void on_record_lost(void *userdata, ReportRecord what, int error) {
         (void)log_warning_errno(error, "%s:", texts[what]);
         if (error == -ETIMEDOUT)
                 return;
-        if (what == REPORT_RECORD_PID && k->target_pidfd >= 0)
-                (void)process_signal(k->target_pidfd, SIGKILL);
+        if (what == REPORT_RECORD_PID && k->target.pidfd >= 0)
+                (void)process_signal(k->target.pidfd, SIGKILL);
         /* a copy in the process that waits to become the runtime is open: there is no end of file */
         if (what == REPORT_RECORD_ATTACH && k->phase == PHASE_LAUNCHING)
                 (void)keeper_fail(k, error, texts[what]);
@@ -186,8 +186,8 @@ static int on_exit_files_again(Timer *timer, void *userdata) {
 static void tell_end(Keeper *k) {
         int status = status_to_tell(k);
 
-        k->oom = k->oom || (k->oom_watch && cgroup_oom_check(k->oom_watch));
-        if (k->oom)
+        k->target.oom = target_oom(k);
+        if (k->target.oom)
                 (void)report_oom(k->report);
         fd_close_many(k->origin->inherited, k->origin->n_inherited);
 
@@ -212,7 +212,7 @@ void keeper_mark(Keeper *k) {
         Mark *mark;
         ProcStat us, target;
 
-        if (o->exec || !o->exit_dir || proc_stat(getpid(), &us) < 0 || proc_stat(k->target_pid, &target) < 0)
+        if (o->exec || !o->exit_dir || proc_stat(getpid(), &us) < 0 || proc_stat(k->target.pid, &target) < 0)
                 return;
         mark_settle(NULL, on_mark, NULL);
         mark = calloc(1, sizeof *mark);
@@ -220,7 +220,7 @@ void keeper_mark(Keeper *k) {
                 return;
         mark->monitor = getpid();
         mark->monitor_boot_usec = us.boot_usec;
-        mark->target = k->target_pid;
+        mark->target = k->target.pid;
         mark->target_boot_usec = target.boot_usec;
         (void)snprintf(mark->cid, sizeof mark->cid, "%s", o->cid);
         (void)snprintf(mark->name, sizeof mark->name, "%s", o->name ? o->name : "");

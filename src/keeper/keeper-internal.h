@@ -3,7 +3,7 @@
 
 /*
  * What the files of the keeper share: keeper.c (the life), keeper-signals.c, keeper-start.c (all that is made before it),
- * keeper-runtime.c, keeper-end.c and keeper-command.c (the end), unit-stop.c; and those who hook on to it.
+ * keeper-runtime.c, target.c, keeper-end.c and keeper-command.c (the end), unit-stop.c; and those who hook on to it.
  */
 
 #include "event/exit-watch.h"
@@ -13,6 +13,7 @@
 #include "io/control.h"
 #include "io/ring.h"
 #include "io/streams.h"
+#include "keeper/keeper-saved.h"
 #include "keeper/keeper.h"
 #include "keeper/lifecycle.h"
 #include "keeper/unit-stop.h"
@@ -48,6 +49,18 @@ typedef struct KeeperRuntime {
         ProcessStatus status;
 } KeeperRuntime;
 
+typedef struct Target {
+        pid_t pid;
+        int pidfd;
+        ProcessStatus status;
+        ExitWatch *watch;
+        CgroupOom *oom_watch;
+        bool oom;
+        uint64_t started_usec;
+        uint64_t timeout_usec; /* a deadline; 0 for none */
+        Timer *timeout_timer;
+} Target;
+
 struct Keeper {
         const Options *options;
         Origin *origin; /* borrowed */
@@ -61,35 +74,31 @@ struct Keeper {
 
         KeeperStart *start; /* NULL when the container runs */
         KeeperRuntime runtime;
+        Target target;
         PlacementPlan plan;
         Announcer announcer;
         Report *report;
         Reaper *reaper;
         Ring *ring;            /* NULL if there is nothing for a worker to do */
         WorkerProcess *worker; /* likewise */
-        CgroupOom *oom_watch;
-        ExitWatch *target_watch;
         sd_event_source *signal_source;
         Timer *signal_timer;
         int signal_fd;
-        Timer *timeout_timer, *drain_timer, *settle_timer, *exit_files_timer;
+        Timer *drain_timer, *settle_timer, *exit_files_timer;
 
         int bundle_fd; /* place of attach, ctl, winsz; -1 for none */
         char *attach_link;
 
-        pid_t target_pid, command_pid;
+        pid_t command_pid;
         Timer *command_timer;
-        int target_pidfd;
-        ProcessStatus target_status, command_status;
+        ProcessStatus command_status;
         bool command_running;
         unsigned n_commands;
         uint64_t command_until; /* 0, or there is no process for it: until when that is borne */
         bool terminated; /* a signal that ends processes came, since the exit command was started if it was */
-        bool not_restarted; /* the exit command was to fail: KEEPER_NOT_RESTARTED */
-        bool oom;
-        uint64_t started_usec, ran_usec; /* the container: since when, and for how long */
-        uint64_t timeout_usec;           /* deadline of the container; 0 for none */
-        uint64_t exit_files_usec;        /* deadline: of exit files that cannot be written */
+        bool not_restarted;       /* the exit command was to fail: KEEPER_NOT_RESTARTED */
+        uint64_t ran_usec;        /* the container has run for so long */
+        uint64_t exit_files_usec; /* deadline: of exit files that cannot be written */
         UnitStop unit_stop;
         uint64_t delivered; /* to clients, when the drain timer was armed */
         int exit_status;
@@ -119,6 +128,16 @@ void keeper_mark(Keeper *k);
 void keeper_report_again(Keeper *k);
 void keeper_announce_end(Keeper *k);
 
+/* target.c */
+int target_watch(Keeper *k);
+void target_on_exit(Keeper *k, const ProcessStatus *status);
+void target_watch_oom(Keeper *k);
+bool target_oom(const Keeper *k);
+int target_set_timeout(Keeper *k, uint64_t deadline);
+void target_save(const Keeper *k, TargetSaved *ret);
+int target_restore(Keeper *k, const TargetSaved *saved, int pidfd);
+void target_done(Target *t);
+
 /* keeper-signals.c */
 void keeper_signals(sigset_t *ret);
 bool keeper_signal_ends(int signal);
@@ -135,8 +154,6 @@ bool keeper_command_failed(const Keeper *k);
 int keeper_advance(Keeper *k);
 int keeper_fail(Keeper *k, int r, const char *text);
 void keeper_endure(Keeper *k, int r);
-int keeper_watch_target(Keeper *k);
-int keeper_arm_timeout(Keeper *k);
 void keeper_fail_text(Keeper *k, const char *text);
 uint64_t keeper_left(uint64_t deadline);
 int keeper_on_child(void *userdata, pid_t pid, const ProcessStatus *status);

@@ -107,7 +107,7 @@ int keeper_on_runtime_exit(Keeper *k, const ProcessStatus *status) {
                 return 0;
         }
 
-        r = runtime_read_pid(o->container_pidfile, &k->target_pid);
+        r = runtime_read_pid(o->container_pidfile, &k->target.pid);
         if (r != 0) {
                 k->facts.runtime_failed = true;
                 if (k->runtime.status.code == 0) {
@@ -124,7 +124,7 @@ int keeper_on_runtime_exit(Keeper *k, const ProcessStatus *status) {
                 return 0;
         }
         k->facts.pid_known = true;
-        return keeper_watch_target(k);
+        return target_watch(k);
 }
 
 /**

@@ -145,7 +145,7 @@ void keeper_take_signals(Keeper *k) {
 
 /* To the container, or to the runtime while there is none. */
 static void signals_pass_on(Keeper *k, int signal) {
-        if (k->target_pidfd >= 0 && process_signal(k->target_pidfd, signal) >= 0)
+        if (k->target.pidfd >= 0 && process_signal(k->target.pidfd, signal) >= 0)
                 return;
         if (k->runtime.pidfd >= 0 && signals_include(interrupting, ELEMENTS(interrupting), signal))
                 (void)process_signal(k->runtime.pidfd, signal); /* it may have just ended */

@@ -379,7 +379,7 @@ int keeper_new(Keeper **ret, const Options *options, Origin *origin, const Keepe
         k->origin = origin;
         k->hooks = hooks;
         k->announcer = (Announcer){ .options = options, .plan = &k->plan };
-        k->signal_fd = k->bundle_fd = k->runtime.pidfd = k->target_pidfd = -1;
+        k->signal_fd = k->bundle_fd = k->runtime.pidfd = k->target.pidfd = -1;
         k->exit_status = 1;
         r = event_new(&k->event);
         if (r < 0)
@@ -406,16 +406,14 @@ Keeper *keeper_free(Keeper *k) {
         log_set_journal(NULL, NULL);
         KEEPER_TELL(k, on_free);
         k->drain_timer = timer_free(k->drain_timer);
-        k->timeout_timer = timer_free(k->timeout_timer);
         k->settle_timer = timer_free(k->settle_timer);
         k->exit_files_timer = timer_free(k->exit_files_timer);
         unit_stop_forget(k);
         k->command_timer = timer_free(k->command_timer);
-        k->target_watch = exit_watch_free(k->target_watch);
+        target_done(&k->target);
         k->signal_timer = timer_free(k->signal_timer);
         k->signal_source = sd_event_source_disable_unref(k->signal_source);
         fd_close_many(&k->signal_fd, 1);
-        k->oom_watch = cgroup_oom_free(k->oom_watch);
         k->worker = worker_process_free(k->worker);
         k->ring = ring_free(k->ring);
         k->start = keeper_start_free(k->start);
@@ -423,7 +421,6 @@ Keeper *keeper_free(Keeper *k) {
         k->report = report_free(k->report);
         fd_close_many(&k->bundle_fd, 1);
         fd_close_many(&k->runtime.pidfd, 1);
-        fd_close_many(&k->target_pidfd, 1);
         free(k->attach_link);
         k->event = event_unref(k->event);
         free(k);

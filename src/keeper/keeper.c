@@ -48,51 +48,6 @@ uint64_t keeper_left(uint64_t deadline) {
 
 /* ---- facts -------------------------------------------------------------------------------------------- */
 
-static int on_target_sign(void *userdata) {
-        Keeper *k = userdata;
-        int r;
-
-        r = reaper_look(k->reaper);
-        if (r < 0)
-                keeper_endure(k, r);
-        return k->facts.container_exited;
-}
-
-/* Of somebody else's child: as far as it can be known. */
-static int on_target_end(void *userdata, const ProcessStatus *status) {
-        Keeper *k = userdata;
-
-        if (status)
-                k->target_status = *status;
-        k->facts.container_exited = true;
-        return keeper_advance(k);
-}
-
-/**
- * keeper_watch_target() - learn of the target's end, which may have been
- *
- * Return: 0 or a negative errno.
- */
-int keeper_watch_target(Keeper *k) {
-        static const ExitWatchHandler target_handler = { .on_sign = on_target_sign, .on_end = on_target_end };
-        ProcessStatus status;
-        int r;
-
-        if (k->target_pidfd < 0)
-                k->target_pidfd = process_pidfd(k->target_pid);
-        r = reaper_claim(k->reaper, k->target_pid);
-        if (r < 0)
-                return relay(r);
-        if (k->facts.container_exited)
-                return 0;
-        if (k->target_pidfd < 0) { /* gone, if it was never a child of ours; else SIGCHLD tells */
-                k->facts.container_exited = process_peek(k->target_pid, &status) == -ECHILD;
-                return 0;
-        }
-        r = exit_watch_new(&k->target_watch, k->event, k->target_pidfd, &target_handler, k);
-        return r < 0 ? relay(r) : 0;
-}
-
 /**
  * keeper_fail_text() - what the caller is told if there is no target; the first one counts
  */
@@ -114,11 +69,9 @@ int keeper_on_child(void *userdata, pid_t pid, const ProcessStatus *status) {
                 r = keeper_on_runtime_exit(k, status);
         else if (k->worker && pid == worker_process_pid(k->worker))
                 r = worker_process_on_exit(k->worker, status);
-        else if (pid == k->target_pid) {
-                k->target_watch = exit_watch_free(k->target_watch);
-                k->target_status = *status;
-                k->facts.container_exited = true;
-        } else if (pid == k->command_pid)
+        else if (pid == k->target.pid)
+                target_on_exit(k, status);
+        else if (pid == k->command_pid)
                 r = keeper_command_on_exit(k, status);
         else
                 r = KEEPER_ASK(k, on_child, pid, status);
@@ -230,23 +183,6 @@ static int on_drain_timeout(Timer *timer, void *userdata) {
         return keeper_advance(k);
 }
 
-static int on_timeout(Timer *timer, void *userdata) {
-        Keeper *k = userdata;
-        int r;
-
-        r = reaper_look(k->reaper);
-        if (r < 0)
-                keeper_endure(k, r);
-        if (!k->facts.container_exited) {
-                k->facts.timed_out = true;
-                if (!k->options->exec)
-                        announce_killed_by_timeout(k->options, &k->plan);
-                (void)process_kill_group(k->target_pidfd, k->target_pid,
-                                         SIGKILL); /* gone by itself meanwhile, perhaps */
-        }
-        return keeper_advance(k);
-}
-
 /**
  * keeper_fail() - something of ours failed for good
  * @text: for the caller, unless there is a better one already; NULL for that of @r
@@ -319,18 +255,6 @@ int keeper_run(Keeper *k) {
         }
 }
 
-/**
- * keeper_arm_timeout() - end the container at timeout_usec
- *
- * Return: 0 or a negative errno.
- */
-int keeper_arm_timeout(Keeper *k) {
-        int r;
-
-        r = event_add_timer(k->event, &k->timeout_timer, keeper_left(k->timeout_usec), on_timeout, k);
-        return r < 0 ? relay(r) : 0;
-}
-
 /* ---- phases ------------------------------------------------------------------------------------------- */
 
 /* What comes now is the rest of our life; a short one needs no tidying. */
@@ -343,26 +267,22 @@ static void enter_running(Keeper *k) {
         const PlaceText *text = &k->start->text;
         int r;
 
-        k->started_usec = event_now();
+        k->target.started_usec = event_now();
         /* Before the caller knows of the container, and starts it. The worker can tell the end if we are killed. */
         if (k->worker)
-                (void)worker_process_run(k->worker, k->target_pidfd);
-        r = cgroup_oom_new(&k->oom_watch, k->event, k->target_pid, !k->options->exec, NULL, NULL);
-        if (r < 0)
-                log_debug("OOM kills of the container will not be seen");
-        report_pid(k->report, k->target_pid);
+                (void)worker_process_run(k->worker, k->target.pidfd);
+        target_watch_oom(k);
+        report_pid(k->report, k->target.pid);
         /* Not before the container's scope is there, whose status leaves out what was earlier. */
         if (!k->options->exec)
                 announce_placed(k->options, &k->plan, text->trouble[0] ? text->trouble : NULL);
         if (!k->options->exec && text->problem[0])
                 announce_misconfigured(k->options, &k->plan, text->problem, text->remedy);
         KEEPER_TELL(k, on_running);
-        if (k->options->timeout > 0) {
-                k->timeout_usec = event_now() + (uint64_t)k->options->timeout * 1000000U;
-                r = keeper_arm_timeout(k);
-                if (r < 0)
-                        keeper_endure(k, r);
-        }
+        r = target_set_timeout(
+                k, k->options->timeout > 0 ? event_now() + (uint64_t)k->options->timeout * 1000000U : 0);
+        if (r < 0)
+                keeper_endure(k, r);
         keeper_mark(k); /* may have to look at all processes */
         k->start = keeper_start_free(k->start);
         (void)event_add_timer(k->event, &k->settle_timer, PROCESS_SETTLE_USEC, on_settled, NULL);
@@ -371,7 +291,7 @@ static void enter_running(Keeper *k) {
 static void enter_draining(Keeper *k) {
         int r;
 
-        k->timeout_timer = timer_free(k->timeout_timer);
+        k->target.timeout_timer = timer_free(k->target.timeout_timer);
         if (k->runtime.pidfd >= 0) /* of a start that is given up */
                 (void)process_signal(k->runtime.pidfd, SIGKILL);
         KEEPER_TELL(k, on_draining);

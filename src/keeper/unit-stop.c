@@ -24,6 +24,12 @@
 #define SLACK_USEC 2000000ULL       /* of the unit's time, for what comes after the container's end */
 #define DEFAULT_STOP_USEC 90000000U /* of a manager that does not say */
 
+static const StateField unit_stop_fields[] = {
+        STATE_FIELD_NUMBER(UnitStopSaved, deadline, "stop-usec", UINT64_MAX),
+};
+
+const StateFields unit_stop_values = { unit_stop_fields, ELEMENTS(unit_stop_fields) };
+
 static int unit_ask(Keeper *k);
 
 static bool unit_holds_us(const Keeper *k) {
@@ -35,11 +41,11 @@ static void unit_kill_container(Keeper *k) {
         bool nested = k->plan.container == PLACEMENT_CONTAINER_NESTED;
         _cleanup_free_ char *path = NULL;
 
-        if (k->target_pidfd < 0)
+        if (k->target.pidfd < 0)
                 return;
-        if ((!nested && cgroup_own(k->target_pid, &path) < 0) ||
+        if ((!nested && cgroup_own(k->target.pid, &path) < 0) ||
             cgroup_kill(nested ? k->plan.container_path : path) < 0)
-                (void)process_signal(k->target_pidfd, SIGKILL); /* the rest goes with its first process */
+                (void)process_signal(k->target.pidfd, SIGKILL); /* the rest goes with its first process */
 }
 
 static int unit_on_timeout(Timer *timer, void *userdata) {
@@ -164,4 +170,22 @@ void unit_stop_forget(Keeper *k) {
         stop->timer = timer_free(stop->timer);
         stop->again = timer_free(stop->again);
         stop->question = manager_question_free(stop->question);
+}
+
+/**
+ * unit_stop_save() - what the next image has to know of it
+ */
+void unit_stop_save(const Keeper *k, UnitStopSaved *ret) {
+        ret->deadline = k->unit_stop.deadline;
+}
+
+/**
+ * unit_stop_restore() - the same deadline, or the same question: whoever was asked is no child of this image
+ *
+ * Return: 0 or a negative errno.
+ */
+int unit_stop_restore(Keeper *k, const UnitStopSaved *saved) {
+        if (saved->deadline)
+                return unit_stop_set(k, saved->deadline);
+        return k->terminated ? unit_stop_signalled(k) : 0;
 }

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "event/event.h"
+#include "keeper/keeper-saved.h"
 #include "systemd/manager.h"
 
 #define UNIT_STOP_NEVER UINT64_MAX
@@ -27,3 +28,5 @@ uint64_t unit_stop_deadline(uint64_t since, uint64_t unit_usec);
 int unit_stop_set(Keeper *k, uint64_t deadline);
 int unit_stop_signalled(Keeper *k);
 void unit_stop_forget(Keeper *k);
+void unit_stop_save(const Keeper *k, UnitStopSaved *ret);
+int unit_stop_restore(Keeper *k, const UnitStopSaved *saved);

@@ -147,7 +147,7 @@ static void on_running(Keeper *k) {
                 return;
         (void)log_error_errno(r, "Failed to run the runtime to start the container:");
         service_tell_failed(u->notifications, "The runtime failed to start the container");
-        (void)process_signal(k->target_pidfd, SIGKILL);
+        (void)process_signal(k->target.pidfd, SIGKILL);
 }
 
 /* The runtime has started the container, or not. */
@@ -158,11 +158,11 @@ static int on_child(Keeper *k, pid_t pid, const ProcessStatus *status) {
                 return 0;
         u->start_pid = 0;
         if (status->code == 0) {
-                service_tell_ready(u->notifications, k->options, k->target_pid);
+                service_tell_ready(u->notifications, k->options, k->target.pid);
                 keeper_store_begin(k);
         } else if (!k->facts.container_exited) { /* else it was too quick for the runtime: nobody's failure */
                 service_tell_failed(u->notifications, "The runtime failed to start the container");
-                (void)process_signal(k->target_pidfd, SIGKILL);
+                (void)process_signal(k->target.pidfd, SIGKILL);
         }
         return KEEPER_TAKEN;
 }
@@ -218,9 +218,9 @@ static void pass_on(Keeper *k, int signal) {
         if (k->phase == PHASE_RUNNING && u->start_pid == 0 && !k->facts.container_exited) {
                 if (signal == SIGHUP)
                         service_tell_reloading(u->notifications, k->options);
-                (void)process_signal(k->target_pidfd, signal); /* it may have just ended */
+                (void)process_signal(k->target.pidfd, signal); /* it may have just ended */
                 if (signal == SIGHUP)
-                        service_tell_ready(u->notifications, k->options, k->target_pid);
+                        service_tell_ready(u->notifications, k->options, k->target.pid);
         } else if (k->runtime.pidfd >= 0 && (signal == SIGINT || signal == SIGQUIT))
                 (void)process_signal(k->runtime.pidfd, signal); /* somebody at a terminal has had enough */
 }
@@ -237,7 +237,7 @@ static int stop(Keeper *k) {
         read_stop(k, &how);
         service_tell_stopping(k->service->notifications, k->options, how.usec);
         if (!again)
-                (void)process_signal(k->target_pidfd, how.signal); /* one that has ended needs none */
+                (void)process_signal(k->target.pidfd, how.signal); /* one that has ended needs none */
         r = unit_stop_set(k, how.usec == UNIT_STOP_NEVER ? UNIT_STOP_NEVER : event_now() + how.usec);
         keeper_store_state(k);
         return r < 0 ? relay(r) : 0;
@@ -277,7 +277,7 @@ static void on_resumed(Keeper *k, bool upgraded) {
                 keeper_store_again(k); /* in our own words */
                 return;
         }
-        service_tell_taken(u->notifications, k->options, k->target_pid, u->ready_told);
+        service_tell_taken(u->notifications, k->options, k->target.pid, u->ready_told);
         keeper_store_state(k);
 }
 

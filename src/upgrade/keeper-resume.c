@@ -75,13 +75,9 @@ int keeper_save(Keeper *k, Saved **ret) {
         s->keeper = getpid();
         s->facts = k->facts;
         s->terminated = k->terminated;
-        s->oom = k->oom || (k->oom_watch && cgroup_oom_check(k->oom_watch));
-        s->target = k->target_pid;
-        s->target_status = k->target_status;
         s->exit_status = k->exit_status;
-        s->started_usec = k->started_usec;
-        s->timeout_usec = k->timeout_usec;
-        s->stop_usec = k->unit_stop.deadline;
+        target_save(k, &s->target);
+        unit_stop_save(k, &s->unit_stop);
         s->plan = k->plan;
         KEEPER_TELL(k, on_save, s);
 
@@ -89,7 +85,7 @@ int keeper_save(Keeper *k, Saved **ret) {
         memcpy(&s->fds[SAVED_FD_REPORT], s->report.fds, sizeof s->report.fds);
 
         s->fds[SAVED_FD_BUNDLE] = k->bundle_fd;
-        s->fds[SAVED_FD_TARGET] = k->target_pidfd;
+        s->fds[SAVED_FD_TARGET] = k->target.pidfd;
         s->has_worker = k->worker != NULL;
         if (k->worker) {
                 s->fds[SAVED_FD_LOG_DIR] = worker_process_log_dir(k->worker);
@@ -160,8 +156,8 @@ static int resume_worker(Keeper *k, const Saved *s) {
                                    .envp = k->origin->envp,
                                    .plan = &k->plan,
                                    .reaper = k->reaper,
-                                   .target_fd = k->target_pidfd,
-                                   .started_usec = k->started_usec,
+                                   .target_fd = k->target.pidfd,
+                                   .started_usec = k->target.started_usec,
                                    .log_dir_fd = s->fds[SAVED_FD_LOG_DIR],
                                    .log_name = k->origin->log_name };
         WorkerSaved worker = s->worker;
@@ -196,27 +192,10 @@ static void resume_plain(Keeper *k, const Saved *s) {
         k->phase =
                 PHASE_RUNNING; /* what comes after it is entered again, and the facts say how far it had come */
         k->terminated = s->terminated;
-        k->oom = s->oom;
-        k->target_pid = s->target;
-        k->target_status = s->target_status;
         k->exit_status = s->exit_status;
-        k->started_usec = s->started_usec;
-        k->timeout_usec = s->timeout_usec;
         k->plan = s->plan;
         k->bundle_fd = s->fds[SAVED_FD_BUNDLE];
-        k->target_pidfd = s->fds[SAVED_FD_TARGET];
         KEEPER_TELL(k, on_restore, s);
-}
-
-static int resume_deadlines(Keeper *k, const Saved *s) {
-        int r;
-
-        r = k->timeout_usec ? keeper_arm_timeout(k) : 0;
-        if (r >= 0 && s->stop_usec)
-                r = unit_stop_set(k, s->stop_usec);
-        else if (r >= 0 && k->terminated && !k->options->service)
-                r = unit_stop_signalled(k); /* whoever was asked then is no child of this image */
-        return r < 0 ? relay(r) : 0;
 }
 
 /**
@@ -247,7 +226,9 @@ int keeper_resume(Keeper **ret,
                 (void)fd_set_cloexec(origin->inherited[i], true);
         fd_close_many(s->unknown, s->n_unknown);
         resume_plain(k, s);
-        r = upgrade_begin(k, is_successor(s) ? UPGRADE_ADOPTING : UPGRADE_RESUMED, s);
+        r = target_restore(k, &s->target, s->fds[SAVED_FD_TARGET]);
+        if (r >= 0)
+                r = upgrade_begin(k, is_successor(s) ? UPGRADE_ADOPTING : UPGRADE_RESUMED, s);
         if (r >= 0)
                 r = resume_report(k, s);
         if (r >= 0)
@@ -258,11 +239,10 @@ int keeper_resume(Keeper **ret,
                 return relay(r);
         if (k->options->cuuid && !k->options->full_attach && k->bundle_fd >= 0)
                 (void)attach_link_path(k->options->socket_dir_path, k->options->cuuid, &k->attach_link);
-        if (cgroup_oom_new(&k->oom_watch, k->event, k->target_pid, !options->exec, NULL, NULL) < 0)
-                log_debug("OOM kills of the container will not be seen");
-        r = keeper_watch_target(k);
+        target_watch_oom(k);
+        r = target_watch(k);
         if (r >= 0)
-                r = resume_deadlines(k, s);
+                r = unit_stop_restore(k, &s->unit_stop);
         if (r >= 0 && !k->worker)
                 (void)keeper_on_worker_ready(k);
         if (r >= 0)

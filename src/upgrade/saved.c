@@ -47,20 +47,7 @@ static const StateField own_fields[] = {
         STATE_FIELD_TEXT(Saved, path, "program"),
 };
 
-static const StateField target_fields[] = {
-        STATE_FIELD_NUMBER(Saved, target, "pid", INT_MAX),
-        STATE_FIELD_BOOL(Saved, oom, "oom"),
-        STATE_FIELD_NUMBER(Saved, started_usec, "started-usec", UINT64_MAX),
-        STATE_FIELD_NUMBER(Saved, timeout_usec, "timeout-usec", UINT64_MAX),
-        STATE_FIELD_NUMBER(Saved, stop_usec, "stop-usec", UINT64_MAX),
-        STATE_FIELD_BOOL(Saved, target_status.known, "status-known"),
-        STATE_FIELD_NUMBER(Saved, target_status.code, "status", 255),
-        STATE_FIELD_NUMBER(Saved, target_status.signal, "signal", 127),
-        STATE_FIELD_BOOL(Saved, target_status.dumped, "dumped"),
-};
-
 static const StateFields own_values = { own_fields, ELEMENTS(own_fields) };
-static const StateFields target_values = { target_fields, ELEMENTS(target_fields) };
 
 static const struct {
         const char *prefix;
@@ -68,7 +55,8 @@ static const struct {
         size_t offset;
 } parts[] = {
         { "keeper", &own_values, 0 },
-        { "target", &target_values, 0 },
+        { "target", &target_values, offsetof(Saved, target) },
+        { "target", &unit_stop_values, offsetof(Saved, unit_stop) },
         { "facts", &lifecycle_values, offsetof(Saved, facts) },
         { "report", &report_values, offsetof(Saved, report) },
         { "worker", &worker_process_values, offsetof(Saved, worker) },
@@ -341,7 +329,7 @@ static int take(Reading *reading, const StateValue *v) {
 }
 
 static const char *what_is_missing(const Saved *s) {
-        return s->keeper <= 1 ? "keeper.pid" : s->target <= 0 ? "target.pid" : s->argc == 0 ? WORD : NULL;
+        return s->keeper <= 1 ? "keeper.pid" : s->target.pid <= 0 ? "target.pid" : s->argc == 0 ? WORD : NULL;
 }
 
 static int read_all(Saved *s, StateReader *reader, char wrong[STATE_NAME_MAX]) {

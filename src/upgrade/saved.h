@@ -11,6 +11,7 @@
 #include "attach/attach.h"
 #include "base/cleanup.h"
 #include "io/control.h"
+#include "keeper/keeper-saved.h"
 #include "keeper/lifecycle.h"
 #include "keeper/worker-process.h"
 #include "placement/placement.h"
@@ -34,16 +35,14 @@ typedef struct Saved {
         pid_t keeper;    /* whose state this is */
         pid_t requester; /* who asked for the upgrade, 0 if nobody waits for an answer */
         Facts facts;
-        bool terminated, oom;
+        bool terminated;
         ReportSaved report; /* without its descriptors */
-        pid_t target;
-        ProcessStatus target_status;
+        TargetSaved target;
+        UnitStopSaved unit_stop;
         int exit_status; /* ours, once the end has been told */
         uint64_t serial; /* of two states of the same keeper the later one counts */
         bool ready_told; /* systemd knows that the service is ready */
-        uint64_t started_usec, timeout_usec,
-                stop_usec; /* CLOCK_MONOTONIC; the latter two are deadlines, or 0 */
-        uint64_t mask;     /* signal N of the caller's mask is bit N - 1 */
+        uint64_t mask;   /* signal N of the caller's mask is bit N - 1 */
         WorkerSaved worker;
         bool has_worker;
         PlacementPlan plan;

@@ -36,7 +36,7 @@ static void check_again(const char *data, size_t size) {
 }
 
 static void check_saved(Saved *s) {
-        fuzz_claim(s->target > 0 && s->keeper > 1 && s->argc > 0 && !s->argv[s->argc]);
+        fuzz_claim(s->target.pid > 0 && s->keeper > 1 && s->argc > 0 && !s->argv[s->argc]);
         fuzz_claim(s->plan.row < _PLACEMENT_ROW_MAX && s->report.state <= 2);
         fuzz_claim(memchr(s->path, 0, sizeof s->path) && memchr(s->plan.unit, 0, sizeof s->plan.unit));
         for (size_t i = 0; i < _SAVED_FD_MAX; i++) {

@@ -63,7 +63,7 @@ CleanTest(keeper_signals, hook_that_takes_a_signal_is_the_last_to_see_it) {
         cr_assert_eq(sigprocmask(SIG_BLOCK, &set, NULL), 0);
         k->hooks = hooks;
         k->runtime.pidfd = -1;
-        k->target_pidfd = self; /* whatever is passed on comes here */
+        k->target.pidfd = self; /* whatever is passed on comes here */
         cr_assert_eq(keeper_on_signal(k, SIGTERM), 0);
         cr_assert_eq(keeper_on_signal(k, SIGHUP), -EIO);
         cr_assert_eq(keeper_on_signal(k, SIGWINCH), 0);

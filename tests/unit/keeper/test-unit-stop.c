@@ -40,12 +40,12 @@ static void fixture_init(Fixture *f) {
         f->k->plan.container = PLACEMENT_CONTAINER_NESTED;
         (void)snprintf(f->k->plan.unit, sizeof f->k->plan.unit, "baz.service");
         (void)snprintf(f->k->plan.container_path, sizeof f->k->plan.container_path, "/no/such/cgroup");
-        r = process_fork(&f->k->target_pid);
+        r = process_fork(&f->k->target.pid);
         cr_assert_geq(r, 0);
         while (r == 0)
                 (void)pause();
-        f->k->target_pidfd = process_pidfd(f->k->target_pid);
-        cr_assert_geq(f->k->target_pidfd, 0);
+        f->k->target.pidfd = process_pidfd(f->k->target.pid);
+        cr_assert_geq(f->k->target.pidfd, 0);
 }
 
 static void bury_children(void) {
@@ -60,8 +60,8 @@ static void bury_children(void) {
 static void fixture_done(Fixture *f) {
         unit_stop_forget(f->k);
         f->k->event = event_unref(f->k->event);
-        (void)process_signal(f->k->target_pidfd, SIGKILL);
-        (void)close(f->k->target_pidfd);
+        (void)process_signal(f->k->target.pidfd, SIGKILL);
+        (void)close(f->k->target.pidfd);
         free(f->k);
         bury_children();
         (void)unlink(f->socket);
@@ -157,7 +157,7 @@ CleanTest(unit_stop, container_is_killed_when_the_time_is_over) {
 
         fixture_init(&f);
         (void)signalled(&f, "deactivating", 1000);
-        cr_assert(event_run_until(f.k->event, 10, process_peek(f.k->target_pid, &status) == f.k->target_pid));
+        cr_assert(event_run_until(f.k->event, 10, process_peek(f.k->target.pid, &status) == f.k->target.pid));
         cr_assert_eq(status.signal, SIGKILL);
         fixture_done(&f);
 }
@@ -172,7 +172,7 @@ CleanTest(unit_stop, manager_that_is_silent_is_asked_again_and_nobody_is_killed)
         cr_assert_eq(f.k->unit_stop.deadline, 0);
         timer_set(f.k->unit_stop.again, 0);
         cr_assert(event_run_until(f.k->event, 10, f.k->unit_stop.question), "it is asked again");
-        cr_assert_eq(process_peek(f.k->target_pid, &status), 0);
+        cr_assert_eq(process_peek(f.k->target.pid, &status), 0);
         fixture_done(&f);
 }
 

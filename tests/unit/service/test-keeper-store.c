@@ -45,7 +45,7 @@ static void fixture_init(Fixture *f) {
         f->k->origin = &f->origin;
         f->k->plan.survives = true;
         f->k->bundle_fd = fd_open_directory(f->dir);
-        f->k->target_pidfd = process_pidfd(getpid());
+        f->k->target.pidfd = process_pidfd(getpid());
         cr_assert_eq(event_new(&f->k->event), 0);
         cr_assert_eq(notify_queue_new(&f->k->service->notifications, f->k->event, f->socket, NULL, NULL), 0);
         cr_assert_eq(report_new(&f->k->report, f->k->event,
@@ -59,7 +59,7 @@ static void fixture_done(Fixture *f) {
         f->k->service->notifications = notify_queue_free(f->k->service->notifications);
         f->k->event = event_unref(f->k->event);
         (void)close(f->k->bundle_fd);
-        (void)close(f->k->target_pidfd);
+        (void)close(f->k->target.pidfd);
         free(f->k->service);
         free(f->k);
         (void)close(f->listener);

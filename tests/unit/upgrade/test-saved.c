@@ -18,10 +18,10 @@ static Saved *example(void) {
 
         cr_assert_eq(saved_new(&s), 0);
         s->keeper = 1234;
-        s->target = 99;
+        s->target.pid = 99;
         s->requester = 77;
         s->facts.runtime_exited = s->facts.pid_known = true;
-        s->timeout_usec = 123456789012345ULL;
+        s->target.timeout_usec = 123456789012345ULL;
         s->mask = 1ULL << 63 | 1;
         s->has_worker = true;
         s->worker.lines[SINK_JOURNAL] = 5;
@@ -66,8 +66,8 @@ CleanTest(saved, comes_back_as_it_went) {
         cr_assert_eq(memcmp(&s->plan, &t->plan, sizeof s->plan), 0);
         cr_assert_eq(memcmp(s->fds, t->fds, sizeof s->fds), 0);
         cr_assert_eq(memcmp(s->clients, t->clients, sizeof s->clients), 0);
-        cr_assert(t->keeper == 1234 && t->target == 99 && t->requester == 77 && t->mask == s->mask);
-        cr_assert_eq(t->timeout_usec, 123456789012345ULL);
+        cr_assert(t->keeper == 1234 && t->target.pid == 99 && t->requester == 77 && t->mask == s->mask);
+        cr_assert_eq(t->target.timeout_usec, 123456789012345ULL);
         cr_assert_str_eq(t->path, "/usr/bin/scopemon");
         cr_assert(t->n_inherited == 1 && t->inherited[0] == 14);
         cr_assert(t->argc == 2 && !t->argv[2]);
@@ -123,7 +123,7 @@ CleanTest(saved, what_no_keeper_would_write_is_refused) {
 
         (s = example())->plan.row = (PlacementRow)1000;
         expect_broken(s, "no row", "plan.row");
-        (s = example())->target = -5;
+        (s = example())->target.pid = -5;
         expect_broken(s, "negative target", "target.pid");
         (s = example())->keeper = 0;
         expect_broken(s, "no keeper", "keeper.pid");
@@ -155,7 +155,7 @@ CleanTest(saved, least_that_any_version_writes_is_enough) {
         Saved *s = NULL;
 
         cr_assert_eq(decode("word=conmon\nkeeper.pid=5\ntarget.pid=6\n", &s), 0);
-        cr_assert(s->keeper == 5 && s->target == 6 && s->argc == 1 && !s->has_worker);
+        cr_assert(s->keeper == 5 && s->target.pid == 6 && s->argc == 1 && !s->has_worker);
         cr_assert(!s->facts.pid_known && s->plan.row == PLACEMENT_ROW_NONE && s->fds[SAVED_FD_TARGET] == -1);
         (void)saved_free(s);
         cr_assert_eq(decode("word=conmon\nkeeper.pid=5\n", &s), SAVED_BROKEN);

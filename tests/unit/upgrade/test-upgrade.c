@@ -32,7 +32,7 @@ static Saved *example(int ring) {
 
         cr_assert_eq(saved_new(&s), 0);
         s->keeper = getpid();
-        s->target = 99;
+        s->target.pid = 99;
         s->has_worker = ring >= 0;
         s->fds[SAVED_FD_WORKER + CHANNEL_FD_RING] = ring;
         for (size_t i = 0; i < ELEMENTS(words); i++)
