@@ -32,6 +32,12 @@
 #define AGAIN_USEC 100000ULL     /* after which a manager has signalled all there were */
 #define PATIENCE_USEC 8000000ULL /* how long there may be no process for it, as in a fork bomb */
 
+static const StateField exit_command_fields[] = {
+        STATE_FIELD_BOOL(ExitCommandSaved, terminated, "terminated"),
+};
+
+const StateFields exit_command_values = { exit_command_fields, ELEMENTS(exit_command_fields) };
+
 static int spawn_command(Keeper *k) {
         _cleanup_free_ char **argv = NULL;
         _cleanup_close_ int null_fd = -1;
@@ -54,19 +60,20 @@ static int spawn_command(Keeper *k) {
                                           .wait_fd = -1,
                                           .delay_s = (unsigned)k->options->exit_delay,
                                           .close_others = true },
-                          &k->command_pid, NULL);
+                          &k->exit_command.pid, NULL);
         if (r < 0)
                 return relay(r);
-        k->n_commands++;
-        k->command_until = 0;
-        k->terminated = false;
-        return reaper_claim(k->reaper, k->command_pid);
+        k->exit_command.n_runs++;
+        k->exit_command.until = 0;
+        k->exit_command.terminated = false;
+        return reaper_claim(k->reaper, k->exit_command.pid);
 }
 
 static int on_again(Timer *timer, void *userdata);
 
 /* Return: 0 if it runs, or will be tried again, or a negative errno. */
 static int try_command(Keeper *k) {
+        ExitCommand *c = &k->exit_command;
         uint64_t now;
         int r, error;
 
@@ -74,11 +81,11 @@ static int try_command(Keeper *k) {
         if (error != -EAGAIN && error != -ENOMEM && error != -EMFILE && error != -ENFILE)
                 return error < 0 ? relay(error) : 0;
         now = event_now();
-        if (k->command_until == 0)
-                k->command_until = now + PATIENCE_USEC;
-        if (now >= k->command_until)
+        if (c->until == 0)
+                c->until = now + PATIENCE_USEC;
+        if (now >= c->until)
                 return relay(error);
-        r = event_add_timer(k->event, &k->command_timer, AGAIN_USEC, on_again, k);
+        r = event_add_timer(k->event, &c->timer, AGAIN_USEC, on_again, k);
         return r < 0 ? relay(r) : 0;
 }
 
@@ -86,11 +93,11 @@ static int on_again(Timer *timer, void *userdata) {
         Keeper *k = userdata;
         int r;
 
-        k->command_timer = timer_free(k->command_timer);
+        k->exit_command.timer = timer_free(k->exit_command.timer);
         r = try_command(k);
         if (r < 0) {
                 (void)log_error_errno(r, "Failed to run the exit command:");
-                k->command_running = false;
+                k->exit_command.running = false;
                 k->exit_status = 1;
                 return keeper_advance(k);
         }
@@ -112,11 +119,11 @@ void keeper_command_start(Keeper *k) {
         }
         report_close(k->report);
         (void)prctl(PR_SET_CHILD_SUBREAPER, 0); /* what the command leaves behind is init's */
-        k->command_running = true;
+        k->exit_command.running = true;
         r = try_command(k);
         if (r < 0) {
                 (void)log_error_errno(r, "Failed to run the exit command:");
-                k->command_running = false;
+                k->exit_command.running = false;
                 k->facts.command_exited = true;
                 k->exit_status = 1;
         }
@@ -128,17 +135,17 @@ void keeper_command_start(Keeper *k) {
  * Return: 0 or a negative errno.
  */
 int keeper_command_on_exit(Keeper *k, const ProcessStatus *status) {
+        ExitCommand *c = &k->exit_command;
         int r;
 
-        if (!k->command_status.known || k->command_status.code != 0)
-                k->command_status = *status; /* one success is enough */
-        k->command_running =
-                (k->terminated || keeper_signal_ends(status->signal)) && k->n_commands < COMMANDS_MAX;
-        if (!k->command_running)
+        if (!c->status.known || c->status.code != 0)
+                c->status = *status; /* one success is enough */
+        c->running = (c->terminated || keeper_signal_ends(status->signal)) && c->n_runs < COMMANDS_MAX;
+        if (!c->running)
                 return 0;
-        r = event_add_timer(k->event, &k->command_timer, AGAIN_USEC, on_again, k);
+        r = event_add_timer(k->event, &c->timer, AGAIN_USEC, on_again, k);
         if (r < 0)
-                k->command_running = false;
+                c->running = false;
         return r < 0 ? relay(r) : 0;
 }
 
@@ -152,6 +159,21 @@ static bool bundle_is_gone(const Keeper *k) {
  * keeper_command_failed() - whether its status should be ours
  */
 bool keeper_command_failed(const Keeper *k) {
-        return k->command_status.known && k->command_status.code != 0 && !k->not_restarted &&
-               !bundle_is_gone(k);
+        const ExitCommand *c = &k->exit_command;
+
+        return c->status.known && c->status.code != 0 && !c->to_fail && !bundle_is_gone(k);
+}
+
+/**
+ * keeper_command_save() - what the next image has to know of it
+ */
+void keeper_command_save(const Keeper *k, ExitCommandSaved *ret) {
+        ret->terminated = k->exit_command.terminated;
+}
+
+/**
+ * keeper_command_restore() - it has not been started yet
+ */
+void keeper_command_restore(Keeper *k, const ExitCommandSaved *saved) {
+        k->exit_command.terminated = saved->terminated;
 }

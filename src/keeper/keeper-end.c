@@ -57,7 +57,7 @@ static void announce_end(Keeper *k, uint64_t suppressed) {
         AnnounceEnd end = { .status = &k->target.status,
                             .oom = k->target.oom,
                             .timed_out = k->facts.timed_out,
-                            .usec = k->ran_usec,
+                            .usec = k->end.ran_usec,
                             .suppressed = suppressed };
 
         for (SinkId i = 0; state && i < _SINK_MAX; i++) {
@@ -81,7 +81,7 @@ static void on_counted(void *userdata, uint64_t suppressed) {
 
 /* Now, or when what the journal has kept is counted: only our own end waits for that. */
 static void announce_when_counted(Keeper *k) {
-        k->ran_usec = event_now() - k->target.started_usec;
+        k->end.ran_usec = event_now() - k->target.started_usec;
         if (k->worker)
                 suppressed_end(worker_process_suppressed(k->worker), on_counted, k);
         else
@@ -165,11 +165,11 @@ static int on_exit_files_again(Timer *timer, void *userdata);
 static void write_exit_files(Keeper *k) {
         int r, q;
 
-        k->exit_files_timer = timer_free(k->exit_files_timer);
+        k->end.files_timer = timer_free(k->end.files_timer);
         r = report_exit_files(k->report, status_to_tell(k));
-        if (r < 0 && report_exit_missing(k->report) && keeper_left(k->exit_files_usec) > 0) {
-                q = event_add_timer(k->event, &k->exit_files_timer, EXIT_FILES_AGAIN_USEC,
-                                    on_exit_files_again, k);
+        if (r < 0 && report_exit_missing(k->report) && keeper_left(k->end.files_until) > 0) {
+                q = event_add_timer(k->event, &k->end.files_timer, EXIT_FILES_AGAIN_USEC, on_exit_files_again,
+                                    k);
                 if (q >= 0)
                         return;
         }
@@ -192,7 +192,7 @@ static void tell_end(Keeper *k) {
         fd_close_many(k->origin->inherited, k->origin->n_inherited);
 
         k->exit_status = status == STATUS_UNKNOWN ? 255 : status;
-        k->exit_files_usec = event_now() + EXIT_FILES_USEC;
+        k->end.files_until = event_now() + EXIT_FILES_USEC;
         write_exit_files(k);
 }
 

@@ -3,7 +3,7 @@
 
 /*
  * What the files of the keeper share: keeper.c (the life), keeper-signals.c, keeper-start.c (all that is made before it),
- * keeper-runtime.c, target.c, keeper-end.c and keeper-command.c (the end), unit-stop.c; and those who hook on to it.
+ * keeper-runtime.c, target.c, drain.c, keeper-end.c and keeper-command.c (the end), unit-stop.c; and those who hook on to it.
  */
 
 #include "event/exit-watch.h"
@@ -61,6 +61,41 @@ typedef struct Target {
         Timer *timeout_timer;
 } Target;
 
+typedef struct Drain {
+        Timer *timer;
+        uint64_t delivered; /* to clients, when the timer was armed */
+} Drain;
+
+typedef struct End {
+        uint64_t ran_usec;    /* the container has run for so long */
+        uint64_t files_until; /* deadline of exit files that cannot be written */
+        Timer *files_timer;
+} End;
+
+typedef struct ExitCommand {
+        pid_t pid;
+        ProcessStatus status;
+        bool running; /* or about to be run again */
+        unsigned n_runs;
+        uint64_t until; /* 0, or there is no process for it: until when that is borne */
+        Timer *timer;
+        bool terminated; /* a signal that ends processes came, since it was started if it was */
+        bool to_fail;    /* KEEPER_NOT_RESTARTED */
+} ExitCommand;
+
+typedef struct Signals {
+        int fd;
+        sd_event_source *source;
+        Timer *timer; /* to try once more to have them */
+} Signals;
+
+/* See keeper_endure(). */
+typedef struct Troubles {
+        unsigned n;
+        uint64_t since;
+        bool blind; /* the loop is broken */
+} Troubles;
+
 struct Keeper {
         const Options *options;
         Origin *origin; /* borrowed */
@@ -75,36 +110,24 @@ struct Keeper {
         KeeperStart *start; /* NULL when the container runs */
         KeeperRuntime runtime;
         Target target;
+        Drain drain;
+        End end;
+        ExitCommand exit_command;
+        Signals signals;
+        Troubles troubles;
         PlacementPlan plan;
         Announcer announcer;
         Report *report;
         Reaper *reaper;
         Ring *ring;            /* NULL if there is nothing for a worker to do */
         WorkerProcess *worker; /* likewise */
-        sd_event_source *signal_source;
-        Timer *signal_timer;
-        int signal_fd;
-        Timer *drain_timer, *settle_timer, *exit_files_timer;
+        Timer *settle_timer;
 
         int bundle_fd; /* place of attach, ctl, winsz; -1 for none */
         char *attach_link;
 
-        pid_t command_pid;
-        Timer *command_timer;
-        ProcessStatus command_status;
-        bool command_running;
-        unsigned n_commands;
-        uint64_t command_until; /* 0, or there is no process for it: until when that is borne */
-        bool terminated; /* a signal that ends processes came, since the exit command was started if it was */
-        bool not_restarted;       /* the exit command was to fail: KEEPER_NOT_RESTARTED */
-        uint64_t ran_usec;        /* the container has run for so long */
-        uint64_t exit_files_usec; /* deadline: of exit files that cannot be written */
         UnitStop unit_stop;
-        uint64_t delivered; /* to clients, when the drain timer was armed */
         int exit_status;
-        unsigned n_troubles; /* see keeper_endure() */
-        uint64_t troubles_since;
-        bool blind; /* the loop is broken */
 };
 
 /* keeper-start.c */
@@ -120,6 +143,11 @@ int keeper_spawn_runtime(Keeper *k);
 int keeper_on_runtime_exit(Keeper *k, const ProcessStatus *status);
 int keeper_on_terminal(void *userdata, int master);
 int keeper_on_bad_terminal(void *userdata);
+
+/* drain.c */
+void drain_begin(Keeper *k);
+int drain_on_stored(void *userdata);
+int drain_on_worker_done(void *userdata);
 
 /* keeper-end.c */
 extern const ReportHandler keeper_report_handler;
@@ -149,6 +177,8 @@ int keeper_on_signal(Keeper *k, int signal);
 void keeper_command_start(Keeper *k);
 int keeper_command_on_exit(Keeper *k, const ProcessStatus *status);
 bool keeper_command_failed(const Keeper *k);
+void keeper_command_save(const Keeper *k, ExitCommandSaved *ret);
+void keeper_command_restore(Keeper *k, const ExitCommandSaved *saved);
 
 /* keeper.c */
 int keeper_advance(Keeper *k);
@@ -159,6 +189,4 @@ uint64_t keeper_left(uint64_t deadline);
 int keeper_on_child(void *userdata, pid_t pid, const ProcessStatus *status);
 int keeper_on_buried(void *userdata);
 int keeper_on_worker_ready(void *userdata);
-int keeper_on_drained(void *userdata);
-int keeper_on_worker_done(void *userdata);
 int keeper_on_worker_hopeless(void *userdata, int error);

@@ -57,7 +57,7 @@ bool keeper_signal_ends(int signal) {
 
 static int signals_note(Keeper *k, const struct signalfd_siginfo *info) {
         if (info->ssi_signo == SIGUSR1 && info->ssi_code == SI_QUEUE && info->ssi_int == KEEPER_NOT_RESTARTED)
-                k->not_restarted = true;
+                k->exit_command.to_fail = true;
         else if (info->ssi_signo != SIGCHLD && KEEPER_ASK(k, on_request, info) == 0)
                 return keeper_on_signal(k, (int)info->ssi_signo);
         return 0;
@@ -105,13 +105,13 @@ static int signals_open(Keeper *k) {
         int r;
 
         signals_taken(&set);
-        k->signal_fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
-        if (k->signal_fd < 0)
+        k->signals.fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+        if (k->signals.fd < 0)
                 return fail(-errno);
-        r = event_add_io(k->event, &k->signal_source, k->signal_fd, EPOLLIN, signals_take, k);
+        r = event_add_io(k->event, &k->signals.source, k->signals.fd, EPOLLIN, signals_take, k);
         if (r >= 0)
                 return 0;
-        fd_close_many(&k->signal_fd, 1);
+        fd_close_many(&k->signals.fd, 1);
         return relay(r);
 }
 
@@ -138,7 +138,7 @@ void keeper_take_signals(Keeper *k) {
         if (r >= 0)
                 return;
         (void)log_error_errno(r, "Failed to read signals, retrying:");
-        r = event_add_timer(k->event, &k->signal_timer, AGAIN_USEC, signals_open_again, k);
+        r = event_add_timer(k->event, &k->signals.timer, AGAIN_USEC, signals_open_again, k);
         if (r < 0)
                 keeper_endure(k, r);
 }
@@ -159,7 +159,7 @@ static void signals_pass_on(Keeper *k, int signal) {
 int keeper_on_signal(Keeper *k, int signal) {
         int r;
 
-        k->terminated = k->terminated || keeper_signal_ends(signal);
+        k->exit_command.terminated = k->exit_command.terminated || keeper_signal_ends(signal);
         r = KEEPER_ASK(k, on_signal, signal);
         if (r != 0)
                 return r < 0 ? relay(r) : 0;

@@ -215,8 +215,8 @@ static void on_notified(void *userdata, const char *text, size_t n) {
 }
 
 const WorkerProcessHandler keeper_worker_handler = { .on_ready = keeper_on_worker_ready,
-                                                     .on_drained = keeper_on_drained,
-                                                     .on_done = keeper_on_worker_done,
+                                                     .on_drained = drain_on_stored,
+                                                     .on_done = drain_on_worker_done,
                                                      .on_hopeless = keeper_on_worker_hopeless,
                                                      .on_fork = forget,
                                                      .on_kept = on_kept,
@@ -379,7 +379,7 @@ int keeper_new(Keeper **ret, const Options *options, Origin *origin, const Keepe
         k->origin = origin;
         k->hooks = hooks;
         k->announcer = (Announcer){ .options = options, .plan = &k->plan };
-        k->signal_fd = k->bundle_fd = k->runtime.pidfd = k->target.pidfd = -1;
+        k->signals.fd = k->bundle_fd = k->runtime.pidfd = k->target.pidfd = -1;
         k->exit_status = 1;
         r = event_new(&k->event);
         if (r < 0)
@@ -405,15 +405,15 @@ Keeper *keeper_free(Keeper *k) {
                 return NULL;
         log_set_journal(NULL, NULL);
         KEEPER_TELL(k, on_free);
-        k->drain_timer = timer_free(k->drain_timer);
+        k->drain.timer = timer_free(k->drain.timer);
         k->settle_timer = timer_free(k->settle_timer);
-        k->exit_files_timer = timer_free(k->exit_files_timer);
+        k->end.files_timer = timer_free(k->end.files_timer);
         unit_stop_forget(k);
-        k->command_timer = timer_free(k->command_timer);
+        k->exit_command.timer = timer_free(k->exit_command.timer);
         target_done(&k->target);
-        k->signal_timer = timer_free(k->signal_timer);
-        k->signal_source = sd_event_source_disable_unref(k->signal_source);
-        fd_close_many(&k->signal_fd, 1);
+        k->signals.timer = timer_free(k->signals.timer);
+        k->signals.source = sd_event_source_disable_unref(k->signals.source);
+        fd_close_many(&k->signals.fd, 1);
         k->worker = worker_process_free(k->worker);
         k->ring = ring_free(k->ring);
         k->start = keeper_start_free(k->start);

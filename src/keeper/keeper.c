@@ -71,7 +71,7 @@ int keeper_on_child(void *userdata, pid_t pid, const ProcessStatus *status) {
                 r = worker_process_on_exit(k->worker, status);
         else if (pid == k->target.pid)
                 target_on_exit(k, status);
-        else if (pid == k->command_pid)
+        else if (pid == k->exit_command.pid)
                 r = keeper_command_on_exit(k, status);
         else
                 r = KEEPER_ASK(k, on_child, pid, status);
@@ -109,31 +109,6 @@ int keeper_on_worker_ready(void *userdata) {
 }
 
 /**
- * keeper_on_drained() - all the target wrote is in the sinks
- *
- * Return: 0 or a negative errno.
- */
-int keeper_on_drained(void *userdata) {
-        Keeper *k = userdata;
-
-        k->facts.streams_closed = true;
-        return keeper_advance(k);
-}
-
-/**
- * keeper_on_worker_done() - the worker has left in order
- *
- * Return: 0 or a negative errno.
- */
-int keeper_on_worker_done(void *userdata) {
-        Keeper *k = userdata;
-
-        k->facts.streams_closed = k->facts.clients_served = true;
-        k->drain_timer = timer_free(k->drain_timer);
-        return keeper_advance(k);
-}
-
-/**
  * keeper_on_worker_hopeless() - none can be started: a container that runs goes on without its output
  *
  * Return: 0 or a negative errno.
@@ -152,35 +127,6 @@ int keeper_on_worker_hopeless(void *userdata, int error) {
                        "Failed to start the process that handles the container's output: %s", why);
         keeper_fail_text(k, text);
         return keeper_fail(k, error, NULL);
-}
-
-/* Whether clients have taken something since the last time. */
-static bool clients_make_progress(Keeper *k) {
-        const WorkerState *state = ring_state(k->ring);
-        uint64_t delivered = 0;
-
-        for (size_t i = 0; i < ELEMENTS(state->slots); i++)
-                for (StreamId id = 0; id < _STREAM_MAX; id++)
-                        delivered += state->slots[i].position[id];
-        if (delivered == k->delivered)
-                return false;
-        k->delivered = delivered;
-        return true;
-}
-
-static int on_drain_timeout(Timer *timer, void *userdata) {
-        Keeper *k = userdata;
-
-        if (k->facts.streams_closed && clients_make_progress(k)) {
-                timer_set(timer, KEEPER_DRAIN_USEC);
-                return 0;
-        }
-        log_error("Timed out waiting for the worker to flush output, killing it");
-        k->facts.streams_closed = k->facts.clients_served = k->facts.runtime_exited = true;
-        worker_process_kill(k->worker);
-        k->worker = worker_process_free(k->worker);
-        keeper_announce_end(k);
-        return keeper_advance(k);
 }
 
 /**
@@ -207,7 +153,7 @@ static void go_on_blind(Keeper *k, int r) {
                 (void)keeper_fail(k, r, NULL);
                 return;
         }
-        if (k->n_troubles == TROUBLES_MAX)
+        if (k->troubles.n == TROUBLES_MAX)
                 log_error("Too many failures, only waiting for the container to exit");
         (void)poll(NULL, 0, BLIND_MS);
         if (k->phase > PHASE_RUNNING || k->facts.container_exited)
@@ -227,13 +173,13 @@ static void go_on_blind(Keeper *k, int r) {
 void keeper_endure(Keeper *k, int r) {
         uint64_t now = event_now();
 
-        if (now - k->troubles_since > TROUBLES_USEC) {
-                k->troubles_since = now;
-                k->n_troubles = 0;
+        if (now - k->troubles.since > TROUBLES_USEC) {
+                k->troubles.since = now;
+                k->troubles.n = 0;
         }
-        if (++k->n_troubles < TROUBLES_MAX)
+        if (++k->troubles.n < TROUBLES_MAX)
                 (void)log_error_errno(r, "Failure in the monitor, continuing:");
-        k->blind = k->blind || k->n_troubles >= TROUBLES_MAX;
+        k->troubles.blind = k->troubles.blind || k->troubles.n >= TROUBLES_MAX;
 }
 
 /**
@@ -250,7 +196,7 @@ int keeper_run(Keeper *k) {
                 if (r >= 0)
                         return k->exit_status;
                 keeper_endure(k, r);
-                if (k->blind)
+                if (k->troubles.blind)
                         go_on_blind(k, r);
         }
 }
@@ -289,27 +235,18 @@ static void enter_running(Keeper *k) {
 }
 
 static void enter_draining(Keeper *k) {
-        int r;
-
         k->target.timeout_timer = timer_free(k->target.timeout_timer);
         if (k->runtime.pidfd >= 0) /* of a start that is given up */
                 (void)process_signal(k->runtime.pidfd, SIGKILL);
         KEEPER_TELL(k, on_draining);
         unit_stop_forget(k);
         k->facts.runtime_exited = k->facts.runtime_exited || k->runtime.pid == 0;
-        if (!k->worker || !worker_process_is_started(k->worker)) {
-                k->facts.streams_closed = k->facts.clients_served = true;
-                return;
-        }
-        r = event_add_timer(k->event, &k->drain_timer, KEEPER_DRAIN_USEC, on_drain_timeout, k);
-        if (r < 0)
-                keeper_endure(k, r);
-        (void)worker_process_drain(k->worker);
+        drain_begin(k);
 }
 
 static void enter_done(Keeper *k) {
         if (keeper_command_failed(k))
-                k->exit_status = k->command_status.code;
+                k->exit_status = k->exit_command.status.code;
         if (k->attach_link)
                 (void)attach_link_remove(k->attach_link); /* nobody is left to tell */
         KEEPER_TELL(k, on_done);
@@ -345,7 +282,7 @@ static void enter(Keeper *k) {
  * failed has left behind is not waited for.
  */
 static void look_for_children(Keeper *k) {
-        if (k->phase == PHASE_FINISHING && !k->facts.command_exited && !k->command_running &&
+        if (k->phase == PHASE_FINISHING && !k->facts.command_exited && !k->exit_command.running &&
             (!k->facts.pid_known || !reaper_has_children(k->reaper)))
                 k->facts.command_exited = true;
 }

@@ -187,5 +187,5 @@ void unit_stop_save(const Keeper *k, UnitStopSaved *ret) {
 int unit_stop_restore(Keeper *k, const UnitStopSaved *saved) {
         if (saved->deadline)
                 return unit_stop_set(k, saved->deadline);
-        return k->terminated ? unit_stop_signalled(k) : 0;
+        return k->exit_command.terminated ? unit_stop_signalled(k) : 0;
 }

@@ -74,10 +74,10 @@ int keeper_save(Keeper *k, Saved **ret) {
 
         s->keeper = getpid();
         s->facts = k->facts;
-        s->terminated = k->terminated;
         s->exit_status = k->exit_status;
         target_save(k, &s->target);
         unit_stop_save(k, &s->unit_stop);
+        keeper_command_save(k, &s->exit_command);
         s->plan = k->plan;
         KEEPER_TELL(k, on_save, s);
 
@@ -191,8 +191,8 @@ static void resume_plain(Keeper *k, const Saved *s) {
         k->facts = s->facts;
         k->phase =
                 PHASE_RUNNING; /* what comes after it is entered again, and the facts say how far it had come */
-        k->terminated = s->terminated;
         k->exit_status = s->exit_status;
+        keeper_command_restore(k, &s->exit_command);
         k->plan = s->plan;
         k->bundle_fd = s->fds[SAVED_FD_BUNDLE];
         KEEPER_TELL(k, on_restore, s);

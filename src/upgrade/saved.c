@@ -34,7 +34,6 @@
 static const StateField own_fields[] = {
         STATE_FIELD_NUMBER(Saved, keeper, "pid", INT_MAX),
         STATE_FIELD_NUMBER(Saved, requester, "requester", INT_MAX),
-        STATE_FIELD_BOOL(Saved, terminated, "terminated"),
         STATE_FIELD_NUMBER(Saved, exit_status, "exit-status", 255),
         STATE_FIELD_NUMBER(Saved, serial, "serial", UINT64_MAX),
         STATE_FIELD_BOOL(Saved, ready_told, "ready-told"),
@@ -55,6 +54,7 @@ static const struct {
         size_t offset;
 } parts[] = {
         { "keeper", &own_values, 0 },
+        { "keeper", &exit_command_values, offsetof(Saved, exit_command) },
         { "target", &target_values, offsetof(Saved, target) },
         { "target", &unit_stop_values, offsetof(Saved, unit_stop) },
         { "facts", &lifecycle_values, offsetof(Saved, facts) },

@@ -35,10 +35,10 @@ typedef struct Saved {
         pid_t keeper;    /* whose state this is */
         pid_t requester; /* who asked for the upgrade, 0 if nobody waits for an answer */
         Facts facts;
-        bool terminated;
         ReportSaved report; /* without its descriptors */
         TargetSaved target;
         UnitStopSaved unit_stop;
+        ExitCommandSaved exit_command;
         int exit_status; /* ours, once the end has been told */
         uint64_t serial; /* of two states of the same keeper the later one counts */
         bool ready_told; /* systemd knows that the service is ready */

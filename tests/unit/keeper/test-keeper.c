@@ -553,10 +553,10 @@ CleanTest(keeper, worker_that_is_done_has_no_deadline) {
 
         cr_assert_eq(event_new(&k->event), 0);
         k->phase = PHASE_FINISHING;
-        k->command_running = true;
-        cr_assert_eq(event_add_timer(k->event, &k->drain_timer, 30000000, on_no_time, k), 0);
-        cr_assert_eq(keeper_on_worker_done(k), 0);
-        cr_assert_null(k->drain_timer);
+        k->exit_command.running = true;
+        cr_assert_eq(event_add_timer(k->event, &k->drain.timer, 30000000, on_no_time, k), 0);
+        cr_assert_eq(drain_on_worker_done(k), 0);
+        cr_assert_null(k->drain.timer);
         k->event = event_unref(k->event);
         free(k);
 }

@@ -151,6 +151,26 @@ static int decode(const char *lines, Saved **ret) {
         return saved_decode(text, (size_t)n, ret, wrong);
 }
 
+/* Names are for ever. */
+CleanTest(saved, what_earlier_keepers_wrote_is_known) {
+        static const char lines[] =
+                "keeper.pid=5\nkeeper.requester=6\nkeeper.terminal-received=1\nkeeper.terminated=1\n"
+                "keeper.exit-status=7\nkeeper.serial=8\nkeeper.ready-told=1\n"
+                "target.pid=9\ntarget.oom=1\ntarget.started-usec=10\ntarget.timeout-usec=11\n"
+                "target.stop-usec=12\ntarget.status-known=1\ntarget.status=137\n"
+                "target.signal=9\ntarget.dumped=1\nword=conmon\n";
+        Saved *s = NULL;
+
+        cr_assert_eq(decode(lines, &s), 0);
+        cr_assert(s->keeper == 5 && s->requester == 6 && s->exit_command.terminated && s->exit_status == 7);
+        cr_assert(s->serial == 8 && s->ready_told && s->target.pid == 9 && s->target.oom);
+        cr_assert(s->target.started_usec == 10 && s->target.timeout_usec == 11 &&
+                  s->unit_stop.deadline == 12);
+        cr_assert(s->target.status.known && s->target.status.code == 137 && s->target.status.signal == 9 &&
+                  s->target.status.dumped);
+        (void)saved_free(s);
+}
+
 CleanTest(saved, least_that_any_version_writes_is_enough) {
         Saved *s = NULL;
 
