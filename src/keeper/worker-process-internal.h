@@ -27,7 +27,8 @@ struct WorkerProcess {
         WorkerProcessSpec spec;
         const WorkerProcessHandler *handler;
         void *userdata;
-        int clients[ATTACH_SLOTS];
+        int *clients; /* copies, by slot; -1 for none */
+        size_t n_clients;
         int channel;
         sd_event_source *channel_source;
         Timer *pause_timer, *orphan_timer;
@@ -60,6 +61,8 @@ struct WorkerProcess {
 int worker_process_start_again(WorkerProcess *wp);
 void worker_process_recovered(WorkerProcess *wp);
 void worker_process_close_channel(WorkerProcess *wp);
+int worker_process_set_client(WorkerProcess *wp, uint32_t slot, int fd);
+void worker_process_keep_client(WorkerProcess *wp, uint32_t slot, int fd);
 void worker_process_kept(WorkerProcess *wp, WorkerKept what, uint32_t index, int fd);
 int worker_process_send(WorkerProcess *wp, ChannelType type, uint32_t number, const int *fds, size_t n_fds);
 int worker_process_give(WorkerProcess *wp, ChannelType type, int fd);

@@ -68,7 +68,9 @@ void worker_process_save(const WorkerProcess *wp,
         memcpy(ret->in_trouble, wp->incidents.in_trouble, sizeof ret->in_trouble);
         memcpy(ret->lines, wp->incidents.lines, sizeof ret->lines);
         memcpy(fds, wp->spec.fds, sizeof wp->spec.fds);
-        memcpy(clients, wp->clients, sizeof wp->clients);
+        memset(clients, -1, ATTACH_SLOTS * sizeof *clients);
+        if (wp->n_clients > 0)
+                memcpy(clients, wp->clients, wp->n_clients * sizeof *clients);
 }
 
 static void wp_restore(WorkerProcess *wp, const WorkerSaved *saved, const int clients[ATTACH_SLOTS]) {
@@ -76,7 +78,9 @@ static void wp_restore(WorkerProcess *wp, const WorkerSaved *saved, const int cl
         memcpy(wp->incidents.place, saved->place, sizeof saved->place);
         memcpy(wp->incidents.in_trouble, saved->in_trouble, sizeof saved->in_trouble);
         memcpy(wp->incidents.lines, saved->lines, sizeof saved->lines);
-        memcpy(wp->clients, clients, sizeof wp->clients);
+        for (uint32_t slot = 0; slot < ATTACH_SLOTS; slot++)
+                if (clients[slot] >= 0)
+                        (void)worker_process_set_client(wp, slot, clients[slot]);
         wp->run = true;
 }
 

@@ -22,9 +22,11 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "base/error.h"
 #include "base/fd.h"
@@ -160,6 +162,40 @@ void worker_process_kept(WorkerProcess *wp, WorkerKept what, uint32_t index, int
                 wp->handler->on_kept(wp->userdata, what, index, fd);
 }
 
+/**
+ * worker_process_set_client() - have a copy of a client, in place of the one of this slot
+ * @slot: below ATTACH_SLOTS
+ * @fd: adopted; -1: none
+ *
+ * Return: @fd, or -1 where memory has run out: there is no copy then.
+ */
+int worker_process_set_client(WorkerProcess *wp, uint32_t slot, int fd) {
+        if (fd >= 0 && slot >= wp->n_clients) {
+                size_t n = slot + 1;
+                int *more = realloc(wp->clients, n * sizeof *more);
+
+                if (!more) {
+                        (void)close(fd);
+                        return -1;
+                }
+                memset(more + wp->n_clients, -1, (n - wp->n_clients) * sizeof *more);
+                wp->clients = more;
+                wp->n_clients = n;
+        }
+        if (slot >= wp->n_clients)
+                return -1;
+        fd_close_many(&wp->clients[slot], 1);
+        wp->clients[slot] = fd;
+        return fd;
+}
+
+/**
+ * worker_process_keep_client() - worker_process_set_client(), and tell the keeper
+ */
+void worker_process_keep_client(WorkerProcess *wp, uint32_t slot, int fd) {
+        worker_process_kept(wp, WORKER_KEPT_CLIENT, slot, worker_process_set_client(wp, slot, fd));
+}
+
 /* ---- starting ----------------------------------------------------------------------------------------- */
 
 /* The descriptors that a worker inherits, with what they are. */
@@ -171,7 +207,7 @@ static size_t wp_list_fds(const WorkerProcess *wp, char *text, int fds[WORKER_FD
                         n_text = channel_setup_add(text, n_text, i, wp->spec.fds[i]);
                         fds[n++] = wp->spec.fds[i];
                 }
-        for (uint32_t slot = 0; slot < ATTACH_SLOTS; slot++)
+        for (uint32_t slot = 0; slot < wp->n_clients; slot++)
                 if (wp->clients[slot] >= 0) {
                         n_text = channel_setup_add(text, n_text, _CHANNEL_FD_MAX + slot, wp->clients[slot]);
                         fds[n++] = wp->clients[slot];
@@ -212,6 +248,7 @@ static int wp_fork(WorkerProcess *wp, int theirs) {
         argv = wp->spec.title_argv ? wp->spec.title_argv : wp->spec.argv;
         if (wp->handler->on_fork)
                 wp->handler->on_fork(wp->userdata);
+        (void)ring_free(wp->spec.ring); /* it is mapped anew */
         free(wp);
         r = worker_run(theirs, options, argv);
         process_exit(r < 0 ? 1 : 0);
@@ -343,12 +380,9 @@ static int wp_give_up(WorkerProcess *wp) {
 
         wp->hopeless = true;
         wp->discarded = wp_n_discarded(wp);
-        for (uint32_t slot = 0; slot < ATTACH_SLOTS; slot++) {
-                if (wp->clients[slot] < 0)
-                        continue;
-                fd_close_many(&wp->clients[slot], 1);
-                worker_process_kept(wp, WORKER_KEPT_CLIENT, slot, -1);
-        }
+        for (uint32_t slot = 0; slot < wp->n_clients; slot++)
+                if (wp->clients[slot] >= 0)
+                        worker_process_keep_client(wp, slot, -1);
         memset(state->slots, 0, sizeof state->slots);
         wp_close(wp, CHANNEL_FD_LISTENER);
         wp_close(wp, CHANNEL_FD_STDIN);
@@ -522,7 +556,6 @@ int worker_process_new(WorkerProcess **ret,
         wp->handler = handler;
         wp->userdata = userdata;
         wp->channel = wp->orphan_pidfd = wp->former_ring = -1;
-        memset(wp->clients, -1, sizeof wp->clients);
         r = event_add_timer(event, &wp->pause_timer, TIMER_NEVER, wp_on_pause_over, wp);
         if (r < 0)
                 return relay(r);
@@ -546,7 +579,8 @@ WorkerProcess *worker_process_free(WorkerProcess *wp) {
         fd_close_many(&wp->incidents.io_fd, 1);
         fd_close_many(&wp->orphan_pidfd, 1);
         fd_close_many(&wp->former_ring, 1);
-        fd_close_many(wp->clients, ATTACH_SLOTS);
+        fd_close_many(wp->clients, wp->n_clients);
+        free(wp->clients);
         fd_close_many(wp->spec.fds, _CHANNEL_FD_MAX);
         fd_close_many(&wp->spec.log_dir_fd, 1);
         event_unref(wp->event);

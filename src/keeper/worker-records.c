@@ -36,24 +36,21 @@ static int wp_on_client_new(WorkerProcess *wp, const ChannelRecord *record, int 
 
         if (slot >= ATTACH_SLOTS)
                 return fail(-EBADMSG);
-        foreign_close(&wp->clients[slot], 1);
         if (!sent && record->value > STDERR_FILENO && record->value < INT_MAX)
                 *fd = process_copy_fd(wp->pid, (int)record->value);
         if (*fd >= 0 && !foreign_is_accepted_by(*fd, wp->spec.fds[CHANNEL_FD_LISTENER])) {
+                worker_process_keep_client(wp, slot, -1);
                 foreign_close(fd, 1);
                 return sent ? fail(-EBADMSG) : 0; /* the number may be another descriptor's by now */
         }
-        if (fd_has_room_above(*fd, FDS_RESERVED))
-                wp->clients[slot] = TAKE_FD(*fd);
-        worker_process_kept(wp, WORKER_KEPT_CLIENT, slot, wp->clients[slot]);
+        worker_process_keep_client(wp, slot, fd_has_room_above(*fd, FDS_RESERVED) ? TAKE_FD(*fd) : -1);
         return 0;
 }
 
 static int wp_on_client_gone(WorkerProcess *wp, uint32_t slot) {
         if (slot >= ATTACH_SLOTS)
                 return fail(-EBADMSG);
-        fd_close_many(&wp->clients[slot], 1);
-        worker_process_kept(wp, WORKER_KEPT_CLIENT, slot, -1);
+        worker_process_keep_client(wp, slot, -1);
         return 0;
 }
 
