@@ -13,6 +13,7 @@
 
 #include "base/error.h"
 #include "base/fd.h"
+#include "base/memory.h"
 #include "base/parse.h"
 #include "base/process.h"
 #include "config/options.h"
@@ -89,7 +90,7 @@ int main(int argc, char *argv[], char *envp[]) {
         char **given_argv = argv;
         int r;
 
-        process_keep_heap_small();
+        memory_keep_heap_small();
         if (argc > 1 && strncmp(argv[1], WORKER_ARGUMENT, strlen(WORKER_ARGUMENT)) == 0)
                 process_exit(run_worker(argc, argv) == 0 ? EXIT_SUCCESS
                                                          : EXIT_FAILURE); /* confined: no at-exit work */

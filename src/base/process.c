@@ -12,12 +12,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <malloc.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -31,8 +29,6 @@
 #include "process.h"
 
 #define EXIT_EXEC 127
-#define LARGE 8192                /* bytes; most files are read into less */
-#define STACK_USED (256U * 1024U) /* deeper than anything of ours goes */
 
 #define PIDFD_INFO_EXITED (1U << 3) /* linux/pidfd.h of Linux 6.15 */
 
@@ -267,34 +263,6 @@ void process_set_title(char *const *argv, const char *title) {
         size = (size_t)(end - argv[0]);
         memset(argv[0], 0, size);
         (void)snprintf(argv[0], size, "%s", title);
-}
-
-/**
- * process_keep_heap_small() - for programs that start with much and stand about with little
- *
- * What is large gets pages of its own, and its end is the end of them. In the heap it would be a hole under what came
- * later, and a little of that in each page is enough to keep the page. No room is kept ahead either: as long as there
- * is some, that is where the large things go.
- */
-void process_keep_heap_small(void) {
-        (void)mallopt(M_TOP_PAD, 0);
-        (void)mallopt(M_MMAP_THRESHOLD, LARGE);
-}
-
-/**
- * process_trim() - give back the memory that only the start has needed
- *
- * Of the heap what is free, of the stack what lies below the caller's frame. A monitor stands about for months, and
- * there are thousands of them.
- */
-void process_trim(void) {
-        size_t page = (size_t)sysconf(_SC_PAGESIZE);
-        char *end = __builtin_frame_address(0);
-
-        end -= (uintptr_t)end % page + page; /* our own calls need a little */
-
-        (void)malloc_trim(0);
-        (void)madvise(end - STACK_USED, STACK_USED, MADV_DONTNEED); /* what is not mapped is no harm */
 }
 
 /**

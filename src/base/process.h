@@ -48,16 +48,12 @@ enum {
         PROCESS_UNREAPED = 1,
 };
 
-#define PROCESS_SETTLE_USEC 200000U /* after that long a start is over: process_trim() */
-
 int process_spawn(const ProcessSpec *spec, pid_t *ret_pid, int *ret_pidfd);
 int process_fork(pid_t *ret_pid);
 void process_exit(int status) __attribute__((noreturn));
 int process_replace(const char *path, char *const *argv, char *const *envp);
 void process_set_name(const char *name);
 void process_set_title(char *const *argv, const char *title);
-void process_keep_heap_small(void);
-void process_trim(void);
 int process_pidfd(pid_t pid);
 int process_copy_fd(pid_t pid, int fd);
 int process_signal(int pidfd, int signal);

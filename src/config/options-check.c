@@ -15,8 +15,10 @@
  */
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/error.h"
 #include "config/options.h"
@@ -89,7 +91,10 @@ static int check_mode(const Options *o) {
 }
 
 static int set_defaults(Options *o) {
-        o->cwd = getcwd(NULL, 0);
+        char cwd[PATH_MAX];
+
+        o->cwd = getcwd(cwd, sizeof cwd) ? strdup(cwd)
+                                         : NULL; /* getcwd(NULL) takes a page for as long as it is kept */
         if (!o->cwd)
                 return fail(log_error_errno(-errno, "Failed to get working directory"));
         if (!o->bundle && !o->exec)

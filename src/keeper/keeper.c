@@ -27,6 +27,7 @@
 #include "attach/attach.h"
 #include "base/error.h"
 #include "base/fd.h"
+#include "base/memory.h"
 #include "keeper/keeper-internal.h"
 #include "report/announce.h"
 #include "scopemon/protocol.h"
@@ -205,7 +206,7 @@ int keeper_run(Keeper *k) {
 
 /* What comes now is the rest of our life; a short one needs no tidying. */
 static int on_settled(Timer *timer, void *userdata) {
-        process_trim();
+        memory_trim();
         return 0;
 }
 
@@ -231,7 +232,7 @@ static void enter_running(Keeper *k) {
                 keeper_endure(k, r);
         keeper_mark(k); /* may have to look at all processes */
         k->start = keeper_start_free(k->start);
-        (void)event_add_timer(k->event, &k->settle_timer, PROCESS_SETTLE_USEC, on_settled, NULL);
+        (void)event_add_timer(k->event, &k->settle_timer, MEMORY_SETTLE_USEC, on_settled, NULL);
 }
 
 static void enter_draining(Keeper *k) {

@@ -34,6 +34,7 @@
 
 #include "base/error.h"
 #include "base/fd.h"
+#include "base/memory.h"
 #include "sink/sink-journald.h"
 #include "wire/journal.h"
 #include "wire/line.h"
@@ -54,6 +55,16 @@ typedef struct Text {
         size_t n;
 } Text;
 
+/* Entries that are sent at once. */
+typedef struct Batch {
+        struct mmsghdr messages[BATCH_MAX];
+        struct iovec iov[BATCH_MAX][ENTRY_IOV];
+        struct {
+                uint64_t to;
+                uint8_t continues;
+        } after[BATCH_MAX]; /* the stream's state once the entry is sent */
+} Batch;
+
 struct SinkJournald {
         SinkState *state;
         int fd;
@@ -63,12 +74,7 @@ struct SinkJournald {
         socklen_t n_address;
         Text head;    /* from the end of the line to "PRIORITY=" */
         Text tail[2]; /* what follows the priorities: after whole lines, after partial ones */
-        struct mmsghdr messages[BATCH_MAX];
-        struct iovec iov[BATCH_MAX][ENTRY_IOV];
-        struct {
-                uint64_t to;
-                uint8_t continues;
-        } after[BATCH_MAX]; /* the stream's state once the entry is sent */
+        Batch *batch; /* of which many containers need nothing */
 };
 
 /* A label "NAME=VALUE"; the fields that readers of container logs rely on are not to be had. */
@@ -186,6 +192,9 @@ int sink_journald_new(SinkJournald **ret, const SinksSpec *spec, SinkState *stat
         if (!j)
                 return fail(-ENOMEM);
         j->fd = -1;
+        j->batch = memory_reserve(sizeof *j->batch);
+        if (!j->batch)
+                return fail(-ENOMEM);
         j->state = state;
         j->podman_priorities = spec->podman_priorities;
 
@@ -216,6 +225,7 @@ SinkJournald *sink_journald_free(SinkJournald *j) {
         free(j->head.data);
         free(j->tail[0].data);
         free(j->tail[1].data);
+        memory_release(j->batch, sizeof *j->batch);
         free(j);
         return NULL;
 }
@@ -235,7 +245,7 @@ static void make_entry(SinkJournald *j, unsigned i, StreamId id, const Line *lin
         static const char priorities[8][3] = { "0\n", "1\n", "2\n", "3\n", "4\n", "5\n", "6\n", "7\n" };
         static const char own_priority[] = "CONTAINER_PRIORITY=";
         static const char usual[_STREAM_MAX] = { [STREAM_STDOUT] = 6, [STREAM_STDERR] = 3 };
-        struct iovec *iov = j->iov[i];
+        struct iovec *iov = j->batch->iov[i];
         const Text *tail = &j->tail[line->partial];
         const char *text = line->text;
         size_t n = line->n_text, n_iov = 0;
@@ -258,12 +268,12 @@ static void make_entry(SinkJournald *j, unsigned i, StreamId id, const Line *lin
                 iov[n_iov++] = (struct iovec){ (void *)priorities[own], 2 };
         }
         iov[n_iov++] = (struct iovec){ tail->data, tail->n };
-        j->messages[i].msg_hdr.msg_iov = j->iov[i]; /* not at the start: many containers say nothing */
-        j->messages[i].msg_hdr.msg_iovlen = n_iov;
+        j->batch->messages[i].msg_hdr.msg_iov = j->batch->iov[i];
+        j->batch->messages[i].msg_hdr.msg_iovlen = n_iov;
 
-        j->after[i].continues = 0;
+        j->batch->after[i].continues = 0;
         if (line->partial)
-                j->after[i].continues = own >= 0 ? (uint8_t)(CONTINUES_PRIORITY + own) : CONTINUES;
+                j->batch->after[i].continues = own >= 0 ? (uint8_t)(CONTINUES_PRIORITY + own) : CONTINUES;
 }
 
 static unsigned gather(SinkJournald *j, StreamId id, const Window *w, StreamTail tail) {
@@ -278,8 +288,8 @@ static unsigned gather(SinkJournald *j, StreamId id, const Window *w, StreamTail
                                           SINK_JOURNALD_LINE_MAX, tail, &line)) {
                 make_entry(j, n, id, &line, continues);
                 position += line.n_taken;
-                continues = j->after[n].continues;
-                j->after[n++].to = position;
+                continues = j->batch->after[n].continues;
+                j->batch->after[n++].to = position;
         }
         return n;
 }
@@ -289,15 +299,15 @@ static void commit(SinkJournald *j, StreamId id, unsigned n) {
 
         if (n == 0)
                 return;
-        state->bytes += j->after[n - 1].to - state->position[id];
+        state->bytes += j->batch->after[n - 1].to - state->position[id];
         state->flood.sent += n;
-        state->continues[id] = j->after[n - 1].continues;
-        state->position[id] = j->after[n - 1].to;
+        state->continues[id] = j->batch->after[n - 1].continues;
+        state->position[id] = j->batch->after[n - 1].to;
 }
 
 /* An entry too large for a datagram travels in a sealed memfd. Return: 0 or a positive errno. */
 static int put_large(SinkJournald *j, unsigned i) {
-        const struct msghdr *message = &j->messages[i].msg_hdr;
+        const struct msghdr *message = &j->batch->messages[i].msg_hdr;
         _cleanup_close_ int fd = -1;
         size_t size = 0;
         ssize_t n;
@@ -327,7 +337,7 @@ static int put(SinkJournald *j, unsigned n, unsigned *ret_sent) {
                 if (r > 0)
                         return r;
         }
-        k = sendmmsg(j->fd, j->messages, n, MSG_DONTWAIT | MSG_NOSIGNAL);
+        k = sendmmsg(j->fd, j->batch->messages, n, MSG_DONTWAIT | MSG_NOSIGNAL);
         if (k >= 0) {
                 *ret_sent = (unsigned)k;
                 return 0;

@@ -25,6 +25,7 @@
 
 #include "base/error.h"
 #include "base/fd.h"
+#include "base/memory.h"
 #include "sink/sink-k8sfile.h"
 #include "wire/records.h"
 
@@ -50,7 +51,7 @@ struct SinkK8sFile {
         time_t second; /* of @tm */
         struct tm tm;
         char stamp[LINE_STAMP_SIZE];
-        Records records; /* of the batch at hand; not cleared */
+        Records *records; /* of the batch at hand */
 };
 
 /**
@@ -66,12 +67,14 @@ int sink_k8sfile_new(SinkK8sFile **ret, const SinksSpec *spec, SinkState *state)
         SinkIntent *intent = &state->intent;
         int r;
 
-        f = malloc(sizeof *f);
+        f = calloc(1, sizeof *f);
         if (!f)
                 return fail(-ENOMEM);
-        memset(f, 0, offsetof(SinkK8sFile, records));
-        f->state = state;
         f->fd = -1;
+        f->records = memory_reserve(sizeof *f->records);
+        if (!f->records)
+                return fail(-ENOMEM);
+        f->state = state;
         f->second = -1;
         f->size_max = spec->size_max > 0 ? (uint64_t)spec->size_max : UINT64_MAX;
         f->total_max = spec->global_size_max > 0 ? (uint64_t)spec->global_size_max : UINT64_MAX;
@@ -118,6 +121,7 @@ SinkK8sFile *sink_k8sfile_free(SinkK8sFile *f) {
         (void)cut(f); /* perhaps there is room by now */
         if (f->fd >= 0)
                 (void)close(f->fd);
+        memory_release(f->records, sizeof *f->records);
         free(f);
         return NULL;
 }
@@ -199,7 +203,7 @@ static Room find_room(const SinkK8sFile *f) {
 
 /* Writes the records from f->written on, which tells how far it came. Return: 0 or an errno. */
 static int put(SinkK8sFile *f) {
-        Records *b = &f->records;
+        Records *b = f->records;
         uint64_t n = f->written;
         size_t first = 0;
 
@@ -242,9 +246,9 @@ static void intend(SinkK8sFile *f, StreamId id) {
                 f->size = (uint64_t)st.st_size;
 
         intent->stream = (uint8_t)id;
-        intent->partial = f->records.partial;
+        intent->partial = f->records->partial;
         intent->from = f->state->position[id];
-        intent->to = intent->from + f->records.n_taken;
+        intent->to = intent->from + f->records->n_taken;
         intent->size = f->size;
         intent->total = f->state->total;
         memcpy(intent->stamp, f->stamp, sizeof intent->stamp);
@@ -280,7 +284,7 @@ static void find_whole(SinkK8sFile *f, const char *data) {
 /* Writes the rest of an intent: the same bytes, in the same records, with the same stamp. */
 static int complete(SinkK8sFile *f, StreamId id, const Window *w) {
         const SinkIntent *intent = &f->state->intent;
-        Records *b = &f->records;
+        Records *b = f->records;
         const char *data;
         int r;
 
@@ -312,7 +316,7 @@ static int write_batch(SinkK8sFile *f, StreamId id, const Window *w, StreamTail 
         const uint64_t *position = &f->state->position[id];
         const char *data = w->data + (*position - w->from);
         const Room room = find_room(f);
-        Records *b = &f->records;
+        Records *b = f->records;
         int r;
 
         *ret_more = false;
@@ -369,7 +373,7 @@ int sink_k8sfile_write(SinkK8sFile *f,
         }
 
         make_stamp(f, now);
-        records_set_prefix(&f->records, f->stamp, id);
+        records_set_prefix(f->records, f->stamp, id);
         do
                 r = write_batch(f, id, w, tail, &more);
         while (r == 0 && more);

@@ -22,6 +22,7 @@
 
 #include "base/error.h"
 #include "base/fd.h"
+#include "base/memory.h"
 #include "base/process.h"
 #include "sandbox/sandbox.h"
 #include "worker/worker-internal.h"
@@ -163,7 +164,7 @@ static int worker_dispatch(Worker *w, const ChannelRecord *record, int *fds) {
                 fd_close_many(&w->target_fd, 1);
                 w->target_fd = record->number == 0 ? TAKE_FD(fds[0]) : -1;
                 w->started_usec = record->count;
-                timer_set(w->settle_timer, PROCESS_SETTLE_USEC);
+                timer_set(w->settle_timer, MEMORY_SETTLE_USEC);
                 return worker_output_run(w);
         case CHANNEL_LOGFILE:
                 return w->sinks ? sinks_set_file(w->sinks, record->number == 0 ? TAKE_FD(fds[0]) : -1) : 0;
@@ -254,7 +255,7 @@ int worker_confine(const ExitFiles *files) {
 
 /* What comes now is the rest of our life; a short one needs no tidying. */
 static int worker_on_settled(Timer *timer, void *userdata) {
-        process_trim();
+        memory_trim();
         return 0;
 }
 
@@ -371,7 +372,7 @@ static int worker_open_loop(Worker *w) {
                 return relay(r);
         /* clients are accepted before, output is read after */
         (void)sd_event_source_set_priority(w->channel_source, EVENT_PRIORITY_EARLY);
-        r = event_add_timer(w->event, &w->settle_timer, PROCESS_SETTLE_USEC, worker_on_settled, NULL);
+        r = event_add_timer(w->event, &w->settle_timer, MEMORY_SETTLE_USEC, worker_on_settled, NULL);
         return r < 0 ? relay(r) : 0;
 }
 

@@ -467,22 +467,3 @@ CleanTest(process, descriptor_of_a_child_is_copied) {
         cr_assert_lt(process_copy_fd(pid, 0), 0);
         fd_close_many(&ends[1], 1);
 }
-
-#ifndef __SANITIZE_ADDRESS__ /* which has a heap of its own */
-CleanTest(process, what_is_large_leaves_no_hole_in_the_heap) {
-        void *before = malloc(100), *large, *after;
-        char *end;
-
-        process_keep_heap_small();
-        process_trim(); /* what the test has started with */
-        end = sbrk(0);
-        large = malloc(64 * 1024);
-        cr_assert_not_null(large);
-        memset(large, 1, 64 * 1024);
-        after = malloc(5000);
-        cr_assert_leq((char *)sbrk(0) - end, 8192);
-        free(large);
-        free(after);
-        free(before);
-}
-#endif
