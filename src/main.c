@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include "base/error.h"
 #include "base/fd.h"
@@ -35,6 +36,7 @@ static int run_worker(int argc, char *argv[]) {
         Options options = { 0 };
         int channel, r;
 
+        tzset(); /* reads a file, which a worker may not; for one that is forked launch.c has done it */
         process_set_name(basename(argv[0])); /* it has been executed as /proc/self/exe */
         r = parse_fd(argv[1] + strlen(WORKER_ARGUMENT), &channel);
         if (r < 0)

@@ -50,6 +50,7 @@ enum {
 
 int process_spawn(const ProcessSpec *spec, pid_t *ret_pid, int *ret_pidfd);
 int process_fork(pid_t *ret_pid);
+int process_fork_sharing(pid_t *ret_pid);
 void process_exit(int status) __attribute__((noreturn));
 int process_replace(const char *path, char *const *argv, char *const *envp);
 void process_set_name(const char *name);

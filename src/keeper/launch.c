@@ -22,6 +22,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <time.h>
 
 #include "base/error.h"
 #include "base/fd.h"
@@ -169,6 +170,7 @@ int launch_open_log(const Options *o, Origin *origin) {
         origin->log_fd = logfile_open(origin->log_dir_fd, origin->log_name);
         if (origin->log_fd < 0)
                 return log_error_errno(origin->log_fd, "Failed to open log file");
+        tzset(); /* for the worker's stamps; what it writes is the worker's and ours together */
         return 0;
 }
 

@@ -239,7 +239,7 @@ static int wp_fork(WorkerProcess *wp, int theirs) {
         char *const *argv;
         int r;
 
-        r = process_fork(&wp->pid);
+        r = process_fork_sharing(&wp->pid);
         if (r < 0)
                 return relay(r);
         if (r > 0)

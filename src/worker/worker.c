@@ -125,7 +125,6 @@ static int worker_set_up(Worker *w) {
         w->state = ring_state(w->ring);
         w->io_fd =
                 open("/proc/self/io", O_RDONLY | O_CLOEXEC); /* without it a packet may reach stdin twice */
-        tzset(); /* reads a file, so before anything is counted or forbidden */
 
         worker_raw(w);
         r = worker_output_open(w);

@@ -467,3 +467,20 @@ CleanTest(process, descriptor_of_a_child_is_copied) {
         cr_assert_lt(process_copy_fd(pid, 0), 0);
         fd_close_many(&ends[1], 1);
 }
+
+CleanTest(process, a_child_that_shares_memory_is_a_child_like_any_other) {
+        int ends[2];
+        pid_t pid;
+        char byte = 0;
+
+        cr_assert_eq(fd_pipe(&ends[0], &ends[1]), 0);
+        if (process_fork_sharing(&pid) == 0) {
+                char *text = strdup("x"); /* the heap goes on */
+
+                process_exit(text && getpid() != getppid() && write(ends[1], text, 1) == 1 ? 0 : 1);
+        }
+        cr_assert_eq(read(ends[0], &byte, 1), 1);
+        cr_assert_eq(byte, 'x');
+        cr_assert_eq(process_end(pid), 0);
+        fd_close_many(ends, 2);
+}
