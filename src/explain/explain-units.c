@@ -37,17 +37,49 @@ static void find_unit(const char *cgroup, ExplainUnit *u) {
         u->owner = found.owner;
 }
 
-static void ask(Bus *bus, int bus_error, ExplainUnit *u) {
-        int r = -ENOTCONN;
+typedef struct Manager {
+        Event *event;
+        Bus *bus;
+        int error; /* it cannot be asked */
+        bool user;
+        uid_t owner;
+        ExplainUnit *asked; /* NULL: there is an answer */
+} Manager;
 
-        if (!u->name[0] || u->known)
+static void manager_done(Manager *m) {
+        m->bus = bus_free(m->bus);
+        m->event = event_unref(m->event);
+}
+
+static int on_unit(void *userdata, const UnitFacts *facts, const BusTrouble *trouble) {
+        Manager *m = userdata;
+        ExplainUnit *u = TAKE_PTR(m->asked);
+
+        m->error = trouble->error;
+        u->known = facts;
+        if (facts)
+                u->facts = *facts;
+        else
+                (void)snprintf(u->trouble, sizeof u->trouble, "%s", trouble->text);
+        return 0;
+}
+
+/* Waits for the answer. A manager that could not be asked is not asked again. */
+static void ask(Manager *m, ExplainUnit *u) {
+        _cleanup_(unit_question_freep) UnitQuestion *question = NULL;
+        int r;
+
+        if (!u->name[0] || u->known || u->user != m->user || u->owner != m->owner)
                 return;
-        if (bus)
-                r = unit_facts(bus, u->name, &u->facts);
-        u->known = r == 0;
-        if (!bus)
-                bus_explain(bus_error, u->user, u->owner, u->trouble, sizeof u->trouble);
-        else if (r < 0)
+        if (m->error < 0) {
+                bus_explain(m->error, u->user, u->owner, u->trouble, sizeof u->trouble);
+                return;
+        }
+        m->asked = u;
+        r = unit_ask(&question, m->bus, u->name, on_unit, m);
+        while (r >= 0 && m->asked)
+                r = event_turn(m->event, EVENT_FOREVER);
+        if (r < 0)
                 (void)snprintf(u->trouble, sizeof u->trouble, "%s", strerror(-r));
 }
 
@@ -56,24 +88,24 @@ static void ask_all(Explained *e) {
         ExplainUnit *units[] = { &e->container_unit, &e->monitor_unit };
 
         for (size_t i = 0; i < ELEMENTS(units); i++) {
-                _cleanup_(bus_freep) Bus *bus = NULL;
-                ExplainUnit *u = units[i];
-                int r;
+                _cleanup_(manager_done) Manager m = { .user = units[i]->user, .owner = units[i]->owner };
+                const ExplainUnit *u = units[i];
 
                 if (!u->name[0])
                         continue;
                 if (u->user && u->owner != geteuid())
                         (void)unsetenv("XDG_RUNTIME_DIR"); /* ours: there is another manager */
-                r = bus_open(u->user, u->owner, &bus);
+                m.error = event_new(&m.event);
+                if (m.error >= 0)
+                        m.error = bus_new(&m.bus, m.event, m.user, m.owner);
                 for (size_t k = i; k < ELEMENTS(units); k++)
-                        if (units[k]->user == u->user && units[k]->owner == u->owner)
-                                ask(bus, r, units[k]);
+                        ask(&m, units[k]);
                 if (i > 0 || !u->known || !u->facts.slice[0])
                         continue;
                 e->slice.user = u->user;
                 e->slice.owner = u->owner;
                 (void)snprintf(e->slice.name, sizeof e->slice.name, "%s", u->facts.slice);
-                ask(bus, r, &e->slice);
+                ask(&m, &e->slice);
         }
 }
 

@@ -30,7 +30,7 @@ static const StateField unit_stop_fields[] = {
 
 const StateFields unit_stop_values = { unit_stop_fields, ELEMENTS(unit_stop_fields) };
 
-static int unit_ask(Keeper *k);
+static int stop_ask(Keeper *k);
 
 static bool unit_holds_us(const Keeper *k) {
         return k->plan.row == PLACEMENT_ROW_BIND || k->plan.row == PLACEMENT_ROW_PROPAGATE ||
@@ -103,10 +103,10 @@ int unit_stop_set(Keeper *k, uint64_t deadline) {
 }
 
 static int unit_on_again(Timer *timer, void *userdata) {
-        return unit_ask(userdata);
+        return stop_ask(userdata);
 }
 
-static int unit_ask_later(Keeper *k, const char *why) {
+static int stop_ask_later(Keeper *k, const char *why) {
         int r;
 
         if (!k->unit_stop.silent)
@@ -123,7 +123,7 @@ static int unit_on_answer(void *userdata, const UnitFacts *unit, const char *why
         int r;
 
         if (!unit) {
-                r = unit_ask_later(k, why);
+                r = stop_ask_later(k, why);
                 stop->question = manager_question_free(stop->question); /* and @why with it */
                 return r < 0 ? relay(r) : 0;
         }
@@ -134,14 +134,14 @@ static int unit_on_answer(void *userdata, const UnitFacts *unit, const char *why
         return deadline ? unit_stop_set(k, deadline) : 0;
 }
 
-static int unit_ask(Keeper *k) {
+static int stop_ask(Keeper *k) {
         const ManagerUnit unit = { .user = k->plan.user, .uid = k->plan.uid, .name = k->plan.unit };
         UnitStop *stop = &k->unit_stop;
         int r;
 
         stop->again = timer_free(stop->again);
         r = manager_ask_about_unit(&stop->question, k->event, &unit, unit_on_answer, k);
-        return r < 0 ? unit_ask_later(k, strerror(-r)) : 0;
+        return r < 0 ? stop_ask_later(k, strerror(-r)) : 0;
 }
 
 /**
@@ -158,7 +158,7 @@ int unit_stop_signalled(Keeper *k) {
                 return 0;
         stop->asked_usec = event_now();
         stop->question = manager_question_free(stop->question);
-        return unit_ask(k);
+        return stop_ask(k);
 }
 
 /**

@@ -28,8 +28,7 @@
 #include "systemd/manager.h"
 
 #define ANSWER_USEC 60000000ULL /* the child's own limits are below that, all together */
-#define JOB_USEC 25000000ULL
-#define UNIT_USEC 30000000ULL /* likewise, for what is asked in the loop */
+#define UNIT_USEC 30000000ULL   /* likewise, for what is asked in the loop */
 
 typedef struct Question {
         bool user;
@@ -46,32 +45,57 @@ typedef struct Answer {
 
 /* ---- in the child ------------------------------------------------------------------------------------- */
 
-static int make_scope(Bus *bus, const ScopeSpec *spec, ManagerTrouble *trouble) {
-        _cleanup_(scope_freep) Scope *scope = NULL;
-        int r;
+typedef struct Asking {
+        Answer *answer;
+        bool over;
+} Asking;
 
-        r = scope_begin(&scope, bus, spec);
-        if (r < 0)
-                return relay(r);
-        r = scope_wait(scope, JOB_USEC);
-        if (r > 0)
-                (void)snprintf(trouble->text, sizeof trouble->text, "%s", scope_error(scope));
-        return r;
+static void note_trouble(Answer *a, const BusTrouble *trouble) {
+        a->trouble.bus_error = trouble->error;
+        (void)snprintf(a->trouble.text, sizeof a->trouble.text, "%s", trouble->text);
+}
+
+static int asking_on_unit(void *userdata, const UnitFacts *facts, const BusTrouble *trouble) {
+        Asking *asking = userdata;
+
+        if (facts)
+                asking->answer->unit = *facts;
+        else
+                asking->answer->result = trouble->error ?: -EBADMSG;
+        note_trouble(asking->answer, trouble);
+        asking->over = true;
+        return 0;
+}
+
+static int asking_on_scope(void *userdata, int answer, const BusTrouble *trouble) {
+        Asking *asking = userdata;
+
+        asking->answer->result = trouble->error ?: answer;
+        note_trouble(asking->answer, trouble);
+        asking->over = true;
+        return 0;
 }
 
 static void ask(const Question *q, Answer *a) {
+        _cleanup_(event_unrefp) Event *event = NULL;
         _cleanup_(bus_freep) Bus *bus = NULL;
+        _cleanup_(unit_question_freep) UnitQuestion *question = NULL;
+        _cleanup_(scope_freep) Scope *scope = NULL;
+        Asking asking = { .answer = a };
         int r;
 
-        r = bus_open(q->user, q->uid, &bus);
+        r = event_new(&event);
+        if (r >= 0)
+                r = bus_new(&bus, event, q->user, q->uid);
+        if (r >= 0)
+                r = q->spec ? scope_ask(&scope, bus, q->spec, asking_on_scope, &asking)
+                            : unit_ask(&question, bus, q->unit, asking_on_unit, &asking);
+        while (r >= 0 && !asking.over)
+                r = event_turn(event, EVENT_FOREVER);
         if (r < 0) {
-                a->result = a->trouble.bus_error = r;
-                bus_explain(r, q->user, q->uid, a->trouble.text, sizeof a->trouble.text);
-                return;
+                a->result = r;
+                (void)snprintf(a->trouble.text, sizeof a->trouble.text, "%s", strerror(-r));
         }
-        a->result = q->spec ? make_scope(bus, q->spec, &a->trouble) : unit_facts(bus, q->unit, &a->unit);
-        if (a->result < 0)
-                (void)snprintf(a->trouble.text, sizeof a->trouble.text, "%s", strerror(-a->result));
 }
 
 static void __attribute__((noreturn)) answer(const Question *q, int fd, pid_t parent) {

@@ -10,8 +10,7 @@
  * One property the manager does not know refuses the whole call. There is no way to ask beforehand, so it is tried:
  * what the error names is left out the next time, or all that an older manager may lack if it names nothing we know.
  *
- * scope_begin() never blocks, so that the runtime's start can go on beside it. The bus must outlive the Scope, and
- * nobody may run it between the two calls but scope_wait().
+ * Whoever has asked hears of the end from the timer, outside of sd-bus (bus.c).
  */
 
 #include <errno.h>
@@ -21,10 +20,10 @@
 #include <string.h>
 
 #include "base/error.h"
-#include "event/event.h"
 #include "systemd/bus-connection.h"
 #include "systemd/scope.h"
 
+#define JOB_USEC 25000000ULL
 #define SYSTEMD "org.freedesktop.systemd1"
 #define SYSTEMD_PATH "/org/freedesktop/systemd1"
 #define SYSTEMD_MANAGER "org.freedesktop.systemd1.Manager"
@@ -36,7 +35,11 @@
 static const char *const optional_properties[] = { "PIDFDs", "StopPropagatedFrom" };
 
 struct Scope {
-        sd_bus *bus;
+        Bus *bus;
+        sd_bus *connection; /* borrowed while there is one */
+        Timer *timer;       /* the job takes too long, or it is over */
+        ScopeOnEnd on_end;
+        void *userdata;
         sd_bus_slot *match;
         sd_bus_slot *call;
         ScopeSpec spec; /* its strings are in @strings */
@@ -47,7 +50,7 @@ struct Scope {
         char result[32]; /* how that ended */
         bool over;
         int answer;
-        char error[512];
+        BusTrouble trouble;
 };
 
 static int send_call(Scope *s);
@@ -60,8 +63,9 @@ static int __attribute__((format(printf, 3, 4))) scope_end(Scope *s, int answer,
         s->over = true;
         s->answer = answer;
         va_start(ap, format);
-        (void)vsnprintf(s->error, sizeof s->error, format, ap);
+        (void)vsnprintf(s->trouble.text, sizeof s->trouble.text, format, ap);
         va_end(ap);
+        timer_set(s->timer, 0);
         return 0;
 }
 
@@ -195,13 +199,13 @@ static int send_call(Scope *s) {
         sd_bus_message *m;
         int r;
 
-        r = sd_bus_message_new_method_call(s->bus, &m, SYSTEMD, SYSTEMD_PATH, SYSTEMD_MANAGER,
+        r = sd_bus_message_new_method_call(s->connection, &m, SYSTEMD, SYSTEMD_PATH, SYSTEMD_MANAGER,
                                            "StartTransientUnit");
         if (r < 0)
                 return fail(r);
         r = fill_call(s, m);
         if (r >= 0)
-                r = sd_bus_call_async(s->bus, &s->call, m, on_reply, s, 0);
+                r = sd_bus_call_async(s->connection, &s->call, m, on_reply, s, 0);
         (void)sd_bus_message_unref(m);
         return r < 0 ? fail(r) : 0;
 }
@@ -224,87 +228,89 @@ static int keep_strings(Scope *s, const ScopeSpec *spec) {
         return 0;
 }
 
+static void scope_on_open(void *userdata, sd_bus *connection) {
+        Scope *s = userdata;
+        int r;
+
+        s->connection = connection;
+        if (s->spec.pidfd >= 0 && sd_bus_can_send(connection, SD_BUS_TYPE_UNIX_FD) > 0)
+                s->with |= WITH_PIDFD;
+        r = sd_bus_match_signal_async(connection, &s->match, SYSTEMD, SYSTEMD_PATH, SYSTEMD_MANAGER,
+                                      "JobRemoved", on_job_removed, NULL, s);
+        if (r >= 0)
+                r = send_call(s);
+        if (r < 0)
+                (void)scope_end(s, SCOPE_NO_ANSWER, "%s", strerror(-r));
+}
+
+static void scope_on_broken(void *userdata, const BusTrouble *trouble) {
+        Scope *s = userdata;
+
+        if (!s->over)
+                s->trouble.error = trouble->error;
+        (void)scope_end(s, SCOPE_NO_ANSWER, "%s", trouble->text);
+}
+
+/* Drops what is the connection's. */
+static void scope_let_go(Scope *s) {
+        s->call = sd_bus_slot_unref(s->call);
+        s->match = sd_bus_slot_unref(s->match);
+        if (s->bus)
+                bus_forget(s->bus);
+        s->bus = NULL;
+}
+
+static int scope_on_time(Timer *timer, void *userdata) {
+        Scope *s = userdata;
+
+        (void)scope_end(s, SCOPE_NO_ANSWER, "the manager did not respond in time");
+        scope_let_go(s);
+        return s->on_end(s->userdata, s->answer, &s->trouble);
+}
+
 /**
- * scope_begin() - ask for a scope and do not wait
- * @bus: of the manager to ask; must outlive the scope object
+ * scope_ask() - have a scope made, and wait for the end of its job
+ * @bus: of the manager to ask; must outlive the Scope, and nothing else may be asked meanwhile
  * @spec: strings are copied, the pidfd is not
+ * @on_end: called once, from the loop
  *
- * The process is moved when the job runs, not before scope_wait() says so.
+ * The process is moved when the job runs, not before @on_end says so.
  *
- * Return: 0, or a negative errno if it could not even be asked.
+ * Return: 0 or a negative errno; then @on_end is not called.
  */
-int scope_begin(Scope **ret, Bus *bus, const ScopeSpec *spec) {
+int scope_ask(Scope **ret, Bus *bus, const ScopeSpec *spec, ScopeOnEnd on_end, void *userdata) {
+        static const BusAsker asker = { .on_open = scope_on_open, .on_broken = scope_on_broken };
         _cleanup_(scope_freep) Scope *s = NULL;
         int r;
 
         s = calloc(1, sizeof *s);
         if (!s)
                 return fail(-ENOMEM);
-        s->bus = bus->connection;
-        r = keep_strings(s, spec);
-        if (r < 0)
-                return relay(r);
+        s->on_end = on_end;
+        s->userdata = userdata;
         if (spec->stop_propagated_from)
                 s->with |= WITH_STOP_PROPAGATED;
-        if (spec->pidfd >= 0 && sd_bus_can_send(s->bus, SD_BUS_TYPE_UNIX_FD) > 0)
-                s->with |= WITH_PIDFD;
-
-        r = sd_bus_match_signal_async(s->bus, &s->match, SYSTEMD, SYSTEMD_PATH, SYSTEMD_MANAGER, "JobRemoved",
-                                      on_job_removed, NULL, s);
-        if (r < 0)
-                return fail(r);
-        r = send_call(s);
+        r = keep_strings(s, spec);
+        if (r >= 0)
+                r = event_add_timer(bus_event(bus), &s->timer, spec->job_usec ?: JOB_USEC, scope_on_time, s);
         if (r < 0)
                 return relay(r);
+        s->bus = bus;
+        bus_ask(bus, &asker, s);
         *ret = TAKE_PTR(s);
         return 0;
 }
 
 /**
- * scope_wait() - wait for the job's end
- * @timeout_usec: from now on
- *
- * May be called again after SCOPE_NO_ANSWER for having taken too long, as the job may still end well.
- *
- * Return: 0 when the scope is there; SCOPE_REFUSED, SCOPE_NOT_DONE, SCOPE_NO_ANSWER, with scope_error() saying why.
- */
-int scope_wait(Scope *s, uint64_t timeout_usec) {
-        uint64_t end = event_now() + timeout_usec;
-
-        while (!s->over) {
-                uint64_t now = event_now();
-                int r;
-
-                r = sd_bus_process(s->bus, NULL);
-                if (r > 0)
-                        continue;
-                if (r == 0 && now >= end) {
-                        (void)snprintf(s->error, sizeof s->error, "the manager did not respond in time");
-                        return SCOPE_NO_ANSWER;
-                }
-                if (r == 0)
-                        r = sd_bus_wait(s->bus, end - now);
-                if (r < 0 && r != -EINTR)
-                        (void)scope_end(s, SCOPE_NO_ANSWER, "connection to the manager: %s", strerror(-r));
-        }
-        return s->answer;
-}
-
-/**
- * scope_error() - why scope_wait() did not return 0, for people
- */
-const char *scope_error(const Scope *s) {
-        return s->error;
-}
-
-/**
  * scope_free() - forget about a scope; the scope itself stays
+ *
+ * Return: NULL.
  */
 Scope *scope_free(Scope *s) {
         if (!s)
                 return NULL;
-        (void)sd_bus_slot_unref(s->call);
-        (void)sd_bus_slot_unref(s->match);
+        scope_let_go(s);
+        s->timer = timer_free(s->timer);
         for (size_t i = 0; i < ELEMENTS(s->strings); i++)
                 free(s->strings[i]);
         free(s->ended_job);

@@ -10,9 +10,10 @@
 #include "base/cleanup.h"
 
 typedef struct Bus Bus;
+typedef struct BusTrouble BusTrouble;
 typedef struct Scope Scope;
 
-/* Positive answers of scope_wait(); scope_error() has the words */
+/* How it has not come to be */
 #define SCOPE_REFUSED 1   /* the manager said no */
 #define SCOPE_NOT_DONE 2  /* the job ended otherwise than "done" */
 #define SCOPE_NO_ANSWER 3 /* nothing in time, or the connection broke */
@@ -32,10 +33,12 @@ typedef struct ScopeSpec {
         bool default_dependencies;
         uint64_t timeout_stop_usec; /* 0: the manager's default */
         int kill_signal;            /* likewise */
+        uint64_t job_usec;          /* for its start job to end, 0: 25 s */
 } ScopeSpec;
 
-int scope_begin(Scope **ret, Bus *bus, const ScopeSpec *spec);
-int scope_wait(Scope *s, uint64_t timeout_usec);
-const char *scope_error(const Scope *s);
+/* @answer: 0 when the scope is there; else one of those above, and @trouble has the words. The Scope may be freed in here. */
+typedef int (*ScopeOnEnd)(void *userdata, int answer, const BusTrouble *trouble);
+
+int scope_ask(Scope **ret, Bus *bus, const ScopeSpec *spec, ScopeOnEnd on_end, void *userdata);
 Scope *scope_free(Scope *s);
 DEFINE_CLEANUP(Scope, scope_free)

@@ -5,11 +5,14 @@
  * stands in the way of a container's start, and since the answers then belong to the same moment.
  *
  * A property that is missing leaves its fact empty: scopes have no Type=, older managers no DelegateSubgroup=.
+ *
+ * The reply is read in sd-bus's callback; whoever has asked hears of it from the timer, outside of sd-bus (bus.c).
  */
 
 #include <errno.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/cleanup.h"
@@ -17,6 +20,8 @@
 #include "systemd/bus-connection.h"
 #include "systemd/unit.h"
 #include "wire/unitname.h"
+
+#define ANSWER_USEC 30000000ULL /* for all of it: a connection and a call have limits of their own */
 
 typedef struct UnitProperty {
         const char *name;
@@ -194,32 +199,113 @@ static int read_properties(sd_bus_message *m, UnitFacts *f) {
         return r < 0 ? fail(r) : 0;
 }
 
-/**
- * unit_facts() - ask a manager for a unit
- * @bus: connection to it, from bus_open()
- *
- * Blocks until the answer is there, 25 s at most. A unit that the manager does not know is "inactive", not an error.
- *
- * Return: 0 or a negative errno.
- */
-int unit_facts(Bus *bus, const char *unit, UnitFacts *ret) {
-        sd_bus_message *reply = NULL;
-        char path[UNITNAME_OBJECT_SIZE];
-        UnitFacts facts = { 0 };
+/* ---- asking ------------------------------------------------------------------------------------------- */
+
+struct UnitQuestion {
+        Bus *bus;
+        sd_bus_slot *call;
+        Timer *timer; /* it is over at last, or has been answered */
+        UnitOnAnswer on_answer;
+        void *userdata;
+        bool known, over;
+        UnitFacts facts;
+        BusTrouble trouble;
+        char name[UNITNAME_SIZE];
+};
+
+static void question_end(UnitQuestion *q, int error, const char *why) {
+        if (q->over)
+                return;
+        q->over = true;
+        q->known = !why;
+        q->trouble.error = error;
+        (void)snprintf(q->trouble.text, sizeof q->trouble.text, "%s", why ? why : "");
+        timer_set(q->timer, 0);
+}
+
+static int question_on_reply(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        const sd_bus_error *e = sd_bus_message_get_error(m);
+        UnitQuestion *q = userdata;
         int r;
 
-        if (unitname_object_path(path, sizeof path, unit) != 0)
-                return fail(-EINVAL);
-        r = sd_bus_call_method(bus->connection, "org.freedesktop.systemd1", path,
-                               "org.freedesktop.DBus.Properties", "GetAll", NULL, &reply, "s", "");
+        r = e ? 0 : read_properties(m, &q->facts);
+        question_end(q, 0, e ? e->message ?: e->name : r < 0 ? strerror(-r) : NULL);
+        return 0;
+}
+
+static void question_on_open(void *userdata, sd_bus *connection) {
+        _cleanup_free_ char *path = NULL;
+        UnitQuestion *q = userdata;
+        int r;
+
+        r = sd_bus_path_encode("/org/freedesktop/systemd1/unit", q->name, &path);
+        if (r >= 0)
+                r = sd_bus_call_method_async(connection, &q->call, "org.freedesktop.systemd1", path,
+                                             "org.freedesktop.DBus.Properties", "GetAll", question_on_reply,
+                                             q, "s", "");
         if (r < 0)
-                return fail(r);
-        r = read_properties(reply, &facts);
-        (void)sd_bus_message_unref(reply);
+                question_end(q, 0, strerror(-r));
+}
+
+static void question_on_broken(void *userdata, const BusTrouble *trouble) {
+        question_end(userdata, trouble->error, trouble->text);
+}
+
+static int question_on_time(Timer *timer, void *userdata) {
+        UnitQuestion *q = userdata;
+
+        question_end(q, 0, "the manager did not respond in time");
+        q->call = sd_bus_slot_unref(q->call);
+        bus_forget(q->bus);
+        q->bus = NULL;
+        return q->on_answer(q->userdata, q->known ? &q->facts : NULL, &q->trouble);
+}
+
+/**
+ * unit_ask() - ask a manager for a unit
+ * @bus: of it; must outlive the question, and nothing else may be asked meanwhile
+ * @on_answer: called once, from the loop
+ *
+ * An answer takes ANSWER_USEC at most. A unit that the manager does not know is "inactive", which is an answer.
+ *
+ * Return: 0, or a negative errno: -EINVAL if @unit is no unit's name. Then @on_answer is not called.
+ */
+int unit_ask(UnitQuestion **ret, Bus *bus, const char *unit, UnitOnAnswer on_answer, void *userdata) {
+        static const BusAsker asker = { .on_open = question_on_open, .on_broken = question_on_broken };
+        _cleanup_(unit_question_freep) UnitQuestion *q = NULL;
+        int r;
+
+        if (!unitname_is_valid(unit, NULL))
+                return fail(-EINVAL);
+        q = calloc(1, sizeof *q);
+        if (!q)
+                return fail(-ENOMEM);
+        q->on_answer = on_answer;
+        q->userdata = userdata;
+        (void)snprintf(q->name, sizeof q->name, "%s", unit);
+        r = event_add_timer(bus_event(bus), &q->timer, ANSWER_USEC, question_on_time, q);
         if (r < 0)
                 return relay(r);
-        *ret = facts;
+        q->bus = bus;
+        bus_ask(bus, &asker, q);
+        *ret = TAKE_PTR(q);
         return 0;
+}
+
+/**
+ * unit_question_free() - the answer is not wanted any more
+ *
+ * Return: NULL.
+ */
+UnitQuestion *unit_question_free(UnitQuestion *q) {
+        if (!q)
+                return NULL;
+        q->call = sd_bus_slot_unref(q->call);
+        if (q->bus)
+                bus_forget(q->bus);
+        q->timer = timer_free(q->timer);
+        free(q);
+        return NULL;
 }
 
 /**

@@ -7,9 +7,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/cleanup.h"
 #include "wire/unitname.h"
 
 typedef struct Bus Bus;
+typedef struct BusTrouble BusTrouble;
+typedef struct UnitQuestion UnitQuestion;
 
 typedef struct UnitFacts {
         char active_state[16];
@@ -46,5 +49,10 @@ typedef struct UnitFacts {
         char after[2048];
 } UnitFacts;
 
-int unit_facts(Bus *bus, const char *unit, UnitFacts *ret);
+/* @facts: NULL if there is no answer, and @trouble says why. Both live as long as the question, which may be freed in here. */
+typedef int (*UnitOnAnswer)(void *userdata, const UnitFacts *facts, const BusTrouble *trouble);
+
+int unit_ask(UnitQuestion **ret, Bus *bus, const char *unit, UnitOnAnswer on_answer, void *userdata);
+UnitQuestion *unit_question_free(UnitQuestion *q);
+DEFINE_CLEANUP(UnitQuestion, unit_question_free)
 bool unit_is_listed(const char *list, const char *unit);

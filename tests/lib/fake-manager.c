@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * The thread has the server's end of a socket pair, or accepts the clients of a listening socket, and runs each until it
- * has gone or fake_manager_finish() shuts the connection. One filter takes all messages. The client is made
- * here as well, so that only one file of the tests knows the handshake of a connection without a bus.
+ * The thread accepts the clients of a listening socket, and runs each until it has gone. One filter takes all messages.
  */
 
 #include <assert.h>
@@ -13,11 +11,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
+#include <systemd/sd-bus.h>
 #include <unistd.h>
 
 #include "fake-manager.h"
-#include "systemd/bus-connection.h"
 
 #define JOB "/org/freedesktop/systemd1/job/7"
 
@@ -25,10 +24,9 @@ struct FakeManager {
         const FakeManagerScript *script;
         FakeManagerSeen seen;
         pthread_t thread;
-        int listener; /* -1: @fd is connected */
-        int fd;       /* the server's end, kept to be shut down */
-        int client;
-        sd_bus *bus; /* the thread's */
+        int listener;
+        char dir[64]; /* a runtime directory of our own, or "" */
+        sd_bus *bus;  /* the thread's */
 };
 
 /* Made with NDEBUG too, unlike what stands in an assert(). A client may have gone in between. */
@@ -159,7 +157,12 @@ static int on_get_all(FakeManager *m, sd_bus_message *call) {
         if (s->type)
                 append_service(m, reply);
         must(sd_bus_message_close_container(reply));
-        return sd_bus_message_send(reply);
+        must(sd_bus_message_send(reply));
+        if (s->closes_after_answer) {
+                must(sd_bus_flush(m->bus));
+                (void)shutdown(sd_bus_get_fd(m->bus), SHUT_RDWR);
+        }
+        return 1;
 }
 
 static int on_message(sd_bus_message *call, void *userdata, sd_bus_error *error) {
@@ -206,11 +209,8 @@ static void *run(void *userdata) {
         FakeManager *m = userdata;
         int fd;
 
-        if (m->listener < 0)
-                serve(m, m->fd);
-        else
-                while ((fd = accept(m->listener, NULL, NULL)) >= 0) /* until it is shut down */
-                        serve(m, fd);
+        while ((fd = accept(m->listener, NULL, NULL)) >= 0) /* until it is shut down */
+                serve(m, fd);
         return NULL;
 }
 
@@ -226,49 +226,41 @@ static int listen_at(const char *path) {
         return fd;
 }
 
+static int listen_on_user_bus(FakeManager *m) {
+        char path[80];
+
+        (void)snprintf(m->dir, sizeof m->dir, "/tmp/fake-manager-XXXXXX");
+        must(mkdtemp(m->dir) ? 0 : -errno);
+        must(setenv("XDG_RUNTIME_DIR", m->dir, 1));
+        (void)snprintf(path, sizeof path, "%s/bus", m->dir);
+        return listen_at(path);
+}
+
 FakeManager *fake_manager_new(const FakeManagerScript *script, const char *path) {
         FakeManager *m = calloc(1, sizeof *m);
-        int fds[2] = { -1, -1 };
 
         if (!m)
                 abort();
-        *m = (FakeManager){ .script = script, .listener = -1, .fd = -1, .client = -1 };
-        if (path) {
-                m->listener = listen_at(path);
-        } else {
-                must(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds));
-                m->fd = fds[0];
-                m->client = fds[1];
-        }
+        m->script = script;
+        m->listener = path ? listen_at(path) : listen_on_user_bus(m);
         must(-pthread_create(&m->thread, NULL, run, m));
         return m;
 }
 
-Bus *fake_manager_client(FakeManager *m) {
-        Bus *ret = calloc(1, sizeof *ret);
-        sd_bus *bus;
+static void remove_directory(const char *dir) {
+        char path[80];
 
-        must(ret ? 0 : -ENOMEM);
-        must(sd_bus_new(&bus));
-        must(sd_bus_set_fd(bus, m->client, m->client));
-        m->client = -1;
-        must(sd_bus_negotiate_fds(bus, 1));
-        must(sd_bus_start(bus));
-        while (sd_bus_is_ready(bus) == 0)
-                if (sd_bus_process(bus, NULL) == 0)
-                        (void)sd_bus_wait(bus, UINT64_MAX);
-        ret->connection = bus;
-        return ret;
+        (void)snprintf(path, sizeof path, "%s/bus", dir);
+        must(unlink(path));
+        must(rmdir(dir));
 }
 
 void fake_manager_finish(FakeManager *m, FakeManagerSeen *ret) {
-        if (m->client >= 0)
-                (void)close(m->client);
-        if (m->listener >= 0)
-                (void)shutdown(m->listener, SHUT_RDWR);
+        (void)shutdown(m->listener, SHUT_RDWR);
         (void)pthread_join(m->thread, NULL);
-        if (m->listener >= 0)
-                (void)close(m->listener);
+        (void)close(m->listener);
+        if (m->dir[0])
+                remove_directory(m->dir);
         if (ret)
                 *ret = m->seen;
         free(m);

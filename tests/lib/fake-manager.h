@@ -8,7 +8,6 @@
 
 #include <stdbool.h>
 
-typedef struct Bus Bus;
 typedef struct FakeManager FakeManager;
 
 typedef enum FakeManagerFault {
@@ -31,6 +30,7 @@ typedef struct FakeManagerScript {
         bool silent;               /* no answer at all */
         bool no_removal;           /* the job never ends */
         bool no_fds;               /* the connection takes no descriptors */
+        bool closes_after_answer;  /* the connection, after each GetAll */
         bool delegate;             /* GetAll from here on */
         bool unstarted;
         unsigned long long memory_max; /* 0: none is told */
@@ -48,8 +48,12 @@ typedef struct FakeManagerSeen {
         char path[512];        /* of the last GetAll */
 } FakeManagerSeen;
 
-/* @path: listen there for one client after the other; NULL: fake_manager_client() is it. The script must live as long. */
+#define FAKE_MANAGER_UID 4294967000U /* with no directory below /run/user */
+
+/*
+ * It listens at @path for one client after the other. NULL: on the bus of FAKE_MANAGER_UID, which is found by
+ * XDG_RUNTIME_DIR from then on. The script must live as long.
+ */
 FakeManager *fake_manager_new(const FakeManagerScript *script, const char *path);
-Bus *fake_manager_client(FakeManager *m);
 /* Waits for the thread, which ends with its client: free that first. */
 void fake_manager_finish(FakeManager *m, FakeManagerSeen *ret);

@@ -1,22 +1,57 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "clean.h"
+#include "event.h"
 #include "fake-manager.h"
 #include "systemd/bus.h"
 #include "systemd/unit.h"
 
-static int ask(const FakeManagerScript *script, const char *unit, UnitFacts *ret, FakeManagerSeen *seen) {
-        FakeManager *m = fake_manager_new(script, NULL);
-        Bus *bus = fake_manager_client(m);
-        int r;
+typedef struct Answer {
+        bool over, known;
+        UnitFacts facts;
+        BusTrouble trouble;
+} Answer;
 
-        r = unit_facts(bus, unit, ret);
+static int on_answer(void *userdata, const UnitFacts *facts, const BusTrouble *trouble) {
+        Answer *a = userdata;
+
+        cr_assert_not(a->over, "answered twice");
+        a->over = true;
+        a->known = facts;
+        if (facts)
+                a->facts = *facts;
+        a->trouble = *trouble;
+        return 0;
+}
+
+static Answer ask(const FakeManagerScript *script, const char *unit, FakeManagerSeen *seen) {
+        FakeManager *m = fake_manager_new(script, NULL);
+        UnitQuestion *q = NULL;
+        Answer a = { 0 };
+        Event *event;
+        Bus *bus;
+
+        cr_assert_eq(event_new(&event), 0);
+        cr_assert_eq(bus_new(&bus, event, true, FAKE_MANAGER_UID), 0);
+        cr_assert_eq(unit_ask(&q, bus, unit, on_answer, &a), 0);
+        cr_assert_not(a.over, "nobody is called from within");
+        cr_assert(event_run_until(event, 10, a.over));
+        q = unit_question_free(q);
         bus = bus_free(bus);
+        event = event_unref(event);
         fake_manager_finish(m, seen);
-        return r;
+        return a;
+}
+
+static UnitFacts facts_of(const FakeManagerScript *script, const char *unit, FakeManagerSeen *seen) {
+        Answer a = ask(script, unit, seen);
+
+        cr_assert(a.known, "%s", a.trouble.text);
+        return a.facts;
 }
 
 CleanTest(unit, one_call_tells_all_of_a_service) {
@@ -24,9 +59,8 @@ CleanTest(unit, one_call_tells_all_of_a_service) {
                 .type = "oneshot", .delegate = true, .active_state = "activating", .memory_max = 4096
         };
         FakeManagerSeen seen;
-        UnitFacts f;
+        UnitFacts f = facts_of(&script, "baz.service", &seen);
 
-        cr_assert_eq(ask(&script, "baz.service", &f, &seen), 0);
         cr_assert_eq(seen.n_get_alls, 1);
         cr_assert_str_eq(seen.path, "/org/freedesktop/systemd1/unit/baz_2eservice");
         cr_assert_str_eq(f.active_state, "activating");
@@ -64,17 +98,15 @@ CleanTest(unit, names_in_a_list_are_whole_words) {
 
 CleanTest(unit, a_command_without_a_start_time_is_seen) {
         FakeManagerScript script = { .type = "oneshot", .unstarted = true };
-        UnitFacts f;
+        UnitFacts f = facts_of(&script, "baz.service", NULL);
 
-        cr_assert_eq(ask(&script, "baz.service", &f, NULL), 0);
         cr_assert(f.unstarted);
 }
 
 CleanTest(unit, a_scope_lacks_what_services_have) {
         FakeManagerScript script = { 0 };
-        UnitFacts f;
+        UnitFacts f = facts_of(&script, "session-1.scope", NULL);
 
-        cr_assert_eq(ask(&script, "session-1.scope", &f, NULL), 0);
         cr_assert_str_empty(f.type);
         cr_assert_not(f.unstarted);
         cr_assert_not(f.subgroup);
@@ -83,26 +115,71 @@ CleanTest(unit, a_scope_lacks_what_services_have) {
 
 CleanTest(unit, a_value_too_long_leaves_its_fact_empty) {
         FakeManagerScript script = { .active_state = "a-state-that-no-version-has-had-so-far" };
-        UnitFacts f;
+        UnitFacts f = facts_of(&script, "baz.service", NULL);
 
-        cr_assert_eq(ask(&script, "baz.service", &f, NULL), 0);
         cr_assert_str_empty(f.active_state);
         cr_assert_str_eq(f.sub_state, "running");
 }
 
-CleanTest(unit, a_refusal_is_an_error_and_writes_nothing) {
-        FakeManagerScript script = { .refuse = "no" };
-        UnitFacts f = { .type = "kept" };
+CleanTest(unit, a_refusal_comes_in_the_managers_words) {
+        FakeManagerScript script = { .refuse = "not for you" };
+        Answer a = ask(&script, "baz.service", NULL);
 
-        cr_assert_eq(ask(&script, "baz.service", &f, NULL), -EACCES);
-        cr_assert_str_eq(f.type, "kept");
+        cr_assert_not(a.known);
+        cr_assert_eq(a.trouble.error, 0, "it could be asked");
+        cr_assert_str_eq(a.trouble.text, "not for you");
+}
+
+CleanTest(unit, silence_has_an_end) {
+        FakeManagerScript script = { .silent = true };
+        Answer a;
+
+        cr_assert_eq(setenv("SYSTEMD_BUS_TIMEOUT", "100ms", 1), 0);
+        a = ask(&script, "baz.service", NULL);
+        cr_assert_not(a.known);
+        cr_assert_eq(a.trouble.error, 0);
+        cr_assert_str_neq(a.trouble.text, "");
+}
+
+static int turn(Timer *timer, void *userdata) {
+        (*(unsigned *)userdata)++;
+        timer_set(timer, 1000);
+        return 0;
+}
+
+CleanTest(unit, loop_turns_while_the_manager_thinks) {
+        FakeManagerScript script = { .silent = true };
+        FakeManager *m = fake_manager_new(&script, NULL);
+        UnitQuestion *q = NULL;
+        unsigned n_turns = 0;
+        Timer *timer = NULL;
+        Answer a = { 0 };
+        Event *event;
+        Bus *bus;
+
+        cr_assert_eq(event_new(&event), 0);
+        cr_assert_eq(event_add_timer(event, &timer, 0, turn, &n_turns), 0);
+        cr_assert_eq(bus_new(&bus, event, true, FAKE_MANAGER_UID), 0);
+        cr_assert_eq(unit_ask(&q, bus, "baz.service", on_answer, &a), 0);
+        cr_assert(event_run_until(event, 10, n_turns > 50));
+        cr_assert_not(a.over);
+        q = unit_question_free(q); /* it is not waited for, either */
+        timer = timer_free(timer);
+        bus = bus_free(bus);
+        event = event_unref(event);
+        fake_manager_finish(m, NULL);
+        cr_assert_not(a.over);
 }
 
 CleanTest(unit, a_name_that_is_none_is_not_asked_for) {
-        FakeManagerScript script = { 0 };
-        FakeManagerSeen seen;
-        UnitFacts f;
+        UnitQuestion *q = NULL;
+        Event *event;
+        Bus *bus;
 
-        cr_assert_eq(ask(&script, "no unit", &f, &seen), -EINVAL);
-        cr_assert_eq(seen.n_get_alls, 0);
+        cr_assert_eq(event_new(&event), 0);
+        cr_assert_eq(bus_new(&bus, event, true, FAKE_MANAGER_UID), 0);
+        cr_assert_eq(unit_ask(&q, bus, "no unit", on_answer, NULL), -EINVAL);
+        cr_assert_null(q);
+        bus = bus_free(bus);
+        event = event_unref(event);
 }
