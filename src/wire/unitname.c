@@ -141,33 +141,6 @@ int unitname_scope(char *out, size_t size, const char *prefix, const char *id) {
         return 0;
 }
 
-/**
- * unitname_object_path() - where the service manager's bus shows a unit
- * @out: UNITNAME_OBJECT_SIZE bytes are enough; written only on success
- *
- * Return: 0, UNITNAME_BAD if @unit is no unit's name, UNITNAME_TOO_LONG.
- */
-int unitname_object_path(char *out, size_t size, const char *unit) {
-        static const char root[] = "/org/freedesktop/systemd1/unit/";
-        char path[UNITNAME_OBJECT_SIZE];
-        size_t used = 0;
-
-        if (!unitname_is_valid(unit, NULL))
-                return UNITNAME_BAD;
-        (void)put(path, sizeof path, &used, root, sizeof root - 1);
-        for (const char *p = unit; *p; p++) {
-                const char escaped[] = { '_', hex[(unsigned char)*p >> 4], hex[(unsigned char)*p & 15] };
-                bool plain = is_alnum(*p) && (p > unit || *p > '9');
-
-                if (!put(path, sizeof path, &used, plain ? p : escaped, plain ? 1 : sizeof escaped))
-                        return UNITNAME_TOO_LONG;
-        }
-        if (used >= size)
-                return UNITNAME_TOO_LONG;
-        memcpy(out, path, used + 1);
-        return 0;
-}
-
 static bool needs_escape(const char *name, size_t n) {
         const char *dot = memchr(name, '.', n);
 

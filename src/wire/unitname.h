@@ -10,7 +10,6 @@
 #include <stddef.h>
 
 #define UNITNAME_SIZE 256        /* room for any unit name, with its NUL */
-#define UNITNAME_OBJECT_SIZE 800 /* room for the object path of any unit */
 #define UNITNAME_SLICE_SIZE 4096 /* room for the cgroup path of any slice that a path can name */
 
 /* Answers besides 0; nothing is written then. */
@@ -21,5 +20,4 @@ typedef enum UnitNameAnswer {
 
 bool unitname_is_valid(const char *name, const char *suffix);
 int unitname_scope(char *out, size_t size, const char *prefix, const char *id);
-int unitname_object_path(char *out, size_t size, const char *unit);
 int unitname_slice_path(char *out, size_t size, const char *slice);

@@ -113,33 +113,6 @@ CleanTest(unitname, too_long_a_scope_is_refused_not_cut) {
         cr_assert_eq(unitname_scope(out, 109, "p", id), 0);
 }
 
-CleanTest(unitname, object_path_is_the_buss) {
-        static const struct {
-                const char *unit, *expected;
-        } cases[] = {
-                { "baz.service", "/org/freedesktop/systemd1/unit/baz_2eservice" },
-                { "libpod-01.scope", "/org/freedesktop/systemd1/unit/libpod_2d01_2escope" },
-                { "0a.service", "/org/freedesktop/systemd1/unit/_30a_2eservice" },
-                { "user@1000.service", "/org/freedesktop/systemd1/unit/user_401000_2eservice" },
-                { "-.slice", "/org/freedesktop/systemd1/unit/_2d_2eslice" },
-                { "a\\x2d_b.scope", "/org/freedesktop/systemd1/unit/a_5cx2d_5fb_2escope" },
-        };
-        char out[UNITNAME_OBJECT_SIZE] = "untouched", name[UNITNAME_SIZE];
-
-        cr_assert_eq(unitname_object_path(out, sizeof out, "a/b.service"), UNITNAME_BAD);
-        cr_assert_eq(unitname_object_path(out, 44, "baz.service"), UNITNAME_TOO_LONG);
-        cr_assert_str_eq(out, "untouched");
-        for (size_t i = 0; i < ELEMENTS(cases); i++) {
-                cr_assert_eq(unitname_object_path(out, sizeof out, cases[i].unit), 0);
-                cr_assert_str_eq(out, cases[i].expected);
-        }
-        cr_assert_eq(unitname_object_path(out, 45, "baz.service"), 0);
-
-        memset(name, ':', sizeof name);
-        (void)strcpy(name + 247, ".service");
-        cr_assert_eq(unitname_object_path(out, sizeof out, name), 0);
-}
-
 CleanTest(unitname, slice_path_has_all_its_parents) {
         static const struct {
                 const char *slice, *expected; /* NULL: refused */
