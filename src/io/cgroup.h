@@ -39,3 +39,18 @@ int cgroup_oom_new_at(CgroupOom **ret,
 bool cgroup_oom_check(CgroupOom *o);
 CgroupOom *cgroup_oom_free(CgroupOom *o);
 DEFINE_CLEANUP(CgroupOom, cgroup_oom_free)
+
+/* cgroup-attributes.c */
+
+#define CGROUP_ATTRIBUTES_MAX 2 /* cgroups: the monitor's and the container's */
+
+typedef struct CgroupAttributes CgroupAttributes;
+
+int cgroup_attributes_new(CgroupAttributes **ret, Event *event, const pid_t pids[CGROUP_ATTRIBUTES_MAX]);
+int cgroup_attributes_new_at(CgroupAttributes **ret,
+                             Event *event,
+                             const char *unit,
+                             const char *const below[],
+                             size_t n_below);
+CgroupAttributes *cgroup_attributes_free(CgroupAttributes *a);
+DEFINE_CLEANUP(CgroupAttributes, cgroup_attributes_free)
