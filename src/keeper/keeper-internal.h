@@ -55,6 +55,7 @@ typedef struct Target {
         ProcessStatus status;
         ExitWatch *watch;
         CgroupOom *oom_watch;
+        CgroupAttributes *attributes; /* NULL if neither of us is nested in a unit */
         bool oom;
         uint64_t started_usec;
         uint64_t timeout_usec; /* a deadline; 0 for none */
@@ -159,7 +160,7 @@ void keeper_announce_end(Keeper *k);
 /* target.c */
 int target_watch(Keeper *k);
 void target_on_exit(Keeper *k, const ProcessStatus *status);
-void target_watch_oom(Keeper *k);
+void target_watch_cgroup(Keeper *k);
 bool target_oom(const Keeper *k);
 int target_set_timeout(Keeper *k, uint64_t deadline);
 void target_save(const Keeper *k, TargetSaved *ret);

@@ -218,7 +218,7 @@ static void enter_running(Keeper *k) {
         /* Before the caller knows of the container, and starts it. The worker can tell the end if we are killed. */
         if (k->worker)
                 (void)worker_process_run(k->worker, k->target.pidfd);
-        target_watch_oom(k);
+        target_watch_cgroup(k);
         report_pid(k->report, k->target.pid);
         /* Not before the container's scope is there, whose status leaves out what was earlier. */
         if (!k->options->exec)

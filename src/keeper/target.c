@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <signal.h>
+#include <unistd.h>
 
 #include "base/error.h"
 #include "base/fd.h"
@@ -84,11 +85,18 @@ void target_on_exit(Keeper *k, const ProcessStatus *status) {
 }
 
 /**
- * target_watch_oom() - count what the kernel kills for want of memory; without it such kills are not seen
+ * target_watch_cgroup() - count what the kernel kills for want of memory, and keep the attributes of a unit's cgroup
+ *
+ * Without them such kills are not seen, and a soft reboot ends the container.
  */
-void target_watch_oom(Keeper *k) {
-        if (cgroup_oom_new(&k->target.oom_watch, k->event, k->target.pid, !k->options->exec, NULL, NULL) < 0)
+void target_watch_cgroup(Keeper *k) {
+        const pid_t pids[CGROUP_ATTRIBUTES_MAX] = { getpid(), k->target.pid };
+        Target *t = &k->target;
+
+        if (cgroup_oom_new(&t->oom_watch, k->event, t->pid, !k->options->exec, NULL, NULL) < 0)
                 log_debug("OOM kills of the container will not be seen");
+        if (!k->options->exec) /* the container's own monitor does it for its exec sessions */
+                (void)cgroup_attributes_new(&t->attributes, k->event, pids);
 }
 
 /**
@@ -168,5 +176,6 @@ void target_done(Target *t) {
         t->timeout_timer = timer_free(t->timeout_timer);
         t->watch = exit_watch_free(t->watch);
         t->oom_watch = cgroup_oom_free(t->oom_watch);
+        t->attributes = cgroup_attributes_free(t->attributes);
         fd_close_many(&t->pidfd, 1);
 }

@@ -239,7 +239,7 @@ int keeper_resume(Keeper **ret,
                 return relay(r);
         if (k->options->cuuid && !k->options->full_attach && k->bundle_fd >= 0)
                 (void)attach_link_path(k->options->socket_dir_path, k->options->cuuid, &k->attach_link);
-        target_watch_oom(k);
+        target_watch_cgroup(k);
         r = target_watch(k);
         if (r >= 0)
                 r = unit_stop_restore(k, &s->unit_stop);

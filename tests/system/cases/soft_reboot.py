@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Containers that live through systemctl soft-reboot, with monitor, log and management."""
+
+import os
+import re
+
+from harness import (CGROUPS, Skip, Unit, case, cgroup_of, check, check_equal, command, messages, note, podman, quote, run, show,
+                     shuts_down, until)
+
+SURVIVES = """[Unit]
+DefaultDependencies=no
+SurviveFinalKillSignal=yes
+IgnoreOnIsolate=yes
+After=sysinit.target basic.target
+Conflicts=reboot.target kexec.target poweroff.target halt.target rescue.target emergency.target
+Before=reboot.target kexec.target poweroff.target halt.target rescue.target emergency.target
+"""
+SURVIVE = "user.survive_final_kill_signal"
+# Ten numbered lines a second.
+PAYLOAD = "trap 'exit 0' TERM; i=0; while true; do echo line $i; i=$((i + 1)); usleep 100000; done"
+
+
+def attribute(cgroup):
+    try:
+        return os.getxattr(f"{CGROUPS}{cgroup}", SURVIVE)
+    except OSError:
+        return None
+
+
+def soft_reboot():
+    """Over when the new system has started; this process lives on, too."""
+    version = int(re.search(r"systemd (\d+)", run("systemctl", "--version")).group(1))
+    if version < 255:
+        raise Skip(f"systemd {version} knows no SurviveFinalKillSignal=")
+    os.makedirs(f"{CGROUPS}/tests", exist_ok=True)
+    with open(f"{CGROUPS}/tests/cgroup.procs", "w", encoding="utf-8") as f:
+        f.write(str(os.getpid()))
+    os.setxattr(f"{CGROUPS}/tests", SURVIVE, b"1")
+    before = run("systemctl", "show", "-P", "UserspaceTimestampMonotonic")
+    command("systemctl", "soft-reboot") # the bus may be gone before the answer
+    until("a new start of user space", lambda: over(before), within=90)
+
+
+def over(before):
+    try:
+        return (run("systemctl", "show", "-P", "UserspaceTimestampMonotonic") != before
+                and run("systemctl", "is-system-running", "--wait").strip() in ("running", "degraded"))
+    except Exception:  # pylint: disable=broad-except
+        return False  # there is nobody to ask
+
+
+def container_pid(name):
+    return int(podman("inspect", "--format", "{{.State.Pid}}", name))
+
+
+def monitor_pid(name):
+    return int(podman("inspect", "--format", "{{.State.ConmonPid}}", name))
+
+
+def numbers(name):
+    return [int(m.split()[1]) for m in messages(f"CONTAINER_NAME={name}") if m.startswith("line ")]
+
+
+def units():
+    command = ["podman", "run", "--name", "nest", "--network=none", "localhost/alpine", "sh", "-c", PAYLOAD]
+    yield Unit("nest.service", f"{SURVIVES}[Service]\nDelegate=yes\nKillMode=mixed\nExecStart=/usr/bin/{quote(*command)}\n")
+    command = ["podman", "run", "-d", "--name", "split", "--cgroups=split", "--sdnotify=conmon", "--network=none", "localhost/alpine",
+               "sh", "-c", PAYLOAD]
+    yield Unit("split.service", f"{SURVIVES}[Service]\nType=notify\nNotifyAccess=all\nDelegate=yes\nKillMode=mixed\n"
+               f"ExecStart=/usr/bin/{quote(*command)}\n")
+
+
+@case
+@shuts_down
+def soft_reboot_leaves_containers():
+    """The same processes before and after, and Podman manages them as before."""
+    made = list(units())
+    names = [u.name.removesuffix(".service") for u in made]
+    for unit in made:
+        unit.start()
+    for name in names:
+        until(f"lines of {name}", lambda name=name: numbers(name))
+    before = {n: (container_pid(n), monitor_pid(n)) for n in names}
+    for name in names:
+        for pid in before[name]:
+            check_equal(attribute(cgroup_of(pid)), b"1", f"{SURVIVE} of {cgroup_of(pid)}")
+    soft_reboot()
+    for name in names:
+        last = numbers(name)[-1]
+        until(f"more lines of {name}", lambda name=name, last=last: numbers(name)[-1] > last + 5)
+        check_equal((container_pid(name), monitor_pid(name)), before[name], f"processes of {name}")
+        seen = numbers(name)
+        check_equal(seen, sorted(set(seen)), f"lines of {name}, in order and once each")
+        # What journald has not read when PID 1 closes its sockets is lost, and no sender can know.
+        lost = seen[-1] + 1 - len(seen)
+        note(f"{lost} lines of {name} are lost")
+        check(lost <= 5, f"{lost} lines of {name} are lost")
+        check_equal(podman("exec", name, "echo", "here").strip(), "here", f"exec in {name}")
+    for unit in made:
+        check_equal(unit.show("ActiveState"), "active", unit.name)
+        unit.stop()
+        unit.expect_result()
+    check_equal(podman("ps", "-q").strip(), "", "containers that run")
+
+
+@case
+def soft_reboot_attribute_follows_the_unit():
+    """A setting that is changed while the container runs: it is in force when systemd next applies settings to the cgroup."""
+    unit = next(units())
+    text = open(unit.path, encoding="utf-8").read()
+    unit.start()
+    if show(unit.name, "SurviveFinalKillSignal") == "":
+        raise Skip("systemd knows no SurviveFinalKillSignal=")
+    until("its first line", lambda: numbers("nest"))
+    container, monitor = cgroup_of(container_pid("nest")), cgroup_of(monitor_pid("nest"))
+    check(unit.show("ControlGroup") not in (container, monitor), "the container is nested")
+    for word, value in ("no", None), ("yes", b"1"):
+        unit.rewrite(text.replace("SurviveFinalKillSignal=yes", f"SurviveFinalKillSignal={word}"))
+        unit.systemctl("set-property", "--runtime", unit.name, f"CPUWeight={50 if value else 60}")
+        until(f"the attribute {value} of unit, container and monitor",
+              lambda value=value: [attribute(g) for g in (unit.show("ControlGroup"), container, monitor)] == [value] * 3)
