@@ -104,6 +104,7 @@ static int parse_stat(char *text, ProcStat *ret) {
         ticks = strtoull(rest, NULL, 10);
         since_boot = ticks * (1000000U / (unsigned long)sysconf(_SC_CLK_TCK));
         ret->zombie = close[2] == 'Z' || close[2] == 'X';
+        ret->state = close[2];
         ret->parent = (pid_t)parent;
         ret->boot_usec = since_boot;
         ret->start_usec = usec_of(CLOCK_REALTIME) - (now > since_boot ? now - since_boot : 0);

@@ -26,15 +26,17 @@ static bool drain_has_progress(Keeper *k) {
 
 static int drain_on_timeout(Timer *timer, void *userdata) {
         Keeper *k = userdata;
+        int r;
 
         if (k->facts.streams_closed && drain_has_progress(k)) {
                 timer_set(timer, KEEPER_DRAIN_USEC);
                 return 0;
         }
         log_error("Timed out waiting for the worker to flush output, killing it");
-        k->facts.streams_closed = k->facts.clients_served = k->facts.runtime_exited = true;
-        worker_process_kill(k->worker);
-        k->worker = worker_process_free(k->worker);
+        k->facts.runtime_exited = true;
+        r = worker_process_give_up(k->worker);
+        if (r < 0)
+                keeper_endure(k, r);
         keeper_announce_end(k);
         return keeper_advance(k);
 }

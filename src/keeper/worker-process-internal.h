@@ -20,6 +20,24 @@ typedef enum WorkerDebt {
         _WORKER_DEBT_MAX,
 } WorkerDebt;
 
+typedef enum PulseState {
+        PULSE_RESTING, /* there is nothing to do */
+        PULSE_DUE,     /* there is: see whether it is done */
+        PULSE_ASKED,
+        PULSE_KILLED,
+} PulseState;
+
+/* See worker-pulse.c. */
+typedef struct Pulse {
+        PulseState state;
+        Timer *timer; /* NULL without a worker of ours */
+        uint64_t due_usec, asked_usec;
+        uint64_t cpu_usec; /* what the worker had used when it was asked */
+        int epoll_fd;
+        sd_event_source *source;
+        unsigned n_stuck; /* workers that did not answer since the container has ended */
+} Pulse;
+
 #define WORKER_DISCARDS 4 /* stdout, stderr, terminal, notifications */
 
 struct WorkerProcess {
@@ -55,10 +73,12 @@ struct WorkerProcess {
         Discard discards[WORKER_DISCARDS];
         Incidents incidents;
         Suppressed suppressed;
+        Pulse pulse;
 };
 
 /* worker-process.c */
 int worker_process_start_again(WorkerProcess *wp);
+int worker_process_abandon(WorkerProcess *wp);
 void worker_process_recovered(WorkerProcess *wp);
 void worker_process_close_channel(WorkerProcess *wp);
 int worker_process_set_client(WorkerProcess *wp, uint32_t slot, int fd);
@@ -66,6 +86,14 @@ void worker_process_keep_client(WorkerProcess *wp, uint32_t slot, int fd);
 void worker_process_kept(WorkerProcess *wp, WorkerKept what, uint32_t index, int fd);
 int worker_process_send(WorkerProcess *wp, ChannelType type, uint32_t number, const int *fds, size_t n_fds);
 int worker_process_give(WorkerProcess *wp, ChannelType type, int fd);
+
+/* worker-pulse.c */
+int worker_pulse_begin(WorkerProcess *wp);
+void worker_pulse_answered(WorkerProcess *wp);
+void worker_pulse_changed(WorkerProcess *wp);
+void worker_pulse_hurry(WorkerProcess *wp);
+bool worker_pulse_is_hopeless(const WorkerProcess *wp);
+void worker_pulse_end(WorkerProcess *wp);
 
 /* worker-process-resume.c */
 void worker_process_orphan_over(WorkerProcess *wp);

@@ -95,6 +95,7 @@ int worker_process_give(WorkerProcess *wp, ChannelType type, int fd) {
         if (r != -ETOOMANYREFS)
                 return r;
         wp->renewing = true;
+        worker_pulse_hurry(wp);
         return worker_process_send(wp, CHANNEL_STOP, 0, NULL, 0);
 }
 
@@ -307,6 +308,8 @@ static int wp_start(WorkerProcess *wp, int (*make)(WorkerProcess *wp, int theirs
         if (r < 0)
                 return relay(r);
         r = event_add_io(wp->event, &wp->channel_source, wp->channel, EPOLLIN, wp_on_ready, wp);
+        if (r >= 0)
+                r = worker_pulse_begin(wp);
         if (r < 0)
                 return relay(r);
         return wp_set_up(wp);
@@ -345,14 +348,41 @@ static void wp_discard_end(WorkerProcess *wp) {
                 discard_end(&wp->discards[i]);
 }
 
-/* The container has ended: nobody waits for a worker that might come. */
-static int wp_abandon(WorkerProcess *wp) {
+/* What has been read and no sink has taken. */
+static void wp_count_lost(WorkerProcess *wp) {
+        const bool wanted[_SINK_MAX] = { [SINK_FILE] = wp->spec.options->log_targets.file,
+                                         [SINK_JOURNAL] = wp->spec.options->log_targets.journald };
+        WorkerState *state = ring_state(wp->spec.ring);
+
+        for (StreamId id = 0; id < _STREAM_MAX; id++)
+                for (SinkId i = 0; i < _SINK_MAX; i++) {
+                        Window w = ring_window(wp->spec.ring, id, state->sinks[i].position[id]);
+
+                        if (wanted[i])
+                                state->sinks[i].lost_bytes += window_size(&w);
+                }
+}
+
+/**
+ * worker_process_abandon() - the container has ended: nobody waits for a worker any more, be it one that might come or one
+ * that cannot be killed
+ *
+ * What it leaves is counted as lost. on_done() is called from here.
+ *
+ * Return: 0 or a negative errno.
+ */
+int worker_process_abandon(WorkerProcess *wp) {
         if (wp->abandoned)
                 return 0;
         wp->abandoned = true;
         timer_set(wp->pause_timer, TIMER_NEVER);
+        worker_process_close_channel(wp);
         wp_discard_end(wp);
-        for (size_t i = 0; i < WORKER_DISCARDS; i++) {
+        if (!wp->drained)
+                wp_count_lost(wp);
+        if (wp->pid > 0)
+                log_error("The worker cannot be killed, what it has not read is lost");
+        for (size_t i = wp->drained || wp->pid > 0 ? WORKER_DISCARDS : 0; i < WORKER_DISCARDS; i++) {
                 uint64_t *n_bytes;
                 int fd = wp_each_discard(wp, i, &n_bytes);
 
@@ -429,6 +459,7 @@ static int wp_note_failure(WorkerProcess *wp, bool own) {
  * worker_process_close_channel() - no worker is spoken to any more
  */
 void worker_process_close_channel(WorkerProcess *wp) {
+        worker_pulse_end(wp);
         wp->channel_source = sd_event_source_disable_unref(wp->channel_source);
         fd_close_many(&wp->channel, 1);
 }
@@ -442,7 +473,7 @@ static int wp_on_pause_over(Timer *timer, void *userdata) {
 
 static int wp_pause(WorkerProcess *wp) {
         if (wp->hopeless && wp->drain)
-                return wp_abandon(wp);
+                return worker_process_abandon(wp);
         if (wp->hopeless)
                 wp_discard(wp);
         timer_set(wp->pause_timer,
@@ -506,6 +537,10 @@ int worker_process_on_exit(WorkerProcess *wp, const ProcessStatus *status) {
                 wp->pid = 0;
                 return wp->handler->on_done(wp->userdata);
         }
+        if (wp->abandoned) {
+                wp->pid = 0;
+                return 0;
+        }
         wp->ended = false; /* the next one will say so itself */
         incident_recover(&wp->incidents, wp->pid);
         fd_close_many(&wp->incidents.io_fd, 1);
@@ -520,6 +555,8 @@ int worker_process_on_exit(WorkerProcess *wp, const ProcessStatus *status) {
         r = wp_note_failure(wp, own);
         if (r < 0)
                 return relay(r);
+        if (worker_pulse_is_hopeless(wp))
+                return worker_process_abandon(wp);
         return wp_dies_too_often(wp) || wp->hopeless ? wp_pause(wp) : worker_process_start_again(wp);
 }
 
@@ -555,7 +592,7 @@ int worker_process_new(WorkerProcess **ret,
         suppressed_init(&wp->suppressed, event, spec->options, spec->plan, spec->ring);
         wp->handler = handler;
         wp->userdata = userdata;
-        wp->channel = wp->orphan_pidfd = wp->former_ring = -1;
+        wp->channel = wp->orphan_pidfd = wp->former_ring = wp->pulse.epoll_fd = -1;
         r = event_add_timer(event, &wp->pause_timer, TIMER_NEVER, wp_on_pause_over, wp);
         if (r < 0)
                 return relay(r);
@@ -623,6 +660,7 @@ pid_t worker_process_pid(const WorkerProcess *wp) {
 int worker_process_set_terminal(WorkerProcess *wp, int master) {
         fd_close_many(&wp->spec.fds[CHANNEL_FD_CONSOLE], 1);
         wp->spec.fds[CHANNEL_FD_CONSOLE] = master;
+        worker_pulse_changed(wp);
         wp_owe(wp, WORKER_DEBT_TERMINAL);
         return 0;
 }
@@ -649,8 +687,9 @@ int worker_process_run(WorkerProcess *wp, int target_fd) {
 int worker_process_drain(WorkerProcess *wp) {
         wp->drain = true;
         if (wp->hopeless && wp->pid == 0)
-                return wp_abandon(wp);
+                return worker_process_abandon(wp);
         wp_owe(wp, WORKER_DEBT_DRAIN);
+        worker_pulse_hurry(wp);
         if (!wp->ended || wp->drained)
                 return 0;
         wp->drained = true;

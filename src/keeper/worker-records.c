@@ -136,6 +136,7 @@ static int wp_on_drained(WorkerProcess *wp) {
         if (!wp->drain || wp->drained)
                 return 0;
         wp->drained = true;
+        worker_pulse_answered(wp);
         return wp->handler->on_drained(wp->userdata);
 }
 
@@ -149,6 +150,7 @@ static int wp_on_first_ready(WorkerProcess *wp) {
 static int wp_dispatch(WorkerProcess *wp, const ChannelRecord *record, int *fds) {
         switch (record->type) {
         case CHANNEL_READY:
+                worker_pulse_answered(wp);
                 worker_process_recovered(wp);
                 return wp_on_first_ready(wp);
         case CHANNEL_CLIENT_NEW:
@@ -170,6 +172,9 @@ static int wp_dispatch(WorkerProcess *wp, const ChannelRecord *record, int *fds)
         case CHANNEL_DONE:
                 wp->done = wp->drained;
                 return 0;
+        case CHANNEL_PONG:
+                worker_pulse_answered(wp);
+                return 0;
         case CHANNEL_NONE:
         case CHANNEL_SETUP:
         case CHANNEL_CONSOLE:
@@ -177,6 +182,7 @@ static int wp_dispatch(WorkerProcess *wp, const ChannelRecord *record, int *fds)
         case CHANNEL_LOGFILE:
         case CHANNEL_DRAIN:
         case CHANNEL_STOP:
+        case CHANNEL_PING:
         case _CHANNEL_MAX:
                 break;
         }

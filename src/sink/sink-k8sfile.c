@@ -82,6 +82,7 @@ int sink_k8sfile_new(SinkK8sFile **ret, const SinksSpec *spec, SinkState *state)
         f->in_flight = intent->valid == 1 && intent->stream < _STREAM_MAX && intent->from < intent->to &&
                        intent->from == state->position[intent->stream];
         intent->valid = f->in_flight;
+        state->syncing = 0;
 
         if (fd >= 0) {
                 r = sink_k8sfile_set_file(f, TAKE_FD(fd));
@@ -403,7 +404,12 @@ bool sink_k8sfile_settle(SinkK8sFile *f) {
  * Return: 0 or a negative errno.
  */
 int sink_k8sfile_sync(SinkK8sFile *f) {
+        int r;
+
         if (f->fd < 0 || !f->regular)
                 return 0;
-        return fsync(f->fd) < 0 ? fail(-errno) : 0;
+        f->state->syncing = 1;
+        r = fsync(f->fd) < 0 ? fail(-errno) : 0;
+        f->state->syncing = 0;
+        return r;
 }

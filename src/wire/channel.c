@@ -49,6 +49,8 @@ static const struct {
         [CHANNEL_TROUBLE] = { true, true, FDS_NONE, _CHANNEL_TROUBLE_MAX },
         [CHANNEL_DRAINED] = { true, false, FDS_NONE, 0 },
         [CHANNEL_DONE] = { true, false, FDS_NONE, 0 },
+        [CHANNEL_PING] = { true, false, FDS_NONE, 0 },
+        [CHANNEL_PONG] = { true, false, FDS_NONE, 0 },
 };
 
 _Static_assert(sizeof(Head) + CHANNEL_TEXT_MAX == CHANNEL_RECORD_MAX, "head and limit belong together");

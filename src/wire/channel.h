@@ -35,6 +35,8 @@ typedef enum ChannelType {
         CHANNEL_TROUBLE = 13, /* number: what (ChannelTrouble), value: errno, count: bytes lost; text: more */
         CHANNEL_DRAINED = 14, /* all that could be read is in the sinks */
         CHANNEL_DONE = 15,    /* the clients have had everything too */
+        CHANNEL_PING = 16,    /* keeper to worker: are you there? */
+        CHANNEL_PONG = 17,    /* worker to keeper: yes */
         _CHANNEL_MAX,
 } ChannelType;
 

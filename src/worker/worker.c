@@ -174,6 +174,8 @@ static int worker_dispatch(Worker *w, const ChannelRecord *record, int *fds) {
         case CHANNEL_STOP:
                 event_exit(w->event, 0); /* what comes after it is the next worker's */
                 return 0;
+        case CHANNEL_PING:
+                return worker_tell(w, CHANNEL_PONG, 0);
         case CHANNEL_NONE:
         case CHANNEL_SETUP:
         case CHANNEL_READY:
@@ -185,6 +187,7 @@ static int worker_dispatch(Worker *w, const ChannelRecord *record, int *fds) {
         case CHANNEL_TROUBLE:
         case CHANNEL_DRAINED:
         case CHANNEL_DONE:
+        case CHANNEL_PONG:
         case _CHANNEL_MAX:
                 break;
         }

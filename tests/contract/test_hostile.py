@@ -5,11 +5,14 @@ The container's end is told within SOON seconds whatever its worker does. Output
 """
 
 import os
+import signal
 import socket
 import struct
+import subprocess
+import sys
 import time
 
-from harness import check, equal, poll_until, scenario, stat_fields
+from harness import check, equal, libc, poll_until, read_text, scenario, stat_fields
 
 SOON = 3     # seconds
 LINGER = 25  # seconds for which close() of such a socket sleeps
@@ -141,3 +144,64 @@ def lingering_sockets_that_nobody_has_read(a):
     m.release("gate")
     good.read(b"end\n", seconds=SOON)
     ends_soon(m)
+
+
+def stop(m):
+    pid = worker_of(m)
+    os.kill(pid, signal.SIGSTOP)
+    poll_until(lambda: (stat_fields(pid) or "X")[0] == "T", what="the worker's stop")
+    return pid
+
+
+@scenario(quirk="has no worker")
+def stopped_worker_does_not_delay_the_end(a):
+    """Nothing is lost: another one takes what is left."""
+    m = gated(a, r"stdout=last\nwords\n exit=3")
+    stop(m)
+    m.release("gate")
+    ends_soon(m, 3)
+    equal(m.output(), b"up\nlast\nwords\n")
+
+
+@scenario(quirk="has no worker")
+def stopped_worker_is_replaced(a):
+    """Only if there is something to do."""
+    m = gated(a, rf"stdout=more\n wait-file={a.path('last')} exit=3")
+    m.fifo("last")
+    pid = stop(m)
+    check(m.is_idle(1), "busy while there is nothing to do")
+    equal(worker_of(m), pid)
+    m.release("gate")
+    m.wait_log(lambda records: len(records) >= 2, seconds=20)
+    check(worker_of(m) != pid, "the worker is the same")
+    m.release("last")
+    ends_soon(m, 3)
+    equal(m.output(), b"up\nmore\n")
+
+
+SPLICE = """
+import os, socket, sys
+pair = socket.socketpair()
+print(flush=True)
+os.splice(pair[0].fileno(), 1, 4096)
+"""
+
+
+@scenario(quirk="has no worker")
+def pipe_that_somebody_holds_the_lock_of(a):
+    """Whoever splices from a silent socket into a pipe lets nobody else touch it, nor be killed while it tries."""
+    m = gated(a, r"stdout=last\n exit=3")
+    stdout = libc.syscall(438, os.pidfd_open(m.target()), 1, 0)  # pidfd_getfd
+    check(stdout >= 0, "no copy of the target's stdout")
+    code = SPLICE.replace(", 1, ", f", {stdout}, ")
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, pass_fds=[stdout]) as splicer:
+        splicer.stdout.readline()
+        poll_until(lambda: stat_fields(splicer.pid)[0] == "S" and b"read" in read_text(f"/proc/{splicer.pid}/wchan"),
+                   what="a process in splice()")
+        os.kill(m.target(), signal.SIGKILL)
+        start = time.monotonic()
+        equal(m.exit_file(30), "137")
+        took = time.monotonic() - start
+        splicer.kill()
+    check(took < SOON, f"the end was told after {took:.1f} s")
+    equal(m.end(), 137)

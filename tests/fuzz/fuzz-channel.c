@@ -33,6 +33,8 @@ static void check_descriptors(const ChannelRecord *r) {
                 case CHANNEL_TROUBLE:
                 case CHANNEL_DRAINED:
                 case CHANNEL_DONE:
+                case CHANNEL_PING:
+                case CHANNEL_PONG:
                         fuzz_claim(channel_takes_fds(r, n) == (n == 0));
                         break;
                 case CHANNEL_NONE:
