@@ -33,6 +33,8 @@
 
 /* What is needed until the container runs. */
 typedef struct KeeperStart {
+        Placer *placer;          /* PHASE_PLACING, */
+        sd_event_source *caller; /* ... while which its pipe is watched */
         PlaceText text;
         PlaceHold hold; /* until the runtime has exited */
         Console *console;
@@ -132,8 +134,8 @@ struct Keeper {
 };
 
 /* keeper-start.c */
-int keeper_make(Keeper *k);
-int keeper_launch(Keeper *k);
+void keeper_launch(Keeper *k);
+void keeper_end_placing(Keeper *k);
 int keeper_make_reaper(Keeper *k);
 int keeper_make_report(Keeper *k);
 KeeperStart *keeper_start_free(KeeperStart *s);

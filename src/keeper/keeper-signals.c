@@ -28,7 +28,7 @@ static const int ours[] = { SIGKILL, SIGSTOP, SIGTTIN, SIGTTOU, SIGCHLD, SIGPIPE
 /* Those that end no process that does not handle them: no unit is stopped by them. */
 static const int harmless[] = { SIGCONT, SIGTSTP, SIGURG, SIGWINCH };
 
-/* Those by which a runtime that is creating the container is to end. */
+/* Those by which a start is to end: a runtime that is creating the container, or what comes before it. */
 static const int interrupting[] = { SIGTERM, SIGINT, SIGQUIT, SIGHUP };
 
 static bool signals_include(const int *list, size_t n, int signal) {
@@ -143,6 +143,15 @@ void keeper_take_signals(Keeper *k) {
                 keeper_endure(k, r);
 }
 
+/* There is not even a runtime. */
+static int signals_end_start(Keeper *k, int signal) {
+        char text[96];
+
+        (void)snprintf(text, sizeof text, "Interrupted by SIG%s before the container was created",
+                       sigabbrev_np(signal));
+        return keeper_fail(k, -EINTR, text);
+}
+
 /* To the container, or to the runtime while there is none. */
 static void signals_pass_on(Keeper *k, int signal) {
         if (k->target.pidfd >= 0 && process_signal(k->target.pidfd, signal) >= 0)
@@ -163,6 +172,10 @@ int keeper_on_signal(Keeper *k, int signal) {
         r = KEEPER_ASK(k, on_signal, signal);
         if (r != 0)
                 return r < 0 ? relay(r) : 0;
+        if (k->phase == PHASE_PLACING)
+                return signals_include(interrupting, ELEMENTS(interrupting), signal)
+                               ? signals_end_start(k, signal)
+                               : 0;
         if (keeper_signal_ends(signal))
                 (void)unit_stop_signalled(k); /* without it systemd's own time-out ends us */
         signals_pass_on(k, signal);

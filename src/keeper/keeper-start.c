@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * Everything a keeper makes before its loop turns: the caller's pipes taken over, the container placed, streams,
+ * Everything a keeper makes before its container runs: the caller's pipes taken over, the container placed, streams,
  * sockets and fifos made, the runtime and the worker started, in this order. Sockets and fifos are there before the
  * runtime runs, since a client may connect as soon as the caller knows of the container.
+ *
+ * While the service manager is asked where the container belongs, the loop turns. A signal that would end the runtime
+ * ends this then, and so does the end of the caller: nothing has been made that somebody would have to remove.
  *
  * A failure here is told on the sync pipe in words (keeper_fail()), since stderr is nobody's any more.
  */
@@ -284,46 +287,10 @@ static void refuse_restart(Keeper *k) {
                                            KEEPER_NOT_RESTARTED); /* else its status is not the container's */
 }
 
-/**
- * keeper_make() - everything but processes
- *
- * Return: 0, or a negative errno; then keeper_fail() has been or is to be called with it.
- */
-int keeper_make(Keeper *k) {
-        Caller caller = { .pid = k->origin->caller,
-                          .pidfd = k->origin->caller_pidfd,
-                          .former_monitor = k->origin->former_monitor };
-        bool doubled[_STREAM_MAX];
+/* Everything but processes. */
+static int make_all(Keeper *k) {
         int r;
 
-        find_doubled(k, doubled);
-        caller.logs_to_journal = doubled[STREAM_STDOUT] || doubled[STREAM_STDERR];
-        keep_inherited(k);
-        r = keeper_make_report(k);
-        if (r < 0)
-                return relay(r);
-        if (!k->options->log_targets.passthrough && !k->options->service) {
-                r = detach_stdio();
-                if (r < 0)
-                        return relay(r);
-        }
-        (void)setsid(); /* fails for a leader of its group, which is as good */
-        if (prctl(PR_SET_CHILD_SUBREAPER, 1) < 0)
-                return fail(-errno);
-
-        r = place_container(k->options, &caller, &k->plan, &k->start->text, &k->start->hold);
-        if (r == PLACE_REFUSED) {
-                if (k->start->text.restarting > 0)
-                        refuse_restart(k);
-                (void)snprintf(k->start->failure, sizeof k->start->failure, "%s", k->start->text.refusal);
-                return fail(-EINVAL);
-        }
-        if (r < 0)
-                return relay(r);
-
-        r = keeper_make_reaper(k);
-        if (r < 0)
-                return relay(r);
         r = make_streams(k);
         if (r < 0)
                 return relay(r);
@@ -334,12 +301,7 @@ int keeper_make(Keeper *k) {
         return r < 0 ? relay(r) : 0;
 }
 
-/**
- * keeper_launch() - start the runtime, and the worker beside it
- *
- * Return: 0 or a negative errno.
- */
-int keeper_launch(Keeper *k) {
+static int start_processes(Keeper *k) {
         int r;
 
         r = KEEPER_ASK(k, on_launch);
@@ -349,13 +311,22 @@ int keeper_launch(Keeper *k) {
                 return relay(r);
         if (k->options->log_targets.passthrough)
                 (void)detach_stdio();
-        if (k->worker) {
-                r = worker_process_start(k->worker);
-                if (r < 0)
-                        return relay(r);
-                return 0;
-        }
-        return keeper_on_worker_ready(k);
+        r = k->worker ? worker_process_start(k->worker) : keeper_on_worker_ready(k);
+        return r < 0 ? relay(r) : 0;
+}
+
+/**
+ * keeper_launch() - it is settled where the container belongs: make all it needs, start the runtime, and the worker
+ * beside it
+ */
+void keeper_launch(Keeper *k) {
+        int r;
+
+        r = make_all(k);
+        if (r >= 0)
+                r = start_processes(k);
+        if (r < 0)
+                (void)keeper_fail(k, r, NULL);
 }
 
 /**
@@ -447,6 +418,8 @@ static KeeperStart *start_new(int start_fd) {
 KeeperStart *keeper_start_free(KeeperStart *s) {
         if (!s)
                 return NULL;
+        sd_event_source_disable_unref(s->caller);
+        place_free(s->placer);
         console_free(s->console);
         place_let_go(&s->hold);
         fd_close_many(&s->start_fd, 1);
@@ -456,8 +429,92 @@ KeeperStart *keeper_start_free(KeeperStart *s) {
         return NULL;
 }
 
+/* ---- placement ---------------------------------------------------------------------------------------- */
+
 /**
- * keeper_start() - place the container, make everything, start the runtime
+ * keeper_end_placing() - it is over, or nobody wants it any more
+ */
+void keeper_end_placing(Keeper *k) {
+        k->start->caller = sd_event_source_disable_unref(k->start->caller);
+        k->start->placer = place_free(k->start->placer);
+}
+
+static void on_placed(void *userdata, int result) {
+        Keeper *k = userdata;
+        KeeperStart *s = k->start;
+
+        keeper_end_placing(k);
+        if (result == PLACE_REFUSED && s->text.restarting > 0)
+                refuse_restart(k);
+        if (result == PLACE_REFUSED)
+                (void)snprintf(s->failure, sizeof s->failure, "%s", s->text.refusal);
+        if (result != 0) {
+                (void)keeper_fail(k, result == PLACE_REFUSED ? fail(-EINVAL) : result, NULL);
+                return;
+        }
+        k->facts.placed = true;
+        (void)keeper_advance(k);
+}
+
+/* Nobody would start what the runtime makes. */
+static int on_caller_gone(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
+        (void)keeper_fail(userdata, -EPIPE, "The caller exited before the container was created");
+        return 0;
+}
+
+/* The manager has been asked, which may take its time. */
+static void watch_caller(Keeper *k) {
+        int fd = report_sync_fd(k->report);
+
+        if (fd >= 0) /* it need not be a pipe */
+                (void)event_add_io(k->event, &k->start->caller, fd, 0, on_caller_gone, k);
+}
+
+static int begin_placing(Keeper *k) {
+        Caller caller = { .pid = k->origin->caller,
+                          .pidfd = k->origin->caller_pidfd,
+                          .former_monitor = k->origin->former_monitor };
+        PlaceSpec spec = { .options = k->options,
+                           .caller = &caller,
+                           .plan = &k->plan,
+                           .text = &k->start->text,
+                           .hold = &k->start->hold };
+        bool doubled[_STREAM_MAX];
+        int r;
+
+        find_doubled(k, doubled);
+        caller.logs_to_journal = doubled[STREAM_STDOUT] || doubled[STREAM_STDERR];
+        r = place_new(&k->start->placer, k->event, &spec, on_placed, k);
+        if (r < 0)
+                return relay(r);
+        place_start(k->start->placer);
+        if (k->phase == PHASE_PLACING)
+                watch_caller(k);
+        return 0;
+}
+
+/* What is the process's, and what does not depend on where it belongs. */
+static int prepare(Keeper *k) {
+        int r;
+
+        keep_inherited(k);
+        r = keeper_make_report(k);
+        if (r < 0)
+                return relay(r);
+        if (!k->options->log_targets.passthrough && !k->options->service) {
+                r = detach_stdio();
+                if (r < 0)
+                        return relay(r);
+        }
+        (void)setsid(); /* fails for a leader of its group, which is as good */
+        if (prctl(PR_SET_CHILD_SUBREAPER, 1) < 0)
+                return fail(-errno);
+        r = keeper_make_reaper(k);
+        return r < 0 ? relay(r) : 0;
+}
+
+/**
+ * keeper_start() - have the container placed; what follows from that comes from here, or from the loop
  *
  * A failure is told to the caller and ends the loop of keeper_run() at once.
  *
@@ -470,9 +527,9 @@ int keeper_start(Keeper *k) {
         if (!k->start)
                 return fail(-ENOMEM);
         k->origin->start_fd = -1;
-        r = keeper_make(k);
+        r = prepare(k);
         if (r >= 0)
-                r = keeper_launch(k);
+                r = begin_placing(k);
         if (r < 0 && !k->report)
                 return relay(r);
         return r < 0 ? keeper_fail(k, r, NULL) : 0;

@@ -150,7 +150,7 @@ int keeper_fail(Keeper *k, int r, const char *text) {
 
 /* The loop is broken: nothing is heard any more but the ends of our children, which are looked for. */
 static void go_on_blind(Keeper *k, int r) {
-        if (k->phase == PHASE_LAUNCHING) {
+        if (k->phase <= PHASE_LAUNCHING) {
                 (void)keeper_fail(k, r, NULL);
                 return;
         }
@@ -259,8 +259,14 @@ static void enter(Keeper *k) {
         case PHASE_RUNNING:
                 enter_running(k);
                 return;
-        case PHASE_DRAINING:
+        case PHASE_LAUNCHING:
+                keeper_launch(k);
+                return;
         case PHASE_FAILING:
+                keeper_end_placing(k);
+                enter_draining(k);
+                return;
+        case PHASE_DRAINING:
                 enter_draining(k);
                 return;
         case PHASE_REPORTING:
@@ -272,7 +278,7 @@ static void enter(Keeper *k) {
         case PHASE_DONE:
                 enter_done(k);
                 return;
-        case PHASE_LAUNCHING:
+        case PHASE_PLACING:
         case _PHASE_MAX:
                 return;
         }

@@ -4,8 +4,8 @@
  * What comes next. Callbacks store facts and decide nothing; the keeper asks here until the answer is to stay. A new
  * special case is a new fact and a term in one of these conditions.
  *
- *     LAUNCHING ──▶ RUNNING ──▶ DRAINING ──┐
- *         └───────▶ FAILING ───────────────┴─▶ REPORTING ──▶ FINISHING ──▶ DONE
+ *     PLACING ──▶ LAUNCHING ──▶ RUNNING ──▶ DRAINING ──┐
+ *        └────────────┴───────▶ FAILING ───────────────┴─▶ REPORTING ──▶ FINISHING ──▶ DONE
  *
  * An end that comes early (the target may be dead before its pid is known) is a fact like any other: it waits for the
  * phase that looks at it.
@@ -15,6 +15,7 @@
 #include "base/cleanup.h"
 
 static const StateField lifecycle_fields[] = {
+        STATE_FIELD_BOOL(Facts, placed, "placed"),
         STATE_FIELD_BOOL(Facts, runtime_exited, "runtime-exited"),
         STATE_FIELD_BOOL(Facts, runtime_failed, "runtime-failed"),
         STATE_FIELD_BOOL(Facts, pid_known, "pid-known"),
@@ -36,6 +37,11 @@ const StateFields lifecycle_values = { lifecycle_fields, ELEMENTS(lifecycle_fiel
  */
 Phase lifecycle_next(Phase now, const Facts *f) {
         switch (now) {
+        case PHASE_PLACING:
+                if (f->gave_up)
+                        return PHASE_FAILING;
+                return f->placed ? PHASE_LAUNCHING : now;
+
         case PHASE_LAUNCHING:
                 if (f->gave_up || f->runtime_failed)
                         return PHASE_FAILING;

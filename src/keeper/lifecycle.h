@@ -8,6 +8,7 @@
 #include "wire/state.h"
 
 typedef enum Phase {
+        PHASE_PLACING,   /* it is not settled yet where monitor and container belong */
         PHASE_LAUNCHING, /* the runtime command runs */
         PHASE_RUNNING,   /* the target runs */
         PHASE_DRAINING,  /* the target has ended, its last output is on its way */
@@ -20,6 +21,7 @@ typedef enum Phase {
 
 /* Each turns from false to true at most once, in any order. */
 typedef struct Facts {
+        bool placed;
         bool runtime_exited; /* or never will have been started */
         bool runtime_failed; /* its status says so, or it left no pid, or no terminal */
         bool pid_known;

@@ -41,36 +41,66 @@ static const char *name_of(const Options *o) {
         return o->name ? o->name : o->cid;
 }
 
+static int scope_answered(void *userdata, int answer, const BusTrouble *trouble) {
+        Placer *p = userdata;
+
+        p->note_scope(p, answer, trouble);
+        p->scope = scope_free(p->scope);
+        place_go_on(p);
+        return 0;
+}
+
+/* Return: true if there will be an answer; else it has been noted. */
+static bool ask_for_scope(Placer *p, bool user, uid_t uid, const ScopeSpec *spec, PlaceNoteScope note) {
+        BusTrouble trouble = { 0 };
+        int r;
+
+        p->note_scope = note;
+        r = place_open_bus(p, user, uid);
+        if (r >= 0)
+                r = scope_ask(&p->scope, p->bus, spec, scope_answered, p);
+        if (r >= 0)
+                return true;
+        (void)snprintf(trouble.text, sizeof trouble.text, "%s", strerror(-r));
+        note(p, SCOPE_NO_ANSWER, &trouble);
+        return false;
+}
+
+static void note_monitor_scope(Placer *p, int answer, const BusTrouble *trouble) {
+        static const char no_scope[] = "Cannot create a scope for the monitor";
+
+        p->monitor_made = answer == 0 && cgroup_in_unit(getpid(), p->plan->monitor_scope) == 1;
+        p->step = p->monitor_made ? PLACE_STEP_CONTAINER_SCOPE : PLACE_STEP_DECIDE;
+        if (p->monitor_made)
+                return;
+        p->facts.scope_failed = true;
+        if (answer == 0)
+                place_note_trouble(p, no_scope, "created, but the monitor is not in it");
+        else
+                place_note_manager(p, no_scope, trouble);
+}
+
 /**
  * place_make_monitor_scope() - a scope around ourselves, if the plan wants one
+ *
+ * Return: true if that is under way.
  */
-bool place_make_monitor_scope(Place *p) {
+bool place_make_monitor_scope(Placer *p) {
         ScopeSpec spec = { .name = p->plan->monitor_scope,
                            .slice = p->plan->monitor_slice[0] ? p->plan->monitor_slice : NULL,
                            .documentation = DOCUMENTATION,
                            .pid = getpid(),
                            .pidfd = -1,
                            .delegate = true };
-        ManagerTrouble trouble;
         char description[256];
-        int r;
 
-        if (p->plan->monitor != PLACEMENT_MONITOR_SCOPE || p->monitor_made)
-                return true;
+        if (p->plan->monitor != PLACEMENT_MONITOR_SCOPE || p->monitor_made) {
+                p->step = PLACE_STEP_CONTAINER_SCOPE;
+                return false;
+        }
         (void)snprintf(description, sizeof description, "Monitor of container %s", name_of(p->options));
         spec.description = description;
-        r = manager_make_scope(p->plan->user, p->plan->uid, &spec, &trouble);
-        if (r == 0 && cgroup_in_unit(getpid(), spec.name) == 1) {
-                p->monitor_made = true;
-                return true;
-        }
-        p->facts.scope_failed = true;
-        if (r == 0)
-                place_note_trouble(p, "Cannot create a scope for the monitor",
-                                   "created, but the monitor is not in it");
-        else
-                place_note_manager(p, "Cannot create a scope for the monitor", &trouble);
-        return false;
+        return ask_for_scope(p, p->plan->user, p->plan->uid, &spec, note_monitor_scope);
 }
 
 static void __attribute__((noreturn)) wait_in_scope(int fd) {
@@ -85,7 +115,7 @@ static void __attribute__((noreturn)) wait_in_scope(int fd) {
         process_exit(EXIT_SUCCESS);
 }
 
-static int start_holder(int *ret_fd, pid_t *ret_pid) {
+static int start_holder(int *ret_fd, pid_t *ret_pid, int *ret_pidfd) {
         _cleanup_close_ int read_fd = -1, write_fd = -1;
         int r;
 
@@ -97,6 +127,12 @@ static int start_holder(int *ret_fd, pid_t *ret_pid) {
                 return relay(r);
         if (r == 0)
                 wait_in_scope(read_fd);
+        r = process_pidfd(*ret_pid); /* nobody buries it before the loop turns */
+        if (r < 0) {
+                (void)process_end(*ret_pid);
+                return relay(r);
+        }
+        *ret_pidfd = r;
         *ret_fd = TAKE_FD(write_fd);
         return 0;
 }
@@ -115,43 +151,16 @@ static uint64_t annotated(const Bundle *b, const char *key, uint64_t otherwise) 
         return value;
 }
 
-static int ask_for_scope(Place *p, pid_t pid) {
-        const PlacementPlan *plan = p->plan;
-        ScopeSpec spec = { .name = plan->container_scope,
-                           .slice = plan->container_slice,
-                           .documentation = DOCUMENTATION,
-                           .binds_to = plan->binds_to ? plan->unit : NULL,
-                           .before = plan->before ? plan->unit : NULL,
-                           .after = plan->after[0] ? plan->after : NULL,
-                           .stop_propagated_from = plan->stop_propagated_from ? plan->unit : NULL,
-                           .pid = pid,
-                           .pidfd = -1,
-                           .delegate = true,
-                           .default_dependencies = plan->after[0] };
-        ManagerTrouble trouble;
-        char description[256];
-        int r;
-
-        (void)snprintf(description, sizeof description, "Container %s", name_of(p->options));
-        spec.description = description;
-        spec.timeout_stop_usec = annotated(p->bundle, PROPERTY "TimeoutStopUSec", STOP_TIMEOUT_USEC);
-        spec.kill_signal = (int)annotated(p->bundle, PROPERTY "KillSignal", 0);
-        r = manager_make_scope(plan->user_scope, p->facts.uid, &spec, &trouble);
-        if (r != 0)
-                place_note_manager(p, NO_SCOPE, &trouble);
-        return r < 0 ? relay(r) : r;
-}
-
-/* A scope was made around @pid: see that it is there, move it to a leaf, know the container's place. */
-static int settle(Place *p, pid_t pid) {
+/* A scope was made around the holder: see that it is there, move it to a leaf, know the container's place. */
+static int settle(Placer *p) {
         _cleanup_free_ char *path = NULL;
         char leaf[PATH_MAX];
         int r;
 
-        r = cgroup_own(pid, &path);
+        r = cgroup_own(p->holder, &path);
         if (r < 0)
                 return relay(r);
-        if (cgroup_in_unit(pid, p->plan->container_scope) != 1)
+        if (cgroup_in_unit(p->holder, p->plan->container_scope) != 1)
                 return fail(-ESRCH);
         r = cgroup_nest(path, LEAF, 0);
         if (r < 0)
@@ -167,32 +176,84 @@ static int settle(Place *p, pid_t pid) {
         return 0;
 }
 
+static void forget_holder(Placer *p) {
+        p->holder = 0;
+        fd_close_many(&p->holder_pidfd, 1);
+}
+
+/**
+ * place_end_holder() - nobody is to wait in the container's scope, if somebody does
+ */
+void place_end_holder(Placer *p) {
+        place_let_go(p->hold);
+        if (p->holder_pidfd >= 0 && process_signal(p->holder_pidfd, SIGKILL) >= 0) /* else it is buried */
+                (void)process_end(p->holder);
+        forget_holder(p);
+}
+
+static void give_up_container_scope(Placer *p) {
+        place_end_holder(p);
+        p->facts.made_failed = true;
+        p->step = PLACE_STEP_DECIDE;
+}
+
+static void note_container_scope(Placer *p, int answer, const BusTrouble *trouble) {
+        int r = 0;
+
+        if (answer != 0)
+                place_note_manager(p, NO_SCOPE, trouble);
+        else {
+                r = settle(p);
+                if (r < 0)
+                        place_note_trouble(p, NO_SCOPE, strerror(-r));
+        }
+        if (answer != 0 || r < 0) {
+                give_up_container_scope(p);
+                return;
+        }
+        forget_holder(p); /* it ends with the hold */
+        p->step = PLACE_STEP_IDENTIFIER;
+}
+
+static bool ask_for_container_scope(Placer *p) {
+        const PlacementPlan *plan = p->plan;
+        ScopeSpec spec = { .name = plan->container_scope,
+                           .slice = plan->container_slice,
+                           .documentation = DOCUMENTATION,
+                           .binds_to = plan->binds_to ? plan->unit : NULL,
+                           .before = plan->before ? plan->unit : NULL,
+                           .after = plan->after[0] ? plan->after : NULL,
+                           .stop_propagated_from = plan->stop_propagated_from ? plan->unit : NULL,
+                           .pid = p->holder,
+                           .pidfd = -1,
+                           .delegate = true,
+                           .default_dependencies = plan->after[0] };
+        char description[256];
+
+        (void)snprintf(description, sizeof description, "Container %s", name_of(p->options));
+        spec.description = description;
+        spec.timeout_stop_usec = annotated(p->bundle, PROPERTY "TimeoutStopUSec", STOP_TIMEOUT_USEC);
+        spec.kill_signal = (int)annotated(p->bundle, PROPERTY "KillSignal", 0);
+        return ask_for_scope(p, plan->user_scope, p->facts.uid, &spec, note_container_scope);
+}
+
 /**
  * place_make_container_scope() - a scope for the container, if the plan wants one of ours
+ *
+ * Return: true if that is under way.
  */
-bool place_make_container_scope(Place *p) {
-        pid_t pid;
+bool place_make_container_scope(Placer *p) {
         int r;
 
-        if (!p->plan->make_scope)
-                return true;
-        r = start_holder(&p->hold->end_fd, &pid);
-        if (r < 0)
-                place_note_trouble(p, NO_SCOPE, strerror(-r));
-        else {
-                r = ask_for_scope(p, pid);
-                if (r == 0) {
-                        r = settle(p, pid);
-                        if (r < 0)
-                                place_note_trouble(p, NO_SCOPE, strerror(-r));
-                }
-                if (r != 0)
-                        (void)process_end(pid);
+        if (!p->plan->make_scope) {
+                p->step = PLACE_STEP_IDENTIFIER;
+                return false;
         }
-        if (r == 0)
-                return true;
-        place_let_go(p->hold);
-        p->facts.made_failed = true;
+        r = start_holder(&p->hold->end_fd, &p->holder, &p->holder_pidfd);
+        if (r >= 0)
+                return ask_for_container_scope(p);
+        place_note_trouble(p, NO_SCOPE, strerror(-r));
+        give_up_container_scope(p);
         return false;
 }
 
@@ -220,7 +281,7 @@ static int annotate_text(Bundle *b, const char *property, const char *text) {
  *
  * Return: 0 or a negative errno.
  */
-int place_describe_scope(Place *p) {
+int place_describe_scope(Placer *p) {
         const struct {
                 bool wanted;
                 const char *property;

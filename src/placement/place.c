@@ -7,8 +7,9 @@
  * The caller may be moving us until it sends the start byte, so all of this comes after it. Whatever fails on the way
  * is a fact too, and the next plan is made with it; only a wish that cannot be met is an error for the caller.
  *
- * The bus is asked once at most, and by a child (manager.c): an idle monitor keeps no connection, nor what it took to
- * make one.
+ * It goes step by step (place_go_on()), and rests where the manager is asked: the loop turns then, and the answer takes
+ * the next step. Nothing is moved, made or written meanwhile. There is one connection at most, opened by the first
+ * question and closed before anybody is told of the result: an idle monitor keeps none, nor what it took to make one.
  */
 
 #include <errno.h>
@@ -82,7 +83,7 @@ static bool cgroups_disabled(const Options *o) {
  * The bundle, if it can be read. If not, the container stays where its caller wants it, and the runtime, for which the
  * bundle is, says what it makes of it: it may be less strict.
  */
-static void open_bundle(Place *p) {
+static void open_bundle(Placer *p) {
         const char *why = NULL;
         int r;
 
@@ -95,7 +96,7 @@ static void open_bundle(Place *p) {
 }
 
 /* The unit is the container, whatever the bundle's author had in mind; or there is oci-NAME.scope, if that is wanted. */
-static void gather_service(Place *p) {
+static void gather_service(Placer *p) {
         PlacementFacts *f = &p->facts;
 
         (void)snprintf(p->service_path, sizeof p->service_path, "%s:oci:%s",
@@ -107,7 +108,7 @@ static void gather_service(Place *p) {
                 f->wish_option = SCOPEMON_PLACEMENT_UNIT;
 }
 
-static int gather(Place *p) {
+static void gather(Placer *p) {
         const Options *o = p->options;
         PlacementFacts *f = &p->facts;
         struct stat st;
@@ -120,7 +121,7 @@ static int gather(Place *p) {
                                .passthrough = o->log_targets.passthrough,
                                .service = o->service };
         if (o->exec)
-                return 0;                       /* an exec is decided by nothing else */
+                return;                         /* an exec is decided by nothing else */
         f->runtime = PLACEMENT_RUNTIME_UNKNOWN; /* to be looked at where it matters only */
 
         open_bundle(p);
@@ -135,22 +136,21 @@ static int gather(Place *p) {
         f->managed = stat("/run/systemd/system", &st) >= 0 && S_ISDIR(st.st_mode);
         if (cgroup_own(getpid(), &p->cgroup) == 0)
                 f->cgroup = p->cgroup;
-        return 0;
 }
 
 /**
  * place_note_trouble() - something could not be had on the way
  */
-void place_note_trouble(Place *p, const char *what, const char *why) {
+void place_note_trouble(Placer *p, const char *what, const char *why) {
         (void)snprintf(p->text->trouble, sizeof p->text->trouble, "%.120s: %.130s", what, why);
 }
 
 /**
  * place_note_manager() - the manager could not be asked, or it did not answer as it should
  */
-void place_note_manager(Place *p, const char *what, const ManagerTrouble *trouble) {
+void place_note_manager(Placer *p, const char *what, const BusTrouble *trouble) {
         PlaceText *text = p->text;
-        int r = trouble->bus_error;
+        int r = trouble->error;
 
         if (r == 0) {
                 place_note_trouble(p, what, trouble->text);
@@ -164,6 +164,46 @@ void place_note_manager(Place *p, const char *what, const ManagerTrouble *troubl
                 (void)snprintf(text->remedy, sizeof text->remedy, "loginctl enable-linger %u", p->plan->uid);
         else
                 (void)snprintf(text->remedy, sizeof text->remedy, "systemctl start dbus.socket");
+}
+
+/**
+ * place_open_bus() - have the bus of a manager ready to ask, instead of that of another
+ *
+ * Return: 0 or a negative errno.
+ */
+int place_open_bus(Placer *p, bool user, uid_t uid) {
+        int r;
+
+        if (p->bus && bus_belongs_to(p->bus, user, uid))
+                return 0;
+        p->bus = bus_free(p->bus);
+        r = bus_new(&p->bus, p->event, user, uid);
+        return r < 0 ? relay(r) : 0;
+}
+
+static int unit_answered(void *userdata, const UnitFacts *facts, const BusTrouble *trouble) {
+        Placer *p = userdata;
+
+        p->note_unit(p, facts, trouble);
+        p->question = unit_question_free(p->question);
+        place_go_on(p);
+        return 0;
+}
+
+/* Return: true if there will be an answer; else it has been noted that there is none. */
+static bool ask_for_unit(Placer *p, bool user, uid_t uid, const char *unit, PlaceNoteUnit note) {
+        BusTrouble trouble = { 0 };
+        int r;
+
+        p->note_unit = note;
+        r = place_open_bus(p, user, uid);
+        if (r >= 0)
+                r = unit_ask(&p->question, p->bus, unit, unit_answered, p);
+        if (r >= 0)
+                return true;
+        (void)snprintf(trouble.text, sizeof trouble.text, "%s", strerror(-r));
+        note(p, NULL, &trouble);
+        return false;
 }
 
 static uint64_t read_number(const char *path) {
@@ -183,33 +223,37 @@ static pid_t read_pid(const char *path) {
 }
 
 /* Podman before 5 gives no --persist-dir; then it does not show early enough whether it waits. */
-static void look_at_caller(Place *p) {
+static void look_at_caller(Placer *p) {
         const Options *o = p->options;
 
-        p->caller_facts = caller_look(p->caller, !o->persist_dir);
+        p->caller_facts = caller_look(&p->caller, !o->persist_dir);
         p->facts.caller = p->caller_facts.next;
         p->facts.notifies = p->caller_facts.notifies;
 }
 
+static void note_former_unit(Placer *p, const UnitFacts *facts, const BusTrouble *trouble) {
+        if (facts && strcmp(facts->active_state, "deactivating") == 0)
+                p->facts.stopping_unit = p->former_unit;
+}
+
 /*
  * A restart against a stop? It is the unit of the monitor before us that counts, whose exit command the caller is: Podman
- * 4.3 moves us to a scope.
+ * 4.3 moves us to a scope. Return: true if it is asked for.
  */
-static void look_at_former_unit(Place *p) {
+static bool look_at_former_unit(Placer *p) {
         _cleanup_free_ char *path = NULL;
-        ManagerTrouble trouble;
-        UnitFacts facts;
         CgUnit unit;
 
+        p->step = PLACE_STEP_DECIDE;
+        if (p->caller.former_monitor <= 0 || !p->facts.managed || p->options->service)
+                return false;
         look_at_caller(p);
         if (p->facts.caller != PLACEMENT_CALLER_RESTARTS ||
             cgroup_own(p->caller_facts.former_monitor, &path) < 0 || cgtext_unit(path, &unit) != 0 ||
             unit.kind == CG_UNIT_NONE || unit.n_name >= sizeof p->former_unit)
-                return;
+                return false;
         memcpy(p->former_unit, unit.name, unit.n_name); /* the rest is zero */
-        if (manager_look_at_unit(unit.user, unit.owner, p->former_unit, &facts, &trouble) == 0 &&
-            strcmp(facts.active_state, "deactivating") == 0)
-                p->facts.stopping_unit = p->former_unit;
+        return ask_for_unit(p, unit.user, unit.owner, p->former_unit, note_former_unit);
 }
 
 /* Do two paths name one file, if it is there? Their directories may be links, as /var/run is. */
@@ -227,7 +271,7 @@ static bool is_same_path(const char *a, const char *b) {
         return stat(dir, &st_b) >= 0 && st_a.st_dev == st_b.st_dev && st_a.st_ino == st_b.st_ino;
 }
 
-static bool is_monitor_of_unit(const Place *p, pid_t pid) {
+static bool is_monitor_of_unit(const Placer *p, pid_t pid) {
         _cleanup_free_ char *path = NULL;
 
         return pid > 0 && proc_same_program(pid, getpid()) && cgroup_own(pid, &path) == 0 &&
@@ -235,68 +279,69 @@ static bool is_monitor_of_unit(const Place *p, pid_t pid) {
 }
 
 /* What ties us to the unit, now that its main process and its PIDFile= are known. */
-static void look_at_ties(Place *p) {
+static void look_at_ties(Placer *p) {
         const UnitFacts *u = &p->unit;
         pid_t main_pid = (pid_t)u->main_pid;
 
         p->facts.caller_is_main =
-                main_pid > 0 && (main_pid == p->caller->pid || main_pid == p->caller_facts.outer);
+                main_pid > 0 && (main_pid == p->caller.pid || main_pid == p->caller_facts.outer);
         p->facts.pid_file_ours = is_same_path(u->pid_file, p->options->conmon_pidfile) ||
                                  is_same_path(u->pid_file, p->options->container_pidfile);
         p->facts.monitored = is_monitor_of_unit(p, main_pid) || is_monitor_of_unit(p, read_pid(u->pid_file));
 }
 
-static void look_at_unit(Place *p) {
-        ManagerTrouble trouble;
-
-        if (manager_look_at_unit(p->plan->user, p->plan->uid, p->plan->unit, &p->unit, &trouble) < 0) {
+static void note_unit(Placer *p, const UnitFacts *facts, const BusTrouble *trouble) {
+        if (!facts) {
                 p->facts.unit_failed = true;
-                place_note_manager(p, p->plan->unit, &trouble);
+                place_note_manager(p, p->plan->unit, trouble);
                 return;
         }
+        p->unit = *facts;
         p->facts.unit = &p->unit;
         look_at_ties(p);
 }
 
-/*
- * Where the caller's stream is withheld, since it would show each line a second time, whoever looks for the unit's
- * identifier looks for ours. It is asked for only there; the stream's own header cannot be read.
- */
-static void look_at_identifier(Place *p) {
-        char name[UNITNAME_SIZE] = "";
-        ManagerTrouble trouble;
-        UnitFacts other;
-        CgUnit unit;
-
-        if (!p->caller->logs_to_journal || !p->facts.managed || !p->cgroup ||
-            cgtext_unit(p->cgroup, &unit) != 0 || unit.kind != CG_UNIT_SERVICE || unit.n_name >= sizeof name)
-                return;
-        memcpy(name, unit.name, unit.n_name); /* the rest is zero */
-        if (!p->facts.unit && !p->facts.unit_failed &&
-            manager_look_at_unit(unit.user, unit.owner, name, &other, &trouble) == 0)
+static void note_identifier(Placer *p, const UnitFacts *facts, const BusTrouble *trouble) {
+        if (facts)
                 (void)snprintf(p->text->identifier, sizeof p->text->identifier, "%s",
-                               other.syslog_identifier);
-        else if (p->facts.unit)
-                (void)snprintf(p->text->identifier, sizeof p->text->identifier, "%s",
-                               p->unit.syslog_identifier);
+                               facts->syslog_identifier);
 }
 
-static bool nest(Place *p) {
-        int r;
+/*
+ * Where the caller's stream is withheld, since it would show each line a second time, whoever looks for the unit's
+ * identifier looks for ours. It is asked for only there; the stream's own header cannot be read. Return: true if it is.
+ */
+static bool look_at_identifier(Placer *p) {
+        char name[UNITNAME_SIZE] = "";
+        CgUnit unit;
 
-        if (p->plan->monitor != PLACEMENT_MONITOR_NESTED)
-                return true;
-        r = cgroup_nest(p->plan->unit_path, PLACEMENT_LEAF, p->plan->move_self ? getpid() : 0);
+        p->step = PLACE_STEP_FINISH;
+        if (!p->caller.logs_to_journal || !p->facts.managed || !p->cgroup ||
+            cgtext_unit(p->cgroup, &unit) != 0 || unit.kind != CG_UNIT_SERVICE || unit.n_name >= sizeof name)
+                return false;
+        if (p->facts.unit || p->facts.unit_failed) {
+                note_identifier(p, p->facts.unit, NULL);
+                return false;
+        }
+        memcpy(name, unit.name, unit.n_name); /* the rest is zero */
+        return ask_for_unit(p, unit.user, unit.owner, name, note_identifier);
+}
+
+static void nest(Placer *p) {
+        int r = 0;
+
+        if (p->plan->monitor == PLACEMENT_MONITOR_NESTED)
+                r = cgroup_nest(p->plan->unit_path, PLACEMENT_LEAF, p->plan->move_self ? getpid() : 0);
+        p->step = r == 0 ? PLACE_STEP_MONITOR_SCOPE : PLACE_STEP_DECIDE;
         if (r == 0)
-                return true;
+                return;
         place_note_trouble(p, "Cannot nest the container in its unit",
                            r < 0 ? strerror(-r) : "the unit's cgroup stays busy");
         p->facts.nest_failed = true;
-        return false;
 }
 
 /* What the runtime has to know goes into config.json, all of it in one rewrite, or none at all. */
-static int write_bundle(Place *p) {
+static int write_bundle(Placer *p) {
         int r = 0;
 
         if (!p->bundle)
@@ -332,7 +377,7 @@ static bool is_limit(uint64_t value) {
 }
 
 /* Limits that somebody has set for the unit and that a container beside it escapes. */
-static void look_at_limits(Place *p) {
+static void look_at_limits(Placer *p) {
         const UnitFacts *u = &p->unit;
         const struct {
                 const char *name;
@@ -361,7 +406,7 @@ static void look_at_limits(Place *p) {
 }
 
 /* An ordinary user whose manager does not run: callers fall back to cgroupfs then, and the container is in no unit. */
-static void look_at_session(Place *p) {
+static void look_at_session(Placer *p) {
         const PlacementFacts *f = &p->facts;
         char path[64];
 
@@ -378,7 +423,7 @@ static void look_at_session(Place *p) {
 }
 
 /* A service's container is to get its own stop signal, and no other. */
-static void look_at_kill_mode(Place *p) {
+static void look_at_kill_mode(Placer *p) {
         if (!p->options->service || !p->facts.unit || p->plan->container != PLACEMENT_CONTAINER_NESTED ||
             strcmp(p->unit.kill_mode, "control-group") != 0 || p->text->problem[0])
                 return;
@@ -393,78 +438,156 @@ static bool knows_annotations(const char *runtime) {
         return features_by_name(runtime) || features_ask(runtime);
 }
 
-static int decide_and_do(Place *p) {
-        for (;;) {
-                int r = placement_decide(&p->facts, p->plan);
+static void place_conclude(Placer *p, int result) {
+        p->step = PLACE_STEP_END;
+        p->result = result;
+}
 
-                switch (r) {
-                case PLACEMENT_NEED_DELEGATION:
-                        p->facts.delegation = cgroup_delegated(p->plan->unit_path) == 1
-                                                      ? PLACEMENT_DELEGATION_YES
-                                                      : PLACEMENT_DELEGATION_NO;
-                        continue;
-                case PLACEMENT_NEED_UNIT:
-                        look_at_unit(p);
-                        continue;
-                case PLACEMENT_NEED_CALLER:
-                        look_at_caller(p);
-                        continue;
-                case PLACEMENT_NEED_RUNTIME:
-                        p->facts.runtime = knows_annotations(p->options->runtime) ? PLACEMENT_RUNTIME_KNOWS
-                                                                                  : PLACEMENT_RUNTIME_PLAIN;
-                        continue;
-                case PLACEMENT_STOPPING:
-                        p->text->restarting = p->caller_facts.former_monitor;
-                        __attribute__((fallthrough));
-                case PLACEMENT_IMPOSSIBLE:
-                        (void)snprintf(p->text->refusal, sizeof p->text->refusal, "%s", p->plan->reason);
-                        return PLACE_REFUSED;
-                default:
-                        if (r < 0)
-                                return relay(r);
-                        if (!nest(p) || !place_make_monitor_scope(p) || !place_make_container_scope(p))
-                                continue;
-                        look_at_identifier(p);
-                        look_at_limits(p);
-                        look_at_session(p);
-                        look_at_kill_mode(p);
-                        return write_bundle(p);
-                }
+/* Return: true if the unit is asked for. */
+static bool decide(Placer *p) {
+        int r = placement_decide(&p->facts, p->plan);
+
+        switch (r) {
+        case PLACEMENT_NEED_DELEGATION:
+                p->facts.delegation = cgroup_delegated(p->plan->unit_path) == 1 ? PLACEMENT_DELEGATION_YES
+                                                                                : PLACEMENT_DELEGATION_NO;
+                return false;
+        case PLACEMENT_NEED_UNIT:
+                return ask_for_unit(p, p->plan->user, p->plan->uid, p->plan->unit, note_unit);
+        case PLACEMENT_NEED_CALLER:
+                look_at_caller(p);
+                return false;
+        case PLACEMENT_NEED_RUNTIME:
+                p->facts.runtime = knows_annotations(p->options->runtime) ? PLACEMENT_RUNTIME_KNOWS
+                                                                          : PLACEMENT_RUNTIME_PLAIN;
+                return false;
+        case PLACEMENT_STOPPING:
+                p->text->restarting = p->caller_facts.former_monitor;
+                __attribute__((fallthrough));
+        case PLACEMENT_IMPOSSIBLE:
+                (void)snprintf(p->text->refusal, sizeof p->text->refusal, "%s", p->plan->reason);
+                place_conclude(p, PLACE_REFUSED);
+                return false;
+        default:
+                if (r < 0)
+                        place_conclude(p, relay(r));
+                else
+                        p->step = PLACE_STEP_NEST;
+                return false;
         }
 }
 
-/**
- * place_container() - put the monitor where it belongs, and tell the runtime where the container does
- * @caller: the process that started us
- * @ret: what was carried out in the end
- * @ret_text: words for people
- * @ret_hold: what keeps a scope that was made for the container, until place_let_go()
- *
- * Blocks for as long as the manager takes for a job, 25 s at most.
- *
- * Return: 0, PLACE_REFUSED, or a negative errno.
- */
-int place_container(const Options *o,
-                    const Caller *caller,
-                    PlacementPlan *ret,
-                    PlaceText *ret_text,
-                    PlaceHold *ret_hold) {
-        Place p = { .options = o, .caller = caller, .plan = ret, .text = ret_text, .hold = ret_hold };
-        int r;
+static void finish(Placer *p) {
+        look_at_limits(p);
+        look_at_session(p);
+        look_at_kill_mode(p);
+        place_conclude(p, write_bundle(p));
+}
 
-        *ret_text = (PlaceText){ 0 };
-        *ret_hold = PLACE_HOLD_NONE;
-        r = gather(&p);
-        if (r == 0 && caller->former_monitor > 0 && p.facts.managed && !o->service)
-                look_at_former_unit(&p);
-        if (r == 0)
-                r = decide_and_do(&p);
-        ret->unit_stop_usec = p.unit.timeout_stop_usec;
-        p.bundle = bundle_free(p.bundle);
-        free(p.cgroup);
-        if (r != 0)
-                place_let_go(ret_hold);
-        return r < 0 ? relay(r) : r;
+/* Return: true if an answer has to be waited for. */
+static bool take_step(Placer *p) {
+        switch (p->step) {
+        case PLACE_STEP_FORMER_UNIT:
+                return look_at_former_unit(p);
+        case PLACE_STEP_DECIDE:
+                return decide(p);
+        case PLACE_STEP_NEST:
+                nest(p);
+                return false;
+        case PLACE_STEP_MONITOR_SCOPE:
+                return place_make_monitor_scope(p);
+        case PLACE_STEP_CONTAINER_SCOPE:
+                return place_make_container_scope(p);
+        case PLACE_STEP_IDENTIFIER:
+                return look_at_identifier(p);
+        case PLACE_STEP_FINISH:
+                finish(p);
+                return false;
+        case PLACE_STEP_END:
+                return false;
+        }
+        return false;
+}
+
+/* What only the way has needed. */
+static void drop_all(Placer *p) {
+        p->question = unit_question_free(p->question);
+        p->scope = scope_free(p->scope);
+        p->bus = bus_free(p->bus);
+        p->bundle = bundle_free(p->bundle);
+        free(p->cgroup);
+        p->cgroup = NULL;
+}
+
+/**
+ * place_go_on() - as far as what is known allows
+ *
+ * The Placer may be gone afterwards.
+ */
+void place_go_on(Placer *p) {
+        while (p->step != PLACE_STEP_END)
+                if (take_step(p))
+                        return;
+        p->plan->unit_stop_usec = p->unit.timeout_stop_usec;
+        if (p->result != 0)
+                place_let_go(p->hold);
+        drop_all(p);
+        p->on_placed(p->userdata, p->result);
+}
+
+/**
+ * place_new() - whoever puts the monitor where it belongs, and tells the runtime where the container does
+ * @spec: copied, but for what it points to
+ * @on_placed: called once
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int place_new(Placer **ret, Event *event, const PlaceSpec *spec, PlaceOnPlaced on_placed, void *userdata) {
+        Placer *p;
+
+        p = calloc(1, sizeof *p);
+        if (!p)
+                return fail(-ENOMEM);
+        p->event = event_ref(event);
+        p->options = spec->options;
+        p->caller = *spec->caller;
+        p->plan = spec->plan;
+        p->text = spec->text;
+        p->hold = spec->hold;
+        p->holder_pidfd = -1;
+        p->on_placed = on_placed;
+        p->userdata = userdata;
+        *p->text = (PlaceText){ 0 };
+        *p->hold = PLACE_HOLD_NONE;
+        *ret = p;
+        return 0;
+}
+
+/**
+ * place_start() - begin with it
+ *
+ * If nobody has to be asked, on_placed() is called from here, and the Placer may be gone afterwards.
+ */
+void place_start(Placer *p) {
+        gather(p);
+        place_go_on(p);
+}
+
+/**
+ * place_free() - go no further
+ *
+ * What has been done stays, but for a scope of the container that is not there yet.
+ *
+ * Return: NULL.
+ */
+Placer *place_free(Placer *p) {
+        if (!p)
+                return NULL;
+        place_end_holder(p);
+        drop_all(p);
+        p->event = event_unref(p->event);
+        free(p);
+        return NULL;
 }
 
 /**

@@ -1,16 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* Placement, carried out: facts gathered, the plan made true. */
+/* Placement, carried out: facts gathered, the plan made true; on the loop, since the manager may take its time. */
 
+#include "base/cleanup.h"
 #include "config/options.h"
+#include "event/event.h"
 #include "placement/caller.h"
 #include "placement/placement.h"
 
-/* Positive answer of place_container(). */
+typedef struct Placer Placer;
+
+/* Positive result. */
 enum {
         PLACE_REFUSED = 1, /* a wish cannot be met; the text says it to the caller */
 };
+
+/* @result: 0, PLACE_REFUSED, or a negative errno. The Placer may be freed in here. */
+typedef void (*PlaceOnPlaced)(void *userdata, int result);
 
 typedef struct PlaceText {
         char trouble[256]; /* what could not be had on the way, or "" */
@@ -29,9 +36,17 @@ typedef struct PlaceHold {
 
 #define PLACE_HOLD_NONE ((PlaceHold){ .end_fd = -1, .procs_fd = -1 })
 
-int place_container(const Options *o,
-                    const Caller *caller,
-                    PlacementPlan *ret,
-                    PlaceText *ret_text,
-                    PlaceHold *ret_hold);
+/* What the Placer takes, and where it puts the result; borrowed, all of it. */
+typedef struct PlaceSpec {
+        const Options *options;
+        const Caller *caller; /* the process that started us */
+        PlacementPlan *plan;  /* what was carried out in the end */
+        PlaceText *text;      /* words for people */
+        PlaceHold *hold;      /* what keeps a scope that was made for the container, until place_let_go() */
+} PlaceSpec;
+
+int place_new(Placer **ret, Event *event, const PlaceSpec *spec, PlaceOnPlaced on_placed, void *userdata);
+void place_start(Placer *p);
+Placer *place_free(Placer *p);
+DEFINE_CLEANUP(Placer, place_free)
 void place_let_go(PlaceHold *hold);

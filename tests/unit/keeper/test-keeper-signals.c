@@ -61,6 +61,7 @@ CleanTest(keeper_signals, hook_that_takes_a_signal_is_the_last_to_see_it) {
         (void)sigaddset(&set, SIGHUP);
         (void)sigaddset(&set, SIGWINCH);
         cr_assert_eq(sigprocmask(SIG_BLOCK, &set, NULL), 0);
+        k->phase = PHASE_RUNNING;
         k->hooks = hooks;
         k->runtime.pidfd = -1;
         k->target.pidfd = self; /* whatever is passed on comes here */

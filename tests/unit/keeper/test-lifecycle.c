@@ -12,6 +12,7 @@
 
 /* Facts by number, so that orders of them can be made. */
 typedef enum FactId {
+        PLACED,
         RUNTIME_EXITED,
         RUNTIME_FAILED,
         PID_KNOWN,
@@ -31,12 +32,19 @@ _Static_assert(sizeof(Facts) == _FACT_MAX, "a new fact belongs into this test");
 
 static void learn(Facts *f, FactId id) {
         bool *const places[_FACT_MAX] = {
-                [RUNTIME_EXITED] = &f->runtime_exited, [RUNTIME_FAILED] = &f->runtime_failed,
-                [PID_KNOWN] = &f->pid_known,           [CONTAINER_EXITED] = &f->container_exited,
-                [TIMED_OUT] = &f->timed_out,           [STREAMS_CLOSED] = &f->streams_closed,
-                [CLIENTS_SERVED] = &f->clients_served, [REPORTED] = &f->reported,
-                [CALLER_TOLD] = &f->caller_told,       [ANNOUNCED] = &f->announced,
-                [COMMAND_EXITED] = &f->command_exited, [GAVE_UP] = &f->gave_up,
+                [PLACED] = &f->placed,
+                [RUNTIME_EXITED] = &f->runtime_exited,
+                [RUNTIME_FAILED] = &f->runtime_failed,
+                [PID_KNOWN] = &f->pid_known,
+                [CONTAINER_EXITED] = &f->container_exited,
+                [TIMED_OUT] = &f->timed_out,
+                [STREAMS_CLOSED] = &f->streams_closed,
+                [CLIENTS_SERVED] = &f->clients_served,
+                [REPORTED] = &f->reported,
+                [CALLER_TOLD] = &f->caller_told,
+                [ANNOUNCED] = &f->announced,
+                [COMMAND_EXITED] = &f->command_exited,
+                [GAVE_UP] = &f->gave_up,
         };
 
         *places[id] = true;
@@ -64,6 +72,8 @@ static void advance(Life *l) {
                 if (next == PHASE_DONE)
                         l->sound = l->sound && l->facts.command_exited && l->facts.clients_served &&
                                    l->facts.announced;
+                if (next == PHASE_LAUNCHING)
+                        l->sound = l->sound && l->facts.placed;
                 if (next == PHASE_RUNNING)
                         l->sound = l->sound && l->facts.pid_known && l->facts.runtime_exited &&
                                    !l->facts.runtime_failed;
@@ -76,6 +86,7 @@ typedef struct Story {
         const char *name;
         unsigned facts;         /* that come to be true, in any order */
         unsigned always, never; /* phases that are entered in each order, or in none */
+        bool placed;            /* from the beginning */
 } Story;
 
 #define BIT(x) (1U << (x))
@@ -84,22 +95,28 @@ typedef struct Story {
          BIT(COMMAND_EXITED))
 
 static const Story stories[] = {
-        { "ends by itself", BIT(RUNTIME_EXITED) | BIT(PID_KNOWN) | BIT(CONTAINER_EXITED) | END,
-          BIT(PHASE_RUNNING) | BIT(PHASE_DRAINING), BIT(PHASE_FAILING) },
-        { "is ended when its time is over", BIT(RUNTIME_EXITED) | BIT(PID_KNOWN) | BIT(TIMED_OUT) | END,
-          BIT(PHASE_RUNNING) | BIT(PHASE_DRAINING), BIT(PHASE_FAILING) },
-        { "the runtime fails", BIT(RUNTIME_EXITED) | BIT(RUNTIME_FAILED) | END, BIT(PHASE_FAILING),
-          BIT(PHASE_RUNNING) | BIT(PHASE_DRAINING) },
+        { "ends by itself", BIT(PLACED) | BIT(RUNTIME_EXITED) | BIT(PID_KNOWN) | BIT(CONTAINER_EXITED) | END,
+          BIT(PHASE_LAUNCHING) | BIT(PHASE_RUNNING) | BIT(PHASE_DRAINING), BIT(PHASE_FAILING), false },
+        { "is ended when its time is over",
+          BIT(PLACED) | BIT(RUNTIME_EXITED) | BIT(PID_KNOWN) | BIT(TIMED_OUT) | END,
+          BIT(PHASE_RUNNING) | BIT(PHASE_DRAINING), BIT(PHASE_FAILING), false },
+        { "the runtime fails", BIT(PLACED) | BIT(RUNTIME_EXITED) | BIT(RUNTIME_FAILED) | END,
+          BIT(PHASE_FAILING), BIT(PHASE_RUNNING) | BIT(PHASE_DRAINING), false },
+        { "it could not be placed", BIT(RUNTIME_EXITED) | BIT(GAVE_UP) | END, BIT(PHASE_FAILING),
+          BIT(PHASE_LAUNCHING) | BIT(PHASE_RUNNING) | BIT(PHASE_DRAINING), false },
+        { "something fails around its placement",
+          BIT(PLACED) | BIT(RUNTIME_EXITED) | BIT(PID_KNOWN) | BIT(GAVE_UP) | END, 0, 0, false },
         { "nothing could be started", BIT(RUNTIME_EXITED) | BIT(GAVE_UP) | END, BIT(PHASE_FAILING),
-          BIT(PHASE_RUNNING) | BIT(PHASE_DRAINING) },
+          BIT(PHASE_RUNNING) | BIT(PHASE_DRAINING), true },
         { "something fails at any time",
-          BIT(RUNTIME_EXITED) | BIT(PID_KNOWN) | BIT(CONTAINER_EXITED) | BIT(GAVE_UP) | END, 0, 0 },
-        { "it runs and everything ends it", (BIT(_FACT_MAX) - 1) & ~(BIT(RUNTIME_FAILED) | BIT(GAVE_UP)),
-          BIT(PHASE_RUNNING) | BIT(PHASE_DRAINING), BIT(PHASE_FAILING) },
+          BIT(RUNTIME_EXITED) | BIT(PID_KNOWN) | BIT(CONTAINER_EXITED) | BIT(GAVE_UP) | END, 0, 0, true },
+        { "it runs and everything ends it",
+          (BIT(_FACT_MAX) - 1) & ~(BIT(PLACED) | BIT(RUNTIME_FAILED) | BIT(GAVE_UP)),
+          BIT(PHASE_RUNNING) | BIT(PHASE_DRAINING), BIT(PHASE_FAILING), true },
         { "everything at once but an end of the container",
-          (BIT(_FACT_MAX) - 1) & ~(BIT(TIMED_OUT) | BIT(CONTAINER_EXITED)), 0, 0 },
+          (BIT(_FACT_MAX) - 1) & ~(BIT(PLACED) | BIT(TIMED_OUT) | BIT(CONTAINER_EXITED)), 0, 0, true },
         { "everything at once but an end of its own and a failed start",
-          (BIT(_FACT_MAX) - 1) & ~(BIT(RUNTIME_FAILED) | BIT(CONTAINER_EXITED)), 0, 0 },
+          (BIT(_FACT_MAX) - 1) & ~(BIT(PLACED) | BIT(RUNTIME_FAILED) | BIT(CONTAINER_EXITED)), 0, 0, true },
 };
 
 typedef struct Orders {
@@ -110,7 +127,7 @@ typedef struct Orders {
 } Orders;
 
 static void live(Orders *o) {
-        Life l = { .phase = PHASE_LAUNCHING, .sound = true };
+        Life l = { .facts = { .placed = o->story->placed }, .sound = true };
 
         for (unsigned i = 0; i < o->n_facts; i++) {
                 learn(&l.facts, o->order[i]);
@@ -163,6 +180,7 @@ CleanTest(lifecycle, no_phase_is_left_without_its_fact) {
                 Phase phase;
                 unsigned wait; /* any set of facts without one of these keeps the phase */
         } cases[] = {
+                { PHASE_PLACING, BIT(PLACED) | BIT(GAVE_UP) },
                 { PHASE_DRAINING, BIT(STREAMS_CLOSED) },
                 { PHASE_FAILING, BIT(STREAMS_CLOSED) },
                 { PHASE_FAILING, BIT(RUNTIME_EXITED) },

@@ -21,7 +21,7 @@
 #include "base/fd.h"
 #include "base/process.h"
 #include "clean.h"
-#include "event/event.h"
+#include "event.h"
 #include "fake-manager.h"
 #include "placement/place.h"
 #include "scopemon/protocol.h"
@@ -39,6 +39,10 @@ typedef struct Site {
         PlacementPlan plan;
         PlaceText text;
         PlaceHold hold;
+        Event *event;
+        Placer *placer;
+        bool placed;
+        int result;
 } Site;
 
 static void write_text(const char *path, const char *text) {
@@ -64,8 +68,38 @@ static void site_init(Site *s, const char *config) {
         cr_assert_eq(unsetenv(SCOPEMON_ENV_PLACEMENT), 0);
 }
 
+static void on_placed(void *userdata, int result) {
+        Site *s = userdata;
+
+        cr_assert_not(s->placed, "told twice");
+        s->placed = true;
+        s->result = result;
+        s->placer = place_free(s->placer);
+}
+
+static void begin(Site *s) {
+        PlaceSpec spec = { .options = &s->options,
+                           .caller = &s->caller,
+                           .plan = &s->plan,
+                           .text = &s->text,
+                           .hold = &s->hold };
+
+        s->placed = false;
+        cr_assert_eq(event_new(&s->event), 0);
+        cr_assert_eq(place_new(&s->placer, s->event, &spec, on_placed, s), 0);
+        place_start(s->placer);
+}
+
+static void end(Site *s) {
+        s->placer = place_free(s->placer);
+        s->event = event_unref(s->event);
+}
+
 static int place(Site *s) {
-        return place_container(&s->options, &s->caller, &s->plan, &s->text, &s->hold);
+        begin(s);
+        cr_assert(event_run_until(s->event, 30, s->placed));
+        end(s);
+        return s->result;
 }
 
 static bool config_has(const Site *s, const char *text) {
@@ -377,8 +411,7 @@ CleanTest(place, wish_that_cannot_be_met_is_an_error) {
 
 #define BUS_SOCKET "/run/bus"
 
-/* In two connections, one for each question. */
-enum { HELLO = 1, GET_ALL, HELLO_AGAIN, ADD_MATCH, START_UNIT, JOB_REMOVED };
+enum { HELLO = 1, GET_ALL, ADD_MATCH, START_UNIT, JOB_REMOVED };
 
 /* Return: how many messages there were. */
 static unsigned place_with_fault(FakeManagerFault fault, unsigned at) {
@@ -430,4 +463,80 @@ CleanTest(place, manager_may_fail_at_each_message) {
                 if (at != START_UNIT && at != JOB_REMOVED) /* a job has 25 s: test-scope */
                         (void)place_with_fault(FAKE_MANAGER_SILENT, at);
         }
+}
+
+/* ---- while the manager is asked -------------------------------------------------------------- */
+
+CleanTest(place, exec_and_callers_wish_need_no_loop) {
+        Site s;
+
+        site_init(&s, CONFIG);
+        s.options.exec = true;
+        begin(&s);
+        cr_assert(s.placed);
+        end(&s);
+        s.options.exec = false;
+        cr_assert_eq(setenv(SCOPEMON_ENV_PLACEMENT, SCOPEMON_PLACEMENT_CALLER, 1), 0);
+        begin(&s);
+        cr_assert(s.placed);
+        end(&s);
+        site_done(&s);
+}
+
+static int count(Timer *timer, void *userdata) {
+        ++*(unsigned *)userdata;
+        timer_set(timer, 1000);
+        return 0;
+}
+
+/* The loop turns, nothing is changed, and nobody has to wait for it. */
+CleanTest(place, manager_that_never_answers_holds_nobody_up) {
+        FakeManagerScript script = { .silent = true };
+        unsigned n_turns = 0;
+        Timer *timer = NULL;
+        FakeManagerSeen seen;
+        FakeManager *m;
+        Site s;
+
+        if (!host_make("0::/system.slice/web.service\n"))
+                return;
+        site_init(&s, CONFIG);
+        m = fake_manager_new(&script, MANAGER_SOCKET);
+        begin(&s);
+        cr_assert_eq(event_add_timer(s.event, &timer, 0, count, &n_turns), 0);
+        cr_assert(event_run_until(s.event, 10, n_turns > 100));
+        cr_assert_not(s.placed);
+        check_untouched(&s, CONFIG);
+        timer = timer_free(timer);
+        end(&s);
+        cr_assert_not(s.placed);
+        fake_manager_finish(m, &seen);
+        cr_assert_eq(seen.n_get_alls, 1);
+        cr_assert_eq(waitpid(-1, NULL, WNOHANG), -1, "a child is left");
+        site_done(&s);
+}
+
+/* Nor does anybody stay in a scope that may never be. */
+CleanTest(place, scope_of_the_container_may_be_given_up) {
+        FakeManagerScript script = { .no_removal = true };
+        FakeManagerSeen seen;
+        FakeManager *m;
+        Site s;
+
+        if (!host_make("0::/machine.slice/libpod-conmon-" CID ".scope\n"))
+                return;
+        site_init(&s, CONFIG);
+        s.options.runtime = "/bin/true"; /* which knows no annotations */
+        m = fake_manager_new(&script, MANAGER_SOCKET);
+        begin(&s);
+        for (unsigned i = 0; i < 10; i++)
+                cr_assert_geq(event_turn(s.event, 10000), 0);
+        cr_assert_not(s.placed);
+        cr_assert_geq(s.hold.end_fd, 0, "somebody waits");
+        end(&s);
+        fake_manager_finish(m, &seen);
+        cr_assert_eq(s.hold.end_fd, -1);
+        cr_assert_eq(waitpid(-1, NULL, WNOHANG), -1, "a child is left");
+        check_untouched(&s, CONFIG);
+        site_done(&s);
 }
