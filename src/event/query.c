@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * A question whose answer may take a while: of a bus, of journal files on a slow disk. A child asks it, writes one struct
+ * A question whose answer may take a while: of journal files on a slow disk. A child asks it, writes one struct
  * into a pipe and ends; the loop reads that when it is there. What the child maps and opens for it ends with it.
  *
  * The child is a fork, so it has the question. Of our descriptors it has none but the pipe. It dies with us, and is

@@ -16,6 +16,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "base/memory.h"
 #include "io/cgroup.h"
 #include "keeper/keeper-internal.h"
 #include "keeper/unit-stop.h"
@@ -116,31 +117,39 @@ static int stop_ask_later(Keeper *k, const char *why) {
         return r < 0 ? relay(r) : 0;
 }
 
-static int unit_on_answer(void *userdata, const UnitFacts *unit, const char *why) {
+static void stop_ask_no_more(UnitStop *stop) {
+        stop->question = unit_question_free(stop->question);
+        stop->bus = bus_free(stop->bus);
+        memory_trim(); /* what the bus has needed, so far into the container's life */
+}
+
+static int unit_on_answer(void *userdata, const UnitFacts *unit, const BusTrouble *trouble) {
         Keeper *k = userdata;
         UnitStop *stop = &k->unit_stop;
         uint64_t deadline = stop->deadline;
         int r;
 
         if (!unit) {
-                r = stop_ask_later(k, why);
-                stop->question = manager_question_free(stop->question); /* and @why with it */
+                r = stop_ask_later(k, trouble->text);
+                stop_ask_no_more(stop); /* and @trouble with it */
                 return r < 0 ? relay(r) : 0;
         }
         stop->silent = false;
         if (strcmp(unit->active_state, "deactivating") == 0 && k->phase <= PHASE_RUNNING)
                 deadline = unit_stop_deadline(stop->asked_usec, unit->timeout_stop_usec ?: DEFAULT_STOP_USEC);
-        stop->question = manager_question_free(stop->question);
+        stop_ask_no_more(stop);
         return deadline ? unit_stop_set(k, deadline) : 0;
 }
 
 static int stop_ask(Keeper *k) {
-        const ManagerUnit unit = { .user = k->plan.user, .uid = k->plan.uid, .name = k->plan.unit };
         UnitStop *stop = &k->unit_stop;
-        int r;
+        int r = 0;
 
         stop->again = timer_free(stop->again);
-        r = manager_ask_about_unit(&stop->question, k->event, &unit, unit_on_answer, k);
+        if (!stop->bus)
+                r = bus_new(&stop->bus, k->event, k->plan.user, k->plan.uid);
+        if (r >= 0)
+                r = unit_ask(&stop->question, stop->bus, k->plan.unit, unit_on_answer, k);
         return r < 0 ? stop_ask_later(k, strerror(-r)) : 0;
 }
 
@@ -157,7 +166,7 @@ int unit_stop_signalled(Keeper *k) {
         if (k->phase > PHASE_RUNNING || !unit_holds_us(k))
                 return 0;
         stop->asked_usec = event_now();
-        stop->question = manager_question_free(stop->question);
+        stop->question = unit_question_free(stop->question);
         return stop_ask(k);
 }
 
@@ -169,7 +178,8 @@ void unit_stop_forget(Keeper *k) {
 
         stop->timer = timer_free(stop->timer);
         stop->again = timer_free(stop->again);
-        stop->question = manager_question_free(stop->question);
+        stop->question = unit_question_free(stop->question);
+        stop->bus = bus_free(stop->bus);
 }
 
 /**

@@ -8,7 +8,8 @@
 
 #include "event/event.h"
 #include "keeper/keeper-saved.h"
-#include "systemd/manager.h"
+#include "systemd/bus.h"
+#include "systemd/unit.h"
 
 #define UNIT_STOP_NEVER UINT64_MAX
 
@@ -17,7 +18,8 @@ typedef struct Keeper Keeper;
 typedef struct UnitStop {
         uint64_t deadline; /* when the container is killed; 0: the unit does not stop */
         Timer *timer;
-        ManagerQuestion *question;
+        Bus *bus; /* while there is a question */
+        UnitQuestion *question;
         uint64_t asked_usec; /* when there was reason to ask */
         Timer *again;        /* to ask once more, */
         bool silent;         /* ... since there was no answer, which was said */

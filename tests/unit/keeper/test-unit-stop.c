@@ -78,6 +78,7 @@ static unsigned signalled(Fixture *f, const char *state, unsigned long long stop
         manager = fake_manager_new(&script, f->socket);
         cr_assert_eq(unit_stop_signalled(f->k), 0);
         cr_assert(event_run_until(f->k->event, 10, !f->k->unit_stop.question));
+        cr_assert_null(f->k->unit_stop.bus, "nothing is asked any more");
         fake_manager_finish(manager, &seen);
         return seen.n_get_alls;
 }
