@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What tests/newcomer does inside of a machine: install, switch, use, upgrade, switch back, purge. The packages are in
+/opt/debs, a later version of the first in /opt/next. Each step is told; the first that is not as promised ends it."""
+
+import glob
+import os
+import sys
+
+import harness
+from harness import (Failed, Unit, check, check_equal, cgroup_of, comm_of, command, exe_of, inspect, names, podman, run,
+                     until, wait_processes, wait_running)
+
+STOCK, OURS = "/usr/bin/conmon", "/usr/bin/scopemon"
+MESSAGE_EXITED = "ae7f4f850114466f8c4d890f6616381e"
+RUN = "/usr/bin/podman run --rm --name {0} --network=none {1}localhost/alpine sh -c '{2}'"
+OBEYS = "trap \"exit 0\" TERM; while true; do date; sleep 1 & wait $$!; done"
+
+
+def tell(text):
+    print("    " + text, flush=True)
+
+
+def monitor_path():
+    return podman("info", "--format", "{{.Host.Conmon.Path}}")
+
+
+def monitor_of(name):
+    return int(inspect(name, "State.ConmonPid"))
+
+
+def files():
+    """All files that packages could bring, but for the databases of dpkg and the journal."""
+    found = set()
+    for top in "/etc", "/usr":
+        for folder, _, here in os.walk(top):
+            found.update(f"{folder}/{name}" for name in here)
+    return found
+
+
+def install(*packages):
+    run("dpkg", "-i", *(glob.glob(f"/opt/debs/{p}_*.deb")[0] for p in packages))
+
+
+def baz(more=""):
+    return Unit("baz.service", f"[Service]\nExecStart={RUN.format('baz', '', OBEYS)}\n"
+                f"ExecStop=/usr/bin/podman stop -t 5 baz\n{more}")
+
+
+def gone(name, unit):
+    """Nothing is left of a container whose unit was stopped."""
+    until(f"{name} to be gone", lambda: command("podman", "container", "exists", name)[0] == 1 and not unit.tree())
+
+
+def packages_switch_podman():
+    """Installed and removed, each time for new containers only."""
+    podman("run", "-d", "--name", "old", "--network=none", "localhost/alpine", "sleep", "10000")
+    wait_running("old")
+    old = monitor_of("old")
+    check_equal(exe_of(old), STOCK, "monitor of the first container")
+    install("scopemon")
+    check_equal(monitor_path(), STOCK, "monitor while scopemon-podman is not installed")
+    install("scopemon-podman")
+    check_equal(monitor_path(), OURS, "monitor after installation of scopemon-podman")
+    run("dpkg", "-r", "scopemon-podman")
+    check_equal(monitor_path(), STOCK, "monitor after removal of scopemon-podman")
+    install("scopemon-podman")
+    check_equal((monitor_of("old"), exe_of(old)), (old, STOCK), "monitor of the first container, which goes on")
+    check(MESSAGE_EXITED in run("journalctl", "--list-catalog"), "the catalogue was not updated")
+    tell("installed: Podman starts new containers under scopemon, the old one is not touched")
+
+
+def unit_of_the_readme():
+    """The unit without Delegate=, then with the drop-in."""
+    unit = baz()
+    unit.start()
+    container = wait_running()
+    check_equal(exe_of(monitor_of("baz")), OURS, "monitor")
+    status = run("systemctl", "status", "--no-pager", "baz")
+    check("scopemon" in status, f"systemctl status does not show the monitor:\n{status}")
+    check(f"libpod-{container}.scope" in cgroup_of(int(inspect("baz", "State.Pid"))), "the container has no scope")
+    unit.stop()
+    gone("baz", unit)
+
+    os.makedirs("/etc/systemd/system/baz.service.d")
+    os.symlink("/usr/share/scopemon/nest.conf", "/etc/systemd/system/baz.service.d/50-nest.conf")
+    unit.systemctl("daemon-reload")
+    unit.start()
+    wait_running()
+    found = wait_processes("/system.slice/baz.service", "sh", "sleep", "scopemon", "podman")
+    check("sh" in names(p for path, pids in found.items() if "payload" in path for p in pids), f"no payload: {found}")
+    lines = until("its lines", lambda: (lambda t: len(t) >= 3 and t)(
+        [l for l in run("journalctl", "-u", "baz", "-o", "cat", "--no-pager").splitlines() if " UTC 20" in l]))
+    check_equal(len(lines), len(set(lines)), "lines of the journal, each once")
+    tell("baz.service: scope bound to the unit; with nest.conf in the unit; each line in the journal once")
+    return unit
+
+
+def exit_is_explained():
+    """A unit that fails, and what one reads of it."""
+    unit = Unit("short.service", f"[Service]\nExecStart={RUN.format('short', '', 'echo goodbye; exit 3')}\n")
+    command("systemctl", "start", "short")
+    unit.wait_for("failed")
+    text = until("the message", lambda: (lambda t: "Subject: Container short exited" in t and t)(
+        run("journalctl", "-x", "-u", "short", "--no-pager")))
+    check("Documentation: man:scopemon(8)" in text, "no documentation in journalctl -x")
+    status, out, _ = command("scopemon", "explain", "short")
+    check_equal(status, 3, "status of scopemon explain, of a container that does not run")
+    check("exited with status 3" in out, f"scopemon explain does not tell the status:\n{out}")
+    unit.remove()
+    tell("a container that exited: journalctl -x and scopemon explain tell why")
+
+
+def upgrade_under(unit):
+    """Of the package; with the file it changes nothing."""
+    monitor, container = monitor_of("baz"), int(inspect("baz", "State.Pid"))
+    before = os.stat(f"/proc/{monitor}/exe").st_ino
+    out = run("dpkg", "-i", "/opt/next/scopemon.deb")
+    check(f"baz: monitor {monitor}" in out, f"dpkg does not tell of the upgrade:\n{out}")
+    check(os.stat(f"/proc/{monitor}/exe").st_ino == os.stat(OURS).st_ino != before, "the monitor is the old program")
+    check_equal((monitor_of("baz"), int(inspect("baz", "State.Pid"))), (monitor, container), "PIDs")
+    os.makedirs("/etc/scopemon", exist_ok=True)
+    with open("/etc/scopemon/no-upgrade", "w", encoding="utf-8"):
+        pass
+    install("scopemon")
+    check(os.stat(f"/proc/{monitor}/exe").st_ino != os.stat(OURS).st_ino, "upgraded in spite of no-upgrade")
+    os.unlink("/etc/scopemon/no-upgrade")
+    os.rmdir("/etc/scopemon")
+    run("scopemon", "upgrade", "baz")
+    check(os.stat(f"/proc/{monitor}/exe").st_ino == os.stat(OURS).st_ino, "not upgraded by hand")
+    check_equal(unit.show("ActiveState"), "active", "state of the unit")
+    tell("package upgraded: running monitors re-execute, containers go on; not with /etc/scopemon/no-upgrade")
+
+
+def purged(unit, before):
+    """Back to stock, and what runs goes on."""
+    monitor = monitor_of("baz")
+    run("dpkg", "--purge", "scopemon-podman", "scopemon")
+    check_equal(monitor_path(), STOCK, "monitor after the purge")
+    check_equal((comm_of(monitor), inspect("baz", "State.Status")), ("scopemon", "running"), "the container that runs")
+    podman("run", "--rm", "--name", "new", "--network=none", "localhost/alpine", "true")
+    podman("exec", "baz", "true")
+    unit.stop()
+    gone("baz", unit)
+    os.unlink("/etc/systemd/system/baz.service.d/50-nest.conf")
+    os.rmdir("/etc/systemd/system/baz.service.d")
+    left = {f for f in files() - before if "scopemon" in f or "oci" in f or "containers.conf.d" in f}
+    check(not left, f"left behind: {sorted(left)}")
+    check(MESSAGE_EXITED not in run("journalctl", "--list-catalog"), "the catalogue still has our messages")
+    podman("rm", "-f", "-t", "0", "old")
+    tell("purged: Podman is back to conmon, what was running went on, nothing is left")
+
+
+def main():
+    before = files()
+    try:
+        packages_switch_podman()
+        unit = unit_of_the_readme()
+        exit_is_explained()
+        upgrade_under(unit)
+        purged(unit, before)
+    except Failed as e:
+        print("\n".join(harness._transcript)) # pylint: disable=protected-access
+        print(f"not as promised: {e}")
+        return 1
+    return 0
+
+
+sys.exit(main())
