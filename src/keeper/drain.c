@@ -33,12 +33,12 @@ static int drain_on_timeout(Timer *timer, void *userdata) {
                 return 0;
         }
         log_error("Timed out waiting for the worker to flush output, killing it");
-        k->facts.runtime_exited = true;
+        (void)keeper_learn(k, (Facts){ .runtime_exited = true }); /* nor is that waited for */
         r = worker_process_give_up(k->worker);
         if (r < 0)
                 keeper_endure(k, r);
         keeper_announce_end(k);
-        return keeper_advance(k);
+        return 0;
 }
 
 /**
@@ -48,7 +48,7 @@ void drain_begin(Keeper *k) {
         int r;
 
         if (!k->worker || !worker_process_is_started(k->worker)) {
-                k->facts.streams_closed = k->facts.clients_served = true;
+                (void)keeper_learn(k, KEEPER_WORKER_GONE);
                 return;
         }
         r = event_add_timer(k->event, &k->drain.timer, KEEPER_DRAIN_USEC, drain_on_timeout, k);
@@ -65,8 +65,7 @@ void drain_begin(Keeper *k) {
 int drain_on_stored(void *userdata) {
         Keeper *k = userdata;
 
-        k->facts.streams_closed = true;
-        return keeper_advance(k);
+        return keeper_learn(k, (Facts){ .streams_closed = true });
 }
 
 /**
@@ -77,7 +76,6 @@ int drain_on_stored(void *userdata) {
 int drain_on_worker_done(void *userdata) {
         Keeper *k = userdata;
 
-        k->facts.streams_closed = k->facts.clients_served = true;
         k->drain.timer = timer_free(k->drain.timer);
-        return keeper_advance(k);
+        return keeper_learn(k, KEEPER_WORKER_GONE);
 }

@@ -114,7 +114,7 @@ void keeper_command_start(Keeper *k) {
 
         if (!k->options->exit_command ||
             !(k->facts.pid_known || k->runtime.status.known || k->runtime.pid != 0)) {
-                k->facts.command_exited = true;
+                (void)keeper_learn(k, (Facts){ .command_exited = true });
                 return;
         }
         report_close(k->report);
@@ -124,8 +124,8 @@ void keeper_command_start(Keeper *k) {
         if (r < 0) {
                 (void)log_error_errno(r, "Failed to run the exit command:");
                 k->exit_command.running = false;
-                k->facts.command_exited = true;
                 k->exit_status = 1;
+                (void)keeper_learn(k, (Facts){ .command_exited = true });
         }
 }
 

@@ -67,7 +67,7 @@ static void announce_end(Keeper *k, uint64_t suppressed) {
         for (StreamId id = 0; state && id < _STREAM_MAX; id++)
                 end.lost += state->dropped[id];
         announce_ended(k->options, &k->plan, &end);
-        k->facts.announced = true;
+        (void)keeper_learn(k, (Facts){ .announced = true });
 }
 
 static void on_counted(void *userdata, uint64_t suppressed) {
@@ -76,7 +76,6 @@ static void on_counted(void *userdata, uint64_t suppressed) {
         announce_end(k, suppressed);
         if (k->facts.reported) /* else this is stored with that */
                 KEEPER_TELL(k, on_changed);
-        (void)keeper_advance(k);
 }
 
 /* Now, or when what the journal has kept is counted: only our own end waits for that. */
@@ -102,9 +101,7 @@ static void told(Keeper *k) {
                 (void)unlinkat(k->bundle_fd, SCOPEMON_ATTACH_SOCKET, 0); /* the caller may have been faster */
         if (!report_exit_missing(k->report)) /* else somebody may write it later */
                 mark_remove(k->options->cid, getpid());
-        k->facts.reported = true;
-        k->facts.caller_told = !report_is_waiting(k->report);
-        KEEPER_TELL(k, on_changed);
+        (void)keeper_learn(k, (Facts){ .reported = true, .caller_told = !report_is_waiting(k->report) });
 }
 
 /* A pipe that is broken, not slow: its reader sees an end of file, and takes it that there is no container. */
@@ -129,8 +126,8 @@ static void on_record_lost(void *userdata, ReportRecord what, int error) {
 static void on_records_settled(void *userdata) {
         Keeper *k = userdata;
 
-        k->facts.caller_told = k->facts.reported;
-        (void)keeper_advance(k);
+        if (k->facts.reported)
+                (void)keeper_learn(k, (Facts){ .caller_told = true });
         (void)reaper_look(
                 k->reaper); /* what it returns has been through keeper_endure(); on_buried may have waited */
 }
@@ -142,7 +139,7 @@ static void tell_rest(Keeper *k) {
         if (k->options->exec) {
                 report_exec_exit(k->report, status_to_tell(k),
                                  k->facts.timed_out ? SCOPEMON_SYNC_TIMED_OUT : NULL);
-                k->facts.announced = true; /* that is all */
+                (void)keeper_learn(k, (Facts){ .announced = true }); /* that is all */
         } else
                 announce_when_counted(k);
         told(k);
@@ -239,7 +236,7 @@ void keeper_mark(Keeper *k) {
  */
 void keeper_report(Keeper *k) {
         if (k->facts.reported) { /* by a keeper that has died since, and its caller was another one */
-                k->facts.caller_told = true;
+                (void)keeper_learn(k, (Facts){ .caller_told = true });
                 if (!k->facts.announced)
                         announce_when_counted(k);
                 return;
@@ -249,7 +246,7 @@ void keeper_report(Keeper *k) {
                 return;
         }
         tell_failure(k);
-        k->facts.announced = true; /* that is all */
+        (void)keeper_learn(k, (Facts){ .announced = true }); /* that is all */
         told(k);
 }
 
@@ -260,5 +257,4 @@ void keeper_report_again(Keeper *k) {
         if (k->facts.reported)
                 return;
         write_exit_files(k);
-        (void)keeper_advance(k);
 }

@@ -29,6 +29,9 @@
  */
 #define KEEPER_NOT_RESTARTED 0x6e6f7421
 
+/* No worker is there any more, or none ever will be. */
+#define KEEPER_WORKER_GONE ((Facts){ .streams_closed = true, .clients_served = true })
+
 #define KEEPER_DRAIN_USEC 30000000ULL /* a worker that has not flushed by then is not waited for */
 
 /* What is needed until the container runs. */
@@ -185,6 +188,7 @@ void keeper_command_restore(Keeper *k, const ExitCommandSaved *saved);
 
 /* keeper.c */
 int keeper_advance(Keeper *k);
+int keeper_learn(Keeper *k, Facts facts);
 int keeper_fail(Keeper *k, int r, const char *text);
 void keeper_endure(Keeper *k, int r);
 void keeper_fail_text(Keeper *k, const char *text);

@@ -80,51 +80,55 @@ static void end_unwanted(Keeper *k) {
                 (void)process_kill_child(pid, SIGKILL);
 }
 
+/* What has it made? */
+static int judge(Keeper *k, Facts *learned) {
+        const Options *o = k->options;
+        KeeperStart *start = k->start;
+        char text[512];
+        int r;
+
+        if (start->console && !start->terminal_received && console_look(start->console) < 0)
+                log_warning("Failed to receive console file descriptor");
+        learned->runtime_failed = true;
+        if (k->runtime.status.code != 0 && !o->exec)
+                return 0;
+
+        r = runtime_read_pid(o->container_pidfile, &k->target.pid);
+        if (r != 0) {
+                (void)snprintf(text, sizeof text, "The runtime wrote no PID to %s", o->container_pidfile);
+                if (k->runtime.status.code == 0) /* else it has said something better */
+                        keeper_fail_text(k, text);
+                return 0;
+        }
+        if (o->terminal && !o->log_targets.passthrough && !start->terminal_received) {
+                keeper_fail_text(k, "Runtime did not set up terminal");
+                end_unwanted(k);
+                return 0;
+        }
+        learned->runtime_failed = false;
+        learned->pid_known = true;
+        return target_watch(k);
+}
+
 /**
  * keeper_on_runtime_exit() - is there a target?
  *
  * Return: 0 or a negative errno.
  */
 int keeper_on_runtime_exit(Keeper *k, const ProcessStatus *status) {
-        const Options *o = k->options;
-        KeeperStart *start = k->start;
-        char text[512];
-        int r;
+        Facts learned = { .runtime_exited = true };
+        int r = 0;
 
         k->runtime.pid = 0;
         fd_close_many(&k->runtime.pidfd, 1);
         k->runtime.status = *status;
-        k->facts.runtime_exited = true;
-        place_let_go(&start->hold);
-        if (k->phase == PHASE_FAILING) {
+        place_let_go(&k->start->hold);
+        if (k->phase == PHASE_FAILING)
                 end_unwanted(k);
-                return 0;
-        }
-        if (start->console && !start->terminal_received && console_look(start->console) < 0)
-                log_warning("Failed to receive console file descriptor");
-        if (k->runtime.status.code != 0 && !o->exec) {
-                k->facts.runtime_failed = true;
-                return 0;
-        }
-
-        r = runtime_read_pid(o->container_pidfile, &k->target.pid);
-        if (r != 0) {
-                k->facts.runtime_failed = true;
-                if (k->runtime.status.code == 0) {
-                        (void)snprintf(text, sizeof text, "The runtime wrote no PID to %s",
-                                       o->container_pidfile);
-                        keeper_fail_text(k, text);
-                }
-                return 0;
-        }
-        if (o->terminal && !o->log_targets.passthrough && !start->terminal_received) {
-                k->facts.runtime_failed = true;
-                keeper_fail_text(k, "Runtime did not set up terminal");
-                end_unwanted(k);
-                return 0;
-        }
-        k->facts.pid_known = true;
-        return target_watch(k);
+        else
+                r = judge(k, &learned);
+        (void)keeper_learn(k, learned);
+        return r < 0 ? relay(r) : 0;
 }
 
 /**

@@ -452,8 +452,7 @@ static void on_placed(void *userdata, int result) {
                 (void)keeper_fail(k, result == PLACE_REFUSED ? fail(-EINVAL) : result, NULL);
                 return;
         }
-        k->facts.placed = true;
-        (void)keeper_advance(k);
+        (void)keeper_learn(k, (Facts){ .placed = true });
 }
 
 /* Nobody would start what the runtime makes. */

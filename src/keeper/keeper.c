@@ -144,8 +144,7 @@ int keeper_fail(Keeper *k, int r, const char *text) {
         else
                 (void)log_error_errno(r, "Failed to start the container:");
         keeper_fail_text(k, text ? text : strerror(-r));
-        k->facts.gave_up = true;
-        return keeper_advance(k);
+        return keeper_learn(k, (Facts){ .gave_up = true });
 }
 
 /* The loop is broken: nothing is heard any more but the ends of our children, which are looked for. */
@@ -158,7 +157,7 @@ static void go_on_blind(Keeper *k, int r) {
                 log_error("Too many failures, only waiting for the container to exit");
         (void)poll(NULL, 0, BLIND_MS);
         if (k->phase > PHASE_RUNNING || k->facts.container_exited)
-                k->facts.streams_closed = k->facts.clients_served = true;
+                (void)keeper_learn(k, KEEPER_WORKER_GONE);
         if (k->phase == PHASE_REPORTING)
                 keeper_report_again(k);
         keeper_announce_end(k);
@@ -241,7 +240,8 @@ static void enter_draining(Keeper *k) {
                 (void)process_signal(k->runtime.pidfd, SIGKILL);
         KEEPER_TELL(k, on_draining);
         unit_stop_forget(k);
-        k->facts.runtime_exited = k->facts.runtime_exited || k->runtime.pid == 0;
+        if (k->runtime.pid == 0)
+                (void)keeper_learn(k, (Facts){ .runtime_exited = true });
         drain_begin(k);
 }
 
@@ -273,6 +273,7 @@ static void enter(Keeper *k) {
                 keeper_report(k);
                 return;
         case PHASE_FINISHING:
+                KEEPER_TELL(k, on_changed); /* all is told: that is not to be told again */
                 keeper_command_start(k);
                 return;
         case PHASE_DONE:
@@ -291,7 +292,7 @@ static void enter(Keeper *k) {
 static void look_for_children(Keeper *k) {
         if (k->phase == PHASE_FINISHING && !k->facts.command_exited && !k->exit_command.running &&
             (!k->facts.pid_known || !reaper_has_children(k->reaper)))
-                k->facts.command_exited = true;
+                (void)keeper_learn(k, (Facts){ .command_exited = true });
 }
 
 /**
@@ -315,4 +316,16 @@ int keeper_advance(Keeper *k) {
         }
         k->advancing = false;
         return 0;
+}
+
+/**
+ * keeper_learn() - what is true of @facts is so from now on; go on with that
+ *
+ * The one way in which facts come to be true. While a phase is entered, what follows from them comes after that.
+ *
+ * Return: 0.
+ */
+int keeper_learn(Keeper *k, Facts facts) {
+        lifecycle_learn(&k->facts, &facts);
+        return keeper_advance(k);
 }

@@ -33,6 +33,18 @@ static const StateField lifecycle_fields[] = {
 const StateFields lifecycle_values = { lifecycle_fields, ELEMENTS(lifecycle_fields) };
 
 /**
+ * lifecycle_learn() - what is true of @more is true from now on
+ */
+void lifecycle_learn(Facts *f, const Facts *more) {
+        for (size_t i = 0; i < ELEMENTS(lifecycle_fields); i++) {
+                size_t at = lifecycle_fields[i].offset;
+
+                if (*(const bool *)((const char *)more + at))
+                        *(bool *)((char *)f + at) = true;
+        }
+}
+
+/**
  * lifecycle_next() - the phase after @now, or @now to wait for more facts
  */
 Phase lifecycle_next(Phase now, const Facts *f) {

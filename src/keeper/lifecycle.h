@@ -36,6 +36,7 @@ typedef struct Facts {
         bool gave_up;        /* something of ours failed for good */
 } Facts;
 
+void lifecycle_learn(Facts *f, const Facts *more);
 Phase lifecycle_next(Phase now, const Facts *facts);
 
 extern const StateFields lifecycle_values; /* of Facts, as they are handed on */

@@ -45,8 +45,7 @@ static int target_on_end(void *userdata, const ProcessStatus *status) {
 
         if (status)
                 k->target.status = *status;
-        k->facts.container_exited = true;
-        return keeper_advance(k);
+        return keeper_learn(k, (Facts){ .container_exited = true });
 }
 
 /**
@@ -68,8 +67,8 @@ int target_watch(Keeper *k) {
         if (k->facts.container_exited)
                 return 0;
         if (t->pidfd < 0) { /* gone, if it was never a child of ours; else SIGCHLD tells */
-                k->facts.container_exited = process_peek(t->pid, &status) == -ECHILD;
-                return 0;
+                return keeper_learn(k,
+                                    (Facts){ .container_exited = process_peek(t->pid, &status) == -ECHILD });
         }
         r = exit_watch_new(&t->watch, k->event, t->pidfd, &handler, k);
         return r < 0 ? relay(r) : 0;
@@ -81,7 +80,7 @@ int target_watch(Keeper *k) {
 void target_on_exit(Keeper *k, const ProcessStatus *status) {
         k->target.watch = exit_watch_free(k->target.watch);
         k->target.status = *status;
-        k->facts.container_exited = true;
+        (void)keeper_learn(k, (Facts){ .container_exited = true });
 }
 
 /**
@@ -113,14 +112,13 @@ static int target_on_timeout(Timer *timer, void *userdata) {
         r = reaper_look(k->reaper);
         if (r < 0)
                 keeper_endure(k, r);
-        if (!k->facts.container_exited) {
-                k->facts.timed_out = true;
-                if (!k->options->exec)
-                        announce_killed_by_timeout(k->options, &k->plan);
-                (void)process_kill_group(k->target.pidfd, k->target.pid,
-                                         SIGKILL); /* gone by itself meanwhile, perhaps */
-        }
-        return keeper_advance(k);
+        if (k->facts.container_exited)
+                return 0;
+        if (!k->options->exec)
+                announce_killed_by_timeout(k->options, &k->plan);
+        (void)process_kill_group(k->target.pidfd, k->target.pid,
+                                 SIGKILL); /* gone by itself meanwhile, perhaps */
+        return keeper_learn(k, (Facts){ .timed_out = true });
 }
 
 /**

@@ -202,3 +202,24 @@ CleanTest(lifecycle, no_phase_is_left_without_its_fact) {
                         cr_assert_eq(lifecycle_next(cases[i].phase, &f), cases[i].phase);
                 }
 }
+
+CleanTest(lifecycle, what_is_learned_stays_true) {
+        Facts f = { 0 };
+
+        for (FactId id = 0; id < _FACT_MAX; id++) {
+                Facts more = { 0 }, all;
+
+                learn(&more, id);
+                lifecycle_learn(&f, &more);
+                lifecycle_learn(&f, &(Facts){ 0 });
+                all = f;
+                lifecycle_learn(&all, &more);
+                cr_assert_eq(memcmp(&all, &f, sizeof f), 0);
+                for (FactId other = 0; other < _FACT_MAX; other++) {
+                        all = f;
+                        learn(&all, other);
+                        cr_assert_eq(memcmp(&all, &f, sizeof f) == 0, other <= id, "fact %d after %d", other,
+                                     id);
+                }
+        }
+}
