@@ -8,35 +8,11 @@
 #include <ctype.h>
 #include <errno.h>
 #include <limits.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "cleanup.h"
 #include "error.h"
 #include "parse.h"
-
-/**
- * parse_i64() - signed number in C syntax
- * @base: 10, or 0 for the 0x and 0 prefixes as well
- *
- * Return: 0, -EINVAL if @text is no number, -ERANGE if it does not fit.
- */
-int parse_i64(const char *text, int base, int64_t *ret) {
-        const char *digits = text + (*text == '-' || *text == '+');
-        long long value;
-        char *end;
-
-        if (!isdigit((unsigned char)*digits))
-                return fail(-EINVAL);
-        errno = 0;
-        value = strtoll(text, &end, base);
-        if (*end)
-                return fail(-EINVAL);
-        if (errno != 0)
-                return fail(-errno);
-        *ret = value;
-        return 0;
-}
 
 /**
  * parse_u64() - decimal digits

@@ -7,7 +7,6 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-int parse_i64(const char *text, int base, int64_t *ret);
 int parse_u64(const char *text, uint64_t *ret);
 int parse_pid(const char *text, pid_t *ret);
 int parse_fd(const char *text, int *ret);

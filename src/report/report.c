@@ -342,28 +342,12 @@ int report_oom(Report *r) {
 }
 
 /**
- * report_is_started() - whether the target's pid has been told, or would have been if this mode told it
- */
-bool report_is_started(const Report *r) {
-        return r->started;
-}
-
-/**
- * report_sync_fd() - the descriptor that is to survive when others are closed
+ * report_sync_fd() - the sync pipe, whose reader is the caller
  *
  * Return: a borrowed descriptor, -1 if there is none or its reader is gone.
  */
 int report_sync_fd(const Report *r) {
         return r->sync.fd;
-}
-
-/**
- * report_attach_fd() - the same for the attach pipe
- *
- * Return: a borrowed descriptor, -1 if there is none or its reader is gone.
- */
-int report_attach_fd(const Report *r) {
-        return r->attach.fd;
 }
 
 /**

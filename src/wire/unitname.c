@@ -12,7 +12,6 @@
  */
 
 #include <stdint.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "wire/unitname.h"
@@ -22,25 +21,6 @@ static const char hex[] = "0123456789abcdef";
 static const char *const suffixes[] = {
         ".service",   ".scope", ".slice", ".socket", ".target", ".mount",
         ".automount", ".swap",  ".timer", ".path",   ".device",
-};
-
-/* Names systemd keeps out of the kernel's way by a '_' in front. */
-static const char *const kernel_names[] = { "notify_on_release", "release_agent", "tasks" };
-static const char *const kernel_prefixes[] = {
-        "cgroup",
-        "cpu",
-        "cpuacct",
-        "cpuset",
-        "io",
-        "blkio",
-        "memory",
-        "devices",
-        "pids",
-        "bpf-firewall",
-        "bpf-devices",
-        "bpf-foreign",
-        "bpf-socket-bind",
-        "bpf-restrict-network-interfaces",
 };
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
@@ -138,63 +118,5 @@ int unitname_scope(char *out, size_t size, const char *prefix, const char *id) {
         if (used >= size)
                 return UNITNAME_TOO_LONG;
         memcpy(out, name, used + 1);
-        return 0;
-}
-
-static bool needs_escape(const char *name, size_t n) {
-        const char *dot = memchr(name, '.', n);
-
-        if (name[0] == '_' || name[0] == '.')
-                return true;
-        for (size_t i = 0; i < COUNT(kernel_names); i++)
-                if (n == strlen(kernel_names[i]) && memcmp(name, kernel_names[i], n) == 0)
-                        return true;
-        for (size_t i = 0; dot && i < COUNT(kernel_prefixes); i++)
-                if ((size_t)(dot - name) == strlen(kernel_prefixes[i]) &&
-                    memcmp(name, kernel_prefixes[i], (size_t)(dot - name)) == 0)
-                        return true;
-        return false;
-}
-
-/* "/", the first @n bytes of the slice's name, ".slice" */
-static bool put_slice(char *out, size_t size, size_t *used, const char *slice, size_t n) {
-        char name[UNITNAME_SIZE];
-        bool escaped;
-        int length;
-
-        length = snprintf(name, sizeof name, "%.*s.slice", (int)n, slice);
-        if (length < 0 || (size_t)length >= sizeof name)
-                return false;
-        escaped = needs_escape(name, (size_t)length);
-        return put(out, size, used, escaped ? "/_" : "/", escaped ? 2 : 1) &&
-               put(out, size, used, name, (size_t)length);
-}
-
-/**
- * unitname_slice_path() - the cgroup of a slice
- * @out: UNITNAME_SLICE_SIZE bytes are enough for all that can be; written only on success
- *
- * machine-foo.slice is /machine.slice/machine-foo.slice; the root, -.slice, is "/".
- *
- * Return: 0, UNITNAME_BAD if @slice is no slice's name, UNITNAME_TOO_LONG.
- */
-int unitname_slice_path(char *out, size_t size, const char *slice) {
-        char path[UNITNAME_SLICE_SIZE] = "/";
-        const char *dot;
-        size_t used = 0;
-
-        if (!unitname_is_valid(slice, ".slice"))
-                return UNITNAME_BAD;
-        dot = strrchr(slice, '.');
-        if (strcmp(slice, "-.slice") == 0)
-                used = 1;
-        else
-                for (const char *p = slice; p <= dot; p++)
-                        if ((*p == '-' || p == dot) &&
-                            !put_slice(path, sizeof path, &used, slice, (size_t)(p - slice)))
-                                return UNITNAME_TOO_LONG;
-        if (used >= size)
-                return UNITNAME_TOO_LONG;
-        memcpy(out, path, used + 1);
         return 0;
 }

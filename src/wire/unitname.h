@@ -1,16 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/*
- * Names of systemd's units: which are valid, how they are made, where they are found on the bus and
- * in the tree.
- */
+/* Names of systemd's units: which are valid, and how a scope's is made. */
 
 #include <stdbool.h>
 #include <stddef.h>
 
-#define UNITNAME_SIZE 256        /* room for any unit name, with its NUL */
-#define UNITNAME_SLICE_SIZE 4096 /* room for the cgroup path of any slice that a path can name */
+#define UNITNAME_SIZE 256 /* room for any unit name, with its NUL */
 
 /* Answers besides 0; nothing is written then. */
 typedef enum UnitNameAnswer {
@@ -20,4 +16,3 @@ typedef enum UnitNameAnswer {
 
 bool unitname_is_valid(const char *name, const char *suffix);
 int unitname_scope(char *out, size_t size, const char *prefix, const char *id);
-int unitname_slice_path(char *out, size_t size, const char *slice);

@@ -61,27 +61,11 @@ static void check_unit(const char *unit) {
                 fuzz_claim(strlen(unit) < UNITNAME_SIZE);
 }
 
-static void check_slice(const char *slice) {
-        char path[UNITNAME_SLICE_SIZE];
-        size_t n_path, n_slice = strlen(slice);
-
-        if (unitname_slice_path(path, sizeof path, slice) != 0)
-                return;
-        fuzz_claim(unitname_is_valid(slice, ".slice"));
-        n_path = strlen(path);
-        fuzz_claim(path[0] == '/' && n_path < sizeof path);
-        if (strcmp(slice, "-.slice") == 0)
-                return;
-        fuzz_claim(n_path > n_slice && strcmp(path + n_path - n_slice, slice) == 0);
-        fuzz_claim(!strstr(path, "//") && !strstr(path, "/-") && !strstr(path, "/."));
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         char *text = fuzz_string(data, size);
 
         check_scope(text);
         check_unit(text);
-        check_slice(text);
         free(text);
         return 0;
 }

@@ -11,47 +11,6 @@
 
 #define UNTOUCHED 77
 
-CleanTest(parse, i64_is_c_syntax) {
-        static const struct {
-                const char *text;
-                int base, r;
-                int64_t value;
-        } cases[] = {
-                { "0", 0, 0, 0 },
-                { "-1", 0, 0, -1 },
-                { "+1", 0, 0, 1 },
-                { "0x10", 0, 0, 16 },
-                { "-0x10", 0, 0, -16 },
-                { "010", 0, 0, 8 },
-                { "010", 10, 0, 10 },
-                { "9223372036854775807", 0, 0, INT64_MAX },
-                { "-9223372036854775808", 0, 0, INT64_MIN },
-                { "9223372036854775808", 0, -ERANGE, UNTOUCHED },
-                { "-9223372036854775809", 0, -ERANGE, UNTOUCHED },
-                { "0x10", 10, -EINVAL, UNTOUCHED },
-                { "08", 0, -EINVAL, UNTOUCHED },
-                { "0x", 0, -EINVAL, UNTOUCHED },
-                { "", 0, -EINVAL, UNTOUCHED },
-                { "-", 0, -EINVAL, UNTOUCHED },
-                { "--1", 0, -EINVAL, UNTOUCHED },
-                { " 1", 0, -EINVAL, UNTOUCHED },
-                { "1 ", 0, -EINVAL, UNTOUCHED },
-                { "- 1", 0, -EINVAL, UNTOUCHED },
-                { "1x", 0, -EINVAL, UNTOUCHED },
-                { "x", 0, -EINVAL, UNTOUCHED },
-                { "1.5", 0, -EINVAL, UNTOUCHED },
-                { "99999999999999999999x", 0, -EINVAL, UNTOUCHED },
-        };
-
-        for (size_t i = 0; i < ELEMENTS(cases); i++) {
-                int64_t value = UNTOUCHED;
-
-                cr_assert_eq(parse_i64(cases[i].text, cases[i].base, &value), cases[i].r, "\"%s\"",
-                             cases[i].text);
-                cr_assert_eq(value, cases[i].value, "\"%s\"", cases[i].text);
-        }
-}
-
 CleanTest(parse, u64_is_digits_only) {
         static const struct {
                 const char *text;
