@@ -269,8 +269,6 @@ int attach_listen(int dir_fd, int *ret_fd) {
         r = fd_bind_at(fd, dir_fd, SCOPEMON_ATTACH_SOCKET);
         if (r < 0)
                 return relay(r);
-        if (fchmodat(dir_fd, SCOPEMON_ATTACH_SOCKET, 0700, 0) < 0) /* bind() minds the umask */
-                return fail(-errno);
         if (listen(fd, SOMAXCONN) < 0)
                 return fail(-errno);
 

@@ -138,21 +138,16 @@ int fd_open_directory(const char *path) {
 }
 
 /**
- * fd_read_file() - a whole file, at most @max bytes of it
- * @dir_fd: directory that a relative @path starts from, or AT_FDCWD
+ * fd_read_all() - what a regular file has from here to its end
+ * @max: bytes, beyond which it is too large
  * @ret_text: the content and a NUL behind it; the caller's to free
  * @ret_size: length without that NUL; may be NULL
  *
  * Return: 0, -EFBIG if there is more than @max, or another negative errno.
  */
-int fd_read_file(int dir_fd, const char *path, size_t max, char **ret_text, size_t *ret_size) {
-        _cleanup_close_ int fd = -1;
+int fd_read_all(int fd, size_t max, char **ret_text, size_t *ret_size) {
         _cleanup_free_ char *text = NULL;
         size_t size = 0, allocated = 0;
-
-        fd = openat(dir_fd, path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-        if (fd < 0)
-                return fail(-errno);
 
         for (;;) {
                 ssize_t n;
@@ -184,6 +179,47 @@ int fd_read_file(int dir_fd, const char *path, size_t max, char **ret_text, size
         if (ret_size)
                 *ret_size = size;
         return 0;
+}
+
+/**
+ * fd_open_regular() - a file to be read, and nothing that would have us wait
+ * @dir_fd: directory that a relative @path starts from, or AT_FDCWD
+ * @flags: O_NOFOLLOW or 0
+ * @ret_st: may be NULL
+ *
+ * Return: the descriptor, or a negative errno: -EINVAL for what is no regular file.
+ */
+int fd_open_regular(int dir_fd, const char *path, int flags, struct stat *ret_st) {
+        _cleanup_close_ int fd = -1;
+        struct stat st;
+
+        fd = openat(dir_fd, path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK | flags);
+        if (fd < 0 || fstat(fd, &st) < 0)
+                return fail(-errno);
+        if (!S_ISREG(st.st_mode))
+                return fail(-EINVAL);
+        if (ret_st)
+                *ret_st = st;
+        return TAKE_FD(fd);
+}
+
+/**
+ * fd_read_file() - a whole regular file, at most @max bytes of it
+ * @dir_fd: directory that a relative @path starts from, or AT_FDCWD
+ *
+ * See fd_read_all() for the rest, and the answers.
+ *
+ * Return: 0 or a negative errno.
+ */
+int fd_read_file(int dir_fd, const char *path, size_t max, char **ret_text, size_t *ret_size) {
+        _cleanup_close_ int fd = -1;
+        int r;
+
+        fd = fd_open_regular(dir_fd, path, 0, NULL);
+        if (fd < 0)
+                return relay(fd);
+        r = fd_read_all(fd, max, ret_text, ret_size);
+        return r < 0 ? relay(r) : 0;
 }
 
 static int open_beside(int dir_fd, const char *path, char *name, size_t n_name, mode_t mode) {
@@ -367,8 +403,8 @@ bool fd_has_room_above(int fd, unsigned n) {
 /**
  * fd_bind_at() - bind a socket to @name in a directory, whatever the length of the directory's path
  *
- * An existing @name is removed first. The socket's mode is the one set on @socket_fd with fchmod() before, under
- * the umask.
+ * An existing @name is removed first. The socket's mode is the one set on @socket_fd with fchmod() before, whatever the
+ * umask is.
  *
  * Return: 0, or a negative errno: -ENAMETOOLONG if @name alone is too long.
  */
@@ -376,6 +412,7 @@ int fd_bind_at(int socket_fd, int dir_fd, const char *name) {
         struct sockaddr_un address;
         char path[PATH_MAX];
         socklen_t size;
+        mode_t mask;
         int r;
 
         if (unlinkat(dir_fd, name, 0) < 0 && errno != ENOENT)
@@ -384,9 +421,10 @@ int fd_bind_at(int socket_fd, int dir_fd, const char *name) {
         r = fd_unix_address(path, &address, &size);
         if (r < 0)
                 return relay(r);
-        if (bind(socket_fd, (const struct sockaddr *)&address, size) < 0)
-                return fail(-errno);
-        return 0;
+        mask = umask(0); /* changing the mode by name later could hit what somebody puts there meanwhile */
+        r = bind(socket_fd, (const struct sockaddr *)&address, size) < 0 ? fail(-errno) : 0;
+        (void)umask(mask);
+        return r;
 }
 
 /**

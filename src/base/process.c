@@ -327,13 +327,14 @@ int process_signal(int pidfd, int signal) {
 
 /**
  * process_signal_value() - signal a process, with a number that it can see
+ * @from: what it will see as the sender's pid: it may be any number
  *
  * Return: 0 or a negative errno: -ESRCH if it has ended.
  */
-int process_signal_value(int pidfd, int signal, int value) {
+int process_signal_value(int pidfd, int signal, int value, pid_t from) {
         siginfo_t info = { .si_signo = signal, .si_code = SI_QUEUE };
 
-        info.si_pid = getpid();
+        info.si_pid = from;
         info.si_uid = getuid();
         info.si_value.sival_int = value;
         if (syscall(SYS_pidfd_send_signal, pidfd, signal, &info, 0) < 0)

@@ -58,7 +58,7 @@ void process_set_title(char *const *argv, const char *title);
 int process_pidfd(pid_t pid);
 int process_copy_fd(pid_t pid, int fd);
 int process_signal(int pidfd, int signal);
-int process_signal_value(int pidfd, int signal, int value);
+int process_signal_value(int pidfd, int signal, int value, pid_t from);
 int process_kill_child(pid_t pid, int signal);
 int process_kill_group(int pidfd, pid_t pid, int signal);
 int process_reap(pid_t pid);

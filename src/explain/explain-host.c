@@ -286,19 +286,27 @@ int explain_find(const ExplainHost *h, const char *word, ExplainIds *ids) {
 
 /* Its --conmon-pidfile tells a monitor from the process that forks it. */
 static pid_t read_pid_file(const ExplainProcess *p, const char *option) {
+        _cleanup_close_ int fd = -1;
         _cleanup_free_ char *text = NULL;
         const char *path;
         pid_t pid;
 
-        if (!options_peek(p->argv, option, &path) || path[0] != '/' ||
-            fd_read_file(AT_FDCWD, path, 64, &text, NULL) < 0)
+        if (!options_peek(p->argv, option, &path) || path[0] != '/')
+                return 0;
+        fd = fd_open_regular(AT_FDCWD, path, O_NOFOLLOW, NULL); /* anybody's command line names anything */
+        if (fd < 0 || fd_read_all(fd, 64, &text, NULL) < 0)
                 return 0;
         text[strcspn(text, "\n")] = 0;
         return parse_pid(text, &pid) < 0 ? 0 : pid;
 }
 
+/* Anybody can call a process of his like a monitor, and a container like that of somebody else. */
+static bool is_trusted(const ExplainProcess *p) {
+        return p->stat.uid == 0 || p->stat.uid == geteuid();
+}
+
 static void find_keeper(const ExplainHost *h, Explained *e) {
-        bool sure = false;
+        bool sure = false, trusted = false;
 
         for (size_t i = 0; i < h->n; i++) {
                 const ExplainProcess *p = &h->processes[i], *parent;
@@ -309,7 +317,12 @@ static void find_keeper(const ExplainHost *h, Explained *e) {
                         e->n_execs++;
                         continue;
                 }
-                if (sure)
+                if (is_trusted(p) && !trusted) {
+                        trusted = true;
+                        sure = false;
+                        e->keeper = NULL;
+                }
+                if (sure || (trusted && !is_trusted(p)))
                         continue; /* for the sessions that may come */
                 sure = read_pid_file(p, "conmon-pidfile") == p->pid;
                 parent = process_of(h, p->stat.parent);

@@ -13,18 +13,12 @@
 #include <time.h>
 
 #include "base/error.h"
+#include "base/utf8.h"
 #include "explain/explain-internal.h"
 
 #define LINE_SIZE 4096
 #define LABEL_WIDTH 12
 #define USEC_PER_SEC 1000000ULL
-
-static char *without_controls(char *text) {
-        for (char *p = text; *p; p++)
-                if ((unsigned char)*p < 0x20 || *p == 0x7f)
-                        *p = '?';
-        return text;
-}
 
 /* One line: @label, which may be empty, and what it is about. */
 __attribute__((format(printf, 2, 3))) static void say(const char *label, const char *format, ...) {
@@ -34,7 +28,7 @@ __attribute__((format(printf, 2, 3))) static void say(const char *label, const c
         va_start(ap, format);
         (void)vsnprintf(line, sizeof line, format, ap);
         va_end(ap);
-        (void)printf("%*s%s %s\n", LABEL_WIDTH, label, label[0] ? ":" : " ", without_controls(line));
+        (void)printf("%*s%s %s\n", LABEL_WIDTH, label, label[0] ? ":" : " ", utf8_make_printable(line));
 }
 
 /* "2h 5min", as systemd writes it, the two largest units of it. */
@@ -262,7 +256,7 @@ void explain_print_row(const Explained *e, bool heading) {
         (void)snprintf(line, sizeof line, "%-24s %-12.12s %7d %7d %-11s %s", e->name[0] ? e->name : "-",
                        e->id, e->keeper ? e->keeper->pid : 0, e->init ? e->init->pid : 0, placement,
                        e->container_unit.name[0] ? e->container_unit.name : "-");
-        (void)puts(without_controls(line));
+        (void)puts(utf8_make_printable(line));
 }
 
 /* ---- for programs ------------------------------------------------------------------------------------- */

@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "base/utf8.h"
 #include "explain/explain-internal.h"
 #include "explain/explain.h"
 
@@ -49,12 +50,13 @@ static const VerbOption verb_options[] = {
 };
 
 __attribute__((format(printf, 1, 2))) static int complain(const char *format, ...) {
+        char line[4096];
         va_list ap;
 
         va_start(ap, format);
-        (void)vfprintf(stderr, format, ap);
+        (void)vsnprintf(line, sizeof line, format, ap);
         va_end(ap);
-        (void)fputc('\n', stderr);
+        (void)fprintf(stderr, "%s\n", utf8_make_printable(line));
         return fail(-EINVAL);
 }
 

@@ -23,28 +23,33 @@
 #include "base/fd.h"
 #include "base/parse.h"
 #include "base/process.h"
+#include "base/utf8.h"
 #include "config/options.h"
 #include "event/event.h"
 #include "explain/explain-internal.h"
 #include "io/answer.h"
 #include "upgrade/upgrade.h"
 
-#define WAIT_USEC 60000000U /* for one monitor: a slow binary, and a runtime that must exit first */
+#define WAIT_USEC 60000000U    /* for all that are slow: a slow binary, and a runtime that must exit first */
+#define WAIT_MIN_USEC 1000000U /* for one, however many had no answer before it */
 
 typedef struct Verb {
         ExplainHost *host;
-        int answers; /* socket */
+        int answers;   /* socket, */
+        pid_t number;  /* ... and its number */
+        uint64_t left; /* time to wait for those who do not answer */
         bool all, user, help;
         unsigned n_done, n_failed;
 } Verb;
 
 __attribute__((format(printf, 2, 3))) static void complain(Verb *v, const char *format, ...) {
+        char line[4096];
         va_list ap;
 
         va_start(ap, format);
-        (void)vfprintf(stderr, format, ap);
+        (void)vsnprintf(line, sizeof line, format, ap);
         va_end(ap);
-        (void)fputc('\n', stderr);
+        (void)fprintf(stderr, "%s\n", utf8_make_printable(line));
         v->n_failed++;
 }
 
@@ -96,7 +101,7 @@ static bool can_be_asked(pid_t pid) {
 
 /* Return: 1 with an answer in @text, 0 if there is none and @text says why. */
 static int wait_for_answer(Verb *v, pid_t pid, int pidfd, char text[ANSWER_MAX]) {
-        uint64_t end = event_now() + WAIT_USEC;
+        uint64_t wait = v->left > WAIT_MIN_USEC ? v->left : WAIT_MIN_USEC, end = event_now() + wait;
 
         for (;;) {
                 struct pollfd p[2] = { { .fd = v->answers, .events = POLLIN },
@@ -115,7 +120,8 @@ static int wait_for_answer(Verb *v, pid_t pid, int pidfd, char text[ANSWER_MAX])
                         return 0;
                 }
         }
-        (void)snprintf(text, ANSWER_MAX, "no response within %u s", WAIT_USEC / 1000000U);
+        v->left = v->left > wait ? v->left - wait : 0;
+        (void)snprintf(text, ANSWER_MAX, "no response within %u s", (unsigned)(wait / 1000000U));
         return 0;
 }
 
@@ -133,7 +139,7 @@ static bool is_same_time(uint64_t a, uint64_t b) {
 static void upgrade_one(Verb *v, const ExplainProcess *p) {
         const char *name = name_of(p), *what = p->exec ? " (exec session)" : "";
         _cleanup_close_ int pidfd = -1;
-        char text[ANSWER_MAX];
+        char text[ANSWER_MAX], line[4096];
         ProcStat now;
         int r;
 
@@ -149,7 +155,7 @@ static void upgrade_one(Verb *v, const ExplainProcess *p) {
                                  what, p->pid);
                 return;
         }
-        r = process_signal_value(pidfd, SIGUSR2, UPGRADE_VALUE);
+        r = process_signal_value(pidfd, SIGUSR2, UPGRADE_VALUE, v->number);
         if (r < 0) {
                 complain(v, "Failed to upgrade %s%s: %s", name, what, strerror(-r));
                 return;
@@ -159,7 +165,8 @@ static void upgrade_one(Verb *v, const ExplainProcess *p) {
                 complain(v, "Failed to upgrade %s%s: monitor %d: %s", name, what, p->pid, text);
                 return;
         }
-        (void)printf("%s%s: monitor %d %s\n", name, what, p->pid, text);
+        (void)snprintf(line, sizeof line, "%s%s: monitor %d %s", name, what, p->pid, text);
+        (void)puts(utf8_make_printable(line));
         v->n_done++;
 }
 
@@ -232,7 +239,7 @@ static int upgrade_all(Verb *v) {
 static int run(Verb *v, char **words) {
         int r;
 
-        r = answer_listen(&v->answers);
+        r = answer_listen(&v->answers, &v->number);
         if (r >= 0)
                 r = explain_host_new(&v->host, v->user);
         if (r >= 0 && v->all)
@@ -251,7 +258,7 @@ static int run(Verb *v, char **words) {
  * Return: an exit status; 0 if all that were meant have been.
  */
 int upgrade_run_verb(int argc, char *argv[]) {
-        Verb v = { .answers = -1 };
+        Verb v = { .answers = -1, .left = WAIT_USEC };
         int r;
 
         r = parse(&v, argv + 2);

@@ -1,22 +1,32 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * A signal has no answer. Whoever wants one waits at an abstract socket whose name is made of its pid, which the signal
- * tells; the receiver of the signal sends one datagram there, or nothing if nobody waits. It says nothing that is
- * secret, and the kernel tells who sent it: an answer counts only with the pid that was asked.
+ * A signal has no answer. Whoever wants one waits at an abstract socket whose name is made of a number, which the signal
+ * tells in place of its sender's pid; the receiver of the signal sends one datagram there, or nothing if nobody waits. It
+ * says nothing that is secret, and the kernel tells who sent it: an answer counts only with the pid that was asked.
+ *
+ * Anybody can take any name, so the number is a random one. It is no process's: "scopemon upgrade" of 0.1.0 waited under
+ * its pid.
  *
  * Asker and asked must be in the same network namespace, as monitors and administrators are.
  */
 
 #include <errno.h>
+#include <limits.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "base/foreign.h"
 #include "io/answer.h"
+
+#define PIDS_END 0x400000 /* of Linux */
+#define TRIES 16
 
 static socklen_t address_of(struct sockaddr_un *ret, pid_t pid) {
         int n;
@@ -26,29 +36,51 @@ static socklen_t address_of(struct sockaddr_un *ret, pid_t pid) {
         return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)n);
 }
 
+/* Return: 0 or a negative errno. */
+static int bind_somewhere(int fd, pid_t *ret) {
+        for (unsigned i = 0; i < TRIES; i++) {
+                struct sockaddr_un address;
+                socklen_t size;
+                uint32_t random;
+
+                if (getrandom(&random, sizeof random, 0) != sizeof random)
+                        return -errno;
+                *ret = (pid_t)(PIDS_END + random % (INT_MAX - PIDS_END));
+                size = address_of(&address, *ret);
+                if (bind(fd, (const struct sockaddr *)&address, size) >= 0)
+                        return 0;
+                if (errno != EADDRINUSE)
+                        return -errno;
+        }
+        return -EADDRINUSE;
+}
+
 /**
- * answer_listen() - be ready for answers to signals of this process
+ * answer_listen() - be ready for answers to signals
  * @ret_fd: readable when there is one; the caller's
+ * @ret_number: what the signals have to tell as their sender, see process_signal_value()
  *
- * Return: 0 or a negative errno: -EADDRINUSE if this process waits already.
+ * Return: 0 or a negative errno.
  */
-int answer_listen(int *ret_fd) {
+int answer_listen(int *ret_fd, pid_t *ret_number) {
         _cleanup_close_ int fd = -1;
-        struct sockaddr_un address;
-        socklen_t size = address_of(&address, getpid());
+        int r;
 
         fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
         if (fd < 0)
                 return fail(-errno);
-        if (setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &(int){ 1 }, sizeof(int)) < 0 ||
-            bind(fd, (const struct sockaddr *)&address, size) < 0)
+        (void)foreign_refuse(fd);
+        if (setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &(int){ 1 }, sizeof(int)) < 0)
                 return fail(-errno);
+        r = bind_somewhere(fd, ret_number);
+        if (r < 0)
+                return fail(r);
         *ret_fd = TAKE_FD(fd);
         return 0;
 }
 
 /**
- * answer_send() - tell @to how it went; never waits, and nobody need be there
+ * answer_send() - tell whoever waits under the number @to how it went; never waits, and nobody need be there
  */
 void answer_send(pid_t to, const char *text) {
         _cleanup_close_ int fd = -1;
@@ -62,7 +94,7 @@ void answer_send(pid_t to, const char *text) {
 }
 
 /**
- * answer_is_awaited() - is there a process that waits for an answer to @to?
+ * answer_is_awaited() - does anybody wait under this number?
  */
 bool answer_is_awaited(pid_t to) {
         _cleanup_close_ int fd = -1;
@@ -91,6 +123,8 @@ int answer_receive(int fd, pid_t *ret_from, char text[ANSWER_MAX]) {
         struct ucred who = { 0 };
         ssize_t n;
 
+        if (!foreign_is_refused(fd))
+                foreign_disarm_next(fd);
         n = recvmsg(fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
         if (n < 0)
                 return errno == EAGAIN || errno == EINTR ? 0 : fail(-errno);

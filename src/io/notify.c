@@ -65,8 +65,6 @@ int notify_listen(int bundle_fd, int *ret_fd) {
         r = fd_bind_at(fd, dir_fd, "notify.sock");
         if (r < 0)
                 return relay(r);
-        if (fchmodat(dir_fd, "notify.sock", 0777, 0) < 0) /* bind() has applied the umask */
-                return fail(-errno);
 
         *ret_fd = TAKE_FD(fd);
         return 0;

@@ -283,8 +283,8 @@ static void refuse_restart(Keeper *k) {
                 (void)launch_write_pid(k->options->conmon_pidfile, k->start->text.restarting);
         if (pidfd >= 0 && proc_signals(k->start->text.restarting, "SigBlk", &blocked) >= 0 &&
             blocked & 1ULL << (SIGUSR1 - 1))
-                (void)process_signal_value(pidfd, SIGUSR1,
-                                           KEEPER_NOT_RESTARTED); /* else its status is not the container's */
+                (void)process_signal_value(pidfd, SIGUSR1, KEEPER_NOT_RESTARTED,
+                                           getpid()); /* else its status is not the container's */
 }
 
 /* Everything but processes. */

@@ -150,3 +150,24 @@ void incident_sink(Incidents *i, SinkId sink, int error, uint64_t lost_bytes) {
                     (unsigned long long)lost_bytes, (unsigned long long)lines);
         announce_loss(i->options, i->plan, name, error, lost_bytes, lines);
 }
+
+/**
+ * incident_more() - how many of this kind have not been told of, before one that is
+ * @now: see event_now()
+ *
+ * Return: the end of its sentence, valid until the next call; NULL if this one is not to be told either.
+ */
+const char *incident_more(Incidents *i, IncidentKind kind, uint64_t now) {
+        IncidentBurst *b = &i->bursts[kind];
+
+        if (b->told_usec != 0 && now - b->told_usec < INCIDENT_QUIET_USEC) {
+                b->n++;
+                return NULL;
+        }
+        b->more[0] = 0;
+        if (b->n > 0)
+                (void)snprintf(b->more, sizeof b->more, " (and %u more)", b->n);
+        b->told_usec = now;
+        b->n = 0;
+        return b->more;
+}

@@ -12,6 +12,22 @@
 #include "wire/channel.h"
 #include "worker/worker.h"
 
+/* What a container or a client can bring about as often as it likes. */
+typedef enum IncidentKind {
+        INCIDENT_NOTIFY,
+        INCIDENT_CONTROL,
+        INCIDENT_CLIENT,
+        _INCIDENT_MAX,
+} IncidentKind;
+
+#define INCIDENT_QUIET_USEC 10000000U /* after one that is told others of its kind are only counted */
+
+typedef struct IncidentBurst {
+        uint64_t told_usec; /* 0: never */
+        unsigned n;         /* since then */
+        char more[32];
+} IncidentBurst;
+
 typedef struct Incidents {
         const Options *options;
         const PlacementPlan *plan;
@@ -21,9 +37,11 @@ typedef struct Incidents {
         uint64_t place[_STREAM_MAX]; /* ... and this was the first byte not yet in the sinks */
         bool in_trouble[_SINK_MAX];
         uint64_t lines[_SINK_MAX]; /* lost when that began */
+        IncidentBurst bursts[_INCIDENT_MAX];
 } Incidents;
 
 void incident_watch(Incidents *i, pid_t pid);
 void incident_recover(const Incidents *i, pid_t pid);
 void incident_death(Incidents *i, const ProcessStatus *status);
+const char *incident_more(Incidents *i, IncidentKind kind, uint64_t now);
 void incident_sink(Incidents *i, SinkId sink, int error, uint64_t lost_bytes);

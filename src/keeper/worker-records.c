@@ -79,6 +79,14 @@ static int wp_on_reopen(WorkerProcess *wp) {
         return worker_process_give(wp, CHANNEL_LOGFILE, fd);
 }
 
+/* Once for many: a flood of them must not become one in the journal. */
+static void wp_say(WorkerProcess *wp, IncidentKind kind, const char *what, const char *text, size_t n) {
+        const char *more = incident_more(&wp->incidents, kind, event_now());
+
+        if (more)
+                log_warning("%s: %.*s%s", what, (int)n, text, more);
+}
+
 /* Its frame is for itself: the keeper's stack would stay as deep as it has once been. */
 static int __attribute__((noinline)) wp_on_notify(WorkerProcess *wp, const ChannelRecord *record) {
         char text[CHANNEL_TEXT_MAX];
@@ -91,7 +99,8 @@ static int __attribute__((noinline)) wp_on_notify(WorkerProcess *wp, const Chann
                 int r = notify_send(wp->spec.options->sdnotify_socket, text, n);
 
                 if (r < 0)
-                        (void)log_warning_errno(r, "Failed to forward a notification:");
+                        wp_say(wp, INCIDENT_NOTIFY, "Failed to forward a notification", strerror(-r),
+                               strlen(strerror(-r)));
                 else if (wp->handler->on_notified)
                         wp->handler->on_notified(wp->userdata, text, n);
         }
@@ -111,14 +120,15 @@ static int wp_on_trouble(WorkerProcess *wp, const ChannelRecord *record) {
                               record->count);
                 return 0;
         case CHANNEL_TROUBLE_CONTROL:
-                log_warning("Invalid control message: %.*s", (int)record->n_text, record->text);
+                wp_say(wp, INCIDENT_CONTROL, "Invalid control message", record->text, record->n_text);
                 return 0;
         case CHANNEL_TROUBLE_SANDBOX:
                 log_error("The worker attempted a forbidden system call: %.*s", (int)record->n_text,
                           record->text);
                 return 0;
         case CHANNEL_TROUBLE_CLIENT:
-                log_warning("Failed to serve attach client: %s", strerror(error));
+                wp_say(wp, INCIDENT_CLIENT, "Failed to serve attach client", strerror(error),
+                       strlen(strerror(error)));
                 return 0;
         case CHANNEL_TROUBLE_FAILED:
                 wp->error = -error;

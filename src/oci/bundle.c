@@ -169,7 +169,7 @@ int bundle_parse(Bundle **ret, const char *text, size_t n, const char **ret_why)
  */
 int bundle_open(Bundle **ret, const char *dir, const char **ret_why) {
         _cleanup_(bundle_freep) Bundle *b = NULL;
-        _cleanup_close_ int dir_fd = -1;
+        _cleanup_close_ int dir_fd = -1, fd = -1;
         _cleanup_free_ char *text = NULL;
         struct stat st;
         size_t n;
@@ -178,14 +178,17 @@ int bundle_open(Bundle **ret, const char *dir, const char **ret_why) {
         dir_fd = fd_open_directory(dir);
         if (dir_fd < 0)
                 return relay(dir_fd);
-        if (fstatat(dir_fd, CONFIG_NAME, &st, 0) < 0)
+        if (faccessat(dir_fd, CONFIG_NAME, F_OK, 0) < 0)
                 return errno == ENOENT ? BUNDLE_MISSING : fail(-errno);
-        if (!S_ISREG(st.st_mode) || st.st_size > (off_t)CONFIG_MAX) {
-                *ret_why = S_ISREG(st.st_mode) ? "too large" : "not a regular file";
+        fd = fd_open_regular(dir_fd, CONFIG_NAME, 0, &st);
+        if (fd < 0 && fd != -EINVAL && fd != -ENXIO)
+                return relay(fd);
+        if (fd < 0 || st.st_size > (off_t)CONFIG_MAX) {
+                *ret_why = fd < 0 ? "not a regular file" : "too large";
                 return BUNDLE_BROKEN;
         }
 
-        r = fd_read_file(dir_fd, CONFIG_NAME, CONFIG_MAX, &text, &n);
+        r = fd_read_all(fd, CONFIG_MAX, &text, &n);
         if (r < 0)
                 return relay(r);
         r = bundle_new(&b, TAKE_PTR(text), n, ret_why);

@@ -17,9 +17,11 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -28,6 +30,7 @@
 #include "sink/logfile.h"
 
 #define LOGFILE_MODE 0640
+#define NAME_TRIES 16
 #define LOGFILE_FLAGS (O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY)
 
 static int name_beside(char out[NAME_MAX + 1], const char *name, const char *suffix, unsigned number) {
@@ -51,6 +54,32 @@ int logfile_open(int dir_fd, const char *name) {
         return fd < 0 ? fail(-errno) : fd;
 }
 
+/*
+ * A file of ours beside the log, whoever else may write there. The name is the suffix's alone if it can be, so that what a
+ * replacement that was cut short has left goes away.
+ */
+static int make_beside(int dir_fd, const char *name, const char *suffix, char out[NAME_MAX + 1]) {
+        for (unsigned i = 0; i < NAME_TRIES; i++) {
+                char more[32];
+                uint32_t random;
+                int fd, r;
+
+                if (getrandom(&random, sizeof random, GRND_INSECURE) != sizeof random)
+                        return fail(-errno);
+                (void)snprintf(more, sizeof more, "%s.%08x", suffix, random);
+                if (i == 0)
+                        more[strlen(suffix)] = 0;
+                r = name_beside(out, name, more, 0);
+                if (r < 0)
+                        return relay(r);
+                (void)unlinkat(dir_fd, out, 0); /* none is the rule */
+                fd = openat(dir_fd, out, LOGFILE_FLAGS | O_EXCL | O_NOFOLLOW, LOGFILE_MODE);
+                if (fd >= 0 || errno != EEXIST)
+                        return fd >= 0 ? fd : fail(-errno);
+        }
+        return fail(-EEXIST);
+}
+
 /**
  * logfile_replace() - put an empty file in the place of the log file
  *
@@ -65,12 +94,9 @@ int logfile_replace(int dir_fd, const char *name) {
         _cleanup_close_ int fd = -1;
         int r;
 
-        r = name_beside(temporary, name, ".tmp", 0);
-        if (r < 0)
-                return relay(r);
-        fd = openat(dir_fd, temporary, LOGFILE_FLAGS | O_TRUNC, LOGFILE_MODE);
+        fd = make_beside(dir_fd, name, ".tmp", temporary);
         if (fd < 0)
-                return fail(-errno);
+                return relay(fd);
         if (renameat(dir_fd, temporary, dir_fd, name) < 0) {
                 r = fail(-errno);
                 (void)unlinkat(dir_fd, temporary, 0); /* the first error is the one to tell */
@@ -131,16 +157,12 @@ int logfile_rotate(int dir_fd, const char *name, int fd, unsigned n_old, int *re
         r = check_rotatable(dir_fd, name, fd);
         if (r != 0)
                 return r < 0 ? relay(r) : r;
-        r = name_beside(fresh, name, ".new", 0);
-        if (r >= 0)
-                r = name_beside(first, name, "", 1);
+        r = name_beside(first, name, "", 1);
         if (r < 0)
                 return relay(r);
-
-        (void)unlinkat(dir_fd, fresh, 0); /* of a rotation that was cut short; none is the rule */
-        new_fd = openat(dir_fd, fresh, LOGFILE_FLAGS | O_EXCL | O_NOFOLLOW, LOGFILE_MODE);
+        new_fd = make_beside(dir_fd, name, ".new", fresh);
         if (new_fd < 0)
-                return fail(-errno);
+                return relay(new_fd);
 
         r = n_old > 1 ? shift_old(dir_fd, name, n_old) : 0;
         if (r >= 0 && renameat(dir_fd, name, dir_fd, first) < 0)

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 
+import host
 from harness import check, equal, libc, poll_until, read_text, scenario, stat_fields
 
 SOON = 3     # seconds
@@ -205,3 +206,18 @@ def pipe_that_somebody_holds_the_lock_of(a):
         splicer.kill()
     check(took < SOON, f"the end was told after {took:.1f} s")
     equal(m.end(), 137)
+
+
+@scenario(quirk="says each of them")
+def flood_of_notifications_is_said_once(a):
+    """Nobody takes them, as with a manager that is not there."""
+    os.mkdir(f"{a.bundle}/notify")
+    syslog = host.Syslog()
+    m = gated(a, "exit=3", args=["--syslog", f"--sdnotify-socket={a.path('nobody')}"])
+    with notify_sender(a) as s:
+        for _ in range(2000):
+            s.send(b"READY=1")
+    m.release("gate")
+    ends_soon(m, 3)
+    said = [line for line in syslog.lines() if "notification" in line]
+    equal(len(said), 1, f"warnings: {said[:3]}")

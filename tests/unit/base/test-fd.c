@@ -249,6 +249,36 @@ CleanTest(fd, socket_binds_below_a_path_of_any_length) {
         cr_assert_eq(fd_bind_at(listener, directory, name), -ENAMETOOLONG);
 }
 
+/* By its name it could be changed later, but that may be somebody else's by then. */
+CleanTest(fd, socket_has_its_mode_from_birth) {
+        _cleanup_directory_ char *path = make_directory();
+        _cleanup_close_ int directory = fd_open_directory(path), listener = -1;
+        mode_t mask = umask(027);
+        struct stat st;
+
+        listener = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+        cr_assert_eq(fchmod(listener, 0777), 0);
+        cr_assert_eq(fd_bind_at(listener, directory, "socket"), 0);
+        cr_assert_eq(fstatat(directory, "socket", &st, AT_SYMLINK_NOFOLLOW), 0);
+        cr_assert_eq(st.st_mode & 07777, 0777);
+        cr_assert_eq(umask(mask), 027);
+}
+
+CleanTest(fd, only_files_are_read) {
+        _cleanup_directory_ char *path = make_directory();
+        _cleanup_close_ int directory = fd_open_directory(path), fd = -1;
+        char *text;
+
+        cr_assert_eq(mkfifoat(directory, "fifo", 0600), 0);
+        cr_assert_eq(symlinkat("/etc/passwd", directory, "link"), 0);
+        cr_assert_eq(fd_read_file(directory, "fifo", 64, &text, NULL), -EINVAL, "nobody writes there");
+        cr_assert_eq(fd_read_file(AT_FDCWD, "/dev/zero", 64, &text, NULL), -EINVAL);
+        cr_assert_eq(fd_read_file(directory, ".", 64, &text, NULL), -EINVAL);
+        cr_assert_eq(fd_open_regular(directory, "link", O_NOFOLLOW, NULL), -ELOOP);
+        fd = fd_open_regular(directory, "link", 0, NULL);
+        cr_assert_geq(fd, 0);
+}
+
 CleanTest(fd, unix_addresses_know_the_abstract_name_space) {
         struct sockaddr_un address;
         char path[109] = { 0 };

@@ -34,3 +34,38 @@ CleanTest(utf8, letter_that_has_begun_is_unfinished) {
                 cr_assert_eq(utf8_unfinished(cases[i].text, strlen(cases[i].text)), cases[i].unfinished,
                              "case %zu", i);
 }
+
+CleanTest(utf8, what_is_shown_does_nothing_to_a_terminal) {
+        static const struct {
+                const char *text, *shown;
+        } cases[] = {
+                { "", "" },
+                { "a b~", "a b~" },
+                { "\xc3\xa9\xe2\x82\xac\xf0\x9f\x92\xa9", "\xc3\xa9\xe2\x82\xac\xf0\x9f\x92\xa9" },
+                { "a\nb\tc\r\x7f", "a?b?c??" },
+                { "\033[2J", "?[2J" },
+                { "\xc2\x9b"
+                  "2J",
+                  "??2J" }, /* C1 */
+                { "\xc2\xa0", "\xc2\xa0" },
+                { "\x9b"
+                  "2J",
+                  "?2J" },
+                { "x\xe2\x80\xaey", "x???y" }, /* right to left */
+                { "x\xe2\x81\xa6y", "x???y" },
+                { "\xc0\x80", "??" },
+                { "\xe0\x80\x80", "???" },
+                { "\xed\xa0\x80", "???" },
+                { "\xf4\x90\x80\x80", "????" },
+                { "\xe2\x82", "??" },
+                { "\xe2\x82\033", "???" },
+                { "\xf0\x9f", "??" },
+        };
+
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                char text[32];
+
+                (void)strcpy(text, cases[i].text);
+                cr_assert_str_eq(utf8_make_printable(text), cases[i].shown, "case %zu: %s", i, text);
+        }
+}

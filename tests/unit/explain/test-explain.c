@@ -142,7 +142,7 @@ typedef struct Waiting {
         char id[128], name[64]; /* of this very test: others run beside it */
 } Waiting;
 
-static void start_waiting(Waiting *w) {
+static void start_waiting_for(Waiting *w, uid_t uid, const char *pid_file) {
         const char *program = getenv("SCOPEMON");
         int pipe_fds[2];
         char number[16], log[96];
@@ -152,6 +152,7 @@ static void start_waiting(Waiting *w) {
         (void)snprintf(w->name, sizeof w->name, "test-explain-%d", getpid());
         (void)strcpy(w->dir, "/tmp/test-explain-XXXXXX");
         cr_assert_not_null(mkdtemp(w->dir));
+        cr_assert_eq(chmod(w->dir, 0777), 0);
         (void)snprintf(log, sizeof log, "%s/log", w->dir);
         w->made = inotify_init1(IN_CLOEXEC);
         cr_assert_geq(inotify_add_watch(w->made, w->dir, IN_CREATE), 0);
@@ -161,13 +162,19 @@ static void start_waiting(Waiting *w) {
                 (void)close(pipe_fds[1]);
                 (void)snprintf(number, sizeof number, "%d", pipe_fds[0]);
                 (void)setenv("_OCI_STARTPIPE", number, 1);
+                if (uid != geteuid() && setresuid(uid, uid, uid) < 0)
+                        _exit(1);
                 (void)execl(program, "any-name", "--api-version", "1", "-c", w->id, "-u", w->id, "-r",
                             "/bin/false", "-b", w->dir, "-n", w->name, "--exit-command-arg", "-c", "-sl", log,
-                            "--sync", (char *)NULL);
+                            "--sync", "--conmon-pidfile", pid_file, (char *)NULL);
                 _exit(1);
         }
         (void)close(pipe_fds[0]);
         w->start = pipe_fds[1];
+}
+
+static void start_waiting(Waiting *w) {
+        start_waiting_for(w, geteuid(), "/nonexistent");
 }
 
 /* Until it has made its log file: then its command line is its own. */
@@ -213,6 +220,32 @@ CleanTest(explain, a_monitor_is_found_by_all_its_names) {
                 }
         }
         end_waiting(&w);
+}
+
+/* Both bear the same ID, and the stranger's says of itself whatever it likes. */
+CleanTest(explain, a_stranger_is_not_taken_for_the_monitor) {
+        char own[16], fifo[] = "/tmp/test-explain-fifo-XXXXXX";
+        Waiting w, stranger;
+        Said s;
+
+        if (geteuid() != 0)
+                cr_skip_test("only root can be a stranger");
+        cr_assert_not_null(mkdtemp(fifo));
+        cr_assert_eq(rmdir(fifo), 0);
+        cr_assert_eq(mkfifo(fifo, 0666), 0);
+        start_waiting_for(&stranger, 77777, fifo); /* whoever opens it waits for a writer */
+        start_waiting(&w);
+        wait_for_argv(&stranger);
+        wait_for_argv(&w);
+        (void)snprintf(own, sizeof own, "\"pid\":%d,", w.pid);
+        s = ask("explain", w.id, "--json", "short");
+        cr_assert_eq(s.status, EXPLAIN_OK, "%s", s.err);
+        cr_assert_not_null(strstr(s.out, own), "%s", s.out);
+        s = ask("list");
+        cr_assert_eq(s.status, EXPLAIN_OK, "%s", s.err);
+        end_waiting(&w);
+        end_waiting(&stranger);
+        cr_assert_eq(unlink(fifo), 0);
 }
 
 CleanTest(explain, people_get_a_dozen_lines_and_a_table) {

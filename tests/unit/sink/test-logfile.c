@@ -56,12 +56,16 @@ static mode_t mode_of(const Place *p, const char *name) {
         return st.st_mode & 07777;
 }
 
-static int make(const Place *p, const char *text) {
-        int fd = logfile_open(p->dir, "log");
+static int make_named(const Place *p, const char *name, const char *text) {
+        int fd = logfile_open(p->dir, name);
 
         cr_assert_geq(fd, 0);
         cr_assert_eq(fd_write_full(fd, text, strlen(text)), 0);
         return fd;
+}
+
+static int make(const Place *p, const char *text) {
+        return make_named(p, "log", text);
 }
 
 CleanTest(logfile, file_is_made_0640_and_continued) {
@@ -96,6 +100,31 @@ CleanTest(logfile, replacement_is_empty_and_leaves_a_renamed_file_alone) {
         new_fd = logfile_replace(p.dir, "log");
         expect(&p, "log", "");
         (void)close(new_fd);
+        end(&p);
+}
+
+/* Somebody else can write in the directory. */
+CleanTest(logfile, replacement_follows_no_link_and_needs_no_certain_name) {
+        int fd, new_fd;
+        Place p;
+
+        begin(&p);
+        fd = make(&p, "one\n");
+        (void)close(make_named(&p, "moved", "precious\n"));
+        cr_assert_eq(symlinkat("moved", p.dir, "log.tmp"), 0);
+        new_fd = logfile_replace(p.dir, "log");
+        cr_assert_geq(new_fd, 0);
+        expect(&p, "moved", "precious\n");
+        expect(&p, "log", "");
+        (void)close(new_fd);
+
+        cr_assert_eq(mkdirat(p.dir, "log.tmp", 0700), 0);
+        new_fd = logfile_replace(p.dir, "log");
+        cr_assert_geq(new_fd, 0);
+        expect(&p, "log", "");
+        (void)close(new_fd);
+        (void)close(fd);
+        cr_assert_eq(unlinkat(p.dir, "log.tmp", AT_REMOVEDIR), 0);
         end(&p);
 }
 

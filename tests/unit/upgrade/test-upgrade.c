@@ -132,8 +132,9 @@ static struct signalfd_siginfo next_signal(int fd) {
 CleanTest(upgrade, request_is_a_signal_that_says_so) {
         _cleanup_close_ int pidfd = process_pidfd(getpid()), fd = -1;
         struct signalfd_siginfo info;
+        struct sockaddr_un address = { .sun_family = AF_UNIX };
         sigset_t set;
-        int answers;
+        int answers, n;
 
         (void)sigemptyset(&set);
         (void)sigaddset(&set, SIGUSR1);
@@ -142,21 +143,25 @@ CleanTest(upgrade, request_is_a_signal_that_says_so) {
         fd = signalfd(-1, &set, SFD_CLOEXEC);
         cr_assert_geq(fd, 0);
 
-        cr_assert_eq(process_signal_value(pidfd, SIGUSR2, UPGRADE_VALUE), 0);
+        cr_assert_eq(process_signal_value(pidfd, SIGUSR2, UPGRADE_VALUE, getpid()), 0);
         info = next_signal(fd);
         cr_assert(upgrade_is_request(&info));
         cr_assert_eq(info.ssi_pid, (uint32_t)getpid(), "where the answer goes");
-        cr_assert_eq(process_signal_value(pidfd, SIGUSR2, 1), 0);
+        cr_assert_eq(process_signal_value(pidfd, SIGUSR2, 1, getpid()), 0);
         info = next_signal(fd);
         cr_assert_not(upgrade_is_request(&info));
-        cr_assert_eq(process_signal_value(pidfd, SIGUSR1, UPGRADE_VALUE), 0);
+        cr_assert_eq(process_signal_value(pidfd, SIGUSR1, UPGRADE_VALUE, getpid()), 0);
         info = next_signal(fd);
         cr_assert_not(upgrade_is_request(&info));
 
         cr_assert_eq(process_signal(pidfd, SIGUSR2), 0);
         info = next_signal(fd);
         cr_assert_not(upgrade_is_request(&info), "it is the container's");
-        cr_assert_eq(answer_listen(&answers), 0);
+        n = snprintf(address.sun_path + 1, sizeof address.sun_path - 1, "scopemon/answer/%d", getpid());
+        answers = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+        cr_assert_eq(bind(answers, (struct sockaddr *)&address,
+                          (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)n)),
+                     0);
         cr_assert_not(upgrade_is_request(&info), "whoever waits for an answer under this pid");
         (void)close(answers);
 }
