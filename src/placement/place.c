@@ -583,7 +583,8 @@ void place_start(Placer *p) {
 Placer *place_free(Placer *p) {
         if (!p)
                 return NULL;
-        place_end_holder(p);
+        if (p->holder > 0) /* else what it holds is not ours any more */
+                place_end_holder(p);
         drop_all(p);
         p->event = event_unref(p->event);
         free(p);
