@@ -21,10 +21,10 @@
 #include "explain/explain.h"
 #include "keeper/keeper.h"
 #include "keeper/launch.h"
-#include "service/keeper-service.h"
-#include "service/service-end.h"
+#include "service/end.h"
 #include "service/service.h"
 #include "service/store.h"
+#include "service/unit.h"
 #include "upgrade/upgrade.h"
 #include "worker/worker.h"
 

@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * What the files of the keeper share: keeper.c (the life), keeper-signals.c, keeper-start.c (all that is made before it),
- * keeper-runtime.c, target.c, drain.c, keeper-end.c and keeper-command.c (the end), unit-stop.c; and those who hook on to it.
+ * What the files of the keeper share: keeper.c (the life), signals.c, start.c (all that is made before it),
+ * runtime.c, target.c, drain.c, end.c and exit-command.c (the end), unit-stop.c; and those who hook on to it.
  */
 
 #include "event/exit-watch.h"
@@ -136,7 +136,7 @@ struct Keeper {
         int exit_status;
 };
 
-/* keeper-start.c */
+/* start.c */
 void keeper_launch(Keeper *k);
 void keeper_end_placing(Keeper *k);
 int keeper_make_reaper(Keeper *k);
@@ -144,7 +144,7 @@ int keeper_make_report(Keeper *k);
 KeeperStart *keeper_start_free(KeeperStart *s);
 extern const WorkerProcessHandler keeper_worker_handler;
 
-/* keeper-runtime.c */
+/* runtime.c */
 int keeper_spawn_runtime(Keeper *k);
 int keeper_on_runtime_exit(Keeper *k, const ProcessStatus *status);
 int keeper_on_terminal(void *userdata, int master);
@@ -155,7 +155,7 @@ void drain_begin(Keeper *k);
 int drain_on_stored(void *userdata);
 int drain_on_worker_done(void *userdata);
 
-/* keeper-end.c */
+/* end.c */
 extern const ReportHandler keeper_report_handler;
 void keeper_report(Keeper *k);
 void keeper_mark(Keeper *k);
@@ -172,14 +172,14 @@ void target_save(const Keeper *k, TargetSaved *ret);
 int target_restore(Keeper *k, const TargetSaved *saved, int pidfd);
 void target_done(Target *t);
 
-/* keeper-signals.c */
+/* signals.c */
 void keeper_signals(sigset_t *ret);
 bool keeper_signal_ends(int signal);
 int keeper_block_signals(void);
 void keeper_take_signals(Keeper *k);
 int keeper_on_signal(Keeper *k, int signal);
 
-/* keeper-command.c */
+/* exit-command.c */
 void keeper_command_start(Keeper *k);
 int keeper_command_on_exit(Keeper *k, const ProcessStatus *status);
 bool keeper_command_failed(const Keeper *k);

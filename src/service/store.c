@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * The next main process of a unit whose keeper has died (keeper-store.c): systemd has passed it what that one had
+ * The next main process of a unit whose keeper has died (store-keeper.c): systemd has passed it what that one had
  * stored. If there is a state among it, and all that belongs to it, it goes on where the other one was; else what is
  * there is put away, with the container, and the unit starts afresh.
  */
@@ -15,7 +15,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/parse.h"
-#include "service/service-end.h"
+#include "service/end.h"
 #include "service/store.h"
 #include "upgrade/upgrade.h"
 

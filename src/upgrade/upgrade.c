@@ -3,7 +3,7 @@
 /*
  * An upgrade, from the side of the image that hands on:
  *
- *     request ─▶ WANTED ─▶ CHECKING ─▶ CHECKED ─▶ exec ─▶ (upgrade-resume.c)
+ *     request ─▶ WANTED ─▶ CHECKING ─▶ CHECKED ─▶ exec ─▶ (take-over.c)
  *
  * Nothing is given up before it is known that somebody can take it. The new binary is first run as a child, on a sealed
  * copy of our state: one that cannot start, hangs, or does not know this state is found out there, and everything is as
@@ -34,7 +34,7 @@
 #include "io/proc.h"
 #include "keeper/keeper-internal.h"
 #include "report/announce.h"
-#include "upgrade/keeper-resume.h"
+#include "upgrade/snapshot.h"
 #include "upgrade/upgrade-internal.h"
 #include "upgrade/upgrade.h"
 

@@ -20,7 +20,7 @@ typedef struct Saved Saved;
 extern const KeeperHooks upgrade_hooks;
 bool upgrade_is_request(const struct signalfd_siginfo *info);
 
-/* The image that takes over: upgrade-resume.c. */
+/* The image that takes over: take-over.c. */
 bool upgrade_is_check(int argc, char *argv[]);
 int upgrade_check(int argc, char *argv[]);
 int upgrade_go_on(Saved *s, char *argv[], char *envp[], const KeeperHooks *const hooks[]);

@@ -25,7 +25,7 @@
 #include "io/cgroup.h"
 #include "keeper/keeper-internal.h"
 #include "keeper/launch.h"
-#include "upgrade/keeper-resume.h"
+#include "upgrade/snapshot.h"
 #include "upgrade/upgrade.h"
 
 static int options_of(const Saved *s, Options *ret) {

@@ -13,7 +13,7 @@
 #include "base/fd.h"
 #include "base/process.h"
 #include "clean.h"
-#include "service/service-end.h"
+#include "service/end.h"
 #include "service/service.h"
 
 extern char **environ;

@@ -12,8 +12,8 @@
 #include "base/fd.h"
 #include "clean.h"
 #include "keeper/keeper-internal.h"
-#include "service/keeper-service.h"
 #include "service/store.h"
+#include "service/unit.h"
 
 typedef struct Fixture {
         char dir[64], socket[128];
@@ -29,7 +29,7 @@ static void fixture_init(Fixture *f) {
         struct sockaddr_un address;
         socklen_t size;
 
-        *f = (Fixture){ .dir = "/tmp/test-keeper-store-XXXXXX",
+        *f = (Fixture){ .dir = "/tmp/test-store-keeper-XXXXXX",
                         .options = { .cid = (char *)"0123", .service = true } };
         cr_assert_not_null(mkdtemp(f->dir));
         (void)snprintf(f->socket, sizeof f->socket, "%s/notify", f->dir);
@@ -83,7 +83,7 @@ static void hear(Fixture *f) {
         }
 }
 
-CleanTest(keeper_store, all_is_stored_when_the_container_runs) {
+CleanTest(store_keeper, all_is_stored_when_the_container_runs) {
         Fixture f;
 
         fixture_init(&f);
@@ -93,7 +93,7 @@ CleanTest(keeper_store, all_is_stored_when_the_container_runs) {
         fixture_done(&f);
 }
 
-CleanTest(keeper_store, nothing_is_let_go_of_by_an_image_that_goes_on) {
+CleanTest(store_keeper, nothing_is_let_go_of_by_an_image_that_goes_on) {
         unsigned before;
         Fixture f;
 

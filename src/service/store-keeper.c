@@ -22,11 +22,11 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "keeper/keeper-internal.h"
-#include "service/keeper-service.h"
 #include "service/service.h"
 #include "service/store.h"
+#include "service/unit.h"
 #include "systemd/notify-store.h"
-#include "upgrade/keeper-resume.h"
+#include "upgrade/snapshot.h"
 #include "wire/notifymsg.h"
 
 static bool is_stored(const Keeper *k) {

@@ -265,7 +265,7 @@ int keeper_make_reaper(Keeper *k) {
         static const ReaperHandler handler = { .on_exit = keeper_on_child, .on_buried = keeper_on_buried };
         int r;
 
-        r = reaper_new(&k->reaper, NULL, &handler, k); /* keeper-signals.c looks */
+        r = reaper_new(&k->reaper, NULL, &handler, k); /* signals.c looks */
         return r < 0 ? relay(r) : 0;
 }
 

@@ -23,8 +23,8 @@
 #include "oci/bundle.h"
 #include "oci/runtime.h"
 #include "report/announce.h"
-#include "service/keeper-service.h"
 #include "service/service.h"
+#include "service/unit.h"
 
 #define FORGET_MS 10000
 #define START_USEC 5000000ULL /* for the runtime's start, of a container that has ended */

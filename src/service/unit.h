@@ -24,7 +24,7 @@ typedef struct ServiceUnit {
 
 extern const KeeperHooks service_hooks;
 
-/* keeper-store.c */
+/* store-keeper.c */
 void keeper_store_begin(Keeper *k);
 void keeper_store_again(Keeper *k);
 void keeper_store_state(Keeper *k);

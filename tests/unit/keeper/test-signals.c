@@ -12,7 +12,7 @@
 #include "clean.h"
 #include "keeper/keeper-internal.h"
 
-CleanTest(keeper_signals, signals_are_the_containers_unless_the_kernel_means_us) {
+CleanTest(signals, signals_are_the_containers_unless_the_kernel_means_us) {
         const int theirs[] = { SIGTERM, SIGHUP,   SIGINT,  SIGQUIT,  SIGUSR1,      SIGUSR2,
                                SIGALRM, SIGWINCH, SIGCONT, SIGRTMIN, SIGRTMIN + 3, SIGRTMAX - 1 };
         const int not_theirs[] = { SIGCHLD, SIGPIPE, SIGKILL, SIGSTOP, SIGSEGV, SIGABRT, SIGSYS, SIGTTOU };
@@ -25,7 +25,7 @@ CleanTest(keeper_signals, signals_are_the_containers_unless_the_kernel_means_us)
                 cr_assert_eq(sigismember(&set, not_theirs[i]), 0, "signal %d", not_theirs[i]);
 }
 
-CleanTest(keeper_signals, those_that_may_be_a_stop) {
+CleanTest(signals, those_that_may_be_a_stop) {
         const int may[] = {
                 SIGTERM, SIGHUP, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2, SIGALRM, SIGPWR, SIGRTMIN + 3
         };
@@ -48,7 +48,7 @@ static int fail_at_hangups(Keeper *k, int signal) {
         return signal == SIGHUP ? -EIO : 0;
 }
 
-CleanTest(keeper_signals, hook_that_takes_a_signal_is_the_last_to_see_it) {
+CleanTest(signals, hook_that_takes_a_signal_is_the_last_to_see_it) {
         static const KeeperHooks none = { 0 }, first = { .on_signal = take_terms },
                                  second = { .on_signal = fail_at_hangups };
         static const KeeperHooks *const hooks[] = { &none, &first, &second, NULL };

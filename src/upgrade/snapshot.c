@@ -19,7 +19,7 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "keeper/keeper-internal.h"
-#include "upgrade/keeper-resume.h"
+#include "upgrade/snapshot.h"
 #include "upgrade/upgrade-internal.h"
 
 #define SIGNALS 64 /* bits of a mask */

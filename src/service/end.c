@@ -32,7 +32,7 @@
 #include "oci/bundle.h"
 #include "oci/json.h"
 #include "report/mark.h"
-#include "service/service-end.h"
+#include "service/end.h"
 #include "service/service.h"
 #include "service/store.h"
 
