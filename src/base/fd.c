@@ -483,7 +483,7 @@ ssize_t fd_send(int socket_fd, const void *data, size_t size, const int *fds, si
         return n < 0 ? fail(-errno) : n;
 }
 
-static size_t take_descriptors(struct msghdr *message, int *fds, size_t max_fds) {
+static size_t fd_take_descriptors(struct msghdr *message, int *fds, size_t max_fds) {
         size_t taken = 0;
 
         for (struct cmsghdr *h = CMSG_FIRSTHDR(message); h; h = CMSG_NXTHDR(message, h)) {
@@ -542,7 +542,7 @@ ssize_t fd_receive(int socket_fd, void *data, size_t size, int *fds, size_t max_
         if (n < 0)
                 return fail(-errno);
 
-        n_fds = take_descriptors(&message, fds, max_fds);
+        n_fds = fd_take_descriptors(&message, fds, max_fds);
         if (message.msg_flags & MSG_TRUNC) {
                 foreign_close(fds, n_fds);
                 return fail(-EMSGSIZE);

@@ -97,7 +97,7 @@ void foreign_disarm_next(int socket_fd) {
         }
 }
 
-static bool name_of(int fd, struct sockaddr_un *ret, socklen_t *ret_size) {
+static bool foreign_name_of(int fd, struct sockaddr_un *ret, socklen_t *ret_size) {
         *ret = (struct sockaddr_un){ 0 };
         *ret_size = sizeof *ret;
         return getsockname(fd, (struct sockaddr *)ret, ret_size) >= 0 && *ret_size <= sizeof *ret;
@@ -120,6 +120,6 @@ bool foreign_is_accepted_by(int fd, int listener) {
 
         return option_of(fd, SO_DOMAIN) == AF_UNIX &&
                option_of(fd, SO_TYPE) == option_of(listener, SO_TYPE) && option_of(fd, SO_ACCEPTCONN) == 0 &&
-               name_of(fd, &name, &n_name) && name_of(listener, &wanted, &n_wanted) && n_name == n_wanted &&
-               memcmp(&name, &wanted, n_name) == 0;
+               foreign_name_of(fd, &name, &n_name) && foreign_name_of(listener, &wanted, &n_wanted) &&
+               n_name == n_wanted && memcmp(&name, &wanted, n_name) == 0;
 }

@@ -51,7 +51,7 @@ static int watch_look(ExitWatch *w) {
         return 0;
 }
 
-static int on_time(Timer *timer, void *userdata) {
+static int exit_watch_on_time(Timer *timer, void *userdata) {
         ExitWatch *w = userdata;
         struct pollfd p = { .fd = w->pidfd, .events = POLLIN };
 
@@ -61,7 +61,7 @@ static int on_time(Timer *timer, void *userdata) {
         return poll(&p, 1, 0) > 0 ? watch_look(w) : 0;
 }
 
-static int on_readable(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
+static int exit_watch_on_readable(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
         return watch_look(userdata);
 }
 
@@ -86,10 +86,10 @@ int exit_watch_new(ExitWatch **ret,
         w->pidfd = pidfd;
         w->handler = handler;
         w->userdata = userdata;
-        r = event_add_timer(event, &w->timer, TIMER_NEVER, on_time, w);
+        r = event_add_timer(event, &w->timer, TIMER_NEVER, exit_watch_on_time, w);
         if (r < 0)
                 return relay(r);
-        if (event_add_io(event, &w->source, pidfd, EPOLLIN, on_readable, w) < 0)
+        if (event_add_io(event, &w->source, pidfd, EPOLLIN, exit_watch_on_readable, w) < 0)
                 timer_set(w->timer, LOOK_USEC);
         *ret = TAKE_PTR(w);
         return 0;

@@ -193,7 +193,7 @@ static void tell_end(Keeper *k) {
         write_exit_files(k);
 }
 
-static void on_mark(void *userdata, const Mark *mark, int found) {
+static void end_on_mark(void *userdata, const Mark *mark, int found) {
         if (found == MARK_TOLD)
                 log_warning("Container %s has ended without its monitor, which was killed: its exit file "
                             "says so now",
@@ -211,7 +211,7 @@ void keeper_mark(Keeper *k) {
 
         if (o->exec || !o->exit_dir || proc_stat(getpid(), &us) < 0 || proc_stat(k->target.pid, &target) < 0)
                 return;
-        mark_settle(NULL, on_mark, NULL);
+        mark_settle(NULL, end_on_mark, NULL);
         mark = calloc(1, sizeof *mark);
         if (!mark)
                 return;

@@ -105,11 +105,11 @@ static int on_again(Timer *timer, void *userdata) {
 }
 
 /**
- * keeper_command_start() - run the exit command, if there is one
+ * exit_command_start() - run the exit command, if there is one
  *
  * Where no process can be had it is tried again: nothing else removes the container, or starts it again.
  */
-void keeper_command_start(Keeper *k) {
+void exit_command_start(Keeper *k) {
         int r;
 
         if (!k->options->exit_command ||
@@ -130,11 +130,11 @@ void keeper_command_start(Keeper *k) {
 }
 
 /**
- * keeper_command_on_exit() - it has exited with @status; perhaps it is run again
+ * exit_command_on_exit() - it has exited with @status; perhaps it is run again
  *
  * Return: 0 or a negative errno.
  */
-int keeper_command_on_exit(Keeper *k, const ProcessStatus *status) {
+int exit_command_on_exit(Keeper *k, const ProcessStatus *status) {
         ExitCommand *c = &k->exit_command;
         int r;
 
@@ -156,24 +156,24 @@ static bool bundle_is_gone(const Keeper *k) {
 }
 
 /**
- * keeper_command_failed() - whether its status should be ours
+ * exit_command_failed() - whether its status should be ours
  */
-bool keeper_command_failed(const Keeper *k) {
+bool exit_command_failed(const Keeper *k) {
         const ExitCommand *c = &k->exit_command;
 
         return c->status.known && c->status.code != 0 && !c->to_fail && !bundle_is_gone(k);
 }
 
 /**
- * keeper_command_save() - what the next image has to know of it
+ * exit_command_save() - what the next image has to know of it
  */
-void keeper_command_save(const Keeper *k, ExitCommandSaved *ret) {
+void exit_command_save(const Keeper *k, ExitCommandSaved *ret) {
         ret->terminated = k->exit_command.terminated;
 }
 
 /**
- * keeper_command_restore() - it has not been started yet
+ * exit_command_restore() - it has not been started yet
  */
-void keeper_command_restore(Keeper *k, const ExitCommandSaved *saved) {
+void exit_command_restore(Keeper *k, const ExitCommandSaved *saved) {
         k->exit_command.terminated = saved->terminated;
 }

@@ -180,11 +180,11 @@ void keeper_take_signals(Keeper *k);
 int keeper_on_signal(Keeper *k, int signal);
 
 /* exit-command.c */
-void keeper_command_start(Keeper *k);
-int keeper_command_on_exit(Keeper *k, const ProcessStatus *status);
-bool keeper_command_failed(const Keeper *k);
-void keeper_command_save(const Keeper *k, ExitCommandSaved *ret);
-void keeper_command_restore(Keeper *k, const ExitCommandSaved *saved);
+void exit_command_start(Keeper *k);
+int exit_command_on_exit(Keeper *k, const ProcessStatus *status);
+bool exit_command_failed(const Keeper *k);
+void exit_command_save(const Keeper *k, ExitCommandSaved *ret);
+void exit_command_restore(Keeper *k, const ExitCommandSaved *saved);
 
 /* keeper.c */
 int keeper_advance(Keeper *k);

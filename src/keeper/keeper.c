@@ -73,7 +73,7 @@ int keeper_on_child(void *userdata, pid_t pid, const ProcessStatus *status) {
         else if (pid == k->target.pid)
                 target_on_exit(k, status);
         else if (pid == k->exit_command.pid)
-                r = keeper_command_on_exit(k, status);
+                r = exit_command_on_exit(k, status);
         else
                 r = KEEPER_ASK(k, on_child, pid, status);
         if (r < 0)
@@ -204,7 +204,7 @@ int keeper_run(Keeper *k) {
 /* ---- phases ------------------------------------------------------------------------------------------- */
 
 /* What comes now is the rest of our life; a short one needs no tidying. */
-static int on_settled(Timer *timer, void *userdata) {
+static int keeper_on_settled(Timer *timer, void *userdata) {
         memory_trim();
         return 0;
 }
@@ -231,7 +231,7 @@ static void enter_running(Keeper *k) {
                 keeper_endure(k, r);
         keeper_mark(k); /* may have to look at all processes */
         k->start = keeper_start_free(k->start);
-        (void)event_add_timer(k->event, &k->settle_timer, MEMORY_SETTLE_USEC, on_settled, NULL);
+        (void)event_add_timer(k->event, &k->settle_timer, MEMORY_SETTLE_USEC, keeper_on_settled, NULL);
 }
 
 static void enter_draining(Keeper *k) {
@@ -246,7 +246,7 @@ static void enter_draining(Keeper *k) {
 }
 
 static void enter_done(Keeper *k) {
-        if (keeper_command_failed(k))
+        if (exit_command_failed(k))
                 k->exit_status = k->exit_command.status.code;
         if (k->attach_link)
                 (void)attach_link_remove(k->attach_link); /* nobody is left to tell */
@@ -254,7 +254,7 @@ static void enter_done(Keeper *k) {
         event_exit(k->event, 0);
 }
 
-static void enter(Keeper *k) {
+static void keeper_enter(Keeper *k) {
         switch (k->phase) {
         case PHASE_RUNNING:
                 enter_running(k);
@@ -274,7 +274,7 @@ static void enter(Keeper *k) {
                 return;
         case PHASE_FINISHING:
                 KEEPER_TELL(k, on_changed); /* all is told: that is not to be told again */
-                keeper_command_start(k);
+                exit_command_start(k);
                 return;
         case PHASE_DONE:
                 enter_done(k);
@@ -312,7 +312,7 @@ int keeper_advance(Keeper *k) {
                 if (next == k->phase)
                         break;
                 k->phase = next;
-                enter(k);
+                keeper_enter(k);
         }
         k->advancing = false;
         return 0;

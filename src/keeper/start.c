@@ -198,7 +198,7 @@ static void fill_facts(Keeper *k, WorkerFacts *facts) {
 }
 
 /* The forked worker never returns to us; our state is a tenth of its memory. Its copies of our descriptors are closed. */
-static void forget(void *userdata) {
+static void start_forget(void *userdata) {
         Keeper *k = userdata;
 
         free(k->start);
@@ -221,7 +221,7 @@ const WorkerProcessHandler keeper_worker_handler = { .on_ready = keeper_on_worke
                                                      .on_drained = drain_on_stored,
                                                      .on_done = drain_on_worker_done,
                                                      .on_hopeless = keeper_on_worker_hopeless,
-                                                     .on_fork = forget,
+                                                     .on_fork = start_forget,
                                                      .on_kept = on_kept,
                                                      .on_notified = on_notified };
 
@@ -493,7 +493,7 @@ static int begin_placing(Keeper *k) {
 }
 
 /* What is the process's, and what does not depend on where it belongs. */
-static int prepare(Keeper *k) {
+static int start_prepare(Keeper *k) {
         int r;
 
         keep_inherited(k);
@@ -526,7 +526,7 @@ int keeper_start(Keeper *k) {
         if (!k->start)
                 return fail(-ENOMEM);
         k->origin->start_fd = -1;
-        r = prepare(k);
+        r = start_prepare(k);
         if (r >= 0)
                 r = begin_placing(k);
         if (r < 0 && !k->report)

@@ -19,7 +19,7 @@
 #define REPLACEMENT "\xef\xbf\xbd" /* U+FFFD */
 #define APOSTROPHE "\xe2\x80\x99"  /* U+2019 */
 
-static bool is_continuation(char c) {
+static bool bundle_quote_is_continuation(char c) {
         return ((unsigned char)c & 0xc0) == 0x80;
 }
 
@@ -30,14 +30,15 @@ static size_t utf8_length(const char *text) {
         if (u[0] < 0x80)
                 return 1;
         if (u[0] >= 0xc2 && u[0] < 0xe0)
-                return is_continuation(text[1]) ? 2 : 0;
+                return bundle_quote_is_continuation(text[1]) ? 2 : 0;
         if (u[0] >= 0xe0 && u[0] < 0xf0) {
-                if (!is_continuation(text[1]) || !is_continuation(text[2]))
+                if (!bundle_quote_is_continuation(text[1]) || !bundle_quote_is_continuation(text[2]))
                         return 0;
                 return (u[0] == 0xe0 && u[1] < 0xa0) || (u[0] == 0xed && u[1] >= 0xa0) ? 0 : 3;
         }
         if (u[0] >= 0xf0 && u[0] < 0xf5) {
-                if (!is_continuation(text[1]) || !is_continuation(text[2]) || !is_continuation(text[3]))
+                if (!bundle_quote_is_continuation(text[1]) || !bundle_quote_is_continuation(text[2]) ||
+                    !bundle_quote_is_continuation(text[3]))
                         return 0;
                 return (u[0] == 0xf0 && u[1] < 0x90) || (u[0] == 0xf4 && u[1] >= 0x90) ? 0 : 4;
         }

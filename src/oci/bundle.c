@@ -281,7 +281,7 @@ static int make_room(Bundle *b, size_t n) {
 }
 
 /* @new comes in the place of @old; every position behind moves. */
-static int put_text(Bundle *b, JsonSpan old, const char *new) {
+static int bundle_put_text(Bundle *b, JsonSpan old, const char *new) {
         size_t n = strlen(new), n_old = old.end - old.begin;
         int r;
 
@@ -305,7 +305,7 @@ static int put_text(Bundle *b, JsonSpan old, const char *new) {
 }
 
 /* Behind the last element of an object or array that ends at @end; @ret: where the new one ends. */
-static int append(Bundle *b, size_t end, const char *element, size_t *ret) {
+static int bundle_append(Bundle *b, size_t end, const char *element, size_t *ret) {
         _cleanup_free_ char *text = NULL;
         size_t at = end - 1;
         int r;
@@ -314,7 +314,7 @@ static int append(Bundle *b, size_t end, const char *element, size_t *ret) {
                 at--;
         if (asprintf(&text, "%s%s", strchr("{[", b->text[at - 1]) ? "" : ",", element) < 0)
                 return fail(-ENOMEM);
-        r = put_text(b, (JsonSpan){ at, at }, text);
+        r = bundle_put_text(b, (JsonSpan){ at, at }, text);
         if (r < 0)
                 return relay(r);
         *ret = at + strlen(text);
@@ -327,7 +327,7 @@ static int append_member(Bundle *b, size_t end, const char *name, const char *va
 
         if (asprintf(&member, "\"%s\":%s", name, value) < 0)
                 return fail(-ENOMEM);
-        r = append(b, end, member, &ret->end);
+        r = bundle_append(b, end, member, &ret->end);
         if (r < 0)
                 return relay(r);
         ret->begin = ret->end - strlen(value);
@@ -340,7 +340,7 @@ static int make_section(Bundle *b, Section section, const char *value) {
         int r;
 
         if (is_null(b, *span))
-                return put_text(b, *span, value);
+                return bundle_put_text(b, *span, value);
         if (is_there(*span))
                 return 0;
         r = append_member(b, b->end, section_names[section], value, &made);
@@ -358,7 +358,7 @@ static int set_member(Bundle *b, Section section, const char *key, const char *v
         if (r < 0)
                 return relay(r);
         old = find_member(b, section, key);
-        r = is_there(old) ? put_text(b, old, value)
+        r = is_there(old) ? bundle_put_text(b, old, value)
                           : append_member(b, b->sections[section].end, key, value, &new);
         return r < 0 ? relay(r) : 0;
 }
@@ -512,7 +512,7 @@ int bundle_add_mount(Bundle *b, const char *from, const char *to) {
                      "\"options\":[\"bind\",\"rprivate\",\"nosuid\",\"nodev\",\"noexec\"]}",
                      destination, source) < 0)
                 return fail(-ENOMEM);
-        r = append(b, b->sections[SECTION_MOUNTS].end, mount, &end);
+        r = bundle_append(b, b->sections[SECTION_MOUNTS].end, mount, &end);
         return r < 0 ? relay(r) : 0;
 }
 
@@ -545,7 +545,7 @@ int bundle_set_variable(Bundle *b, const char *name, const char *value) {
         text = json_quote(word);
         if (!text)
                 return fail(-ENOMEM);
-        r = append(b, env.end, text, &end);
+        r = bundle_append(b, env.end, text, &end);
         return r < 0 ? relay(r) : 0;
 }
 

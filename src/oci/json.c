@@ -122,7 +122,7 @@ static int set(Json *j, const char *path, struct json_object *value) {
 }
 
 /* Length of the character that @text begins with, 0 if it begins none. */
-static size_t character_length(const char *text) {
+static size_t json_character_length(const char *text) {
         const unsigned char *u = (const unsigned char *)text;
         size_t n = u[0] < 0x80   ? 1
                    : u[0] < 0xc2 ? 0
@@ -149,7 +149,7 @@ static struct json_object *new_text(const char *text) {
         if (!clean)
                 return NULL;
         while (*text) {
-                size_t n = character_length(text);
+                size_t n = json_character_length(text);
 
                 out = n > 0 ? mempcpy(out, text, n) : stpcpy(out, REPLACEMENT);
                 text += n > 0 ? n : 1;

@@ -39,7 +39,7 @@ __attribute__((format(printf, 3, 4))) static void entry_add(Entry *e,
                 (void)journal_add_text(&e->journal, name, value);
 }
 
-static const char *name_of(const Options *o) {
+static const char *announce_name_of(const Options *o) {
         return o->name ? o->name : o->cid;
 }
 
@@ -50,7 +50,7 @@ static void entry_begin(Entry *e, const Options *o, const PlacementPlan *plan, c
         entry_add(e, "PRIORITY", "%d", priority);
         entry_add(e, "SYSLOG_IDENTIFIER", "scopemon");
         entry_add(e, SCOPEMON_FIELD_OWN_ID, "%s", o->cid);
-        entry_add(e, SCOPEMON_FIELD_OWN_NAME, "%s", name_of(o)); /* the catalogue counts on it */
+        entry_add(e, SCOPEMON_FIELD_OWN_NAME, "%s", announce_name_of(o)); /* the catalogue counts on it */
         if (plan->container_scope[0])
                 entry_add(e, plan->user_scope ? SCOPEMON_FIELD_USER_UNIT : SCOPEMON_FIELD_UNIT, "%s",
                           plan->container_scope);
@@ -70,10 +70,10 @@ void announce_placed(const Options *o, const PlacementPlan *plan, const char *tr
 
         entry_begin(&e, o, plan, SCOPEMON_MESSAGE_PLACED, trouble ? 4 : 6);
         if (plan->container == PLACEMENT_CONTAINER_NESTED)
-                entry_add(&e, "MESSAGE", "Container %s: %s (%s)%s%s", name_of(o), plan->container_path,
-                          plan->reason, trouble ? "; " : "", trouble ? trouble : "");
+                entry_add(&e, "MESSAGE", "Container %s: %s (%s)%s%s", announce_name_of(o),
+                          plan->container_path, plan->reason, trouble ? "; " : "", trouble ? trouble : "");
         else
-                entry_add(&e, "MESSAGE", "Container %s: %s (%s)%s%s", name_of(o),
+                entry_add(&e, "MESSAGE", "Container %s: %s (%s)%s%s", announce_name_of(o),
                           plan->container_scope[0] ? plan->container_scope : "cgroup chosen by the caller",
                           plan->reason, trouble ? "; " : "", trouble ? trouble : "");
         entry_add(&e, SCOPEMON_FIELD_PLACEMENT, "%s", placement_row_name(plan->row));
@@ -114,7 +114,7 @@ void announce_misconfigured(const Options *o,
         Entry e;
 
         entry_begin(&e, o, plan, SCOPEMON_MESSAGE_MISCONFIGURED, 4);
-        entry_add(&e, "MESSAGE", "Container %s: %s; hint: %s", name_of(o), problem, remedy);
+        entry_add(&e, "MESSAGE", "Container %s: %s; hint: %s", announce_name_of(o), problem, remedy);
         entry_add(&e, SCOPEMON_FIELD_PROBLEM, "%s", problem);
         entry_add(&e, SCOPEMON_FIELD_REMEDY, "%s", remedy);
         (void)entry_send(&e);
@@ -129,7 +129,7 @@ void announce_failure(const Options *o, const PlacementPlan *plan, const char *p
         Entry e;
 
         entry_begin(&e, o, plan, SCOPEMON_MESSAGE_FAILURE, 3);
-        entry_add(&e, "MESSAGE", "Container %s: %s%s%s", name_of(o), problem, error ? ": " : "",
+        entry_add(&e, "MESSAGE", "Container %s: %s%s%s", announce_name_of(o), problem, error ? ": " : "",
                   error ? strerror(error) : "");
         entry_add(&e, SCOPEMON_FIELD_PROBLEM, "%s", problem);
         if (error)
@@ -144,7 +144,7 @@ void announce_not_restarted(const Options *o, const PlacementPlan *plan) {
         Entry e;
 
         entry_begin(&e, o, plan, SCOPEMON_MESSAGE_NOT_RESTARTED, 5);
-        entry_add(&e, "MESSAGE", "Container %s was not restarted: %s is being stopped", name_of(o),
+        entry_add(&e, "MESSAGE", "Container %s was not restarted: %s is being stopped", announce_name_of(o),
                   plan->unit);
         entry_add(&e, SCOPEMON_FIELD_CALLER_UNIT, "%s", plan->unit);
         entry_send(&e);
@@ -157,7 +157,8 @@ void announce_killed_by_timeout(const Options *o, const PlacementPlan *plan) {
         Entry e;
 
         entry_begin(&e, o, plan, SCOPEMON_MESSAGE_KILLED_BY_TIMEOUT, 4);
-        entry_add(&e, "MESSAGE", "Container %s timed out after %d s, killing it", name_of(o), o->timeout);
+        entry_add(&e, "MESSAGE", "Container %s timed out after %d s, killing it", announce_name_of(o),
+                  o->timeout);
         entry_add(&e, SCOPEMON_FIELD_TIMEOUT, "%llu", (unsigned long long)o->timeout * 1000000U);
         (void)entry_send(&e);
 }
@@ -172,7 +173,7 @@ void announce_ended(const Options *o, const PlacementPlan *plan, const AnnounceE
         describe_end(how, sizeof how, end);
         /* journald counts by priority: what has suppressed the container's output would suppress this as well */
         entry_begin(&e, o, plan, SCOPEMON_MESSAGE_ENDED, end->suppressed > 0 || end->orphaned ? 4 : 6);
-        entry_add(&e, "MESSAGE", "Container %s %s%s", name_of(o), how,
+        entry_add(&e, "MESSAGE", "Container %s %s%s", announce_name_of(o), how,
                   !end->orphaned    ? ""
                   : end->exit_files ? "; its monitor was killed, the exit command was not run"
                                     : "; its monitor was killed, the exit was not reported");
@@ -199,10 +200,10 @@ void announce_worker_replaced(const Options *o, const PlacementPlan *plan, int s
         entry_begin(&e, o, plan, SCOPEMON_MESSAGE_WORKER_REPLACED, 4);
         if (signal != 0)
                 entry_add(&e, "MESSAGE", "Container %s: the worker was killed by SIG%s, restarting it",
-                          name_of(o), sigabbrev_np(signal) ?: "?");
+                          announce_name_of(o), sigabbrev_np(signal) ?: "?");
         else
                 entry_add(&e, "MESSAGE", "Container %s: the worker exited with status %d, restarting it",
-                          name_of(o), code);
+                          announce_name_of(o), code);
         (void)entry_send(&e);
 }
 
@@ -213,7 +214,7 @@ void announce_keeper_replaced(const Options *o, const PlacementPlan *plan) {
         Entry e;
 
         entry_begin(&e, o, plan, SCOPEMON_MESSAGE_KEEPER_REPLACED, 4);
-        entry_add(&e, "MESSAGE", "Container %s: the monitor died and was restarted", name_of(o));
+        entry_add(&e, "MESSAGE", "Container %s: the monitor died and was restarted", announce_name_of(o));
         (void)entry_send(&e);
 }
 
@@ -227,7 +228,7 @@ void announce_raw(const Options *o, const PlacementPlan *plan, uint64_t n) {
         entry_begin(&e, o, plan, SCOPEMON_MESSAGE_WORKER_REPLACED, 4);
         entry_add(&e, "MESSAGE",
                   "Container %s: two workers crashed on the same output, writing %llu bytes of it raw",
-                  name_of(o), (unsigned long long)n);
+                  announce_name_of(o), (unsigned long long)n);
         (void)entry_send(&e);
 }
 
@@ -250,12 +251,12 @@ void announce_loss(const Options *o,
         if (error != 0)
                 entry_add(&e, "MESSAGE",
                           "Container %s: %s does not accept output: %s; %llu bytes in %llu lines lost",
-                          name_of(o), sink, strerror(error), (unsigned long long)lost,
+                          announce_name_of(o), sink, strerror(error), (unsigned long long)lost,
                           (unsigned long long)lines);
         else
                 entry_add(&e, "MESSAGE",
-                          "Container %s: %s accepts output again; %llu bytes in %llu lines lost", name_of(o),
-                          sink, (unsigned long long)lost, (unsigned long long)lines);
+                          "Container %s: %s accepts output again; %llu bytes in %llu lines lost",
+                          announce_name_of(o), sink, (unsigned long long)lost, (unsigned long long)lines);
         entry_add(&e, SCOPEMON_FIELD_BYTES_LOST, "%llu", (unsigned long long)lost);
         entry_add(&e, SCOPEMON_FIELD_LINES_LOST, "%llu", (unsigned long long)lines);
         (void)entry_send(&e);
@@ -295,13 +296,13 @@ void announce_suppressed(const Options *o, const PlacementPlan *plan, uint64_t s
                 entry_add(&e, "MESSAGE",
                           "Container %s: journald dropped %llu of %llu lines: %s exceeded its rate limit; "
                           "hint: %s",
-                          name_of(o), (unsigned long long)suppressed, (unsigned long long)entries, sender,
-                          remedy);
+                          announce_name_of(o), (unsigned long long)suppressed, (unsigned long long)entries,
+                          sender, remedy);
         else
                 entry_add(&e, "MESSAGE",
                           "Container %s: %llu lines may exceed journald's rate limit for %s, and the "
                           "journal cannot be read to see whether any were dropped; hint: %s",
-                          name_of(o), (unsigned long long)entries, sender, remedy);
+                          announce_name_of(o), (unsigned long long)entries, sender, remedy);
         entry_add(&e, SCOPEMON_FIELD_SUPPRESSED, "%llu", (unsigned long long)suppressed);
         entry_add(&e, SCOPEMON_FIELD_ENTRIES, "%llu", (unsigned long long)entries);
         entry_add(&e, SCOPEMON_FIELD_REMEDY, "%s", remedy);
@@ -322,7 +323,7 @@ void announce_upgraded(const Options *o, const PlacementPlan *plan, const char *
         entry_add(&e, "MESSAGE",
                   "Container %s: the monitor was upgraded from %s to %s, output was delayed by "
                   "%llu.%03llu ms",
-                  name_of(o), before, options_version(), (unsigned long long)usec / 1000,
+                  announce_name_of(o), before, options_version(), (unsigned long long)usec / 1000,
                   (unsigned long long)usec % 1000);
         entry_add(&e, SCOPEMON_FIELD_VERSION, "%s", options_version());
         entry_add(&e, SCOPEMON_FIELD_VERSION_BEFORE, "%s", before);
@@ -343,7 +344,7 @@ void announce_upgrade_refused(const Options *o,
         if (o->exec)
                 return;
         entry_begin(&e, o, plan, SCOPEMON_MESSAGE_UPGRADE_REFUSED, 4);
-        entry_add(&e, "MESSAGE", "Container %s: the monitor was not upgraded: %s", name_of(o), why);
+        entry_add(&e, "MESSAGE", "Container %s: the monitor was not upgraded: %s", announce_name_of(o), why);
         entry_add(&e, SCOPEMON_FIELD_PROGRAM, "%s", program ? program : "");
         entry_add(&e, SCOPEMON_FIELD_REASON, "%s", why);
         (void)entry_send(&e);

@@ -183,7 +183,7 @@ static int write_status(const char *dir, const char *name) {
 }
 
 /* Return: a MarkFound or a negative errno. */
-static int settle(const Mark *mark) {
+static int mark_settle_one(const Mark *mark) {
         int r;
 
         if (is_alive(mark->monitor, mark->monitor_boot_usec) ||
@@ -231,7 +231,7 @@ void mark_settle(const char *word, MarkHandler on_mark, void *userdata) {
                         if (e->d_name[0] == '.' || (!word && !may_be_dead(e->d_name)) ||
                             !read_mark(dirfd(dir), e->d_name, &mark) || (word && !is_meant(&mark, word)))
                                 continue;
-                        found = settle(&mark);
+                        found = mark_settle_one(&mark);
                         if (found == MARK_TOLD || found == MARK_KNOWN)
                                 (void)unlinkat(dirfd(dir), e->d_name, 0);
                         on_mark(userdata, &mark, found);

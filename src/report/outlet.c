@@ -66,7 +66,7 @@ static void close_fd(Outlet *o) {
         o->fd = -1;
 }
 
-static void drop_first(Outlet *o) {
+static void outlet_drop_first(Outlet *o) {
         OutletRecord *record = o->first;
 
         o->first = record->next;
@@ -82,7 +82,7 @@ void outlet_done(Outlet *o) {
         close_fd(o);
         o->timer = timer_free(o->timer);
         while (o->first)
-                drop_first(o);
+                outlet_drop_first(o);
 }
 
 /* Bytes written, or a negative errno: -EPIPE if nobody will ever read. */
@@ -116,7 +116,7 @@ static int write_record(int fd, OutletRecord *record) {
 }
 
 /* The first record has to wait for what @error says. */
-static void wait_for_room(Outlet *o, int error) {
+static void outlet_wait_for_room(Outlet *o, int error) {
         uint64_t now = event_now(), left = o->first->deadline > now ? o->first->deadline - now : 0;
 
         if (error != -EAGAIN) /* room it has; the loop would turn without a pause */
@@ -132,7 +132,7 @@ static void lose_first(Outlet *o, int error) {
 
         if (o->first->done > 0 || error != -ETIMEDOUT)
                 close_fd(o);
-        drop_first(o);
+        outlet_drop_first(o);
         o->handler->on_lost(o->userdata, what, error);
 }
 
@@ -143,12 +143,12 @@ static void send_waiting(Outlet *o) {
                 if (r == -EPIPE)
                         close_fd(o);
                 else if (r < 0 && r != -EBADF && event_now() < o->first->deadline) {
-                        wait_for_room(o, r);
+                        outlet_wait_for_room(o, r);
                         return;
                 } else if (r < 0)
                         lose_first(o, r == -EAGAIN ? -ETIMEDOUT : r);
                 else
-                        drop_first(o);
+                        outlet_drop_first(o);
         }
         o->source = sd_event_source_disable_unref(o->source);
         if (o->timer) /* else on_lost() has closed it all */

@@ -116,14 +116,14 @@ static int place_write(Place *p, const char *name, const char *text) {
         return r < 0 ? relay(r) : 0;
 }
 
-static void on_lost(void *userdata, unsigned what, int error) {
+static void report_on_lost(void *userdata, unsigned what, int error) {
         const Report *r = userdata;
 
         if (r->handler)
                 r->handler->on_lost(r->userdata, what, error);
 }
 
-static void on_settled(void *userdata) {
+static void report_on_settled(void *userdata) {
         const Report *r = userdata;
 
         if (r->handler && !report_is_waiting(r))
@@ -142,7 +142,8 @@ int report_new(Report **ret,
                const ReportSpec *spec,
                const ReportHandler *handler,
                void *userdata) {
-        static const OutletHandler outlet_handler = { .on_lost = on_lost, .on_settled = on_settled };
+        static const OutletHandler outlet_handler = { .on_lost = report_on_lost,
+                                                      .on_settled = report_on_settled };
         _cleanup_close_ int sync_fd = spec->sync_fd, attach_fd = spec->attach_fd;
         _cleanup_(report_freep) Report *r = NULL;
 

@@ -107,7 +107,7 @@ static int ask_runtime(const End *e, pid_t *ret_pid) {
         return 1;
 }
 
-static void read_stop(const End *e, ServiceStop *ret) {
+static void service_end_read_stop(const End *e, ServiceStop *ret) {
         _cleanup_(bundle_freep) Bundle *b = NULL;
         const char *why;
 
@@ -123,7 +123,7 @@ static void stop_gently(const End *e, pid_t pid) {
 
         if (pidfd < 0)
                 return;
-        read_stop(e, &stop);
+        service_end_read_stop(e, &stop);
         if (process_signal(pidfd, stop.signal) >= 0)
                 (void)poll(
                         &end, 1,
@@ -190,7 +190,7 @@ typedef struct Told {
         unsigned n, n_failed;
 } Told;
 
-static void on_mark(void *userdata, const Mark *mark, int found) {
+static void service_end_on_mark(void *userdata, const Mark *mark, int found) {
         const char *name = mark->name[0] ? mark->name : mark->cid;
         Told *t = userdata;
 
@@ -214,7 +214,7 @@ static int end_by_name(char **words) {
         for (; *words; words++) {
                 Told t = { 0 };
 
-                mark_settle(*words, on_mark, &t);
+                mark_settle(*words, service_end_on_mark, &t);
                 if (t.n == 0)
                         (void)fprintf(stderr, "%s: no container that was left without its monitor\n", *words);
                 if (t.n == 0 || t.n_failed > 0)

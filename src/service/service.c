@@ -351,7 +351,7 @@ void service_stop_of_bundle(const Bundle *b, uint64_t unit_usec, ServiceStop *re
                             ANNOTATION_TIMEOUT);
 }
 
-static void __attribute__((format(printf, 2, 3))) tell(NotifyQueue *to, const char *format, ...) {
+static void __attribute__((format(printf, 2, 3))) service_tell(NotifyQueue *to, const char *format, ...) {
         char text[512];
         va_list ap;
         int n;
@@ -378,7 +378,8 @@ bool service_container_notifies(const Options *o) {
  */
 void service_tell_created(NotifyQueue *to, const Options *o) {
         if (service_container_notifies(o))
-                tell(to, "STATUS=Container %.300s is starting, waiting for its notification", o->name);
+                service_tell(to, "STATUS=Container %.300s is starting, waiting for its notification",
+                             o->name);
 }
 
 /**
@@ -386,7 +387,7 @@ void service_tell_created(NotifyQueue *to, const Options *o) {
  */
 void service_tell_ready(NotifyQueue *to, const Options *o, pid_t pid) {
         if (!service_container_notifies(o))
-                tell(to, "READY=1\nSTATUS=Container %.300s is running, PID %d", o->name, pid);
+                service_tell(to, "READY=1\nSTATUS=Container %.300s is running, PID %d", o->name, pid);
 }
 
 /**
@@ -396,7 +397,7 @@ void service_tell_ready(NotifyQueue *to, const Options *o, pid_t pid) {
  */
 void service_tell_reloading(NotifyQueue *to, const Options *o) {
         if (!service_container_notifies(o))
-                tell(to, "RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long)event_now());
+                service_tell(to, "RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long)event_now());
 }
 
 /**
@@ -404,8 +405,8 @@ void service_tell_reloading(NotifyQueue *to, const Options *o) {
  * @ready: that one, or the container, had said READY=1
  */
 void service_tell_taken(NotifyQueue *to, const Options *o, pid_t pid, bool ready) {
-        tell(to, "%sSTATUS=Container %.300s is running, PID %d; the monitor died and was restarted",
-             ready ? "READY=1\n" : "", o->name, pid);
+        service_tell(to, "%sSTATUS=Container %.300s is running, PID %d; the monitor died and was restarted",
+                     ready ? "READY=1\n" : "", o->name, pid);
 }
 
 /**
@@ -414,10 +415,10 @@ void service_tell_taken(NotifyQueue *to, const Options *o, pid_t pid, bool ready
  */
 void service_tell_stopping(NotifyQueue *to, const Options *o, uint64_t usec) {
         if (usec == UNIT_STOP_NEVER)
-                tell(to, "STOPPING=1\nSTATUS=Stopping container %.300s", o->name);
+                service_tell(to, "STOPPING=1\nSTATUS=Stopping container %.300s", o->name);
         else
-                tell(to, "STOPPING=1\nEXTEND_TIMEOUT_USEC=%llu\nSTATUS=Stopping container %.300s",
-                     (unsigned long long)(usec + EXTEND_USEC), o->name);
+                service_tell(to, "STOPPING=1\nEXTEND_TIMEOUT_USEC=%llu\nSTATUS=Stopping container %.300s",
+                             (unsigned long long)(usec + EXTEND_USEC), o->name);
 }
 
 /**
@@ -425,22 +426,22 @@ void service_tell_stopping(NotifyQueue *to, const Options *o, uint64_t usec) {
  * @usec: what storing the rest of its output may take
  */
 void service_tell_stopped(NotifyQueue *to, const Options *o, uint64_t usec) {
-        tell(to, "EXTEND_TIMEOUT_USEC=%llu\nSTATUS=Container %.300s exited, storing its output",
-             (unsigned long long)(usec + EXTEND_USEC), o->name);
+        service_tell(to, "EXTEND_TIMEOUT_USEC=%llu\nSTATUS=Container %.300s exited, storing its output",
+                     (unsigned long long)(usec + EXTEND_USEC), o->name);
 }
 
 /**
  * service_tell_failed() - there is no container
  */
 void service_tell_failed(NotifyQueue *to, const char *text) {
-        tell(to, "STATUS=%.200s", text);
+        service_tell(to, "STATUS=%.200s", text);
 }
 
 /**
  * service_tell_alive() - what WatchdogSec= of the unit asks for
  */
 void service_tell_alive(NotifyQueue *to) {
-        tell(to, "WATCHDOG=1");
+        service_tell(to, "WATCHDOG=1");
 }
 
 /**

@@ -33,21 +33,21 @@ static bool is_stored(const Keeper *k) {
         return k->service && k->service->stored;
 }
 
-static void complain(int r, const char *name) {
+static void store_keeper_complain(int r, const char *name) {
         if (r < 0)
                 (void)log_warning_errno(r, "Failed to store %s, the container will not outlive its monitor",
                                         name);
 }
 
-static void put(Keeper *k, const char *name, int fd) {
-        complain(notify_store_put(k->service->notifications, name, fd), name);
+static void store_keeper_put(Keeper *k, const char *name, int fd) {
+        store_keeper_complain(notify_store_put(k->service->notifications, name, fd), name);
 }
 
-static void replace(Keeper *k, const char *name, int fd) {
+static void store_keeper_replace(Keeper *k, const char *name, int fd) {
         (void)notify_store_remove(k->service->notifications,
                                   name); /* if it cannot be reached, that is said below */
         if (fd >= 0)
-                put(k, name, fd);
+                store_keeper_put(k, name, fd);
 }
 
 static int seal_values(Keeper *k, int *ret_fd) {
@@ -65,9 +65,9 @@ static int seal_values(Keeper *k, int *ret_fd) {
 }
 
 /**
- * keeper_store_state() - the plain values have changed
+ * store_keeper_state() - the plain values have changed
  */
-void keeper_store_state(Keeper *k) {
+void store_keeper_state(Keeper *k) {
         static const char *const names[] = { STORE_STATE "0", STORE_STATE "1" };
         _cleanup_close_ int fd = -1;
         int r;
@@ -77,10 +77,10 @@ void keeper_store_state(Keeper *k) {
         k->service->serial++;
         r = seal_values(k, &fd);
         if (r < 0) {
-                complain(r, "the monitor's state");
+                store_keeper_complain(r, "the monitor's state");
                 return;
         }
-        put(k, names[k->service->serial % 2], fd);
+        store_keeper_put(k, names[k->service->serial % 2], fd);
         (void)notify_store_remove(k->service->notifications, names[(k->service->serial + 1) % 2]);
 }
 
@@ -88,10 +88,10 @@ static void store_worker(Keeper *k) {
         int channel = k->worker ? worker_process_channel(k->worker) : -1;
         _cleanup_close_ int pidfd = -1;
 
-        replace(k, saved_fd_name(SAVED_FD_CHANNEL), channel);
+        store_keeper_replace(k, saved_fd_name(SAVED_FD_CHANNEL), channel);
         if (channel >= 0)
                 pidfd = process_pidfd(worker_process_pid(k->worker));
-        replace(k, saved_fd_name(SAVED_FD_WORKER_PROCESS), pidfd);
+        store_keeper_replace(k, saved_fd_name(SAVED_FD_WORKER_PROCESS), pidfd);
 }
 
 typedef void (*StoreOne)(Keeper *k, const char *name, int fd);
@@ -103,7 +103,7 @@ static void store_all(Keeper *k, StoreOne store) {
 
         r = keeper_save(k, &s);
         if (r < 0) {
-                complain(r, "the monitor's state");
+                store_keeper_complain(r, "the monitor's state");
                 return;
         }
         for (SavedFd i = 0; i < SAVED_FD_CHANNEL; i++)
@@ -117,17 +117,17 @@ static void store_all(Keeper *k, StoreOne store) {
 }
 
 /**
- * keeper_store_again() - all is to be stored as we would have done it: another image may have done it before
+ * store_keeper_again() - all is to be stored as we would have done it: another image may have done it before
  *
  * Nothing is removed first: systemd leaves out a descriptor that it has, and what was removed and has yet to be put again
  * would be closed with us. The channel to the worker that runs was stored when that was started; if it were closed, the
  * worker would go on beside the one of the next keeper.
  */
-void keeper_store_again(Keeper *k) {
+void store_keeper_again(Keeper *k) {
         if (!is_stored(k))
                 return;
-        store_all(k, put);
-        keeper_store_state(k); /* the last: without it the rest is nothing */
+        store_all(k, store_keeper_put);
+        store_keeper_state(k); /* the last: without it the rest is nothing */
 }
 
 static int make_mark(void) {
@@ -145,34 +145,34 @@ static int make_mark(void) {
 }
 
 /**
- * keeper_store_begin() - the container runs: from now on it can be taken back, if the unit is made for that
+ * store_keeper_begin() - the container runs: from now on it can be taken back, if the unit is made for that
  */
-void keeper_store_begin(Keeper *k) {
+void store_keeper_begin(Keeper *k) {
         if (!k->plan.survives)
                 return;
         k->service->stored = true;
         k->service->ready_told = !service_container_notifies(k->options);
-        store_all(k, replace);
+        store_all(k, store_keeper_replace);
         store_worker(k);
-        keeper_store_state(k); /* the last: without it the rest is nothing */
-        complain(make_mark(), "the marker file");
+        store_keeper_state(k); /* the last: without it the rest is nothing */
+        store_keeper_complain(make_mark(), "the marker file");
 }
 
 /**
- * keeper_store_kept() - the worker process has got or lost something that the next keeper would need
+ * store_keeper_kept() - the worker process has got or lost something that the next keeper would need
  */
-void keeper_store_kept(Keeper *k, WorkerKept what, uint32_t index, int fd) {
+void store_keeper_kept(Keeper *k, WorkerKept what, uint32_t index, int fd) {
         char name[NOTIFY_STORE_NAME_MAX];
 
         if (!is_stored(k))
                 return;
         switch (what) {
         case WORKER_KEPT_FD:
-                replace(k, saved_fd_name(SAVED_FD_WORKER + index), fd);
+                store_keeper_replace(k, saved_fd_name(SAVED_FD_WORKER + index), fd);
                 return;
         case WORKER_KEPT_CLIENT:
                 store_client_name(name, index);
-                replace(k, name, fd);
+                store_keeper_replace(k, name, fd);
                 return;
         case WORKER_KEPT_CHANNEL:
                 store_worker(k);
@@ -181,19 +181,19 @@ void keeper_store_kept(Keeper *k, WorkerKept what, uint32_t index, int fd) {
 }
 
 /**
- * keeper_store_notified() - the container has told systemd something
+ * store_keeper_notified() - the container has told systemd something
  */
-void keeper_store_notified(Keeper *k, const char *text, size_t n) {
+void store_keeper_notified(Keeper *k, const char *text, size_t n) {
         if (!is_stored(k) || k->service->ready_told || !notifymsg_says(text, n, "READY=1"))
                 return;
         k->service->ready_told = true;
-        keeper_store_state(k);
+        store_keeper_state(k);
 }
 
 /**
- * keeper_store_save() - what the next keeper has to know of this
+ * store_keeper_save() - what the next keeper has to know of this
  */
-void keeper_store_save(Keeper *k, Saved *s) {
+void store_keeper_save(Keeper *k, Saved *s) {
         if (!k->service)
                 return;
         s->serial = k->service->serial;
@@ -201,9 +201,9 @@ void keeper_store_save(Keeper *k, Saved *s) {
 }
 
 /**
- * keeper_store_restore() - this is the next keeper
+ * store_keeper_restore() - this is the next keeper
  */
-void keeper_store_restore(Keeper *k, const Saved *s) {
+void store_keeper_restore(Keeper *k, const Saved *s) {
         if (!k->service)
                 return;
         k->service->serial = s->serial;
@@ -212,9 +212,9 @@ void keeper_store_restore(Keeper *k, const Saved *s) {
 }
 
 /**
- * keeper_store_end() - there is nothing to take back any more
+ * store_keeper_end() - there is nothing to take back any more
  */
-void keeper_store_end(Keeper *k) {
+void store_keeper_end(Keeper *k) {
         _cleanup_free_ char *mark = NULL;
 
         if (!is_stored(k))

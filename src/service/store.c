@@ -44,7 +44,7 @@ int store_mark_path(char **ret) {
         return asprintf(ret, "%.*s.stored", (int)strcspn(dir, ":"), dir) < 0 ? fail(-ENOMEM) : 0;
 }
 
-static int *find_place(Saved *s, const char *name) {
+static int *store_find_place(Saved *s, const char *name) {
         uint64_t slot;
 
         for (SavedFd i = 0; i < _SAVED_FD_MAX; i++)
@@ -57,7 +57,7 @@ static int *find_place(Saved *s, const char *name) {
 }
 
 /* Of two states the later one; NULL if there is none that we know. */
-static Saved *find_state(const StoredFd *entries, size_t n, bool *ret_any) {
+static Saved *store_find_state(const StoredFd *entries, size_t n, bool *ret_any) {
         Saved *best = NULL;
 
         *ret_any = false;
@@ -80,9 +80,9 @@ static Saved *find_state(const StoredFd *entries, size_t n, bool *ret_any) {
         return best;
 }
 
-static bool take_descriptors(Saved *s, StoredFd *entries, size_t n) {
+static bool store_take_descriptors(Saved *s, StoredFd *entries, size_t n) {
         for (size_t i = 0; i < n; i++) {
-                int *place = find_place(s, entries[i].name);
+                int *place = store_find_place(s, entries[i].name);
 
                 if (place && *place < 0)
                         *place = TAKE_FD(entries[i].fd);
@@ -90,23 +90,24 @@ static bool take_descriptors(Saved *s, StoredFd *entries, size_t n) {
         return saved_is_whole(s) && s->fds[SAVED_FD_TARGET] >= 0 && s->fds[SAVED_FD_BUNDLE] >= 0;
 }
 
-static void on_lost(void *userdata, const char *text, int error) {
+static void store_on_lost(void *userdata, const char *text, int error) {
         log_debug("What the dead monitor has stored is not removed");
 }
 
 /* There is no loop yet. */
-static void clear(const StoredFd *entries, size_t n) {
+static void store_clear(const StoredFd *entries, size_t n) {
         _cleanup_(event_unrefp) Event *event = NULL;
         _cleanup_(notify_queue_freep) NotifyQueue *q = NULL;
 
-        if (event_new(&event) < 0 || notify_queue_new(&q, event, getenv("NOTIFY_SOCKET"), on_lost, NULL) < 0)
+        if (event_new(&event) < 0 ||
+            notify_queue_new(&q, event, getenv("NOTIFY_SOCKET"), store_on_lost, NULL) < 0)
                 return;
         for (size_t i = 0; i < n; i++)
                 (void)notify_store_remove(q, entries[i].name); /* nothing to remove if it is not there */
         notify_queue_flush(q, CLEAR_MS);
 }
 
-static void put_away(Saved *s) {
+static void store_put_away(Saved *s) {
         fd_close_many(s->fds, _SAVED_FD_MAX);
         fd_close_many(s->clients, ATTACH_SLOTS);
 }
@@ -133,17 +134,17 @@ int store_resume(int argc, char *argv[], char *envp[], const KeeperHooks *const 
                 return relay(r);
         if (n == 0)
                 return 0;
-        s = find_state(entries, n, &any);
-        *ret_resumed = s && take_descriptors(s, entries, n);
+        s = store_find_state(entries, n, &any);
+        *ret_resumed = s && store_take_descriptors(s, entries, n);
         if (!*ret_resumed)
-                clear(entries, n);
+                store_clear(entries, n);
         notify_store_close(entries, n);
         if (*ret_resumed) {
                 r = upgrade_go_on(s, argv, envp, hooks);
                 return r < 0 ? log_error_errno(r, "Failed to take over the container:") : r;
         }
         if (s)
-                put_away(s);
+                store_put_away(s);
         if (!any)
                 return 0;
         log_error("Cannot take over the container of the dead monitor, killing it");

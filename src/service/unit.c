@@ -54,7 +54,7 @@ static int spawn_verb(Keeper *k, const char *verb, int out, pid_t *ret_pid, int 
         return r < 0 ? relay(r) : 0;
 }
 
-static int on_watchdog(Timer *timer, void *userdata) {
+static int service_unit_on_watchdog(Timer *timer, void *userdata) {
         const ServiceUnit *u = userdata;
 
         service_tell_alive(u->notifications);
@@ -67,15 +67,15 @@ static void feed_watchdog(Keeper *k) {
         ServiceUnit *u = k->service;
 
         if (service_watchdog_usec() > 0)
-                (void)event_add_timer(k->event, &u->watchdog_timer, 0, on_watchdog, u);
+                (void)event_add_timer(k->event, &u->watchdog_timer, 0, service_unit_on_watchdog, u);
 }
 
-static void on_lost(void *userdata, const char *text, int error) {
+static void service_unit_on_lost(void *userdata, const char *text, int error) {
         (void)log_warning_errno(error, "Unable to tell systemd \"%.*s\":", (int)strcspn(text, "\n"), text);
 }
 
 /* There is a systemd to talk to. */
-static int on_new(Keeper *k) {
+static int service_unit_on_new(Keeper *k) {
         ServiceUnit *u;
         int r;
 
@@ -88,7 +88,8 @@ static int on_new(Keeper *k) {
         if (!u->environment)
                 return fail(-ENOMEM);
         k->origin->envp = u->environment;
-        r = notify_queue_new(&u->notifications, k->event, getenv("NOTIFY_SOCKET"), on_lost, NULL);
+        r = notify_queue_new(&u->notifications, k->event, getenv("NOTIFY_SOCKET"), service_unit_on_lost,
+                             NULL);
         if (r < 0)
                 return relay(r);
         if (!service_container_notifies(k->options))
@@ -96,7 +97,7 @@ static int on_new(Keeper *k) {
         return 0;
 }
 
-static void on_free(Keeper *k) {
+static void service_unit_on_free(Keeper *k) {
         ServiceUnit *u = k->service;
 
         if (!u)
@@ -113,7 +114,7 @@ static void on_free(Keeper *k) {
  * Have the runtime forget a container of this name that does not run any more: a unit that was killed whole has left
  * one. Without --force: one that runs is somebody else's, and stays. Blocks until the runtime has ended, 10 s at most.
  */
-static int on_launch(Keeper *k) {
+static int service_unit_on_launch(Keeper *k) {
         _cleanup_close_ int pidfd = -1;
         struct pollfd end = { .events = POLLIN };
         pid_t pid;
@@ -133,7 +134,7 @@ static int on_launch(Keeper *k) {
 }
 
 /* The container is created: start it, or end it. */
-static void on_running(Keeper *k) {
+static void service_unit_on_running(Keeper *k) {
         ServiceUnit *u = k->service;
         int r;
 
@@ -151,7 +152,7 @@ static void on_running(Keeper *k) {
 }
 
 /* The runtime has started the container, or not. */
-static int on_child(Keeper *k, pid_t pid, const ProcessStatus *status) {
+static int service_unit_on_child(Keeper *k, pid_t pid, const ProcessStatus *status) {
         ServiceUnit *u = k->service;
 
         if (!u || pid != u->start_pid)
@@ -159,7 +160,7 @@ static int on_child(Keeper *k, pid_t pid, const ProcessStatus *status) {
         u->start_pid = 0;
         if (status->code == 0) {
                 service_tell_ready(u->notifications, k->options, k->target.pid);
-                keeper_store_begin(k);
+                store_keeper_begin(k);
         } else if (!k->facts.container_exited) { /* else it was too quick for the runtime: nobody's failure */
                 service_tell_failed(u->notifications, "The runtime failed to start the container");
                 (void)process_signal(k->target.pidfd, SIGKILL);
@@ -168,7 +169,7 @@ static int on_child(Keeper *k, pid_t pid, const ProcessStatus *status) {
 }
 
 /* The runtime still starts what has ended meanwhile. */
-static int on_start_timeout(Timer *timer, void *userdata) {
+static int service_unit_on_start_timeout(Timer *timer, void *userdata) {
         const ServiceUnit *u = userdata;
 
         if (u->start_pid > 0)
@@ -177,7 +178,7 @@ static int on_start_timeout(Timer *timer, void *userdata) {
 }
 
 /* The watchdog, if the container has fed it, is ours now. */
-static void on_draining(Keeper *k) {
+static void service_unit_on_draining(Keeper *k) {
         ServiceUnit *u = k->service;
 
         if (!u)
@@ -186,20 +187,20 @@ static void on_draining(Keeper *k) {
                 feed_watchdog(k);
         if (k->unit_stop.timer)
                 service_tell_stopped(u->notifications, k->options, KEEPER_DRAIN_USEC);
-        keeper_store_state(k);
+        store_keeper_state(k);
         if (u->start_pid > 0 &&
-            event_add_timer(k->event, &u->start_timer, START_USEC, on_start_timeout, u) < 0)
+            event_add_timer(k->event, &u->start_timer, START_USEC, service_unit_on_start_timeout, u) < 0)
                 (void)process_kill_child(u->start_pid, SIGKILL);
 }
 
-static void on_done(Keeper *k) {
+static void service_unit_on_done(Keeper *k) {
         if (!k->service)
                 return;
-        keeper_store_end(k);
+        store_keeper_end(k);
         notify_queue_flush(k->service->notifications, FLUSH_MS);
 }
 
-static void read_stop(Keeper *k, ServiceStop *ret) {
+static void service_unit_read_stop(Keeper *k, ServiceStop *ret) {
         _cleanup_(bundle_freep) Bundle *b = NULL;
         const char *why;
 
@@ -212,7 +213,7 @@ static void read_stop(Keeper *k, ServiceStop *ret) {
  * A signal for the container. Before its first process is the container's own program, and after its end, there is
  * nobody to reach. SIGHUP is how systemd reloads a service that says when it has.
  */
-static void pass_on(Keeper *k, int signal) {
+static void service_unit_pass_on(Keeper *k, int signal) {
         ServiceUnit *u = k->service;
 
         if (k->phase == PHASE_RUNNING && u->start_pid == 0 && !k->facts.container_exited) {
@@ -229,44 +230,44 @@ static void pass_on(Keeper *k, int signal) {
  * systemd wants the unit to end. The container gets its signal once, and its time from the last time on: the first may
  * have been no more than a signal to all processes of the unit.
  */
-static int stop(Keeper *k) {
+static int service_unit_stop(Keeper *k) {
         bool again = k->unit_stop.timer != NULL;
         ServiceStop how;
         int r;
 
-        read_stop(k, &how);
+        service_unit_read_stop(k, &how);
         service_tell_stopping(k->service->notifications, k->options, how.usec);
         if (!again)
                 (void)process_signal(k->target.pidfd, how.signal); /* one that has ended needs none */
         r = unit_stop_set(k, how.usec == UNIT_STOP_NEVER ? UNIT_STOP_NEVER : event_now() + how.usec);
-        keeper_store_state(k);
+        store_keeper_state(k);
         return r < 0 ? relay(r) : 0;
 }
 
-static int on_signal(Keeper *k, int signal) {
+static int service_unit_on_signal(Keeper *k, int signal) {
         int r;
 
         if (!k->service || (signal == SIGTERM && k->phase != PHASE_RUNNING))
                 return 0;
         if (signal != SIGTERM) {
-                pass_on(k, signal);
+                service_unit_pass_on(k, signal);
                 return KEEPER_TAKEN;
         }
-        r = stop(k);
+        r = service_unit_stop(k);
         return r < 0 ? relay(r) : KEEPER_TAKEN;
 }
 
-static int is_busy(Keeper *k) {
+static int service_unit_is_busy(Keeper *k) {
         return k->service && k->service->start_pid != 0 ? KEEPER_TAKEN : 0;
 }
 
 /* The next image does not know what systemd was told. */
-static void on_replace(Keeper *k) {
+static void service_unit_on_replace(Keeper *k) {
         if (k->service)
                 notify_queue_flush(k->service->notifications, FLUSH_MS);
 }
 
-static void on_resumed(Keeper *k, bool upgraded) {
+static void service_unit_on_resumed(Keeper *k, bool upgraded) {
         ServiceUnit *u = k->service;
 
         if (!upgraded)
@@ -274,26 +275,26 @@ static void on_resumed(Keeper *k, bool upgraded) {
         if (!u)
                 return;
         if (upgraded) {
-                keeper_store_again(k); /* in our own words */
+                store_keeper_again(k); /* in our own words */
                 return;
         }
         service_tell_taken(u->notifications, k->options, k->target.pid, u->ready_told);
-        keeper_store_state(k);
+        store_keeper_state(k);
 }
 
-const KeeperHooks service_hooks = { .on_new = on_new,
-                                    .on_free = on_free,
-                                    .on_launch = on_launch,
-                                    .on_running = on_running,
-                                    .on_draining = on_draining,
-                                    .on_done = on_done,
-                                    .on_changed = keeper_store_state,
-                                    .on_signal = on_signal,
-                                    .on_child = on_child,
-                                    .on_kept = keeper_store_kept,
-                                    .on_notified = keeper_store_notified,
-                                    .is_busy = is_busy,
-                                    .on_save = keeper_store_save,
-                                    .on_restore = keeper_store_restore,
-                                    .on_replace = on_replace,
-                                    .on_resumed = on_resumed };
+const KeeperHooks service_hooks = { .on_new = service_unit_on_new,
+                                    .on_free = service_unit_on_free,
+                                    .on_launch = service_unit_on_launch,
+                                    .on_running = service_unit_on_running,
+                                    .on_draining = service_unit_on_draining,
+                                    .on_done = service_unit_on_done,
+                                    .on_changed = store_keeper_state,
+                                    .on_signal = service_unit_on_signal,
+                                    .on_child = service_unit_on_child,
+                                    .on_kept = store_keeper_kept,
+                                    .on_notified = store_keeper_notified,
+                                    .is_busy = service_unit_is_busy,
+                                    .on_save = store_keeper_save,
+                                    .on_restore = store_keeper_restore,
+                                    .on_replace = service_unit_on_replace,
+                                    .on_resumed = service_unit_on_resumed };

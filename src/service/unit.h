@@ -25,11 +25,11 @@ typedef struct ServiceUnit {
 extern const KeeperHooks service_hooks;
 
 /* store-keeper.c */
-void keeper_store_begin(Keeper *k);
-void keeper_store_again(Keeper *k);
-void keeper_store_state(Keeper *k);
-void keeper_store_kept(Keeper *k, WorkerKept what, uint32_t index, int fd);
-void keeper_store_notified(Keeper *k, const char *text, size_t n);
-void keeper_store_save(Keeper *k, Saved *s);
-void keeper_store_restore(Keeper *k, const Saved *s);
-void keeper_store_end(Keeper *k);
+void store_keeper_begin(Keeper *k);
+void store_keeper_again(Keeper *k);
+void store_keeper_state(Keeper *k);
+void store_keeper_kept(Keeper *k, WorkerKept what, uint32_t index, int fd);
+void store_keeper_notified(Keeper *k, const char *text, size_t n);
+void store_keeper_save(Keeper *k, Saved *s);
+void store_keeper_restore(Keeper *k, const Saved *s);
+void store_keeper_end(Keeper *k);

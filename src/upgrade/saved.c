@@ -128,7 +128,7 @@ Saved *saved_free(Saved *s) {
         return NULL;
 }
 
-static int append(int **fds, size_t *n, int fd) {
+static int saved_append(int **fds, size_t *n, int fd) {
         int *more;
 
         more = reallocarray(*fds, *n + 1, sizeof *more);
@@ -145,7 +145,7 @@ static int append(int **fds, size_t *n, int fd) {
  * Return: 0 or -ENOMEM.
  */
 int saved_add_inherited(Saved *s, int fd) {
-        return append(&s->inherited, &s->n_inherited, fd);
+        return saved_append(&s->inherited, &s->n_inherited, fd);
 }
 
 /**
@@ -268,7 +268,7 @@ static int take_known_fd(Reading *reading, const StateValue *v, const char *name
                 if (strlen(fd_names[i]) == n && memcmp(fd_names[i], name, n) == 0)
                         return take_fd(reading, v, &s->fds[i]);
         r = take_fd(reading, v, &fd);
-        return r < 0 ? r : append(&s->unknown, &s->n_unknown, fd);
+        return r < 0 ? r : saved_append(&s->unknown, &s->n_unknown, fd);
 }
 
 static int take_client(Reading *reading, const StateValue *v, const char *slot, size_t n) {

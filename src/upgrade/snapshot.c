@@ -77,7 +77,7 @@ int keeper_save(Keeper *k, Saved **ret) {
         s->exit_status = k->exit_status;
         target_save(k, &s->target);
         unit_stop_save(k, &s->unit_stop);
-        keeper_command_save(k, &s->exit_command);
+        exit_command_save(k, &s->exit_command);
         s->plan = k->plan;
         KEEPER_TELL(k, on_save, s);
 
@@ -192,7 +192,7 @@ static void resume_plain(Keeper *k, const Saved *s) {
         k->phase =
                 PHASE_RUNNING; /* what comes after it is entered again, and the facts say how far it had come */
         k->exit_status = s->exit_status;
-        keeper_command_restore(k, &s->exit_command);
+        exit_command_restore(k, &s->exit_command);
         k->plan = s->plan;
         k->bundle_fd = s->fds[SAVED_FD_BUNDLE];
         KEEPER_TELL(k, on_restore, s);

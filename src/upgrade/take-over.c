@@ -59,7 +59,7 @@ bool upgrade_is_check(int argc, char *argv[]) {
         return argc == 3 && strcmp(argv[1], UPGRADE_CHECK) == 0;
 }
 
-static int complain(const char *text) {
+static int take_over_complain(const char *text) {
         (void)fprintf(stderr, "%s\n", text); /* the keeper reads it */
         return EXIT_FAILURE;
 }
@@ -77,31 +77,32 @@ int upgrade_check(int argc, char *argv[]) {
 
         r = parse_fd(argv[2], &fd);
         if (r < 0)
-                return complain(UPGRADE_CHECK " requires a file descriptor");
+                return take_over_complain(UPGRADE_CHECK " requires a file descriptor");
         r = saved_open(fd, &s, wrong);
         if (r == SAVED_BINARY)
-                return complain("only scopemon 0.1.0 can read its state; restart the container to change its "
-                                "monitor");
+                return take_over_complain(
+                        "only scopemon 0.1.0 can read its state; restart the container to change its "
+                        "monitor");
         if (r == SAVED_FOREIGN)
-                return complain("the state has a newer format than this version supports");
+                return take_over_complain("the state has a newer format than this version supports");
         if (r == SAVED_BROKEN && *wrong) {
                 (void)fprintf(stderr, "cannot parse %s of the state\n", wrong);
                 return EXIT_FAILURE;
         }
         if (r != 0 || !saved_is_whole(s))
-                return complain("cannot parse the state");
+                return take_over_complain("cannot parse the state");
         r = options_of(s, &options);
         options_done(&options);
         if (r < 0)
-                return complain("cannot parse the command line");
+                return take_over_complain("cannot parse the command line");
         r = check_ring(s);
         if (r < 0)
-                return complain("cannot use the ring");
+                return take_over_complain("cannot use the ring");
         return EXIT_SUCCESS;
 }
 
 /* The state that is meant for us, NULL if there is none. */
-static Saved *find_state(char *envp[]) {
+static Saved *take_over_find_state(char *envp[]) {
         char wrong[STATE_NAME_MAX];
         const char *word = NULL;
         Saved *s = NULL;
@@ -191,7 +192,7 @@ int upgrade_resume(char *argv[], char *envp[], const KeeperHooks *const hooks[],
         _cleanup_(saved_freep) Saved *s = NULL;
         int r;
 
-        s = find_state(envp);
+        s = take_over_find_state(envp);
         drop_variable(envp);
         *ret_resumed = s != NULL;
         if (!s)

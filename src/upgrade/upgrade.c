@@ -43,7 +43,7 @@
 
 extern char **environ;
 
-static void answer(const Keeper *k, const char *how, const char *text) {
+static void upgrade_answer(const Keeper *k, const char *how, const char *text) {
         char line[ANSWER_MAX];
 
         if (k->upgrade->requester <= 0)
@@ -52,7 +52,7 @@ static void answer(const Keeper *k, const char *how, const char *text) {
         answer_send(k->upgrade->requester, line);
 }
 
-static void forget(Keeper *k) {
+static void upgrade_forget(Keeper *k) {
         Upgrade *u = k->upgrade;
 
         if (!u)
@@ -86,21 +86,21 @@ int upgrade_begin(Keeper *k, UpgradeStep step, const Saved *s) {
 }
 
 /* Everything stays as it is. */
-static void refuse(Keeper *k, const char *text) {
+static void upgrade_refuse(Keeper *k, const char *text) {
         log_warning("Not upgraded: %s", text);
         announce_upgrade_refused(k->options, &k->plan, k->origin->program, text);
-        answer(k, UPGRADE_REFUSED, text);
-        forget(k);
+        upgrade_answer(k, UPGRADE_REFUSED, text);
+        upgrade_forget(k);
 }
 
-static void refuse_errno(Keeper *k, int r, const char *what) {
+static void upgrade_refuse_errno(Keeper *k, int r, const char *what) {
         char text[256];
 
         (void)snprintf(text, sizeof text, "%s: %s", what, strerror(-r));
-        refuse(k, text);
+        upgrade_refuse(k, text);
 }
 
-static int on_deadline(Timer *timer, void *userdata) {
+static int upgrade_on_deadline(Timer *timer, void *userdata) {
         Keeper *k = userdata;
 
         Upgrade *u = k->upgrade;
@@ -111,16 +111,16 @@ static int on_deadline(Timer *timer, void *userdata) {
         return 0;
 }
 
-static int set_deadline(Keeper *k, uint64_t usec) {
+static int upgrade_set_deadline(Keeper *k, uint64_t usec) {
         int r;
 
-        r = event_add_timer(k->event, &k->upgrade->deadline, usec, on_deadline, k);
+        r = event_add_timer(k->event, &k->upgrade->deadline, usec, upgrade_on_deadline, k);
         return r < 0 ? relay(r) : 0;
 }
 
 /* ---- may it take over? -------------------------------------------------------------------------------- */
 
-static int seal(Keeper *k, Saved **ret, int *ret_fd) {
+static int upgrade_seal(Keeper *k, Saved **ret, int *ret_fd) {
         _cleanup_(saved_freep) Saved *s = NULL;
         int r;
 
@@ -163,12 +163,12 @@ static int spawn_check(Keeper *k, const Saved *s, int state_fd) {
         return reaper_claim(k->reaper, u->check_pid);
 }
 
-static int check(Keeper *k) {
+static int upgrade_begin_check(Keeper *k) {
         _cleanup_(saved_freep) Saved *s = NULL;
         _cleanup_close_ int fd = -1;
         int r;
 
-        r = seal(k, &s, &fd);
+        r = upgrade_seal(k, &s, &fd);
         if (r < 0)
                 return relay(r);
         if (stat(k->origin->program, &k->upgrade->binary) < 0)
@@ -177,7 +177,7 @@ static int check(Keeper *k) {
         if (r < 0)
                 return relay(r);
         k->upgrade->step = UPGRADE_CHECKING;
-        return set_deadline(k, CHECK_USEC);
+        return upgrade_set_deadline(k, CHECK_USEC);
 }
 
 /*
@@ -209,7 +209,7 @@ bool upgrade_is_request(const struct signalfd_siginfo *info) {
 }
 
 /* @requester: from whom, 0 if unknown */
-static void want(Keeper *k, pid_t requester) {
+static void upgrade_want(Keeper *k, pid_t requester) {
         if (k->upgrade && k->upgrade->step > UPGRADE_WANTED) {
                 if (requester > 0)
                         answer_send(requester, UPGRADE_REFUSED ": an upgrade is already in progress");
@@ -226,10 +226,10 @@ static void want(Keeper *k, pid_t requester) {
                 log_warning("Delaying the upgrade until the runtime exits");
 }
 
-static int on_request(Keeper *k, const struct signalfd_siginfo *info) {
+static int upgrade_on_request(Keeper *k, const struct signalfd_siginfo *info) {
         if (!upgrade_is_request(info))
                 return 0;
-        want(k, (pid_t)info->ssi_pid);
+        upgrade_want(k, (pid_t)info->ssi_pid);
         return KEEPER_TAKEN;
 }
 
@@ -249,7 +249,7 @@ static void last_words(int fd, char text[WORDS_MAX]) {
 }
 
 /* The new binary has looked at our state. */
-static int on_child(Keeper *k, pid_t pid, const ProcessStatus *status) {
+static int upgrade_on_child(Keeper *k, pid_t pid, const ProcessStatus *status) {
         Upgrade *u = k->upgrade;
         char text[2 * WORDS_MAX], words[WORDS_MAX];
 
@@ -267,7 +267,7 @@ static int on_child(Keeper *k, pid_t pid, const ProcessStatus *status) {
                 else
                         (void)snprintf(text, sizeof text, "the new program cannot take over%s%s",
                                        words[0] ? ": " : "", words);
-                refuse(k, text);
+                upgrade_refuse(k, text);
                 return KEEPER_TAKEN;
         }
         fd_close_many(&u->words_fd, 1);
@@ -300,7 +300,7 @@ static char **environment(char *variable) {
 }
 
 /* Returns only if it has failed. */
-static int become(Keeper *k) {
+static int upgrade_become(Keeper *k) {
         _cleanup_(saved_freep) Saved *s = NULL;
         _cleanup_free_ char **envp = NULL;
         _cleanup_close_ int fd = -1;
@@ -312,7 +312,7 @@ static int become(Keeper *k) {
                 return fail(-errno);
         if (!is_same_file(&now, &k->upgrade->binary))
                 return fail(-ETXTBSY); /* another one than was checked */
-        r = seal(k, &s, &fd);
+        r = upgrade_seal(k, &s, &fd);
         if (r < 0)
                 return relay(r);
         (void)snprintf(variable, sizeof variable, UPGRADE_VARIABLE "=%d", fd);
@@ -330,7 +330,7 @@ static int become(Keeper *k) {
 }
 
 /* As far as is possible now. */
-static void on_buried(Keeper *k) {
+static void upgrade_on_buried(Keeper *k) {
         int r;
 
         if (!k->upgrade)
@@ -338,21 +338,21 @@ static void on_buried(Keeper *k) {
         switch (k->upgrade->step) {
         case UPGRADE_WANTED:
                 if (k->phase > PHASE_RUNNING)
-                        refuse(k, "the container has exited");
+                        upgrade_refuse(k, "the container has exited");
                 else if (!k->origin->program)
-                        refuse(k, "the path of the program is unknown");
+                        upgrade_refuse(k, "the path of the program is unknown");
                 else if (k->phase == PHASE_RUNNING && KEEPER_ASK(k, is_busy) == 0 &&
                          !report_is_waiting(k->report)) {
-                        r = check(k);
+                        r = upgrade_begin_check(k);
                         if (r < 0)
-                                refuse_errno(k, r, k->origin->program);
+                                upgrade_refuse_errno(k, r, k->origin->program);
                 }
                 return;
         case UPGRADE_CHECKED:
                 if (k->phase > PHASE_RUNNING)
-                        refuse(k, "the container has exited");
+                        upgrade_refuse(k, "the container has exited");
                 else
-                        refuse_errno(k, become(k), k->origin->program);
+                        upgrade_refuse_errno(k, upgrade_become(k), k->origin->program);
                 return;
         case UPGRADE_CHECKING:
         case UPGRADE_RESUMED:
@@ -362,7 +362,7 @@ static void on_buried(Keeper *k) {
 }
 
 /* This is the new image, and its worker is ready: say so. */
-static void done(Keeper *k) {
+static void upgrade_done(Keeper *k) {
         uint64_t usec = event_now() - k->upgrade->begun_usec;
         char text[ANSWER_MAX / 2];
 
@@ -370,25 +370,25 @@ static void done(Keeper *k) {
         KEEPER_TELL(k, on_resumed, true);
         (void)snprintf(text, sizeof text, "output was delayed by %llu.%03llu ms",
                        (unsigned long long)usec / 1000, (unsigned long long)usec % 1000);
-        answer(k, UPGRADE_DONE, text);
-        forget(k);
+        upgrade_answer(k, UPGRADE_DONE, text);
+        upgrade_forget(k);
 }
 
-static int on_worker_ready(Keeper *k) {
+static int upgrade_on_worker_ready(Keeper *k) {
         if (k->upgrade && k->upgrade->step == UPGRADE_RESUMED) {
-                done(k);
+                upgrade_done(k);
                 return KEEPER_TAKEN;
         }
         if (k->upgrade && k->upgrade->step == UPGRADE_ADOPTING) {
-                forget(k);
+                upgrade_forget(k);
                 KEEPER_TELL(k, on_resumed, false);
                 return KEEPER_TAKEN;
         }
         return 0;
 }
 
-const KeeperHooks upgrade_hooks = { .on_free = forget,
-                                    .on_request = on_request,
-                                    .on_child = on_child,
-                                    .on_buried = on_buried,
-                                    .on_worker_ready = on_worker_ready };
+const KeeperHooks upgrade_hooks = { .on_free = upgrade_forget,
+                                    .on_request = upgrade_on_request,
+                                    .on_child = upgrade_on_child,
+                                    .on_buried = upgrade_on_buried,
+                                    .on_worker_ready = upgrade_on_worker_ready };

@@ -229,7 +229,7 @@ static bool skip_slices(const char **p, Part *ret) {
         return false;
 }
 
-static bool find_unit(const char *path, const char *from, CgUnit *ret, Part *ret_name) {
+static bool cgtext_find_unit(const char *path, const char *from, CgUnit *ret, Part *ret_name) {
         const char *p = from;
         Part name;
 
@@ -259,11 +259,11 @@ int cgtext_unit(const char *path, CgUnit *ret) {
         CgUnit unit = { .kind = CG_UNIT_NONE }, below = { .user = true };
         Part name;
 
-        if (find_unit(path, path, &unit, &name) && is_user_manager(&name, &below.owner)) {
+        if (cgtext_find_unit(path, path, &unit, &name) && is_user_manager(&name, &below.owner)) {
                 unit.kind = CG_UNIT_MANAGER;
                 unit.user = true;
                 unit.owner = below.owner;
-                if (find_unit(path, path + unit.n_path, &below, &name))
+                if (cgtext_find_unit(path, path + unit.n_path, &below, &name))
                         unit = below;
         }
 

@@ -12,7 +12,7 @@
 
 #include "wire/journal.h"
 
-static void put(JournalEntry *e, const char *data, size_t n) {
+static void journal_put(JournalEntry *e, const char *data, size_t n) {
         if (e->n < e->size)
                 memcpy(e->data + e->n, data, n < e->size - e->n ? n : e->size - e->n);
         e->n += n;
@@ -36,16 +36,16 @@ bool journal_add(JournalEntry *e, const char *name, size_t n_name, const char *v
 
         if (n_name == 0 || memchr(name, '=', n_name) || memchr(name, '\n', n_name))
                 return false;
-        put(e, name, n_name);
+        journal_put(e, name, n_name);
         if (n_value > 0 && memchr(value, '\n', n_value)) {
                 journal_put_length(length, n_value);
-                put(e, "\n", 1);
-                put(e, length, sizeof length);
+                journal_put(e, "\n", 1);
+                journal_put(e, length, sizeof length);
         } else
-                put(e, "=", 1);
+                journal_put(e, "=", 1);
         if (n_value > 0)
-                put(e, value, n_value);
-        put(e, "\n", 1);
+                journal_put(e, value, n_value);
+        journal_put(e, "\n", 1);
         return true;
 }
 

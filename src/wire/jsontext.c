@@ -129,7 +129,7 @@ static bool walk_word(JsonWalk *w) {
         return fail_walk(w, w->at < w->n ? "unexpected character" : "unexpected end");
 }
 
-static bool enter(JsonWalk *w) {
+static bool jsontext_nest(JsonWalk *w) {
         w->at++;
         w->first = true;
         return ++w->depth <= JSONTEXT_DEPTH || fail_walk(w, "nesting too deep");
@@ -159,13 +159,13 @@ static bool walk_value(JsonWalk *w) {
 
         switch (peek(w)) {
         case '{':
-                if (!enter(w))
+                if (!jsontext_nest(w))
                         return false;
                 while (jsontext_member(w, &name, &value))
                         ;
                 return !w->why;
         case '[':
-                if (!enter(w))
+                if (!jsontext_nest(w))
                         return false;
                 while (walk_on(w, ']'))
                         if (!walk_value(w))
@@ -189,7 +189,7 @@ static bool walk_value(JsonWalk *w) {
 bool jsontext_enter(JsonWalk *w) {
         if (peek(w) != '{')
                 return fail_walk(w, "not an object");
-        return enter(w);
+        return jsontext_nest(w);
 }
 
 /**

@@ -57,7 +57,7 @@ bool line_next(const char *data, size_t n, size_t max, StreamTail tail, Line *re
         return true;
 }
 
-static char *put_number(char *out, unsigned digits, unsigned long value) {
+static char *line_put_number(char *out, unsigned digits, unsigned long value) {
         for (unsigned i = digits; i > 0; i--) {
                 out[i - 1] = (char)('0' + value % 10);
                 value /= 10;
@@ -66,7 +66,7 @@ static char *put_number(char *out, unsigned digits, unsigned long value) {
 }
 
 static char *put_field(char *out, unsigned digits, long value, char separator) {
-        out = put_number(out, digits, value < 0 ? 0 : (unsigned long)value);
+        out = line_put_number(out, digits, value < 0 ? 0 : (unsigned long)value);
         *out = separator;
         return out + 1;
 }
@@ -93,7 +93,7 @@ void line_format_stamp(char out[LINE_STAMP_SIZE], const struct tm *tm, long nsec
         p = put_field(p, 2, tm->tm_sec, '.');
         p = put_field(p, 9, nsec, tm->tm_gmtoff < 0 ? '-' : '+');
         p = put_field(p, 2, minutes / 60, ':');
-        p = put_number(p, 2, (unsigned long)(minutes % 60));
+        p = line_put_number(p, 2, (unsigned long)(minutes % 60));
         assert(p == out + LINE_STAMP_SIZE);
 }
 

@@ -53,7 +53,7 @@ bool state_has(const char *name) {
 
 /* ---- writing ------------------------------------------------------------------------------------------ */
 
-static void put(StateWriter *w, const char *text, size_t n) {
+static void state_put(StateWriter *w, const char *text, size_t n) {
         if (w->full || w->size - w->n < n) {
                 w->full = true;
                 return;
@@ -64,7 +64,7 @@ static void put(StateWriter *w, const char *text, size_t n) {
 }
 
 static void put_string(StateWriter *w, const char *text) {
-        put(w, text, strlen(text));
+        state_put(w, text, strlen(text));
 }
 
 /**
@@ -84,14 +84,14 @@ static void put_digits(StateWriter *w, uint64_t number) {
                 digits[NUMBER_MAX - ++n] = (char)('0' + number % 10);
                 number /= 10;
         } while (number > 0);
-        put(w, digits + NUMBER_MAX - n, n);
+        state_put(w, digits + NUMBER_MAX - n, n);
 }
 
-static void put_escaped(StateWriter *w, const char *text, size_t n) {
+static void state_put_escaped(StateWriter *w, const char *text, size_t n) {
         for (size_t from = 0, i = 0; i <= n; i++) {
                 if (i < n && text[i] != '\n' && text[i] != '\\')
                         continue;
-                put(w, text + from, i - from);
+                state_put(w, text + from, i - from);
                 if (i < n)
                         put_string(w, text[i] == '\n' ? "\\n" : "\\\\");
                 from = i + 1;
@@ -114,7 +114,7 @@ void state_put_number(StateWriter *w, const char *name, uint64_t number) {
 void state_put_text(StateWriter *w, const char *name, const char *text, size_t n) {
         put_string(w, name);
         put_string(w, "=");
-        put_escaped(w, text, n);
+        state_put_escaped(w, text, n);
         put_string(w, "\n");
 }
 

@@ -25,7 +25,7 @@ static const char message_start[] = ", \"message\": \"", message_end[] = "\"", r
 
 #define RESERVED (sizeof message_end - 1 + sizeof record_end - 1)
 
-static bool is_continuation(const char *text, size_t n, size_t i, unsigned lowest, unsigned highest) {
+static bool syncmsg_is_continuation(const char *text, size_t n, size_t i, unsigned lowest, unsigned highest) {
         unsigned char c;
 
         if (i >= n)
@@ -35,14 +35,14 @@ static bool is_continuation(const char *text, size_t n, size_t i, unsigned lowes
 }
 
 /* Length of the character that @text begins with; 1 for a byte that begins none. */
-static size_t character_length(const char *text, size_t n) {
+static size_t syncmsg_character_length(const char *text, size_t n) {
         unsigned char c = (unsigned char)text[0];
         size_t length = c < 0xc2 ? 1 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : c < 0xf5 ? 4 : 1;
         unsigned lowest = c == 0xe0 ? 0xa0 : c == 0xf0 ? 0x90 : 0x80;
         unsigned highest = c == 0xed ? 0x9f : c == 0xf4 ? 0x8f : 0xbf;
 
         for (size_t i = 1; i < length; i++) {
-                if (!is_continuation(text, n, i, lowest, highest))
+                if (!syncmsg_is_continuation(text, n, i, lowest, highest))
                         return 1;
                 lowest = 0x80;
                 highest = 0xbf;
@@ -70,11 +70,11 @@ static size_t escape(char out[ESCAPE_MAX], unsigned char c) {
 }
 
 /* As much of the text as fits into @size bytes. */
-static size_t put_text(char *out, size_t size, const char *text, size_t n_text) {
+static size_t syncmsg_put_text(char *out, size_t size, const char *text, size_t n_text) {
         size_t used = 0;
 
         for (size_t taken = 0; taken < n_text;) {
-                size_t n_character = character_length(text + taken, n_text - taken), n_out;
+                size_t n_character = syncmsg_character_length(text + taken, n_text - taken), n_out;
                 char escaped[ESCAPE_MAX];
                 const char *from = text + taken;
 
@@ -92,7 +92,7 @@ static size_t put_text(char *out, size_t size, const char *text, size_t n_text) 
         return used;
 }
 
-static char *put(char *out, const char *text, size_t n) {
+static char *syncmsg_put(char *out, const char *text, size_t n) {
         memcpy(out, text, n);
         return out + n;
 }
@@ -117,10 +117,10 @@ size_t syncmsg_format(char out[SYNCMSG_MAX],
 
         p += snprintf(out, SYNCMSG_MAX, "{\"%.*s\": %" PRId64, SYNCMSG_KEY_MAX, key, value);
         if (n_text > 0) {
-                p = put(p, message_start, sizeof message_start - 1);
-                p += put_text(p, SYNCMSG_MAX - RESERVED - (size_t)(p - out), text, n_text);
-                p = put(p, message_end, sizeof message_end - 1);
+                p = syncmsg_put(p, message_start, sizeof message_start - 1);
+                p += syncmsg_put_text(p, SYNCMSG_MAX - RESERVED - (size_t)(p - out), text, n_text);
+                p = syncmsg_put(p, message_end, sizeof message_end - 1);
         }
-        p = put(p, record_end, sizeof record_end - 1);
+        p = syncmsg_put(p, record_end, sizeof record_end - 1);
         return (size_t)(p - out);
 }

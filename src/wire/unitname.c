@@ -75,7 +75,7 @@ bool unitname_is_valid(const char *name, const char *suffix) {
 }
 
 /* Appends @n bytes; false if they and a NUL do not fit. */
-static bool put(char *out, size_t size, size_t *used, const char *text, size_t n) {
+static bool unitname_put(char *out, size_t size, size_t *used, const char *text, size_t n) {
         if (n >= size - *used)
                 return false;
         memcpy(out + *used, text, n);
@@ -84,13 +84,13 @@ static bool put(char *out, size_t size, size_t *used, const char *text, size_t n
         return true;
 }
 
-static bool put_escaped(char *out, size_t size, size_t *used, const char *text) {
+static bool unitname_put_escaped(char *out, size_t size, size_t *used, const char *text) {
         for (; *text; text++) {
                 const char escaped[] = { '\\', 'x', hex[(unsigned char)*text >> 4],
                                          hex[(unsigned char)*text & 15] };
                 bool plain = is_plain(*text) && (*text != '.' || *used > 0);
 
-                if (!put(out, size, used, plain ? text : escaped, plain ? 1 : sizeof escaped))
+                if (!unitname_put(out, size, used, plain ? text : escaped, plain ? 1 : sizeof escaped))
                         return false;
         }
         return true;
@@ -111,9 +111,10 @@ int unitname_scope(char *out, size_t size, const char *prefix, const char *id) {
 
         if (!*prefix || !*id)
                 return UNITNAME_BAD;
-        if (!put_escaped(name, sizeof name, &used, prefix) || !put(name, sizeof name, &used, "-", 1) ||
-            !put_escaped(name, sizeof name, &used, id) ||
-            !put(name, sizeof name, &used, suffix, sizeof suffix - 1))
+        if (!unitname_put_escaped(name, sizeof name, &used, prefix) ||
+            !unitname_put(name, sizeof name, &used, "-", 1) ||
+            !unitname_put_escaped(name, sizeof name, &used, id) ||
+            !unitname_put(name, sizeof name, &used, suffix, sizeof suffix - 1))
                 return UNITNAME_TOO_LONG;
         if (used >= size)
                 return UNITNAME_TOO_LONG;

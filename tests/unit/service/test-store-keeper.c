@@ -54,7 +54,7 @@ static void fixture_init(Fixture *f) {
 }
 
 static void fixture_done(Fixture *f) {
-        keeper_store_end(f->k);
+        store_keeper_end(f->k);
         f->k->report = report_free(f->k->report);
         f->k->service->notifications = notify_queue_free(f->k->service->notifications);
         f->k->event = event_unref(f->k->event);
@@ -87,7 +87,7 @@ CleanTest(store_keeper, all_is_stored_when_the_container_runs) {
         Fixture f;
 
         fixture_init(&f);
-        keeper_store_begin(f.k);
+        store_keeper_begin(f.k);
         hear(&f);
         cr_assert_geq(f.n_put, 3, "the bundle, the container's process, the state");
         fixture_done(&f);
@@ -98,10 +98,10 @@ CleanTest(store_keeper, nothing_is_let_go_of_by_an_image_that_goes_on) {
         Fixture f;
 
         fixture_init(&f);
-        keeper_store_begin(f.k);
+        store_keeper_begin(f.k);
         hear(&f);
         before = f.n_put;
-        keeper_store_again(f.k);
+        store_keeper_again(f.k);
         hear(&f);
         cr_assert_eq(f.n_put, before, "what it would call by another name is there, too");
         cr_assert_eq(f.n_removed, 0);
