@@ -3,6 +3,7 @@
 
 /* What the two files that carry placement out share: place.c, and place-scope.c (scopes: made, or described). */
 
+#include "event/query.h"
 #include "oci/bundle.h"
 #include "placement/place.h"
 #include "systemd/bus.h"
@@ -38,6 +39,7 @@ struct Placer {
         PlaceNoteUnit note_unit;
         Scope *scope;
         PlaceNoteScope note_scope;
+        Query *query; /* of the runtime */
         pid_t holder; /* in the container's scope while that is being made, or 0 */
         int holder_pidfd;
 

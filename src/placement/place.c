@@ -7,8 +7,8 @@
  * The caller may be moving us until it sends the start byte, so all of this comes after it. Whatever fails on the way
  * is a fact too, and the next plan is made with it; only a wish that cannot be met is an error for the caller.
  *
- * It goes step by step (place_go_on()), and rests where the manager is asked: the loop turns then, and the answer takes
- * the next step. Nothing is moved, made or written meanwhile. There is one connection at most, opened by the first
+ * It goes step by step (place_go_on()), and rests where somebody is asked: the manager, or a runtime that nobody knows
+ * (by a child). The loop turns then, and the answer takes the next step. Nothing is moved, made or written meanwhile. There is one connection at most, opened by the first
  * question and closed before anybody is told of the result: an idle monitor keeps none, nor what it took to make one.
  */
 
@@ -31,6 +31,7 @@
 #include "wire/cgtext.h"
 
 #define DEFAULT_TASKS_PERCENT 15
+#define RUNTIME_USEC 3000000ULL /* for a runtime to say what it knows */
 
 /* Who the caller is outside of its user namespace: Podman without root runs in one of its own. */
 static uid_t outer_uid(bool *ret_in_namespace) {
@@ -434,8 +435,37 @@ static void look_at_kill_mode(Placer *p) {
         (void)snprintf(p->text->remedy, sizeof p->text->remedy, "set KillMode=mixed in the unit");
 }
 
-static bool knows_annotations(const char *runtime) {
-        return features_by_name(runtime) || features_ask(runtime);
+static int ask_runtime(void *userdata, void *answer) {
+        const Placer *p = userdata;
+
+        *(bool *)answer = features_ask(p->options->runtime);
+        return 0;
+}
+
+static int runtime_answered(void *userdata, const void *answer, int error) {
+        Placer *p = userdata;
+
+        p->facts.runtime =
+                answer && *(const bool *)answer ? PLACEMENT_RUNTIME_KNOWS : PLACEMENT_RUNTIME_PLAIN;
+        p->query = query_free(p->query);
+        place_go_on(p);
+        return 0;
+}
+
+/* Does it turn annotations into properties? Return: true if it is asked itself, which takes a while. */
+static bool look_at_runtime(Placer *p) {
+        QuerySpec spec = { .ask = ask_runtime,
+                           .answer_size = sizeof(bool),
+                           .usec = RUNTIME_USEC,
+                           .on_answer = runtime_answered,
+                           .userdata = p };
+
+        if (features_by_name(p->options->runtime)) {
+                p->facts.runtime = PLACEMENT_RUNTIME_KNOWS;
+                return false;
+        }
+        p->facts.runtime = PLACEMENT_RUNTIME_PLAIN;
+        return query_new(&p->query, p->event, &spec) >= 0;
 }
 
 static void place_conclude(Placer *p, int result) {
@@ -443,7 +473,7 @@ static void place_conclude(Placer *p, int result) {
         p->result = result;
 }
 
-/* Return: true if the unit is asked for. */
+/* Return: true if somebody is asked. */
 static bool decide(Placer *p) {
         int r = placement_decide(&p->facts, p->plan);
 
@@ -458,9 +488,7 @@ static bool decide(Placer *p) {
                 look_at_caller(p);
                 return false;
         case PLACEMENT_NEED_RUNTIME:
-                p->facts.runtime = knows_annotations(p->options->runtime) ? PLACEMENT_RUNTIME_KNOWS
-                                                                          : PLACEMENT_RUNTIME_PLAIN;
-                return false;
+                return look_at_runtime(p);
         case PLACEMENT_STOPPING:
                 p->text->restarting = p->caller_facts.former_monitor;
                 __attribute__((fallthrough));
@@ -513,6 +541,7 @@ static bool take_step(Placer *p) {
 static void drop_all(Placer *p) {
         p->question = unit_question_free(p->question);
         p->scope = scope_free(p->scope);
+        p->query = query_free(p->query);
         p->bus = bus_free(p->bus);
         p->bundle = bundle_free(p->bundle);
         free(p->cgroup);
