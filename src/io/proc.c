@@ -85,8 +85,16 @@ static uint64_t usec_of(clockid_t clock) {
         return (uint64_t)t.tv_sec * 1000000U + (uint64_t)t.tv_nsec / 1000U;
 }
 
-/* The name in the middle may hold blanks and brackets: what counts is the last one. */
-static int parse_stat(char *text, ProcStat *ret) {
+/**
+ * proc_parse_stat() - read the text of /proc/PID/stat
+ * @text: changed
+ * @ret: all but the owner
+ *
+ * The name in the middle may hold blanks and brackets: what counts is the last one.
+ *
+ * Return: 0 or -EBADMSG.
+ */
+int proc_parse_stat(char *text, ProcStat *ret) {
         char *open = strchr(text, '('), *close = strrchr(text, ')'), *rest;
         uint64_t since_boot, now = usec_of(CLOCK_BOOTTIME);
         unsigned long long ticks;
@@ -129,7 +137,7 @@ int proc_stat(pid_t pid, ProcStat *ret) {
         (void)snprintf(path, sizeof path, "/proc/%d/stat", pid);
         r = fd_read_file(AT_FDCWD, path, STAT_MAX, &text, NULL);
         if (r >= 0)
-                r = parse_stat(text, &found);
+                r = proc_parse_stat(text, &found);
         if (r < 0)
                 return relay(r);
         found.uid = st.st_uid;

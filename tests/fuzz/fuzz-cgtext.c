@@ -27,8 +27,10 @@ static void check_unit(const char *path) {
         if (!deeper)
                 abort();
         if (cgtext_container(path, &container) == 0) {
-                fuzz_claim(container.n_id >= 12 &&
-                           strspn(container.id, "0123456789abcdef") >= container.n_id);
+                fuzz_claim(container.service
+                                   ? container.n_id > 0 && !memchr(container.id, '/', container.n_id)
+                                   : container.n_id >= 12 &&
+                                             strspn(container.id, "0123456789abcdef") >= container.n_id);
                 fuzz_claim(container.id > path && container.id + container.n_id <= path + n);
         }
         r = cgtext_unit(path, &unit);

@@ -36,6 +36,18 @@ static void check_log_path(const char *word) {
         free(t.path);
 }
 
+/* As of a stranger's process: what is found is a word, or the end of one. */
+static void check_peek(char *const argv[], const char *from, size_t n) {
+        static const char *const names[] = { "cid", "name", "conmon-pidfile", "exec", "bundle", "no-such" };
+
+        for (size_t i = 0; i < ELEMENTS(names); i++) {
+                const char *value = NULL;
+
+                if (options_peek(argv, names[i], &value))
+                        fuzz_claim(!value || *value == 0 || (value >= from && value <= from + n));
+        }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         char *argv[WORDS_MAX + 1] = { (char *)"conmon" };
         _cleanup_free_ char *text = NULL;
@@ -51,6 +63,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
                 argv[argc++] = word;
 
         check_log_path(text);
+        check_peek(argv, text, size);
         r = options_parse(argc, argv, &o);
         fuzz_claim(r <= OPTIONS_DONE);
         if (r != 0)
