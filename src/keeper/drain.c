@@ -5,9 +5,7 @@
  * it is done without.
  */
 
-#include <errno.h>
-
-#include "base/error.h"
+#include "base/log.h"
 #include "keeper/keeper-internal.h"
 
 /* Whether clients have taken something since the last time. */

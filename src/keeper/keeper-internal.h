@@ -116,6 +116,7 @@ struct Keeper {
         KeeperStart *start; /* NULL when the container runs */
         KeeperRuntime runtime;
         Target target;
+        UnitStop unit_stop;
         Drain drain;
         End end;
         ExitCommand exit_command;
@@ -131,8 +132,6 @@ struct Keeper {
 
         int bundle_fd; /* place of attach, ctl, winsz; -1 for none */
         char *attach_link;
-
-        UnitStop unit_stop;
         int exit_status;
 };
 

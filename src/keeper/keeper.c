@@ -2,8 +2,8 @@
 
 /*
  * The keeper: the process callers know by its pid, subreaper and parent of runtime, container and worker. It decides
- * nothing in its callbacks: they store a fact and call keeper_advance(), which asks lifecycle_next() until the answer
- * is to stay. It parses nothing that the container or a client has sent, holds every descriptor that must outlive a
+ * nothing in its callbacks: they learn facts (keeper_learn()), with which lifecycle_next() is asked until the answer is
+ * to stay. It parses nothing that the container or a client has sent, holds every descriptor that must outlive a
  * worker, and never blocks on anybody after the start.
  *
  * Its callbacks return 0. What fails in one, and is nobody's answer, goes to keeper_endure(): it is said, and the keeper
@@ -16,21 +16,16 @@
  * An exit that nobody saw is unknown: -1 in the files, 255 as our own status, never 0.
  */
 
-#include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/epoll.h>
 
 #include "attach/attach.h"
 #include "base/error.h"
-#include "base/fd.h"
 #include "base/memory.h"
 #include "keeper/keeper-internal.h"
 #include "report/announce.h"
-#include "scopemon/protocol.h"
 
 #define TROUBLES_MAX 5 /* errors of our own, in TROUBLES_USEC, before the loop is taken for broken */
 #define TROUBLES_USEC 10000000ULL
