@@ -18,6 +18,7 @@
 #include "base/parse.h"
 #include "base/process.h"
 #include "config/options.h"
+#include "exec/exec.h"
 #include "explain/explain.h"
 #include "keeper/keeper.h"
 #include "keeper/launch.h"
@@ -29,7 +30,8 @@
 #include "worker/worker.h"
 
 /* Who hooks on to a keeper. */
-static const KeeperHooks *const hooks[] = { &upgrade_hooks, &service_hooks, NULL };
+static const KeeperHooks *const hooks[] = { &upgrade_hooks, &service_hooks, &exec_giver_hooks,
+                                            &exec_runner_hooks, NULL };
 
 /* A worker that replaces one that has died: same command line, one word more. */
 static int run_worker(int argc, char *argv[]) {

@@ -15,7 +15,7 @@
 #include "event/reaper.h"
 
 #define UNCLAIMED_MAX 1024
-#define CLAIMS_MAX 8
+#define CLAIMS_MAX 12
 
 typedef struct Unclaimed {
         pid_t pid;

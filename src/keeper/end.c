@@ -219,6 +219,7 @@ void keeper_mark(Keeper *k) {
         mark->monitor_boot_usec = us.boot_usec;
         mark->target = k->target.pid;
         mark->target_boot_usec = target.boot_usec;
+        mark->takes_commands = true;
         (void)snprintf(mark->cid, sizeof mark->cid, "%s", o->cid);
         (void)snprintf(mark->name, sizeof mark->name, "%s", o->name ? o->name : "");
         (void)snprintf(mark->exit_dir, sizeof mark->exit_dir, "%s", o->exit_dir);

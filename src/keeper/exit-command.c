@@ -105,21 +105,35 @@ static int on_again(Timer *timer, void *userdata) {
 }
 
 /**
- * exit_command_start() - run the exit command, if there is one
+ * exit_command_start() - run the exit command, if there is one, or have somebody else do so
+ */
+void exit_command_start(Keeper *k) {
+        if (!k->options->exit_command ||
+            !(k->facts.pid_known || k->runtime.status.known || k->runtime.pid != 0))
+                return;
+        report_close(k->report);
+        k->exit_command.running = true;
+        if (KEEPER_ASK(k, on_exit_command) != KEEPER_TAKEN)
+                exit_command_go(k);
+}
+
+/**
+ * exit_command_given() - somebody else will run it
+ */
+void exit_command_given(Keeper *k) {
+        k->exit_command.running = false;
+        (void)keeper_advance(k);
+}
+
+/**
+ * exit_command_go() - run it
  *
  * Where no process can be had it is tried again: nothing else removes the container, or starts it again.
  */
-void exit_command_start(Keeper *k) {
+void exit_command_go(Keeper *k) {
         int r;
 
-        if (!k->options->exit_command ||
-            !(k->facts.pid_known || k->runtime.status.known || k->runtime.pid != 0)) {
-                (void)keeper_learn(k, (Facts){ .command_exited = true });
-                return;
-        }
-        report_close(k->report);
         (void)prctl(PR_SET_CHILD_SUBREAPER, 0); /* what the command leaves behind is init's */
-        k->exit_command.running = true;
         r = try_command(k);
         if (r < 0) {
                 (void)log_error_errno(r, "Failed to run the exit command:");
@@ -149,7 +163,10 @@ int exit_command_on_exit(Keeper *k, const ProcessStatus *status) {
         return r < 0 ? relay(r) : 0;
 }
 
-static bool bundle_is_gone(const Keeper *k) {
+/**
+ * keeper_bundle_is_gone() - whoever removed it has removed the container
+ */
+bool keeper_bundle_is_gone(const Keeper *k) {
         struct stat st;
 
         return k->bundle_fd >= 0 && fstat(k->bundle_fd, &st) >= 0 && st.st_nlink == 0;
@@ -161,7 +178,7 @@ static bool bundle_is_gone(const Keeper *k) {
 bool exit_command_failed(const Keeper *k) {
         const ExitCommand *c = &k->exit_command;
 
-        return c->status.known && c->status.code != 0 && !c->to_fail && !bundle_is_gone(k);
+        return c->status.known && c->status.code != 0 && !c->to_fail && !keeper_bundle_is_gone(k);
 }
 
 /**

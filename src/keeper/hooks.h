@@ -27,8 +27,11 @@ typedef struct KeeperHooks {
         int (*on_launch)(Keeper *k);    /* the runtime is about to be started; may block */
         void (*on_running)(Keeper *k);  /* there is a container */
         void (*on_draining)(Keeper *k); /* it has ended, or never was */
-        void (*on_done)(Keeper *k);     /* all is told */
-        void (*on_changed)(Keeper *k);  /* ... what on_save would write down */
+        int (*on_exit_command)(
+                Keeper *k); /* may it be somebody else's? exit_command_go() or _given() follows */
+        int (*is_unfinished)(Keeper *k); /* with what the end has to wait for? */
+        void (*on_done)(Keeper *k);      /* all is told */
+        void (*on_changed)(Keeper *k);   /* ... what on_save would write down */
 
         int (*on_request)(Keeper *k, const struct signalfd_siginfo *info); /* is it one, and no signal? */
         int (*on_signal)(Keeper *k, int signal);

@@ -112,6 +112,8 @@ struct Keeper {
         const KeeperHooks *const *hooks; /* ends with NULL; borrowed */
         struct ServiceUnit *service;     /* what hooks have of their own */
         struct Upgrade *upgrade;
+        struct ExecGiver *exec_giver;
+        struct ExecRunner *exec_runner;
 
         KeeperStart *start; /* NULL when the container runs */
         KeeperRuntime runtime;
@@ -180,6 +182,9 @@ int keeper_on_signal(Keeper *k, int signal);
 
 /* exit-command.c */
 void exit_command_start(Keeper *k);
+void exit_command_go(Keeper *k);
+void exit_command_given(Keeper *k);
+bool keeper_bundle_is_gone(const Keeper *k);
 int exit_command_on_exit(Keeper *k, const ProcessStatus *status);
 bool exit_command_failed(const Keeper *k);
 void exit_command_save(const Keeper *k, ExitCommandSaved *ret);

@@ -282,11 +282,15 @@ static void keeper_enter(Keeper *k) {
 
 /*
  * The exit command and everybody else who is still our child; the worker has a fact of its own. What a runtime that has
- * failed has left behind is not waited for.
+ * failed has left behind is not waited for, and nobody is where there is no exit command.
  */
+static bool children_matter(const Keeper *k) {
+        return k->facts.pid_known && k->options->exit_command;
+}
+
 static void look_for_children(Keeper *k) {
         if (k->phase == PHASE_FINISHING && !k->facts.command_exited && !k->exit_command.running &&
-            (!k->facts.pid_known || !reaper_has_children(k->reaper)))
+            !(children_matter(k) && reaper_has_children(k->reaper)) && KEEPER_ASK(k, is_unfinished) == 0)
                 (void)keeper_learn(k, (Facts){ .command_exited = true });
 }
 

@@ -28,6 +28,7 @@
 #include "base/fd.h"
 #include "base/parse.h"
 #include "io/proc.h"
+#include "report/due.h"
 #include "report/mark.h"
 #include "scopemon/protocol.h"
 #include "wire/state.h"
@@ -36,7 +37,6 @@
 #define MARK_PREFIX "mark"
 #define STATUS_TEXT "-1"
 #define ID_PART_MIN 4 /* of an ID, to be enough */
-#define N_PLACES 2U
 
 static const StateField mark_field[] = {
         STATE_FIELD_TEXT(Mark, cid, "id"),
@@ -47,12 +47,21 @@ static const StateField mark_field[] = {
         STATE_FIELD_NUMBER(Mark, monitor_boot_usec, "monitor-since-boot-usec", UINT64_MAX),
         STATE_FIELD_NUMBER(Mark, target, "target", INT_MAX),
         STATE_FIELD_NUMBER(Mark, target_boot_usec, "target-since-boot-usec", UINT64_MAX),
+        STATE_FIELD_BOOL(Mark, takes_commands, "takes-commands"),
 };
 
 static const StateFields mark_fields = { mark_field, ELEMENTS(mark_field) };
 
-/* Only one that is ours: what stands in it is believed. Return: the descriptor or a negative errno. */
-static int open_place(size_t i, bool make) {
+/**
+ * mark_open_place() - a directory that marks are in
+ * @i: below MARK_PLACES
+ * @make: if it is not there
+ *
+ * Only one that is ours: what stands in it is believed.
+ *
+ * Return: a descriptor or a negative errno.
+ */
+int mark_open_place(size_t i, bool make) {
         const char *dir = i == 0 ? "/run" : getenv("XDG_RUNTIME_DIR");
         _cleanup_close_ int fd = -1;
         char path[PATH_MAX];
@@ -100,8 +109,8 @@ int mark_make(const Mark *mark) {
         n = state_end(&w);
         if (n == 0)
                 return fail(-E2BIG);
-        for (size_t i = 0; r < 0 && i < N_PLACES; i++) {
-                _cleanup_close_ int dir_fd = open_place(i, true);
+        for (size_t i = 0; r < 0 && i < MARK_PLACES; i++) {
+                _cleanup_close_ int dir_fd = mark_open_place(i, true);
 
                 r = dir_fd < 0 ? dir_fd : fd_write_file_atomic(dir_fd, name, text, n, 0600);
         }
@@ -116,8 +125,8 @@ void mark_remove(const char *cid, pid_t monitor) {
 
         if (!file_name(name, cid, monitor))
                 return;
-        for (size_t i = 0; i < N_PLACES; i++) {
-                _cleanup_close_ int dir_fd = open_place(i, false);
+        for (size_t i = 0; i < MARK_PLACES; i++) {
+                _cleanup_close_ int dir_fd = mark_open_place(i, false);
 
                 if (dir_fd >= 0 && unlinkat(dir_fd, name, 0) == 0)
                         return;
@@ -197,6 +206,35 @@ static int mark_settle_one(const Mark *mark) {
         return r < 0 ? relay(r) : r > 0 ? MARK_TOLD : MARK_KNOWN;
 }
 
+/**
+ * mark_find() - the mark of a container whose monitor is alive
+ *
+ * Return: the place that it is in, a descriptor, or a negative errno: -ENOENT if there is none.
+ */
+int mark_find(const char *cid, Mark *ret) {
+        size_t n_cid = strlen(cid);
+
+        for (size_t i = 0; i < MARK_PLACES; i++) {
+                _cleanup_close_ int dir_fd = mark_open_place(i, false);
+                int fd = dir_fd < 0 ? -1 : openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+                DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+                const struct dirent *e;
+                bool found = false;
+
+                if (fd >= 0 && !dir)
+                        (void)close(fd);
+                while (dir && !found && (e = readdir(dir)))
+                        found = strncmp(e->d_name, cid, n_cid) == 0 && e->d_name[n_cid] == '.' &&
+                                read_mark(dir_fd, e->d_name, ret) && strcmp(ret->cid, cid) == 0 &&
+                                is_alive(ret->monitor, ret->monitor_boot_usec);
+                if (dir)
+                        (void)closedir(dir);
+                if (found)
+                        return TAKE_FD(dir_fd);
+        }
+        return -ENOENT;
+}
+
 static bool is_meant(const Mark *mark, const char *word) {
         size_t n = strlen(word);
 
@@ -217,8 +255,8 @@ static bool may_be_dead(const char *file) {
  * @on_mark: called for each that was looked at, with a MarkFound or a negative errno
  */
 void mark_settle(const char *word, MarkHandler on_mark, void *userdata) {
-        for (size_t i = 0; i < N_PLACES; i++) {
-                int fd = open_place(i, false);
+        for (size_t i = 0; i < MARK_PLACES; i++) {
+                int fd = mark_open_place(i, false);
                 DIR *dir = fd < 0 ? NULL : fdopendir(fd);
                 const struct dirent *e;
 
@@ -232,8 +270,11 @@ void mark_settle(const char *word, MarkHandler on_mark, void *userdata) {
                             !read_mark(dirfd(dir), e->d_name, &mark) || (word && !is_meant(&mark, word)))
                                 continue;
                         found = mark_settle_one(&mark);
-                        if (found == MARK_TOLD || found == MARK_KNOWN)
+                        if (found == MARK_TOLD || found == MARK_KNOWN) {
                                 (void)unlinkat(dirfd(dir), e->d_name, 0);
+                                due_remove(dirfd(dir), mark.cid, DUE_GIVEN);
+                                due_remove(dirfd(dir), mark.cid, DUE_TAKEN);
+                        }
                         on_mark(userdata, &mark, found);
                 }
                 if (dir)

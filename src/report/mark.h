@@ -4,10 +4,13 @@
 /* What is left of a monitor that was killed: enough for somebody else to tell the end of its container. */
 
 #include <limits.h>
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
 #define MARK_NAME_MAX 256
+#define MARK_PLACES 2U
 
 typedef struct Mark {
         char cid[MARK_NAME_MAX];
@@ -16,6 +19,7 @@ typedef struct Mark {
         char persist_dir[PATH_MAX]; /* "" for none */
         pid_t monitor, target;
         uint64_t monitor_boot_usec, target_boot_usec; /* when they were started, since boot */
+        bool takes_commands;                          /* of the container's exec sessions; see exec/ */
 } Mark;
 
 /* What mark_settle() has found. */
@@ -27,6 +31,8 @@ typedef enum MarkFound {
 
 typedef void (*MarkHandler)(void *userdata, const Mark *mark, int found);
 
+int mark_open_place(size_t i, bool make);
+int mark_find(const char *cid, Mark *ret);
 int mark_make(const Mark *mark);
 void mark_remove(const char *cid, pid_t monitor);
 void mark_settle(const char *word, MarkHandler on_mark, void *userdata);
