@@ -30,6 +30,8 @@
 #include "report/announce.h"
 #include "scopemon/protocol.h"
 
+#define LEVEL_OF_PODMAN 6 /* "info", which is SyslogLevel= by default, too */
+
 static int detach_stdio(void) {
         _cleanup_close_ int in = -1, out = -1;
 
@@ -171,23 +173,33 @@ static bool journal_once_wanted(void) {
         return !word || parse_bool(word, &wanted) < 0 || wanted;
 }
 
-/* A line that the caller itself would print into its unit's journal beside our entry is told once (by us). */
+/*
+ * A line that the caller itself would print into its unit's journal beside our entry is told once (by us). Not if its unit
+ * wants another priority: ours are those that "podman logs" can read.
+ */
 static void find_doubled(const Keeper *k, bool ret[_STREAM_MAX]) {
         const Options *o = k->options;
-        bool once = o->log_targets.journald && journal_once_wanted();
+        const PlaceStream *stream = &k->start->text.stream;
+        bool equal = !stream->known || stream->level == LEVEL_OF_PODMAN;
+        bool once = o->log_targets.journald && equal && journal_once_wanted();
 
         ret[STREAM_STDOUT] = once && k->origin->journal_stream[STDOUT_FILENO];
         ret[STREAM_STDERR] = once && k->origin->journal_stream[o->terminal ? STDOUT_FILENO : STDERR_FILENO];
 }
 
 static void fill_facts(Keeper *k, WorkerFacts *facts) {
+        const PlaceStream *stream = &k->start->text.stream;
         const Options *o = k->options;
 
         facts->starter = k->origin->caller;
         find_doubled(k, facts->withhold);
-        if (k->start->text.identifier[0])
+        if (stream->known && stream->identifier[0])
                 (void)snprintf(facts->identifier, sizeof facts->identifier, "SYSLOG_IDENTIFIER=%s",
-                               k->start->text.identifier);
+                               stream->identifier);
+        if (stream->known)
+                (void)snprintf(facts->facility, sizeof facts->facility, "SYSLOG_FACILITY=%d",
+                               stream->facility);
+        facts->no_level_prefix = stream->known && !stream->level_prefix;
         (void)snprintf(facts->title, sizeof facts->title, "scopemon: %s of %s%s%s",
                        o->exec ? "exec" : "output", o->name ? o->name : o->cid,
                        k->plan.container_scope[0] ? ", which is in " : "", k->plan.container_scope);

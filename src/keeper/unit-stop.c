@@ -35,7 +35,7 @@ static int stop_ask(Keeper *k);
 
 static bool unit_holds_us(const Keeper *k) {
         return k->plan.row == PLACEMENT_ROW_BIND || k->plan.row == PLACEMENT_ROW_PROPAGATE ||
-               k->plan.row == PLACEMENT_ROW_NEST;
+               k->plan.row == PLACEMENT_ROW_NEST || k->plan.row == PLACEMENT_ROW_SPLIT;
 }
 
 static void unit_kill_container(Keeper *k) {
@@ -136,7 +136,9 @@ static int unit_on_answer(void *userdata, const UnitFacts *unit, const BusTroubl
         }
         stop->silent = false;
         if (strcmp(unit->active_state, "deactivating") == 0 && k->phase <= PHASE_RUNNING)
-                deadline = unit_stop_deadline(stop->asked_usec, unit->timeout_stop_usec ?: DEFAULT_STOP_USEC);
+                deadline = unit->spares ? UNIT_STOP_NEVER
+                                        : unit_stop_deadline(stop->asked_usec,
+                                                             unit->timeout_stop_usec ?: DEFAULT_STOP_USEC);
         stop_ask_no_more(stop);
         return deadline ? unit_stop_set(k, deadline) : 0;
 }

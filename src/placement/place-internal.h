@@ -16,7 +16,7 @@ typedef enum PlaceStep {
         PLACE_STEP_NEST,
         PLACE_STEP_MONITOR_SCOPE,
         PLACE_STEP_CONTAINER_SCOPE,
-        PLACE_STEP_IDENTIFIER,
+        PLACE_STEP_STREAM,
         PLACE_STEP_FINISH,
         PLACE_STEP_END,
 } PlaceStep;

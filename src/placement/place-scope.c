@@ -212,7 +212,7 @@ static void note_container_scope(Placer *p, int answer, const BusTrouble *troubl
                 return;
         }
         forget_holder(p); /* it ends with the hold */
-        p->step = PLACE_STEP_IDENTIFIER;
+        p->step = PLACE_STEP_STREAM;
 }
 
 static bool ask_for_container_scope(Placer *p) {
@@ -246,7 +246,7 @@ bool place_make_container_scope(Placer *p) {
         int r;
 
         if (!p->plan->make_scope) {
-                p->step = PLACE_STEP_IDENTIFIER;
+                p->step = PLACE_STEP_STREAM;
                 return false;
         }
         r = start_holder(&p->hold->end_fd, &p->holder, &p->holder_pidfd);

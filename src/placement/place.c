@@ -302,17 +302,23 @@ static void note_unit(Placer *p, const UnitFacts *facts, const BusTrouble *troub
         look_at_ties(p);
 }
 
-static void note_identifier(Placer *p, const UnitFacts *facts, const BusTrouble *trouble) {
-        if (facts)
-                (void)snprintf(p->text->identifier, sizeof p->text->identifier, "%s",
-                               facts->syslog_identifier);
+static void note_stream(Placer *p, const UnitFacts *facts, const BusTrouble *trouble) {
+        PlaceStream *stream = &p->text->stream;
+
+        if (!facts)
+                return;
+        *stream = (PlaceStream){ .known = true,
+                                 .level_prefix = facts->syslog_level_prefix,
+                                 .facility = facts->syslog_facility,
+                                 .level = facts->syslog_level };
+        (void)snprintf(stream->identifier, sizeof stream->identifier, "%s", facts->syslog_identifier);
 }
 
 /*
- * Where the caller's stream is withheld, since it would show each line a second time, whoever looks for the unit's
- * identifier looks for ours. It is asked for only there; the stream's own header cannot be read. Return: true if it is.
+ * Where the caller's stream is withheld, since it would show each line a second time, our entry has to have what the
+ * stream's would have had. It is asked for only there; the stream's own header cannot be read. Return: true if it is.
  */
-static bool look_at_identifier(Placer *p) {
+static bool look_at_stream(Placer *p) {
         char name[UNITNAME_SIZE] = "";
         CgUnit unit;
 
@@ -321,11 +327,11 @@ static bool look_at_identifier(Placer *p) {
             cgtext_unit(p->cgroup, &unit) != 0 || unit.kind != CG_UNIT_SERVICE || unit.n_name >= sizeof name)
                 return false;
         if (p->facts.unit || p->facts.unit_failed) {
-                note_identifier(p, p->facts.unit, NULL);
+                note_stream(p, p->facts.unit, NULL);
                 return false;
         }
         memcpy(name, unit.name, unit.n_name); /* the rest is zero */
-        return ask_for_unit(p, unit.user, unit.owner, name, note_identifier);
+        return ask_for_unit(p, unit.user, unit.owner, name, note_stream);
 }
 
 static void nest(Placer *p) {
@@ -423,16 +429,23 @@ static void look_at_session(Placer *p) {
                        (unsigned)f->uid);
 }
 
-/* A service's container is to get its own stop signal, and no other. */
+/*
+ * A container is to get its stop signal at its first process, and no other. Commands of ExecStop= see to that, where there
+ * is no service mode.
+ */
 static void look_at_kill_mode(Placer *p) {
-        if (!p->options->service || !p->facts.unit || p->plan->container != PLACEMENT_CONTAINER_NESTED ||
-            strcmp(p->unit.kill_mode, "control-group") != 0 || p->text->problem[0])
+        bool service = p->options->service;
+
+        if (!p->facts.unit || p->plan->container != PLACEMENT_CONTAINER_NESTED ||
+            strcmp(p->unit.kill_mode, "control-group") != 0 || (!service && p->unit.exec_stop) ||
+            p->text->problem[0])
                 return;
         (void)snprintf(
                 p->text->problem, sizeof p->text->problem,
                 "KillMode=control-group of %.200s sends SIGTERM to all processes of the container on stop",
                 p->plan->unit);
-        (void)snprintf(p->text->remedy, sizeof p->text->remedy, "set KillMode=mixed in the unit");
+        (void)snprintf(p->text->remedy, sizeof p->text->remedy, "set KillMode=mixed in the unit%s",
+                       service ? "" : ", or stop the container in ExecStop=");
 }
 
 static int ask_runtime(void *userdata, void *answer) {
@@ -526,8 +539,8 @@ static bool take_step(Placer *p) {
                 return place_make_monitor_scope(p);
         case PLACE_STEP_CONTAINER_SCOPE:
                 return place_make_container_scope(p);
-        case PLACE_STEP_IDENTIFIER:
-                return look_at_identifier(p);
+        case PLACE_STEP_STREAM:
+                return look_at_stream(p);
         case PLACE_STEP_FINISH:
                 finish(p);
                 return false;
@@ -557,7 +570,7 @@ void place_go_on(Placer *p) {
         while (p->step != PLACE_STEP_END)
                 if (take_step(p))
                         return;
-        p->plan->unit_stop_usec = p->unit.timeout_stop_usec;
+        p->plan->unit_stop_usec = p->unit.spares ? UINT64_MAX : p->unit.timeout_stop_usec;
         if (p->result != 0)
                 place_let_go(p->hold);
         drop_all(p);

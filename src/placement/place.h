@@ -19,10 +19,18 @@ enum {
 /* @result: 0, PLACE_REFUSED, or a negative errno. The Placer may be freed in here. */
 typedef void (*PlaceOnPlaced)(void *userdata, int result);
 
+/* What the unit that we are in says of its processes' output in the journal, if the container's is to be like it. */
+typedef struct PlaceStream {
+        bool known;
+        bool level_prefix; /* "<N>" before a line is its priority */
+        int facility, level;
+        char identifier[128]; /* "" if there is none */
+} PlaceStream;
+
 typedef struct PlaceText {
         char trouble[256]; /* what could not be had on the way, or "" */
         char refusal[512];
-        char identifier[128]; /* SyslogIdentifier= of the unit that we are in, if it is wanted, or "" */
+        PlaceStream stream;
         pid_t restarting; /* monitor whose exit command has been refused to start the container again, or 0 */
         char problem[320]; /* what is set up in a way that cannot work, or "" */
         char remedy[320];  /* and what to do about it */

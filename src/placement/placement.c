@@ -440,6 +440,8 @@ static int decide(Situation *s) {
         if (is_split(s)) {
                 if (s->wish == WISH_SCOPE)
                         return refuse(s, "the caller nested the container in its own cgroup");
+                s->plan->user = s->unit.user;
+                s->plan->uid = s->unit.owner;
                 return plan_stay(s, PLACEMENT_ROW_SPLIT, "the caller nested the container in its unit");
         }
         if (s->unit.kind == CG_UNIT_SERVICE && !is_stranded(s))

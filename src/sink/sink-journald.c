@@ -69,7 +69,7 @@ struct SinkJournald {
         SinkState *state;
         int fd;
         bool connected;
-        bool podman_priorities;
+        bool podman_priorities, no_level_prefix;
         struct sockaddr_un address;
         socklen_t n_address;
         Text head;    /* from the end of the line to "PRIORITY=" */
@@ -118,6 +118,8 @@ static void add_tail(JournalEntry *e, const SinksSpec *spec, bool partial) {
                 add_label(e, spec->object_unit);
         if (spec->identifier)
                 add_label(e, spec->identifier);
+        if (spec->facility)
+                add_label(e, spec->facility);
 }
 
 static void add_whole_tail(JournalEntry *e, const SinksSpec *spec) {
@@ -197,6 +199,7 @@ int sink_journald_new(SinkJournald **ret, const SinksSpec *spec, SinkState *stat
                 return fail(-ENOMEM);
         j->state = state;
         j->podman_priorities = spec->podman_priorities;
+        j->no_level_prefix = spec->no_level_prefix;
 
         r = fd_unix_address(path, &j->address, &j->n_address);
         if (r < 0)
@@ -252,7 +255,7 @@ static void make_entry(SinkJournald *j, unsigned i, StreamId id, const Line *lin
         int own, shown;
 
         if (continues == 0)
-                own = take_priority(&text, &n);
+                own = j->no_level_prefix ? -1 : take_priority(&text, &n);
         else
                 own = continues >= CONTINUES_PRIORITY ? (continues - CONTINUES_PRIORITY) & 7 : -1;
         shown = own < 0 || j->podman_priorities ? usual[id] : own;

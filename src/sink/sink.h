@@ -77,6 +77,8 @@ typedef struct SinksSpec {
         bool podman_priorities;  /* PRIORITY stays 6 or 3, "<N>" has its own field */
         const char *object_unit; /* "OBJECT_SYSTEMD_UNIT=x.scope" or NULL */
         const char *identifier;  /* "SYSLOG_IDENTIFIER=x", beside the container's own, or NULL */
+        const char *facility;    /* "SYSLOG_FACILITY=n" or NULL */
+        bool no_level_prefix;    /* "<N>" before a line is text */
 
         uint64_t patience_usec; /* how long output waits for a sink in trouble; 0: 10 s */
 } SinksSpec;

@@ -42,6 +42,9 @@ static const UnitProperty unit_properties[] = {
         PROPERTY("PIDFile", "s", pid_file),
         PROPERTY("NotifyAccess", "s", notify_access),
         PROPERTY("SyslogIdentifier", "s", syslog_identifier),
+        PROPERTY("SyslogFacility", "i", syslog_facility),
+        PROPERTY("SyslogLevel", "i", syslog_level),
+        PROPERTY("SyslogLevelPrefix", "b", syslog_level_prefix),
         PROPERTY("MainPID", "u", main_pid),
         PROPERTY("Delegate", "b", delegate),
         PROPERTY("RemainAfterExit", "b", remain_after_exit),
@@ -156,7 +159,7 @@ static int read_property(sd_bus_message *m, const char *name, UnitFacts *f) {
         const char *text;
         char none[1];
         bool unused;
-        int r;
+        int r, flag;
 
         for (size_t i = 0; i < ELEMENTS(unit_properties); i++)
                 if (strcmp(unit_properties[i].name, name) == 0)
@@ -171,6 +174,10 @@ static int read_property(sd_bus_message *m, const char *name, UnitFacts *f) {
                 r = sd_bus_message_read(m, "v", "s", &text);
                 if (r >= 0)
                         f->subgroup = text[0] != 0;
+        } else if (strcmp(name, "SendSIGKILL") == 0) {
+                r = sd_bus_message_read(m, "v", "b", &flag);
+                if (r >= 0)
+                        f->spares = !flag;
         } else {
                 r = sd_bus_message_skip(m, "v");
         }

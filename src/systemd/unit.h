@@ -23,11 +23,15 @@ typedef struct UnitFacts {
         char pid_file[PATH_MAX]; /* PIDFile= */
         char notify_access[8];
         char syslog_identifier[128]; /* SyslogIdentifier=, empty if not set */
-        uint32_t main_pid;           /* 0 if there is none */
+        int32_t syslog_facility; /* SyslogFacility=, SyslogLevel= as numbers of syslog(3), services only */
+        int32_t syslog_level;
+        bool syslog_level_prefix; /* SyslogLevelPrefix= */
+        uint32_t main_pid;        /* 0 if there is none */
         bool delegate;
         bool remain_after_exit;
         bool subgroup;  /* DelegateSubgroup= is set: main processes start there */
         bool unstarted; /* a command of ExecStart= has no start time; true of all after a daemon-reload */
+        bool spares;    /* SendSIGKILL=no */
         uint64_t timeout_stop_usec;
         uint32_t fd_store_max; /* FileDescriptorStoreMax=, services only */
 

@@ -38,8 +38,8 @@ static int on_sink_trouble(void *userdata, SinkId sink, int error, uint64_t lost
 }
 
 /* A field in the ring, which the keeper has written: NULL if there is none. */
-static const char *worker_field(char field[WORKER_UNIT_FIELD_MAX]) {
-        field[WORKER_UNIT_FIELD_MAX - 1] = 0;
+static const char *worker_field(char *field, size_t size) {
+        field[size - 1] = 0;
         return field[0] ? field : NULL;
 }
 
@@ -52,6 +52,7 @@ int worker_sinks_open(Worker *w) {
         static const SinksHandler handler = { .on_ready = on_sink_ready,
                                               .on_reopen = on_reopen,
                                               .on_trouble = on_sink_trouble };
+        WorkerFacts *facts = &w->state->facts;
         const Options *o = w->options;
         SinksSpec spec = { .file = o->log_targets.file,
                            .file_fd = TAKE_FD(w->fds[CHANNEL_FD_LOGFILE]),
@@ -66,8 +67,10 @@ int worker_sinks_open(Worker *w) {
                            .n_labels = o->log_label.n,
                            .no_partial_message = o->no_container_partial_message,
                            .podman_priorities = runtime_is_podman(o),
-                           .object_unit = worker_field(w->state->facts.object_unit),
-                           .identifier = worker_field(w->state->facts.identifier) };
+                           .object_unit = worker_field(facts->object_unit, sizeof facts->object_unit),
+                           .identifier = worker_field(facts->identifier, sizeof facts->identifier),
+                           .facility = worker_field(facts->facility, sizeof facts->facility),
+                           .no_level_prefix = facts->no_level_prefix };
         int r;
 
         if (!spec.file && !spec.journald)

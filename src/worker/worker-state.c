@@ -16,6 +16,8 @@ static const LayoutField facts_fields[] = {
         LAYOUT_NUMBERS(WorkerFacts, title, "title"),
         LAYOUT_NUMBERS(WorkerFacts, object_unit, "object-unit"),
         LAYOUT_NUMBERS(WorkerFacts, identifier, "identifier"),
+        LAYOUT_NUMBERS(WorkerFacts, facility, "facility"),
+        LAYOUT_NUMBER(WorkerFacts, no_level_prefix, "no-level-prefix"),
 };
 
 static const LayoutField state_fields[] = {

@@ -18,6 +18,7 @@
 
 #define WORKER_ARGUMENT "--scopemon-worker=" /* first word of a worker's command line: its channel */
 #define WORKER_UNIT_FIELD_MAX 320
+#define WORKER_FACILITY_MAX 32
 #define WORKER_TITLE_MAX 400
 
 /* What the keeper has found out and the worker needs. Written by the keeper before the first worker starts. */
@@ -28,6 +29,8 @@ typedef struct WorkerFacts {
                 [WORKER_TITLE_MAX]; /* command line of the worker, as systemctl status of our unit shows it */
         char object_unit[WORKER_UNIT_FIELD_MAX]; /* journal field naming the container's scope, or "" */
         char identifier[WORKER_UNIT_FIELD_MAX];  /* likewise, of the unit whose stream is withheld */
+        char facility[WORKER_FACILITY_MAX];      /* likewise */
+        bool no_level_prefix;                    /* to that unit "<N>" before a line is text */
 } WorkerFacts;
 
 /* In the ring: what the next worker goes on with. */

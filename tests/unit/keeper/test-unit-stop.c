@@ -69,18 +69,46 @@ static void fixture_done(Fixture *f) {
 }
 
 /* A signal, and what the manager says of the unit then. Return: how often it was asked. */
-static unsigned signalled(Fixture *f, const char *state, unsigned long long stop_usec) {
-        FakeManagerScript script = { .type = "notify", .active_state = state, .stop_usec = stop_usec };
+static unsigned signalled_in(Fixture *f, const FakeManagerScript *script) {
         FakeManagerSeen seen = { 0 };
         FakeManager *manager;
 
         (void)unlink(f->socket);
-        manager = fake_manager_new(&script, f->socket);
+        manager = fake_manager_new(script, f->socket);
         cr_assert_eq(unit_stop_signalled(f->k), 0);
         cr_assert(event_run_until(f->k->event, 10, !f->k->unit_stop.question));
         cr_assert_null(f->k->unit_stop.bus, "nothing is asked any more");
         fake_manager_finish(manager, &seen);
         return seen.n_get_alls;
+}
+
+static unsigned signalled(Fixture *f, const char *state, unsigned long long stop_usec) {
+        FakeManagerScript script = { .type = "notify", .active_state = state, .stop_usec = stop_usec };
+
+        return signalled_in(f, &script);
+}
+
+CleanTest(unit_stop, unit_that_kills_nobody_leaves_the_container_alone) {
+        FakeManagerScript script = {
+                .type = "notify", .active_state = "deactivating", .stop_usec = 1000000, .spares = true
+        };
+        Fixture f;
+
+        fixture_init(&f);
+        cr_assert_eq(signalled_in(&f, &script), 1);
+        cr_assert_eq(f.k->unit_stop.deadline, UNIT_STOP_NEVER);
+        fixture_done(&f);
+}
+
+CleanTest(unit_stop, container_that_the_caller_has_nested_is_killed_in_time_as_well) {
+        Fixture f;
+
+        fixture_init(&f);
+        f.k->plan.row = PLACEMENT_ROW_SPLIT;
+        f.k->plan.container = PLACEMENT_CONTAINER_AS_GIVEN;
+        cr_assert_eq(signalled(&f, "deactivating", 90000000), 1);
+        cr_assert_neq(f.k->unit_stop.deadline, 0);
+        fixture_done(&f);
 }
 
 CleanTest(unit_stop, units_own_time_holds_for_the_container) {
@@ -178,10 +206,9 @@ CleanTest(unit_stop, manager_that_is_silent_is_asked_again_and_nobody_is_killed)
 }
 
 CleanTest(unit_stop, nobody_is_asked_where_no_unit_holds_us) {
-        static const PlacementRow rows[] = { PLACEMENT_ROW_SPLIT,     PLACEMENT_ROW_MOVED,
-                                             PLACEMENT_ROW_SCOPE,     PLACEMENT_ROW_STRANDED,
-                                             PLACEMENT_ROW_EXEC,      PLACEMENT_ROW_AS_GIVEN,
-                                             PLACEMENT_ROW_NO_MANAGER };
+        static const PlacementRow rows[] = { PLACEMENT_ROW_MOVED,    PLACEMENT_ROW_SCOPE,
+                                             PLACEMENT_ROW_STRANDED, PLACEMENT_ROW_EXEC,
+                                             PLACEMENT_ROW_AS_GIVEN, PLACEMENT_ROW_NO_MANAGER };
         Fixture f;
 
         fixture_init(&f);

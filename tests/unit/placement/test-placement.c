@@ -95,12 +95,24 @@ Test(placement, split_split_is_left_as_it_is) {
         f.delegation = PLACEMENT_DELEGATION_UNKNOWN;
         f.unit = NULL;
         p = plan_of(&f, "split");
+        cr_assert_not(p.user);
         cr_assert_eq(p.monitor, PLACEMENT_MONITOR_STAYS);
         cr_assert_eq(p.container, PLACEMENT_CONTAINER_AS_GIVEN);
 
         f.cgroup = SESSION; /* from a shell */
         f.cgroups_path = SESSION "/libpod-payload-" ID;
         (void)plan_of(&f, "split");
+}
+
+Test(placement, split_tells_whose_the_unit_is) {
+        PlacementFacts f = rootless_in(USER_SERVICE);
+        PlacementPlan p;
+
+        f.cgroups_path = USER_SERVICE "/libpod-payload-" ID;
+        f.systemd_cgroup = false;
+        p = plan_of(&f, "split");
+        cr_assert(p.user);
+        cr_assert_eq(p.uid, 1000);
 }
 
 Test(placement, nest_nests_in_a_delegated_service) {

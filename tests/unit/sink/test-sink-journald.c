@@ -235,6 +235,33 @@ CleanTest(sink_journald, entry_is_found_by_the_identifier_of_the_unit_as_well) {
         end(&x);
 }
 
+CleanTest(sink_journald, facility_of_the_unit_is_the_entrys) {
+        Fixture x;
+
+        begin(&x);
+        listen_at(&x);
+        x.spec.facility = "SYSLOG_FACILITY=19";
+        start(&x);
+        cr_assert_eq(put(&x, STREAM_STDOUT, "hello", TAIL_END), 0);
+        cr_assert(take(&x));
+        expect(&x, "SYSLOG_FACILITY", "19");
+        end(&x);
+}
+
+CleanTest(sink_journald, prefix_of_a_line_is_text_to_a_unit_that_says_so) {
+        Fixture x;
+
+        begin(&x);
+        listen_at(&x);
+        x.spec.no_level_prefix = true;
+        start(&x);
+        cr_assert_eq(put(&x, STREAM_STDOUT, "<4>hello", TAIL_END), 0);
+        cr_assert(take(&x));
+        expect(&x, "MESSAGE", "<4>hello");
+        expect(&x, "PRIORITY", "6");
+        end(&x);
+}
+
 CleanTest(sink_journald, identifier_is_tag_else_name_else_short_id) {
         static const struct {
                 const char *tag, *name, *identifier;

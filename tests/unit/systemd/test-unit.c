@@ -74,6 +74,10 @@ CleanTest(unit, one_call_tells_all_of_a_service) {
         cr_assert_not(f.unstarted);
         cr_assert_eq(f.timeout_stop_usec, 90000000);
         cr_assert_str_eq(f.syslog_identifier, "the-units");
+        cr_assert_eq(f.syslog_facility, 19);
+        cr_assert_eq(f.syslog_level, 5);
+        cr_assert(f.syslog_level_prefix);
+        cr_assert_not(f.spares);
         cr_assert_eq(f.memory_max, 4096);
         cr_assert_eq(f.tasks_max, 0, "was not told");
         cr_assert_eq(f.kill_signal, 2);
