@@ -33,6 +33,7 @@ typedef struct FakeManagerScript {
         bool closes_after_answer;  /* the connection, after each GetAll */
         bool delegate;             /* GetAll from here on */
         bool unstarted;
+        bool spares;                   /* SendSIGKILL=no */
         unsigned long long memory_max; /* 0: none is told */
         unsigned long long stop_usec;  /* 0: 90 s */
         const char *active_state;      /* NULL: "active" */

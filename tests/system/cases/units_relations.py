@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: Apache-2.0
+"""systemd.unit: what stops a unit stops its container, whoever asks for it; verbs of systemctl; where the container's cgroup is."""
+
+import os
+
+from harness import CGROUPS, Unit, cgroup_of, check, check_equal, command, run, until
+from unit_cells import cells
+
+IDLE = "trap 'echo stopped; exit 0' TERM; trap 'echo by-USR1; exit 0' USR1; while true; do sleep 0.2 & wait $!; done"
+OTHER = "[Service]\nExecStart=/bin/sleep infinity\n"
+
+
+@cells("relations", """PartOf=, BindsTo=, Requires=, Conflicts=, PropagatesStopTo=, StopWhenUnneeded=, OnFailure=, OnSuccess=,
+RefuseManualStop=, JobTimeoutSec=""")
+def relations(at):
+    other = Unit("other.service", OTHER)
+    told = "/run/told"
+    Unit("tells.service", f"[Service]\nType=oneshot\nExecStart=/bin/touch {told}\n")
+    for i, (row, head, ends) in enumerate((
+            ("PartOf=", "PartOf=other.service\nAfter=other.service", ("stop", "other")),
+            ("BindsTo=", "BindsTo=other.service\nAfter=other.service", ("kill", "other")),
+            ("Requires=", "Requires=other.service\nAfter=other.service", ("stop", "other")),
+            ("PropagatesStopTo=", "StopPropagatedFrom=other.service\nAfter=other.service", ("stop", "other")),
+            ("Conflicts=", "Conflicts=another.service", ("start", "another")))):
+        other.start()
+        if row == "Conflicts=":
+            Unit("another.service", OTHER)
+        unit = at.unit(IDLE, "KillMode=mixed", head, name=f"rel-{i}").up()
+        run("systemctl", ends[0], ends[1])
+        until(f"{unit.name} to stop with {row}", lambda unit=unit: unit.show("ActiveState") == "inactive")
+        at.saw(row, not unit.runs() and "stopped" in unit.lines(), unit.lines())
+    unit = at.unit(IDLE, "KillMode=mixed", "StopWhenUnneeded=yes", name="unneeded")
+    wants = Unit("wants.service", f"[Unit]\nWants={unit.name}\nAfter={unit.name}\n{OTHER}")
+    wants.start()
+    unit.wait_up()
+    wants.stop()
+    if at.placement != "bind": # whose scope needs its unit
+        until("it to be stopped", lambda: unit.show("ActiveState") == "inactive")
+    at.saw("StopWhenUnneeded=", not unit.runs() and "stopped" in unit.lines(), unit.lines())
+    unit.stop()
+    for row, payload in (("OnFailure=", "exit 7"), ("OnSuccess=", "exit 0")):
+        command("rm", "-f", told)
+        at.unit("sleep 0.3; " + payload, head=f"{row}tells.service", name=row[:-1].lower()).up()
+        until(row, lambda: os.path.exists(told))
+        at.saw(row, True)
+    unit = at.unit(IDLE, "KillMode=mixed", "RefuseManualStop=yes", name="refuses").up()
+    at.saw("RefuseManualStop=", command("systemctl", "stop", unit.name)[0] != 0 and unit.runs())
+    unit.rewrite(open(unit.path, encoding="utf-8").read().replace("RefuseManualStop=yes", "JobTimeoutSec=20"))
+    unit.stop()
+    at.saw("JobTimeoutSec=", not unit.runs() and "stopped" in unit.lines(), unit.lines())
+
+
+def frozen(unit):
+    with open(f"{CGROUPS}{cgroup_of(unit.pid())}/cgroup.events", encoding="ascii") as f:
+        return "frozen 1" in f.read()
+
+
+@cells("verbs", """systemctl start, systemctl stop, systemctl restart, systemctl try-restart, systemctl freeze, systemctl thaw,
+systemctl daemon-reload, systemctl daemon-reexec, drop-in while it runs, Slice=, templates""")
+def verbs(at):
+    unit = at.unit(IDLE, "KillMode=mixed\nSlice=cells.slice", name="baz").up()
+    at.saw("systemctl start", unit.runs())
+    at.saw("Slice=", cgroup_of(unit.pid()).startswith("/cells.slice/"), cgroup_of(unit.pid()))
+    first = unit.pid()
+    run("systemctl", "daemon-reload")
+    at.saw("systemctl daemon-reload", unit.pid() == first and unit.show("ActiveState") == "active")
+    run("systemctl", "daemon-reexec")
+    until("the manager to be back", lambda: unit.show("ActiveState") == "active")
+    at.saw("systemctl daemon-reexec", unit.pid() == first)
+    unit.systemctl("freeze", unit.name)
+    at.saw("systemctl freeze", frozen(unit))
+    unit.systemctl("thaw", unit.name)
+    at.saw("systemctl thaw", not frozen(unit))
+    unit.restart()
+    unit.wait_up(2)
+    at.saw("systemctl restart", unit.pid() != first and unit.lines().count("stopped") == 1, unit.lines())
+    unit.systemctl("try-restart", unit.name)
+    unit.wait_up(3)
+    at.saw("systemctl try-restart", unit.lines().count("stopped") == 2, unit.lines())
+    folder = f"/run/systemd/system/{unit.name}.d"
+    os.makedirs(folder, exist_ok=True)
+    with open(f"{folder}/signal.conf", "w", encoding="utf-8") as f:
+        f.write("[Service]\nKillSignal=SIGUSR1\n")
+    unit.systemctl("daemon-reload")
+    unit.stop()
+    run("rm", "-r", folder)
+    at.saw("drop-in while it runs", "by-USR1" in unit.lines(), unit.lines())
+    unit.systemctl("daemon-reload")
+    unit = at.unit(IDLE, "KillMode=mixed", name="instance", unit="baz@1.service").up()
+    check(unit.runs(), "the instance runs")
+    unit.stop()
+    at.saw("systemctl stop", not unit.runs() and "stopped" in unit.lines())
+    at.saw("templates", unit.show("Result") == "success" and not unit.runs())
+    check_equal(run("systemctl", "list-units", "--plain", "--no-legend", "libpod*"), "", "scopes")

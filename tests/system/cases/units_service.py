@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""systemd.service of a unit: what systemd makes of the container's end, and what ends it."""
+
+import os
+
+from harness import check, check_equal, command, run, until
+from unit_cells import also, cells
+
+FAILS = "sleep 0.3; exit 7"
+IDLE = "trap 'exit 0' TERM; while true; do sleep 1000 & wait $!; done"
+
+
+def ended(unit):
+    unit.start()
+    until(f"{unit.name} to end", lambda: unit.show("ActiveState") in ("inactive", "failed"))
+    return unit.show("Result"), unit.show("ExecMainStatus")
+
+
+@cells("restart", """Restart=, RestartMode=, RestartForceExitStatus=, RestartPreventExitStatus=, SuccessExitStatus=, RemainAfterExit=,
+StartLimitBurst=""")
+def restart(at):
+    unit = at.unit(FAILS, "SuccessExitStatus=7\nRemainAfterExit=yes", name="success").up()
+    until("it to have ended", lambda: unit.show("SubState") == "exited")
+    seen = (unit.show("Result"), unit.show("ExecMainStatus"))
+    at.saw("SuccessExitStatus=", seen == ("success", "7"), seen)
+    unit = at.unit(FAILS, "Restart=on-failure\nRestartSec=100ms\nRestartPreventExitStatus=7", name="prevent")
+    seen = ended(unit)
+    at.saw("RestartPreventExitStatus=", seen == ("exit-code", "7") and unit.show("NRestarts") == "0", seen)
+    unit = at.unit(FAILS, "Restart=no\nRestartSec=100ms\nRestartForceExitStatus=7", name="force").up()
+    unit.wait_up(2)
+    at.saw("RestartForceExitStatus=", int(unit.show("NRestarts")) > 0)
+    unit.stop()
+    unit = at.unit(FAILS, "Restart=on-failure\nRestartSec=100ms", "StartLimitBurst=2\nStartLimitIntervalSec=100", name="limit")
+    unit.start()
+    until("the start limit", lambda: unit.show("ActiveState") == "failed")
+    lines = unit.lines()
+    at.saw("Restart=", lines.count("up-limit") >= 2, lines)
+    at.saw("StartLimitBurst=", lines.count("up-limit") == 2, lines)
+    if at.since(254, "RestartMode="):
+        unit = at.unit(FAILS, "Restart=on-failure\nRestartMode=direct\nRestartSec=100ms", name="direct").up()
+        unit.wait_up(2)
+        at.saw("RestartMode=", int(unit.show("NRestarts")) > 0)
+        unit.stop()
+    unit = at.unit("sleep 0.3; exit 0", "RemainAfterExit=yes", name="remains").up()
+    unit.gone()
+    until("it to be exited", lambda: unit.show("SubState") == "exited")
+    at.saw("RemainAfterExit=", unit.show("ActiveState") == "active")
+    unit.stop()
+
+
+@cells("ends", "RuntimeMaxSec=, WatchdogSec=, ExitType=cgroup")
+def ends(at):
+    unit = at.unit(IDLE, "RuntimeMaxSec=2\nKillMode=mixed", name="runtime").up()
+    until("the end of its time", lambda: unit.show("ActiveState") == "failed")
+    at.saw("RuntimeMaxSec=", unit.show("Result") == "timeout" and not unit.runs(), unit.show("Result"))
+    unit = at.unit(IDLE, "WatchdogSec=2\nTimeoutAbortSec=5\nKillMode=mixed", name="watchdog").up()
+    if not at.ours:
+        until("the watchdog", lambda: unit.show("ActiveState") == "failed")
+    else:
+        until("some of its time to be over", lambda: command("sleep", "5")[0] == 0)
+    at.saw("WatchdogSec=", unit.show("Result") == "watchdog" and not unit.runs(), unit.show("Result"))
+    unit.stop()
+    unit = at.unit("sleep 1; exit 0", "ExitType=cgroup", name="cgroup").up()
+    until("its end", lambda: unit.show("ActiveState") == "inactive")
+    at.saw("ExitType=cgroup", unit.show("Result") == "success" and not unit.runs(), unit.show("Result"))
+
+
+COMMANDS = ["ExecCondition=", "ExecStartPre=", "ExecStartPost=", "ExecReload=", "ExecStop=", "ExecStopPost="]
+
+
+@cells("commands", ", ".join(COMMANDS + ["Type=exec", "TimeoutStartSec=", "systemctl reload"]))
+def commands(at):
+    """Commands of all places run, those that stop it while the container is there, the last one when it has gone."""
+    where = "/run/unit-commands"
+    os.makedirs(where, exist_ok=True)
+    kind = "" if at.placement in ("split", "service") else "Type=exec\n"
+    lines = [f'{c}/bin/sh -c "echo $$(pgrep -x -c sh) > {where}/{c[:-1]}"' for c in COMMANDS if c != "ExecReload="]
+    lines += ["ExecReload=", f'ExecReload=/bin/sh -c "kill -USR1 $MAINPID; echo > {where}/ExecReload"']
+    unit = at.unit("trap 'echo reloaded' USR1; " + IDLE, kind + "TimeoutStartSec=20\n" + "\n".join(lines)).up()
+    unit.systemctl("reload", unit.name)
+    unit.said("reloaded")
+    at.saw("systemctl reload", True)
+    unit.stop()
+    for c in COMMANDS:
+        at.saw(c, os.path.exists(f"{where}/{c[:-1]}"), os.listdir(where))
+        os.unlink(f"{where}/{c[:-1]}")
+    check_equal(unit.show("Result"), "success", "Result")
+    at.saw("Type=exec", unit.show("Result") == "success")
+    unit = at.unit(IDLE, "ExecStartPre=/bin/sleep 1000\nTimeoutStartSec=1", name="late")
+    command("systemctl", "start", unit.name)
+    at.saw("TimeoutStartSec=", unit.show("Result") == "timeout" and not unit.runs(), unit.show("Result"))
+
+
+also("forking_delegate_pidfile", "PIDFile=", "nest")
+also("forking_pidfile", "PIDFile=", "bind")
+also("forking_delegate", "Type=forking", "nest")
+also("forking", "Type=forking", "bind")
+also("oneshot_remains_delegate", "Type=oneshot", "nest")
+also("oneshot_remains_nodelegate", "Type=oneshot", "bind")
+also("stop_time_counts_from_the_stop_notify_nested", "Type=notify", "nest")
+also("stop_time_counts_from_the_stop_notify", "Type=notify", "bind")
+also("units_commands_split", "Type=notify", "split")
+also("units_commands_service", "Type=notify", "service")
+also("memory_max_ends_unit_crun", "OOMPolicy=stop", "nest")
+also("memory_max_binds_crun", "MemoryMax=", "nest")
+also("service_memory_max_crun", "MemoryMax=", "service")
+also("tasks_max_binds_crun", "TasksMax=", "nest")
+also("service_tasks_max_crun", "TasksMax=", "service")
