@@ -168,6 +168,7 @@ int target_watch(Keeper *k);
 void target_on_exit(Keeper *k, const ProcessStatus *status);
 void target_watch_cgroup(Keeper *k);
 bool target_oom(const Keeper *k);
+bool target_is_ours(const Keeper *k);
 int target_set_timeout(Keeper *k, uint64_t deadline);
 void target_save(const Keeper *k, TargetSaved *ret);
 int target_restore(Keeper *k, const TargetSaved *saved, int pidfd);

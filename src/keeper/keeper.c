@@ -204,6 +204,23 @@ static int keeper_on_settled(Timer *timer, void *userdata) {
         return 0;
 }
 
+/* Nobody else's process is ended for it. */
+static int set_time_limit(Keeper *k) {
+        const Options *o = k->options;
+        int r;
+
+        if (o->timeout <= 0)
+                return 0;
+        if (!target_is_ours(k)) {
+                log_warning(
+                        "Process %d is not a descendant of the monitor, it will not be killed by --timeout",
+                        k->target.pid);
+                return 0;
+        }
+        r = target_set_timeout(k, event_now() + (uint64_t)o->timeout * 1000000U);
+        return r < 0 ? relay(r) : 0;
+}
+
 static void enter_running(Keeper *k) {
         const PlaceText *text = &k->start->text;
         int r;
@@ -220,8 +237,7 @@ static void enter_running(Keeper *k) {
         if (!k->options->exec && text->problem[0])
                 announce_misconfigured(k->options, &k->plan, text->problem, text->remedy);
         KEEPER_TELL(k, on_running);
-        r = target_set_timeout(
-                k, k->options->timeout > 0 ? event_now() + (uint64_t)k->options->timeout * 1000000U : 0);
+        r = set_time_limit(k);
         if (r < 0)
                 keeper_endure(k, r);
         keeper_mark(k); /* may have to look at all processes */

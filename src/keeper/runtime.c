@@ -94,6 +94,8 @@ static int judge(Keeper *k, Facts *learned) {
                 return 0;
 
         r = runtime_read_pid(o->container_pidfile, &k->target.pid);
+        if (r == 0 && k->runtime.status.code != 0 && !target_is_ours(k))
+                r = RUNTIME_NO_PID_FILE; /* of something else, and it has failed */
         if (r != 0) {
                 (void)snprintf(text, sizeof text, "The runtime wrote no PID to %s", o->container_pidfile);
                 if (k->runtime.status.code == 0) /* else it has said something better */

@@ -14,7 +14,10 @@
 
 #include "base/error.h"
 #include "base/fd.h"
+#include "io/proc.h"
 #include "keeper/keeper-internal.h"
+
+#define WALKS_MAX 3
 
 static const StateField target_fields[] = {
         STATE_FIELD_NUMBER(TargetSaved, pid, "pid", INT_MAX),
@@ -119,6 +122,32 @@ static int target_on_timeout(Timer *timer, void *userdata) {
         (void)process_kill_group(k->target.pidfd, k->target.pid,
                                  SIGKILL); /* gone by itself meanwhile, perhaps */
         return keeper_learn(k, (Facts){ .timed_out = true });
+}
+
+/* A zombie is one, too. A walk that meets an end meanwhile is begun again. */
+static bool target_descends_from_us(pid_t target) {
+        for (unsigned i = 0; i < WALKS_MAX; i++) {
+                ProcStat stat = { 0 };
+                int r = 0;
+
+                for (pid_t pid = target; pid > 1 && r >= 0; pid = stat.parent) {
+                        r = proc_stat(pid, &stat);
+                        if (r >= 0 && stat.parent == getpid())
+                                return true;
+                }
+                if (r >= 0)
+                        return false;
+        }
+        return true; /* it has ended, and nobody else has its number yet */
+}
+
+/**
+ * target_is_ours() - has the runtime made it, as we are to believe?
+ *
+ * The file that names it may lie where others can write, or the runtime may have been told lies.
+ */
+bool target_is_ours(const Keeper *k) {
+        return target_descends_from_us(k->target.pid);
 }
 
 /**

@@ -13,7 +13,7 @@ import sys
 import time
 
 import host
-from harness import check, equal, libc, poll_until, read_text, scenario, stat_fields
+from harness import check, equal, libc, poll_until, read_text, scenario, stat_fields, stays
 
 SOON = 3     # seconds
 LINGER = 25  # seconds for which close() of such a socket sleeps
@@ -221,3 +221,18 @@ def flood_of_notifications_is_said_once(a):
     ends_soon(m, 3)
     said = [line for line in syslog.lines() if "notification" in line]
     equal(len(said), 1, f"warnings: {said[:3]}")
+
+
+@scenario(quirk="believes the pid file")
+def process_of_somebody_else_in_the_pid_file(a):
+    """Its end is the container's, as far as anybody can know; but it is not killed when the container's time is over."""
+    with subprocess.Popen(["sleep", "100"], start_new_session=True) as stranger:
+        m = a.monitor(f"pidfile={stranger.pid} exit=0", args=["--timeout", "1"])
+        m.start()
+        equal(m.record(), {"data": stranger.pid})
+        try:
+            check(stays(lambda: stranger.poll() is None, 2), "a process that is nobody's was killed")
+        finally:
+            stranger.kill()
+    m.exit_file()
+    m.end()
