@@ -31,6 +31,9 @@
  * nest, bind and propagate are for units that supervise the container (placement-supervisor.c). A detached one gets the two
  * scopes that it would have got from a shell, whatever else is true of the unit.
  *
+ * Where a unit is stopped, its processes see to the container's first process; its scope, whose stop signals all of them,
+ * comes after that. So it is Before=UNIT, but if UNIT stops already: any start waits for a stop.
+ *
  * nest is also right from a control process (ExecStop= and its like run in UNIT/.control): it needs no job, so it
  * cannot wait for the stop or cancel it, and what is nested is killed with the unit. Two things stand against it.
  * While systemd has yet to start a process of ExecStart= in the unit's top cgroup (we are in ExecStartPre=, or in the
@@ -295,7 +298,7 @@ static int plan_bind(Situation *s, const Obstacle *against) {
         }
         loose = find_loose(s);
         p->survives = situation_same_manager(s) && survives(s, false);
-        p->before = !loose;
+        p->before = situation_same_manager(s) && u && is_up(u) && !ends_nobody(u);
         p->binds_to = !loose && !p->survives; /* either link would end it with its monitor */
         p->stop_propagated_from = situation_same_manager(s) && !p->survives && !ends_nobody(u);
         p->row = against->wish ? PLACEMENT_ROW_AS_GIVEN

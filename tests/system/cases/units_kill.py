@@ -5,7 +5,8 @@ import os
 import signal
 import time
 
-from harness import CGROUPS, cgroup_of, check, check_equal, command, journal, run, until
+from harness import (CGROUPS, Unit, case, cgroup_of, check, check_equal, command, expect_nothing_left, journal, messages,
+                     quote, run, until)
 from unit_cells import also, cells
 
 ENDED = "ae7f4f850114466f8c4d890f6616381e" # SCOPEMON_MESSAGE_ENDED of scopemon/protocol.h
@@ -50,6 +51,22 @@ def kill_mode(at):
     unit.wait_up(2)
     said = unit.lines()
     at.saw("RestartKillSignal=", "master-INT" in said and "master-TERM" not in said and "end" in said, said)
+
+
+@case
+def oneshot_stop_is_for_the_first_process():
+    """A oneshot that is stopped has its container stopped by podman run and monitor, before its scope is."""
+    words = ["run", "--rm", "--replace", "--name", "baz", "--network=none", "localhost/alpine", "sh", "-c", MASTER]
+    unit = Unit("baz.service", f"[Service]\nType=oneshot\nExecStart=/usr/bin/podman {quote(*words)}\n")
+    unit.systemctl("start", "--no-block", unit.name)
+    until("the worker", lambda: "worker" in said("baz"))
+    unit.systemctl("stop", unit.name)
+    check("end" in said("baz") and "worker-TERM" not in said("baz"), f"{said('baz')}")
+    expect_nothing_left()
+
+
+def said(name):
+    return [str(m).rstrip() for m in messages(f"CONTAINER_NAME={name}")]
 
 
 @cells("kill_alone", "KillMode=process, KillMode=none")
