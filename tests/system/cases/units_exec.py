@@ -38,11 +38,11 @@ def exec_settings(at):
     unit.stop()
 
 
-TRIES = """ls /host/tmp; touch /host/usr/some-file && echo wrote-usr; touch /host/etc/some-file && echo wrote-etc;
+TRIES = """ls /host/tmp; touch /host/usr/some-file && echo wrote-usr;
 test -d /host/run/some-directory && echo has-runtime-directory; ls /host/home/some-file && echo saw-home;
 ls /host/dev/fuse && echo has-fuse; ls /host/var/lib/secret/file && echo saw-secret;
 touch /tmp/file; chmod u+s /tmp/file && echo made-suid; sync && echo synced;
-$(ls /host/lib64/ld-linux* /host/lib/ld-linux* 2>/dev/null | head -n 1) --library-path $(echo /host/usr/lib/*-linux-gnu*) \
+$(echo /host/usr/lib/*-linux-gnu*/ld-linux*) --library-path $(echo /host/usr/lib/*-linux-gnu*) \
     /host/usr/bin/python3 -c '
 import mmap
 mmap.mmap(-1, 4096, prot=7)' && echo mapped
@@ -64,7 +64,7 @@ def sandbox(at):
     tries.stop()
     unit = at.unit(TRIES + IDLE, "\n".join((
         "NoNewPrivileges=yes", "RestrictSUIDSGID=yes", "SystemCallFilter=~sync", "MemoryDenyWriteExecute=yes", "PrivateTmp=yes",
-        "ProtectSystem=full", "ProtectHome=yes", "PrivateDevices=yes", "InaccessiblePaths=/var/lib/secret",
+        "ProtectSystem=yes", "ProtectHome=yes", "PrivateDevices=yes", "InaccessiblePaths=/var/lib/secret",
         "RuntimeDirectory=" + ("oci/qux " if at.ours else "") + "some-directory")), name="qux",
         options=[*HOST, "--env=PYTHONHOME=/host/usr"], process={"env": ["PATH=/bin", "PYTHONHOME=/host/usr"]}).up()
     unit.said("tried")

@@ -37,7 +37,7 @@ def journal_settings(at):
     until("the error", lambda: "oops" in found("-u", unit.name))
     at.saw("LogLevelMax=", "hello" not in found("-u", unit.name), found("-u", unit.name))
     unit = at.unit("i=0; while [ $i -lt 3000 ]; do i=$((i+1)); echo line-$i; done; echo end >&2",
-                   "LogRateLimitIntervalSec=1h\nLogRateLimitBurst=100", name="limit")
+                   "LogRateLimitIntervalSec=1h\nLogRateLimitBurst=100", name=f"limit-{at.placement}")
     once(unit)
     unit.said("end")
     n = len([line for line in unit.lines() if line.startswith("line-")])
