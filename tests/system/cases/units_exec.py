@@ -10,17 +10,16 @@ IDLE = "trap 'exit 0' TERM; while true; do sleep 1000 & wait $!; done"
 HOST = ["--volume=/:/host"]
 
 
-@cells("exec", """UMask=, Nice=, CPUAffinity=, CPUSchedulingPolicy=, IOSchedulingClass=, LimitNOFILE=, LimitNPROC=, LimitCORE=,
+@cells("exec", """UMask=, Nice=, CPUSchedulingPolicy=, IOSchedulingClass=, LimitNOFILE=, LimitNPROC=, LimitCORE=,
 CoredumpFilter=, OOMScoreAdjust=, Environment=, PassEnvironment=, WorkingDirectory=, SupplementaryGroups=""")
 def exec_settings(at):
-    unit = at.unit(IDLE, "\n".join(("UMask=0027", "Nice=5", "CPUAffinity=0", "CPUSchedulingPolicy=batch",
+    unit = at.unit(IDLE, "\n".join(("UMask=0027", "Nice=5", "CPUSchedulingPolicy=batch",
                                     "IOSchedulingClass=idle", "LimitNOFILE=1234:2345", "LimitNPROC=5000:6000", "LimitCORE=77", "CoredumpFilter=0x35",
                                     "OOMScoreAdjust=200", "Environment=SET_BY_UNIT=1", "PassEnvironment=SYSTEMD_EXEC_PID",
                                     "WorkingDirectory=/var", "SupplementaryGroups=audio"))).up()
     stat = unit.read("stat").rsplit(")", 1)[1].split()
     at.saw("UMask=", unit.status("Umask") == "0027", unit.status("Umask"))
     at.saw("Nice=", stat[16] == "5", stat[16])
-    at.saw("CPUAffinity=", unit.status("Cpus_allowed_list") == "0", unit.status("Cpus_allowed_list"))
     at.saw("CPUSchedulingPolicy=", stat[38] == "3", stat[38])
     io_class = command("ionice", "-p", unit.pid())[1].split(":")[0].strip()
     at.saw("IOSchedulingClass=", io_class == "idle", io_class)
