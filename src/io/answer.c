@@ -28,7 +28,7 @@
 #define PIDS_END 0x400000 /* of Linux */
 #define TRIES 16
 
-static socklen_t address_of(struct sockaddr_un *ret, pid_t pid) {
+static socklen_t answer_address_of(struct sockaddr_un *ret, pid_t pid) {
         int n;
 
         *ret = (struct sockaddr_un){ .sun_family = AF_UNIX };
@@ -46,7 +46,7 @@ static int bind_somewhere(int fd, pid_t *ret) {
                 if (getrandom(&random, sizeof random, 0) != sizeof random)
                         return -errno;
                 *ret = (pid_t)(PIDS_END + random % (INT_MAX - PIDS_END));
-                size = address_of(&address, *ret);
+                size = answer_address_of(&address, *ret);
                 if (bind(fd, (const struct sockaddr *)&address, size) >= 0)
                         return 0;
                 if (errno != EADDRINUSE)
@@ -85,7 +85,7 @@ int answer_listen(int *ret_fd, pid_t *ret_number) {
 void answer_send(pid_t to, const char *text) {
         _cleanup_close_ int fd = -1;
         struct sockaddr_un address;
-        socklen_t size = address_of(&address, to);
+        socklen_t size = answer_address_of(&address, to);
 
         fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
         if (fd >= 0)
@@ -99,7 +99,7 @@ void answer_send(pid_t to, const char *text) {
 bool answer_is_awaited(pid_t to) {
         _cleanup_close_ int fd = -1;
         struct sockaddr_un address;
-        socklen_t size = address_of(&address, to);
+        socklen_t size = answer_address_of(&address, to);
 
         fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
         return fd >= 0 && connect(fd, (const struct sockaddr *)&address, size) >= 0;

@@ -57,7 +57,7 @@ static void drop_first(NotifyQueue *q) {
         free(m);
 }
 
-static int send_now(NotifyQueue *q, const char *text, int passed) {
+static int notify_queue_send_now(NotifyQueue *q, const char *text, int passed) {
         int r;
 
         if (q->fd < 0) {
@@ -72,19 +72,19 @@ static int send_now(NotifyQueue *q, const char *text, int passed) {
         return r < 0 ? relay(r) : 0;
 }
 
-static int on_room(sd_event_source *source, int fd, uint32_t revents, void *userdata);
+static int notify_queue_on_room(sd_event_source *source, int fd, uint32_t revents, void *userdata);
 
 static void wait_for_room(NotifyQueue *q) {
         uint64_t now = event_now(), left = q->first->deadline > now ? q->first->deadline - now : 0;
 
         if (!q->source)
-                (void)event_add_io(q->event, &q->source, q->fd, EPOLLOUT, on_room, q);
+                (void)event_add_io(q->event, &q->source, q->fd, EPOLLOUT, notify_queue_on_room, q);
         timer_set(q->timer, q->source || left < AGAIN_USEC ? left : AGAIN_USEC);
 }
 
 static void advance(NotifyQueue *q) {
         while (q->first) {
-                int r = send_now(q, q->first->text, q->first->passed);
+                int r = notify_queue_send_now(q, q->first->text, q->first->passed);
 
                 if (r == -EAGAIN && event_now() < q->first->deadline) {
                         wait_for_room(q);
@@ -98,12 +98,12 @@ static void advance(NotifyQueue *q) {
         timer_set(q->timer, TIMER_NEVER);
 }
 
-static int on_room(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
+static int notify_queue_on_room(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
         advance(userdata);
         return 0;
 }
 
-static int on_time(Timer *timer, void *userdata) {
+static int notify_queue_on_time(Timer *timer, void *userdata) {
         advance(userdata);
         return 0;
 }
@@ -132,7 +132,7 @@ int notify_queue_new(NotifyQueue **ret,
         q->path = path ? strdup(path) : NULL;
         if (path && !q->path)
                 return fail(-ENOMEM);
-        r = event_add_timer(event, &q->timer, TIMER_NEVER, on_time, q);
+        r = event_add_timer(event, &q->timer, TIMER_NEVER, notify_queue_on_time, q);
         if (r < 0)
                 return relay(r);
         *ret = TAKE_PTR(q);
@@ -180,7 +180,7 @@ int notify_queue_send(NotifyQueue *q, const char *text, int passed) {
         if (!q || !q->path)
                 return fail(-ENOTCONN);
         if (!q->first) {
-                r = send_now(q, text, passed);
+                r = notify_queue_send_now(q, text, passed);
                 if (r != -EAGAIN)
                         return r < 0 ? relay(r) : 0;
         }

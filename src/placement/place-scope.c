@@ -37,7 +37,7 @@
 #define TEXT_(number) #number
 #define TEXT(number) TEXT_(number)
 
-static const char *name_of(const Options *o) {
+static const char *place_scope_name_of(const Options *o) {
         return o->name ? o->name : o->cid;
 }
 
@@ -98,7 +98,8 @@ bool place_make_monitor_scope(Placer *p) {
                 p->step = PLACE_STEP_CONTAINER_SCOPE;
                 return false;
         }
-        (void)snprintf(description, sizeof description, "Monitor of container %s", name_of(p->options));
+        (void)snprintf(description, sizeof description, "Monitor of container %s",
+                       place_scope_name_of(p->options));
         spec.description = description;
         return ask_for_scope(p, p->plan->user, p->plan->uid, &spec, note_monitor_scope);
 }
@@ -152,7 +153,7 @@ static uint64_t annotated(const Bundle *b, const char *key, uint64_t otherwise) 
 }
 
 /* A scope was made around the holder: see that it is there, move it to a leaf, know the container's place. */
-static int settle(Placer *p) {
+static int place_scope_settle(Placer *p) {
         _cleanup_free_ char *path = NULL;
         char leaf[PATH_MAX];
         int r;
@@ -203,7 +204,7 @@ static void note_container_scope(Placer *p, int answer, const BusTrouble *troubl
         if (answer != 0)
                 place_note_manager(p, NO_SCOPE, trouble);
         else {
-                r = settle(p);
+                r = place_scope_settle(p);
                 if (r < 0)
                         place_note_trouble(p, NO_SCOPE, strerror(-r));
         }
@@ -230,7 +231,7 @@ static bool ask_for_container_scope(Placer *p) {
                            .default_dependencies = plan->after[0] };
         char description[256];
 
-        (void)snprintf(description, sizeof description, "Container %s", name_of(p->options));
+        (void)snprintf(description, sizeof description, "Container %s", place_scope_name_of(p->options));
         spec.description = description;
         spec.timeout_stop_usec = annotated(p->bundle, PROPERTY "TimeoutStopUSec", STOP_TIMEOUT_USEC);
         spec.kill_signal = (int)annotated(p->bundle, PROPERTY "KillSignal", 0);
@@ -291,7 +292,7 @@ int place_describe_scope(Placer *p) {
         char description[256];
         int r = 0;
 
-        (void)snprintf(description, sizeof description, "Container %s", name_of(p->options));
+        (void)snprintf(description, sizeof description, "Container %s", place_scope_name_of(p->options));
         if (p->plan->describe) {
                 r = annotate_text(p->bundle, "Description", description);
                 if (r >= 0)

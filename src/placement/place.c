@@ -109,7 +109,7 @@ static void gather_service(Placer *p) {
                 f->wish_option = SCOPEMON_PLACEMENT_UNIT;
 }
 
-static void gather(Placer *p) {
+static void place_gather(Placer *p) {
         const Options *o = p->options;
         PlacementFacts *f = &p->facts;
         struct stat st;
@@ -448,7 +448,7 @@ static void look_at_kill_mode(Placer *p) {
                        service ? "" : ", or stop the container in ExecStop=");
 }
 
-static int ask_runtime(void *userdata, void *answer) {
+static int place_ask_runtime(void *userdata, void *answer) {
         const Placer *p = userdata;
 
         *(bool *)answer = features_ask(p->options->runtime);
@@ -467,7 +467,7 @@ static int runtime_answered(void *userdata, const void *answer, int error) {
 
 /* Does it turn annotations into properties? Return: true if it is asked itself, which takes a while. */
 static bool look_at_runtime(Placer *p) {
-        QuerySpec spec = { .ask = ask_runtime,
+        QuerySpec spec = { .ask = place_ask_runtime,
                            .answer_size = sizeof(bool),
                            .usec = RUNTIME_USEC,
                            .on_answer = runtime_answered,
@@ -487,7 +487,7 @@ static void place_conclude(Placer *p, int result) {
 }
 
 /* Return: true if somebody is asked. */
-static bool decide(Placer *p) {
+static bool place_decide(Placer *p) {
         int r = placement_decide(&p->facts, p->plan);
 
         switch (r) {
@@ -531,7 +531,7 @@ static bool take_step(Placer *p) {
         case PLACE_STEP_FORMER_UNIT:
                 return look_at_former_unit(p);
         case PLACE_STEP_DECIDE:
-                return decide(p);
+                return place_decide(p);
         case PLACE_STEP_NEST:
                 nest(p);
                 return false;
@@ -611,7 +611,7 @@ int place_new(Placer **ret, Event *event, const PlaceSpec *spec, PlaceOnPlaced o
  * If nobody has to be asked, on_placed() is called from here, and the Placer may be gone afterwards.
  */
 void place_start(Placer *p) {
-        gather(p);
+        place_gather(p);
         place_go_on(p);
 }
 

@@ -54,7 +54,7 @@ typedef struct Obstacle {
         bool wish;
 } Obstacle;
 
-static void __attribute__((format(printf, 2, 3))) say(PlacementPlan *p, const char *format, ...) {
+static void __attribute__((format(printf, 2, 3))) placement_say(PlacementPlan *p, const char *format, ...) {
         va_list ap;
 
         va_start(ap, format);
@@ -74,16 +74,17 @@ static int parse_wish(const PlacementFacts *f, PlacementPlan *p, Wish *ret) {
                         *ret = w;
                         return 0;
                 }
-        say(p, "%s=%.64s: must be auto, unit, scope or caller",
-            f->wish_annotation ? "io.scopemon.placement"
-            : f->wish_option   ? "--placement"
-                               : "SCOPEMON_PLACEMENT",
-            wish);
+        placement_say(p, "%s=%.64s: must be auto, unit, scope or caller",
+                      f->wish_annotation ? "io.scopemon.placement"
+                      : f->wish_option   ? "--placement"
+                                         : "SCOPEMON_PLACEMENT",
+                      wish);
         return PLACEMENT_IMPOSSIBLE;
 }
 
 static int refuse(Situation *s, const char *why) {
-        say(s->plan, "placement \"%s\" was requested, but %s", s->wish == WISH_UNIT ? "unit" : "scope", why);
+        placement_say(s->plan, "placement \"%s\" was requested, but %s",
+                      s->wish == WISH_UNIT ? "unit" : "scope", why);
         return PLACEMENT_IMPOSSIBLE;
 }
 
@@ -111,7 +112,7 @@ static void plan_order(Situation *s, const char *monitor) {
 static int plan_stay(Situation *s, PlacementRow row, const char *reason) {
         s->plan->row = row;
         plan_container(s, false);
-        say(s->plan, "%s", reason);
+        placement_say(s->plan, "%s", reason);
         return 0;
 }
 
@@ -132,12 +133,12 @@ static int plan_own_scope(Situation *s, PlacementRow row, const char *why) {
         plan_container(s, row == PLACEMENT_ROW_SCOPE || row == PLACEMENT_ROW_DETACHED);
         if (f->scope_failed || !situation_find_monitor_scope(s)) {
                 p->row = PLACEMENT_ROW_NO_MANAGER;
-                say(p, "%s, but its scope could not be created: the monitor stays", why);
+                placement_say(p, "%s, but its scope could not be created: the monitor stays", why);
                 return 0;
         }
         p->monitor = PLACEMENT_MONITOR_SCOPE;
         plan_order(s, p->monitor_scope);
-        say(p, "%s; the monitor gets a scope of its own", why);
+        placement_say(p, "%s; the monitor gets a scope of its own", why);
         return 0;
 }
 
@@ -242,7 +243,7 @@ static int plan_nest(Situation *s) {
         memcpy(p->container_path, p->unit_path, n);
         (void)snprintf(p->container_path + n, sizeof p->container_path - n, "/libpod-payload-%s",
                        s->facts->id);
-        say(p, "%s is delegated: monitor and container are nested in it", p->unit);
+        placement_say(p, "%s is delegated: monitor and container are nested in it", p->unit);
         return 0;
 }
 
@@ -286,7 +287,7 @@ static int plan_bind(Situation *s, const Obstacle *against) {
                 if (s->wish == WISH_SCOPE)
                         return refuse(s, "the runtime is not asked to create a scope");
                 p->row = PLACEMENT_ROW_AS_GIVEN;
-                say(p, "%s %s: nothing is changed", p->unit, against->text);
+                placement_say(p, "%s %s: nothing is changed", p->unit, against->text);
                 return 0;
         }
 
@@ -304,7 +305,8 @@ static int plan_bind(Situation *s, const Obstacle *against) {
         p->row = against->wish ? PLACEMENT_ROW_AS_GIVEN
                  : loose       ? PLACEMENT_ROW_PROPAGATE
                                : PLACEMENT_ROW_BIND;
-        say(p, "%s %s; %s", p->unit, against->text, loose ?: "the container's scope is bound to it");
+        placement_say(p, "%s %s; %s", p->unit, against->text,
+                      loose ?: "the container's scope is bound to it");
         return 0;
 }
 
@@ -383,7 +385,7 @@ static int decide_elsewhere(Situation *s) {
                 s->plan->row = PLACEMENT_ROW_MOVED;
                 plan_container(s, true);
                 plan_order(s, s->plan->unit);
-                say(s->plan, "the caller moved the monitor to its scope");
+                placement_say(s->plan, "the caller moved the monitor to its scope");
                 return 0;
         }
         if (is_stranded(s))
@@ -427,7 +429,8 @@ static int decide(Situation *s) {
                 return plan_stay(s, PLACEMENT_ROW_EXEC, "exec sessions are not placed");
         if (f->stopping_unit) {
                 (void)snprintf(s->plan->unit, sizeof s->plan->unit, "%s", f->stopping_unit);
-                say(s->plan, "%s is being stopped: the container is not restarted", f->stopping_unit);
+                placement_say(s->plan, "%s is being stopped: the container is not restarted",
+                              f->stopping_unit);
                 return PLACEMENT_STOPPING;
         }
         if (s->wish == WISH_CALLER)

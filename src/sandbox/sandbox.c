@@ -73,13 +73,13 @@ static int forbid_paths(const ExitFiles *files) {
 }
 
 /* Of what there is not, one that nothing can be at. */
-static uint64_t address_of(const ExitFiles *files, ExitFileName name) {
+static uint64_t sandbox_address_of(const ExitFiles *files, ExitFileName name) {
         return files->names[name] ? (uintptr_t)files->names[name] : UINT64_MAX;
 }
 
 static int load_filter(const ExitFiles *files) {
-#define LOW(name) (uint32_t) address_of(files, name)
-#define HIGH(name) (uint32_t)(address_of(files, name) >> 32)
+#define LOW(name) (uint32_t) sandbox_address_of(files, name)
+#define HIGH(name) (uint32_t)(sandbox_address_of(files, name) >> 32)
         const struct sock_filter filter[] = {
 #include "sandbox-filter.inc"
         };

@@ -85,7 +85,7 @@ static int run_runtime(const End *e, const char *verb, const char *option, int o
 }
 
 /* Return: 1 with its pid, or 0 if it has none; 0 with a pid of -1 if the runtime does not know it; or a negative errno. */
-static int ask_runtime(const End *e, pid_t *ret_pid) {
+static int service_end_ask_runtime(const End *e, pid_t *ret_pid) {
         _cleanup_close_ int out = memfd_create("scopemon-runtime-state", MFD_CLOEXEC);
         _cleanup_free_ char *text = NULL;
         uint64_t pid;
@@ -155,7 +155,7 @@ int service_end(int argc, char *argv[], char *envp[], bool at_once) {
         r = service_words(argc, argv, &e.words);
         if (r < 0)
                 return relay(r);
-        r = ask_runtime(&e, &pid);
+        r = service_end_ask_runtime(&e, &pid);
         if (r < 0)
                 return log_error_errno(r, "%s failed to report the state of container %s:", e.words.runtime,
                                        e.words.name);

@@ -279,7 +279,7 @@ static void make_entry(SinkJournald *j, unsigned i, StreamId id, const Line *lin
                 j->batch->after[i].continues = own >= 0 ? (uint8_t)(CONTINUES_PRIORITY + own) : CONTINUES;
 }
 
-static unsigned gather(SinkJournald *j, StreamId id, const Window *w, StreamTail tail) {
+static unsigned journald_gather(SinkJournald *j, StreamId id, const Window *w, StreamTail tail) {
         uint64_t position = j->state->position[id];
         uint8_t continues = j->state->continues[id];
         unsigned n = 0;
@@ -297,7 +297,7 @@ static unsigned gather(SinkJournald *j, StreamId id, const Window *w, StreamTail
         return n;
 }
 
-static void commit(SinkJournald *j, StreamId id, unsigned n) {
+static void journald_commit(SinkJournald *j, StreamId id, unsigned n) {
         SinkState *state = j->state;
 
         if (n == 0)
@@ -332,7 +332,7 @@ static int put_large(SinkJournald *j, unsigned i) {
 }
 
 /* Sends the first of @n entries, as many as go. Return: 0 or a positive errno if none went. */
-static int put(SinkJournald *j, unsigned n, unsigned *ret_sent) {
+static int journald_put(SinkJournald *j, unsigned n, unsigned *ret_sent) {
         int r, k;
 
         if (!j->connected) {
@@ -368,11 +368,11 @@ int sink_journald_write(SinkJournald *j, StreamId id, const Window *w, StreamTai
                 unsigned n, n_sent = 0;
                 int r;
 
-                n = gather(j, id, w, tail);
+                n = journald_gather(j, id, w, tail);
                 if (n == 0)
                         break;
-                r = put(j, n, &n_sent);
-                commit(j, id, n_sent);
+                r = journald_put(j, n, &n_sent);
+                journald_commit(j, id, n_sent);
                 if (r == 0)
                         continue;
                 if (r == EAGAIN || tried)

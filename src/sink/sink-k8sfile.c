@@ -203,7 +203,7 @@ static Room find_room(const SinkK8sFile *f) {
 }
 
 /* Writes the records from f->written on, which tells how far it came. Return: 0 or an errno. */
-static int put(SinkK8sFile *f) {
+static int k8sfile_put(SinkK8sFile *f) {
         Records *b = f->records;
         uint64_t n = f->written;
         size_t first = 0;
@@ -225,7 +225,7 @@ static int put(SinkK8sFile *f) {
 }
 
 /* The stream up to @to is in the file, @n_bytes with all prefixes: now it is the file's. */
-static void commit(SinkK8sFile *f, uint64_t to, uint64_t n_bytes) {
+static void k8sfile_commit(SinkK8sFile *f, uint64_t to, uint64_t n_bytes) {
         SinkIntent *intent = &f->state->intent;
 
         f->size = intent->size + n_bytes;
@@ -303,12 +303,12 @@ static int complete(SinkK8sFile *f, StreamId id, const Window *w) {
                        &all_room);
         if (f->written > b->n_bytes)
                 f->written = b->n_bytes;
-        r = put(f);
+        r = k8sfile_put(f);
         if (r > 0) {
                 find_whole(f, data);
                 return r;
         }
-        commit(f, intent->from + b->n_taken, b->n_bytes);
+        k8sfile_commit(f, intent->from + b->n_taken, b->n_bytes);
         return 0;
 }
 
@@ -327,12 +327,12 @@ static int write_batch(SinkK8sFile *f, StreamId id, const Window *w, StreamTail 
         records_gather(b, data, (size_t)(w->to - *position), tail, &room);
         if (b->n_bytes > 0) {
                 intend(f, id);
-                r = put(f);
+                r = k8sfile_put(f);
                 if (r > 0) {
                         find_whole(f, data);
                         return r;
                 }
-                commit(f, *position + b->n_taken, b->n_bytes);
+                k8sfile_commit(f, *position + b->n_taken, b->n_bytes);
                 f->over_limit = false;
         }
         if (b->exhausted) {
@@ -393,7 +393,7 @@ bool sink_k8sfile_settle(SinkK8sFile *f) {
                 return false;
         f->state->cut_to = f->state->intent.size + f->whole_bytes;
         f->state->uncut = f->regular && f->written > f->whole_bytes;
-        commit(f, f->whole_to, f->whole_bytes);
+        k8sfile_commit(f, f->whole_to, f->whole_bytes);
         (void)cut(f); /* or before the next record */
         return true;
 }

@@ -228,7 +228,7 @@ static int call_again(Sinks *s) {
         return r < 0 ? fail(r) : 0;
 }
 
-static int tell(Sink *sink, int error) {
+static int sink_tell(Sink *sink, int error) {
         const Sinks *s = sink->sinks;
 
         sink->told = error != 0;
@@ -242,7 +242,7 @@ static int end_trouble(Sink *sink) {
                 return 0;
         sink->error = 0;
         sink->gave_up = false;
-        return told ? tell(sink, 0) : 0;
+        return told ? sink_tell(sink, 0) : 0;
 }
 
 /*
@@ -280,7 +280,7 @@ static int give_up(Sink *sink, StreamId id, const Window *w, StreamTail tail) {
                 return 0; /* the write of a worker before us: first we must know how far it came */
         sink->gave_up = true;
         drop(sink, id, w, tail);
-        return sink->told || sink->state->lost_bytes == sink->lost ? 0 : tell(sink, sink->error);
+        return sink->told || sink->state->lost_bytes == sink->lost ? 0 : sink_tell(sink, sink->error);
 }
 
 /* When to try again. A full journal says so itself; the timer then ends the patience. */
@@ -315,7 +315,7 @@ static int begin_trouble(Sink *sink, int error, bool progress) {
         }
         sink->error = error;
         if (!sink->told && !(sink->id == SINK_JOURNAL && error == EAGAIN)) {
-                r = tell(sink, error);
+                r = sink_tell(sink, error);
                 if (r < 0)
                         return relay(r);
         }

@@ -207,7 +207,7 @@ static void try_next(Bus *b) {
 }
 
 /* The address that is being tried has failed, or is silent. */
-static int on_time(Timer *timer, void *userdata) {
+static int bus_on_time(Timer *timer, void *userdata) {
         Bus *b = userdata;
 
         note_error(b, sd_bus_is_open(b->connection) > 0 ? -ETIMEDOUT : -ECONNRESET);
@@ -232,7 +232,7 @@ int bus_new(Bus **ret, Event *event, bool user, uid_t uid) {
         b->event = event_ref(event);
         b->user = user;
         b->uid = uid;
-        r = event_add_timer(event, &b->timer, TIMER_NEVER, on_time, b);
+        r = event_add_timer(event, &b->timer, TIMER_NEVER, bus_on_time, b);
         if (r < 0)
                 return relay(r);
         *ret = TAKE_PTR(b);

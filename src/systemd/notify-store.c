@@ -25,7 +25,7 @@
 #define FIRST 3
 #define COUNT_MAX 65536
 
-static int tell(NotifyQueue *to, const char *text, int n, size_t size, int fd) {
+static int notify_store_tell(NotifyQueue *to, const char *text, int n, size_t size, int fd) {
         int r;
 
         if (n < 0 || (size_t)n >= size)
@@ -45,7 +45,7 @@ int notify_store_put(NotifyQueue *to, const char *name, int fd) {
         char text[128];
         int n = snprintf(text, sizeof text, "FDSTORE=1\nFDPOLL=0\nFDNAME=" PREFIX "%s", name);
 
-        return tell(to, text, n, sizeof text, fd);
+        return notify_store_tell(to, text, n, sizeof text, fd);
 }
 
 /**
@@ -57,7 +57,7 @@ int notify_store_remove(NotifyQueue *to, const char *name) {
         char text[128];
         int n = snprintf(text, sizeof text, "FDSTOREREMOVE=1\nFDNAME=" PREFIX "%s", name);
 
-        return tell(to, text, n, sizeof text, -1);
+        return notify_store_tell(to, text, n, sizeof text, -1);
 }
 
 static int how_many(void) {
