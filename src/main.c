@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/error.h"
 #include "base/fd.h"
@@ -19,7 +20,9 @@
 #include "base/process.h"
 #include "config/options.h"
 #include "exec/exec.h"
+#include "explain/doctor.h"
 #include "explain/explain.h"
+#include "explain/hint.h"
 #include "keeper/keeper.h"
 #include "keeper/launch.h"
 #include "service/end.h"
@@ -74,14 +77,16 @@ static int run_keeper(const Options *options, Origin *origin) {
 
 /* What is asked for by a first word, and is no monitor. Return: false if there is none; else @ret is the status. */
 static bool run_verb(int argc, char *argv[], char *envp[], int *ret) {
-        if (argc < 2)
-                return false;
-        if (explain_is_verb(argv[1]))
+        if (argc >= 2 && explain_is_verb(argv[1]))
                 *ret = explain_run(argc, argv);
-        else if (strcmp(argv[1], "upgrade") == 0)
+        else if (argc >= 2 && strcmp(argv[1], "doctor") == 0)
+                *ret = doctor_run(argc, argv);
+        else if (argc >= 2 && strcmp(argv[1], "upgrade") == 0)
                 *ret = upgrade_run_verb(argc, argv);
-        else if (strcmp(argv[1], "end") == 0)
+        else if (argc >= 2 && strcmp(argv[1], "end") == 0)
                 *ret = service_end_run_verb(argc, argv, envp);
+        else if (hint_is_due(argc, argv, isatty(STDIN_FILENO) == 1 && isatty(STDERR_FILENO) == 1))
+                *ret = hint_run(argc, argv);
         else
                 return false;
         return true;

@@ -409,12 +409,23 @@ int process_reap(pid_t pid) {
  * Return: 0 or a negative errno.
  */
 int process_end(pid_t pid) {
-        siginfo_t info;
         int r;
 
         r = process_kill_child(pid, SIGKILL);
-        if (r < 0)
-                return relay(r);
+        if (r >= 0)
+                r = process_await(pid);
+        return r < 0 ? relay(r) : 0;
+}
+
+/**
+ * process_await() - wait until a child of ours has ended, and bury it
+ *
+ * Blocks. Return: 0 or a negative errno.
+ */
+int process_await(pid_t pid) {
+        siginfo_t info;
+        int r;
+
         do
                 r = waitid(P_PID, (id_t)pid, &info, WEXITED) < 0 ? -errno : 0;
         while (r == -EINTR);

@@ -63,5 +63,6 @@ int process_kill_child(pid_t pid, int signal);
 int process_kill_group(int pidfd, pid_t pid, int signal);
 int process_reap(pid_t pid);
 int process_end(pid_t pid);
+int process_await(pid_t pid);
 int process_peek(pid_t pid, ProcessStatus *ret_status);
 int process_status_of(int pidfd, ProcessStatus *ret_status);

@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <fnmatch.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -214,6 +215,34 @@ static bool is_named(const ExplainProcess *p, const char *name) {
                strcmp(p->id + strlen(SERVICE_ID), name) == 0;
 }
 
+/* Does a pattern fit its name, or the unit that it is in? */
+static bool fits(const ExplainProcess *p, const char *pattern) {
+        char unit[UNITNAME_SIZE];
+        const char *name;
+        CgUnit u;
+
+        if (p->argv && options_peek(p->argv, "name", &name) && fnmatch(pattern, name, 0) == 0)
+                return true;
+        if (strncmp(p->id, SERVICE_ID, strlen(SERVICE_ID)) == 0 &&
+            fnmatch(pattern, p->id + strlen(SERVICE_ID), 0) == 0)
+                return true;
+        if (!p->cgroup || cgtext_unit(p->cgroup, &u) != 0)
+                return false;
+        (void)snprintf(unit, sizeof unit, "%.*s", (int)u.n_name, u.name);
+        return fnmatch(pattern, unit, 0) == 0;
+}
+
+static int find_by_pattern(const ExplainHost *h, const char *pattern, ExplainIds *ids) {
+        for (size_t i = 0; i < h->n; i++) {
+                const ExplainProcess *p = &h->processes[i];
+                int r = is_visible(h, p) && fits(p, pattern) ? explain_ids_add(ids, p->id) : 0;
+
+                if (r < 0)
+                        return relay(r);
+        }
+        return 0;
+}
+
 static bool has_id(const ExplainProcess *p, const char *part) {
         size_t n = strlen(part);
 
@@ -258,7 +287,8 @@ int explain_find_all(const ExplainHost *h, ExplainIds *ids) {
 
 /**
  * explain_find() - what somebody means with a word
- * @word: PID, unit, name, ID or the beginning of one, whatever fits first
+ * @word: PID, unit, name, ID or the beginning of one, whatever fits first; or a pattern of names and units, of containers
+ * that run
  * @ids: of containers that run, or else of the last one that did; empty if there was none
  *
  * Return: 0 or a negative errno.
@@ -268,6 +298,8 @@ int explain_find(const ExplainHost *h, const char *word, ExplainIds *ids) {
         bool is_unit = is_slice || unitname_is_valid(word, ".service") || unitname_is_valid(word, ".scope");
         int r;
 
+        if (strpbrk(word, "*?["))
+                return find_by_pattern(h, word, ids);
         r = find_by_pid(h, word, ids);
         for (int way = 0; r >= 0 && ids->n == 0 && way < 3; way++)
                 for (size_t i = 0; r >= 0 && i < h->n; i++) {

@@ -3,7 +3,8 @@
 
 /*
  * What the parts of explain share: the host as it was found (explain-host.c), what is told of one container by the
- * journal (explain-journal.c) and by the managers (explain-units.c), and how it is shown (explain-print.c).
+ * journal (explain-journal.c), by the managers (explain-units.c) and by its monitor's ring (explain-output.c), and how it
+ * is shown (explain-print.c, explain-list.c).
  */
 
 #include <limits.h>
@@ -11,6 +12,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "explain/terminal.h"
 #include "io/proc.h"
 #include "oci/json.h"
 #include "placement/placement.h"
@@ -68,6 +70,16 @@ typedef struct ExplainEnd {
         bool oom, timed_out;
 } ExplainEnd;
 
+/* Of a container that runs */
+typedef struct ExplainOutput {
+        bool has_memory;
+        uint64_t memory; /* bytes */
+        bool known;      /* the rest is */
+        uint64_t lines;  /* sent to the journal */
+        uint64_t bytes, lost;
+        uint64_t clients; /* attached */
+} ExplainOutput;
+
 typedef struct Explained {
         char id[EXPLAIN_NAME_SIZE];
         char name[EXPLAIN_NAME_SIZE];
@@ -80,6 +92,7 @@ typedef struct Explained {
         ExplainUnit container_unit, monitor_unit, slice;
         ExplainPlacement placement;
         ExplainEnd end;
+        ExplainOutput output;
 } Explained;
 
 /* How a unit goes at shutdown */
@@ -100,10 +113,12 @@ int explain_ids_add(ExplainIds *ids, const char *id);
 
 /* explain-journal.c */
 int explain_journal_find(const ExplainHost *h, const char *word, bool is_unit, ExplainIds *ids);
+int explain_journal_find_all(const ExplainHost *h, ExplainIds *ids);
 void explain_journal(const ExplainHost *h, Explained *e);
 
 /* explain-units.c */
 void explain_units(Explained *e);
+void explain_ask_unit(ExplainUnit *u);
 bool explain_same_unit(const ExplainUnit *a, const ExplainUnit *b);
 size_t explain_order(const Explained *e, ExplainStep ret[2]);
 size_t explain_stoppers(const Explained *e, const char *ret[4]);
@@ -111,4 +126,20 @@ size_t explain_stoppers(const Explained *e, const char *ret[4]);
 /* explain-print.c */
 void explain_print(const Explained *e);
 int explain_json(const Explained *e, Json **ret);
-void explain_print_row(const Explained *e, bool heading);
+__attribute__((format(printf, 1, 2))) void explain_say_text(const char *format, ...);
+const char *explain_format_span(uint64_t usec, char *out, size_t size);
+
+/* explain-output.c */
+#define EXPLAIN_LINES_MAX 10
+void explain_output(Explained *e);
+void explain_lines(const ExplainHost *h, const Explained *e, size_t n);
+
+/* explain-list.c */
+#define EXPLAIN_LIST_UNKNOWN 1 /* explain_list_new(): no column has this name */
+typedef struct ExplainList ExplainList;
+int explain_list_new(ExplainList **ret, const char *names, const char **ret_unknown, size_t *ret_n);
+ExplainList *explain_list_free(ExplainList *l);
+DEFINE_CLEANUP(ExplainList, explain_list_free)
+const char *explain_list_suggest(const char *name, size_t n);
+int explain_list_add(ExplainList *l, const Explained *e);
+void explain_list_print(const ExplainList *l, const Terminal *terminal, bool legend);

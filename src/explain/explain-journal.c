@@ -8,6 +8,7 @@
  * have sent counts.
  */
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -72,6 +73,28 @@ int explain_journal_find(const ExplainHost *h, const char *word, bool is_unit, E
                 (void)snprintf(newest, sizeof newest, "%s", id);
         }
         return newest[0] ? explain_ids_add(ids, newest) : 0;
+}
+
+/**
+ * explain_journal_find_all() - all containers of which the journal tells an end
+ * @ids: they are added, the newest first
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int explain_journal_find_all(const ExplainHost *h, ExplainIds *ids) {
+        char own[32], id[EXPLAIN_NAME_SIZE];
+        const char *matches[] = { "MESSAGE_ID=" SCOPEMON_MESSAGE_ENDED, own, h->user ? NULL : "_UID=0",
+                                  NULL };
+        int r;
+
+        if (!h->journal)
+                return 0;
+        (void)snprintf(own, sizeof own, "_UID=%u", geteuid());
+        for (r = journal_reader_find(h->journal, matches); r == 0; r = journal_reader_older(h->journal))
+                if (journal_reader_get(h->journal, SCOPEMON_FIELD_OWN_ID, id, sizeof id) == 0 &&
+                    explain_ids_add(ids, id) < 0)
+                        return fail(-ENOMEM);
+        return 0;
 }
 
 static void get(const ExplainHost *h, const char *field, char *ret, size_t size) {

@@ -31,8 +31,25 @@ __attribute__((format(printf, 2, 3))) static void say(const char *label, const c
         (void)printf("%*s%s %s\n", LABEL_WIDTH, label, label[0] ? ":" : " ", utf8_make_printable(line));
 }
 
-/* "2h 5min", as systemd writes it, the two largest units of it. */
-static const char *format_span(uint64_t usec, char *out, size_t size) {
+/**
+ * explain_say_text() - a line of text, without a label
+ */
+void explain_say_text(const char *format, ...) {
+        char line[LINE_SIZE];
+        va_list ap;
+
+        va_start(ap, format);
+        (void)vsnprintf(line, sizeof line, format, ap);
+        va_end(ap);
+        (void)puts(utf8_make_printable(line));
+}
+
+/**
+ * explain_format_span() - "2h 5min", as systemd writes it, the two largest units of it
+ *
+ * Return: @out, or a constant.
+ */
+const char *explain_format_span(uint64_t usec, char *out, size_t size) {
         static const struct {
                 const char *name;
                 uint64_t usec;
@@ -66,9 +83,9 @@ static const char *format_time(uint64_t usec, char *out, size_t size) {
         if (localtime_r(&seconds, &tm))
                 (void)strftime(when, sizeof when, "%a %Y-%m-%d %H:%M:%S %Z", &tm);
         if (now.tv_sec > seconds)
-                (void)snprintf(
-                        out, size, "%s; %s ago", when,
-                        format_span((uint64_t)(now.tv_sec - seconds) * USEC_PER_SEC, span, sizeof span));
+                (void)snprintf(out, size, "%s; %s ago", when,
+                               explain_format_span((uint64_t)(now.tv_sec - seconds) * USEC_PER_SEC, span,
+                                                   sizeof span));
         else
                 (void)snprintf(out, size, "%s", when);
         return out;
@@ -132,7 +149,7 @@ static void format_kill(const UnitFacts *f, char *out, size_t size) {
                        f->kill_signal > 0 ? sigabbrev_np(f->kill_signal) ?: "?" : "TERM");
         if (f->timeout_stop_usec != UINT64_MAX)
                 (void)snprintf(later, sizeof later, ", SIGKILL after %s",
-                               format_span(f->timeout_stop_usec, span, sizeof span));
+                               explain_format_span(f->timeout_stop_usec, span, sizeof span));
         if (all)
                 (void)snprintf(out, size, "%s to all of its processes%s", name, later);
         else if (strcmp(f->kill_mode, "mixed") == 0)
@@ -212,8 +229,22 @@ static void say_end(const Explained *e) {
                 say("Last run", "%s%s, %s", end->other ? "(another ID) " : "", how, when);
         else
                 say("Last run", "%s%s after %s, %s; %llu bytes of output, %llu lost%s",
-                    end->other ? "(another ID) " : "", how, format_span(end->duration, span, sizeof span),
-                    when, (unsigned long long)end->bytes, (unsigned long long)end->lost, suppressed);
+                    end->other ? "(another ID) " : "", how,
+                    explain_format_span(end->duration, span, sizeof span), when,
+                    (unsigned long long)end->bytes, (unsigned long long)end->lost, suppressed);
+}
+
+static void say_output(const Explained *e) {
+        const ExplainOutput *o = &e->output;
+
+        if (o->known)
+                say("Output", "%llu bytes, %llu lost; %llu client%s attached", (unsigned long long)o->bytes,
+                    (unsigned long long)o->lost, (unsigned long long)o->clients, o->clients == 1 ? "" : "s");
+        if (strncmp(e->id, "scopemon-", strlen("scopemon-")) == 0 && e->container_unit.name[0])
+                say("Logs", "journalctl %s-u %s", e->container_unit.user ? "--user " : "",
+                    e->container_unit.name);
+        else if (e->name[0])
+                say("Logs", "podman logs %s, or journalctl CONTAINER_ID_FULL=%s", e->name, e->id);
 }
 
 /**
@@ -236,27 +267,8 @@ void explain_print(const Explained *e) {
         say_placement(e);
         if (e->init || e->keeper)
                 say_stop(e);
+        say_output(e);
         say_end(e);
-}
-
-/**
- * explain_print_row() - one line of a table
- * @heading: the first line, of the table itself
- */
-void explain_print_row(const Explained *e, bool heading) {
-        char placement[32], line[LINE_SIZE];
-
-        if (heading) {
-                (void)printf("%-24s %-12s %7s %7s %-11s %s\n", "NAME", "ID", "MONITOR", "PID", "PLACEMENT",
-                             "UNIT");
-                return;
-        }
-        (void)snprintf(placement, sizeof placement, "%s%s", e->stock ? "-" : e->placement.name,
-                       e->placement.told || e->stock ? "" : "?");
-        (void)snprintf(line, sizeof line, "%-24s %-12.12s %7d %7d %-11s %s", e->name[0] ? e->name : "-",
-                       e->id, e->keeper ? e->keeper->pid : 0, e->init ? e->init->pid : 0, placement,
-                       e->container_unit.name[0] ? e->container_unit.name : "-");
-        (void)puts(utf8_make_printable(line));
 }
 
 /* ---- for programs ------------------------------------------------------------------------------------- */
@@ -393,6 +405,14 @@ int explain_json(const Explained *e, Json **ret) {
         if (e->init)
                 put_number(&o, "container.processes", e->n_processes);
         put_number(&o, "execs", e->n_execs);
+        if (e->output.has_memory)
+                put_number(&o, "container.memory", e->output.memory);
+        if (e->output.known) {
+                put_number(&o, "output.lines", e->output.lines);
+                put_number(&o, "output.bytes", e->output.bytes);
+                put_number(&o, "output.bytes_lost", e->output.lost);
+                put_number(&o, "output.clients", e->output.clients);
+        }
         put_unit(&o, "unit", &e->container_unit);
         put_unit(&o, "monitor_unit", &e->monitor_unit);
         put(&o, "placement.name", e->placement.name);

@@ -83,6 +83,23 @@ static void ask(Manager *m, ExplainUnit *u) {
                 (void)snprintf(u->trouble, sizeof u->trouble, "%s", strerror(-r));
 }
 
+static void manager_init(Manager *m) {
+        m->error = event_new(&m->event);
+        if (m->error >= 0)
+                m->error = bus_new(&m->bus, m->event, m->user, m->owner);
+}
+
+/**
+ * explain_ask_unit() - what its manager knows of a unit
+ * @u: with name, user and owner
+ */
+void explain_ask_unit(ExplainUnit *u) {
+        _cleanup_(manager_done) Manager m = { .user = u->user, .owner = u->owner };
+
+        manager_init(&m);
+        ask(&m, u);
+}
+
 /* Units of one container have the same manager, but for rootless containers in a unit of the system's. */
 static void ask_all(Explained *e) {
         ExplainUnit *units[] = { &e->container_unit, &e->monitor_unit };
@@ -95,9 +112,7 @@ static void ask_all(Explained *e) {
                         continue;
                 if (u->user && u->owner != geteuid())
                         (void)unsetenv("XDG_RUNTIME_DIR"); /* ours: there is another manager */
-                m.error = event_new(&m.event);
-                if (m.error >= 0)
-                        m.error = bus_new(&m.bus, m.event, m.user, m.owner);
+                manager_init(&m);
                 for (size_t k = i; k < ELEMENTS(units); k++)
                         ask(&m, units[k]);
                 if (i > 0 || !u->known || !u->facts.slice[0])

@@ -94,7 +94,7 @@ int ring_new(Ring **ret, size_t n_state) {
         r = ring_allocate(&ring, n_state);
         if (r < 0)
                 return relay(r);
-        ring->fd = memfd_create("scopemon-ring", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+        ring->fd = memfd_create(RING_NAME, MFD_CLOEXEC | MFD_ALLOW_SEALING);
         if (ring->fd < 0 || ftruncate(ring->fd, (off_t)(ring_size(ring) + RING_DIRECTORY_SIZE)) < 0 ||
             fcntl(ring->fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
                 return fail(-errno);
@@ -137,6 +137,28 @@ int ring_map(Ring **ret, int fd, size_t n_state) {
                 return fail(-EBADMSG);
 
         *ret = TAKE_PTR(ring);
+        return 0;
+}
+
+/**
+ * ring_peek() - a copy of the state in another monitor's ring
+ * @fd: a ring, perhaps
+ * @n_state: as it was made with
+ *
+ * Somebody may write to it meanwhile, and its values are that somebody's.
+ *
+ * Return: 0, or a negative errno: -EBADMSG if @fd is no ring of this size and form.
+ */
+int ring_peek(int fd, void *state, size_t n_state) {
+        Header header;
+        struct stat st;
+
+        if (fstat(fd, &st) < 0)
+                return fail(-errno);
+        if (!S_ISREG(st.st_mode) || (size_t)st.st_size < sizeof header + n_state ||
+            pread(fd, &header, sizeof header, 0) != (ssize_t)sizeof header || header.magic != RING_MAGIC ||
+            pread(fd, state, n_state, sizeof header) != (ssize_t)n_state)
+                return fail(-EBADMSG);
         return 0;
 }
 

@@ -20,6 +20,8 @@
 #define RING_READ "rchar: " /* in /proc/PID/io: bytes that reads have brought, and writes have taken */
 #define RING_WRITTEN "wchar: "
 
+#define RING_NAME "scopemon-ring" /* of the memfd */
+
 typedef struct Ring Ring;
 
 /* A packet from a client on its way to the target's stdin: bytes [from, to) of data. */
@@ -43,6 +45,7 @@ typedef struct RingControl {
 
 int ring_new(Ring **ret, size_t n_state);
 int ring_map(Ring **ret, int fd, size_t n_state);
+int ring_peek(int fd, void *state, size_t n_state);
 Ring *ring_free(Ring *ring);
 
 #include "base/cleanup.h"

@@ -77,21 +77,16 @@ static size_t listen_to(int fd, char *text, size_t size) {
         return n;
 }
 
-/**
- * features_ask() - ask a runtime whether it knows these annotations
- *
- * Blocks until it has answered, 2 s at most.
- */
-bool features_ask(const char *runtime) {
-        const char *const words[] = { runtime, "features", NULL };
+/* What "RUNTIME WORD" prints, for 2 s at most. Return: how many bytes; 0 also if it cannot be executed. */
+static size_t ask(const char *runtime, const char *word, char *text, size_t size) {
+        const char *const words[] = { runtime, word, NULL };
         _cleanup_close_ int read_fd = -1, write_fd = -1, null_fd = -1;
-        _cleanup_free_ char *text = malloc(ANSWER_MAX);
         size_t n;
         pid_t pid;
 
         null_fd = fd_open_null(O_RDWR);
-        if (!text || null_fd < 0 || fd_pipe(&read_fd, &write_fd) < 0)
-                return false;
+        if (null_fd < 0 || fd_pipe(&read_fd, &write_fd) < 0)
+                return 0;
         if (process_spawn(&(ProcessSpec){ .path = runtime,
                                           .argv = (char *const *)words,
                                           .envp = environ,
@@ -100,9 +95,33 @@ bool features_ask(const char *runtime) {
                                           .wait_fd = -1,
                                           .close_others = true },
                           &pid, NULL) < 0)
-                return false;
+                return 0;
         fd_close_many(&write_fd, 1);
-        n = listen_to(read_fd, text, ANSWER_MAX);
+        n = listen_to(read_fd, text, size);
         (void)process_end(pid);
-        return features_in_text(text, n);
+        return n;
+}
+
+/**
+ * features_ask() - ask a runtime whether it knows these annotations
+ *
+ * Blocks until it has answered, 2 s at most.
+ */
+bool features_ask(const char *runtime) {
+        _cleanup_free_ char *text = malloc(ANSWER_MAX);
+
+        return text && features_in_text(text, ask(runtime, "features", text, ANSWER_MAX));
+}
+
+/**
+ * features_version() - the first line of what a runtime says of its version, for people
+ * @ret: empty if it says nothing
+ *
+ * Blocks until it has answered, 2 s at most.
+ */
+void features_version(const char *runtime, char *ret, size_t size) {
+        size_t n = ask(runtime, "--version", ret, size - 1);
+
+        ret[n] = 0;
+        ret[strcspn(ret, "\n")] = 0;
 }

@@ -9,3 +9,4 @@
 bool features_by_name(const char *runtime);
 bool features_in_text(const char *text, size_t n);
 bool features_ask(const char *runtime);
+void features_version(const char *runtime, char *ret, size_t size);

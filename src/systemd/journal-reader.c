@@ -173,3 +173,15 @@ int journal_reader_count(JournalReader *j,
         *ret = n;
         return 0;
 }
+
+/**
+ * journal_reader_explains() - does the catalog of this host have an entry?
+ * @message_id: 32 hexadecimal digits
+ */
+bool journal_reader_explains(const char *message_id) {
+        _cleanup_free_ char *text = NULL;
+        sd_id128_t id;
+
+        return sd_id128_from_string(message_id, &id) >= 0 &&
+               sd_journal_get_catalog_for_message_id(id, &text) >= 0;
+}

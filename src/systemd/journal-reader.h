@@ -3,6 +3,7 @@
 
 /* The journal, read: the newest entries that have certain fields. */
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -27,3 +28,4 @@ int journal_reader_count(JournalReader *j,
 uint64_t journal_reader_usec(JournalReader *j);
 int journal_reader_get(JournalReader *j, const char *field, char *ret, size_t size);
 int journal_reader_get_number(JournalReader *j, const char *field, uint64_t *ret);
+bool journal_reader_explains(const char *message_id);

@@ -71,9 +71,10 @@ static void check_one_line(const char *text) {
         cr_assert_eq(strchr(text, '\n'), text + strlen(text) - 1, "not one line: \"%s\"", text);
 }
 
-CleanTest(explain, only_two_first_words_are_questions) {
+CleanTest(explain, only_three_first_words_are_questions) {
         cr_assert(explain_is_verb("explain"));
         cr_assert(explain_is_verb("list"));
+        cr_assert(explain_is_verb("status"));
         cr_assert_not(explain_is_verb("--explain"));
         cr_assert_not(explain_is_verb("1")); /* "--api-version 1" */
         cr_assert_not(explain_is_verb(""));
@@ -84,13 +85,16 @@ CleanTest(explain, a_wrong_command_line_is_one_line_and_1) {
                 const char *words[3], *said;
         } cases[] = {
                 { { "explain" }, "Missing argument" },
-                { { "explain", "--json" }, "--json requires an argument" },
+                { { "explain", "--json" }, "Missing argument" },
+                { { "status" }, "Missing argument" },
                 { { "explain", "--json=long", "x" }, "--json=long" },
                 { { "explain", "--json=", "x" }, "--json=" },
                 { { "explain", "--user=1", "x" }, "--user does not take an argument" },
                 { { "explain", "--nonsense", "x" }, "Unknown option --nonsense" },
                 { { "explain", "-x", "x" }, "Unknown option -x" },
-                { { "list", "x" }, "Too many arguments" },
+                { { "list", "--output=contaner" }, "Unknown column contaner, did you mean container?" },
+                { { "list", "-o" }, "-o requires an argument" },
+                { { "list", "--jsn" }, "Unknown option --jsn, did you mean --json?" },
                 { { "list", "--nonsense" }, "Unknown option --nonsense" },
         };
 
@@ -106,7 +110,7 @@ CleanTest(explain, a_wrong_command_line_is_one_line_and_1) {
 }
 
 CleanTest(explain, help_names_all_options) {
-        static const char *const words[] = { "explain", "list",        "--json=MODE",
+        static const char *const words[] = { "explain", "list",        "--json[=MODE]",
                                              "--user",  "--no-legend", "--help" };
         Said s = ask("explain", "--help");
 
@@ -208,7 +212,7 @@ CleanTest(explain, a_monitor_is_found_by_all_its_names) {
                 const char *const words[] = { w.name, w.id, part, pid };
 
                 for (size_t i = 0; i < ELEMENTS(words); i++) {
-                        Said s = ask("explain", words[i], "--json", "short");
+                        Said s = ask("explain", words[i], "--json=short");
 
                         cr_assert_eq(s.status, EXPLAIN_OK, "%s: status %d, %s", words[i], s.status, s.err);
                         check_one_line(s.out);
@@ -238,7 +242,7 @@ CleanTest(explain, a_stranger_is_not_taken_for_the_monitor) {
         wait_for_argv(&stranger);
         wait_for_argv(&w);
         (void)snprintf(own, sizeof own, "\"pid\":%d,", w.pid);
-        s = ask("explain", w.id, "--json", "short");
+        s = ask("explain", w.id, "--json");
         cr_assert_eq(s.status, EXPLAIN_OK, "%s", s.err);
         cr_assert_not_null(strstr(s.out, own), "%s", s.out);
         s = ask("list");
@@ -259,17 +263,17 @@ CleanTest(explain, people_get_a_dozen_lines_and_a_table) {
         cr_assert_eq(s.status, EXPLAIN_OK);
         for (const char *p = s.out; (p = strchr(p, '\n')); p++)
                 lines++;
-        cr_assert_leq(lines, 12, "%s", s.out);
+        cr_assert_leq(lines, 14, "%s", s.out);
         cr_assert_not_null(strstr(s.out, w.name), "%s", s.out);
         cr_assert_not_null(strstr(s.out, w.id), "%s", s.out);
         cr_assert_not_null(strstr(s.out, "Placement: "), "%s", s.out);
 
         s = ask("list");
         cr_assert_eq(s.status, EXPLAIN_OK);
-        cr_assert_eq(strncmp(s.out, "NAME ", 5), 0, "%s", s.out);
+        cr_assert_eq(strncmp(s.out, "CONTAINER ", 10), 0, "%s", s.out);
         cr_assert_not_null(strstr(s.out, w.name), "%s", s.out);
         s = ask("list", "--no-legend");
-        cr_assert_null(strstr(s.out, "MONITOR"), "%s", s.out);
+        cr_assert_null(strstr(s.out, "PLACEMENT"), "%s", s.out);
         s = ask("list", "--json=pretty");
         cr_assert_eq(s.out[0], '[');
         end_waiting(&w);

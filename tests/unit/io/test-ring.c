@@ -76,6 +76,22 @@ static uint64_t bytes_read_by(pid_t pid) {
 
 /* ---- windows --------------------------------------------------------------------------------- */
 
+CleanTest(ring, state_can_be_looked_at_from_outside) {
+        _cleanup_close_ int null_fd = fd_open_null(O_RDWR), empty_fd = memfd_create("x", MFD_CLOEXEC);
+        _cleanup_(ring_freep) Ring *ring = NULL;
+        char state[5000];
+
+        cr_assert_eq(ring_new(&ring, sizeof state), 0);
+        memset(ring_state(ring), 'x', sizeof state);
+        cr_assert_eq(ring_peek(ring_fd(ring), state, sizeof state), 0);
+        cr_assert(state[0] == 'x' && state[sizeof state - 1] == 'x');
+        cr_assert_eq(ring_peek(null_fd, state, sizeof state), -EBADMSG);
+        cr_assert_eq(ring_peek(empty_fd, state, sizeof state), -EBADMSG);
+        cr_assert_eq(ftruncate(empty_fd, 1 << 20), 0);
+        cr_assert_eq(ring_peek(empty_fd, state, sizeof state),
+                     -EBADMSG); /* of the size of a ring, and none */
+}
+
 CleanTest(ring, window_across_the_wrap_is_in_one_piece) {
         _cleanup_(ring_freep) Ring *ring = NULL;
 

@@ -109,3 +109,15 @@ CleanTest(features, runtime_without_an_answer_knows_nothing) {
                 site_done(&s);
         }
 }
+
+CleanTest(features, version_is_its_first_line) {
+        char version[16];
+        Site s;
+
+        site_init(&s, "#!/bin/sh\n[ \"$1\" = --version ] && printf 'runtime 1.2\\nspec: 1.0\\n'\n");
+        features_version(s.program, version, sizeof version);
+        cr_assert_str_eq(version, "runtime 1.2");
+        features_version("/nonexistent/runtime", version, sizeof version);
+        cr_assert_str_empty(version);
+        site_done(&s);
+}

@@ -1,0 +1,443 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * "scopemon doctor [UNIT...]": what a host needs so that containers are in their units and their output is in the
+ * journal, one row for each, with the remedy. Files are read as their owners read them, and nothing is changed.
+ *
+ * A row is good, a remark (it works, but not all of it), or bad; of the last there is an exit status.
+ */
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <pwd.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "explain/doctor.h"
+#include "explain/explain-internal.h"
+#include "explain/explain.h"
+#include "explain/table.h"
+#include "explain/verb.h"
+#include "io/cgroup.h"
+#include "oci/features.h"
+#include "scopemon/protocol.h"
+
+#define FILE_MAX (1U << 20)
+#define FILES_MAX 256
+
+typedef enum Verdict {
+        GOOD,
+        REMARK,
+        BAD,
+        _VERDICT_MAX,
+} Verdict;
+
+typedef struct Doctor {
+        Table *table;
+        Json *array; /* with --json */
+        bool user;   /* rootless: the user's manager and configuration */
+        bool bad;
+        int r; /* the first error */
+} Doctor;
+
+/* A row. @remedy: "" if there is nothing to be done. */
+__attribute__((format(printf, 5, 6))) static void tell(Doctor *d,
+                                                       Verdict verdict,
+                                                       const char *what,
+                                                       const char *remedy,
+                                                       const char *format,
+                                                       ...) {
+        static const TableStyle styles[_VERDICT_MAX] = { TABLE_GOOD, TABLE_WARN, TABLE_BAD };
+        static const char *const words[_VERDICT_MAX] = { "ok", "note", "bad" };
+        _cleanup_(json_freep) Json *row = NULL;
+        char text[1024];
+        va_list ap;
+
+        va_start(ap, format);
+        (void)vsnprintf(text, sizeof text, format, ap);
+        va_end(ap);
+        d->bad |= verdict == BAD;
+        if (d->r >= 0 && d->array) {
+                d->r = json_new(&row);
+                if (d->r >= 0)
+                        d->r = json_set_text(row, "check", what);
+                if (d->r >= 0)
+                        d->r = json_set_text(row, "verdict", words[verdict]);
+                if (d->r >= 0)
+                        d->r = json_set_text(row, "found", text);
+                if (d->r >= 0 && remedy[0])
+                        d->r = json_set_text(row, "remedy", remedy);
+                if (d->r >= 0)
+                        d->r = json_append(d->array, row);
+                return;
+        }
+        if (d->r >= 0)
+                d->r = table_cell(d->table, styles[verdict], "%s", words[verdict]);
+        if (d->r >= 0)
+                d->r = table_cell(d->table, TABLE_PLAIN, "%s", what);
+        if (d->r >= 0)
+                d->r = table_cell(d->table, TABLE_PLAIN, "%s", text);
+        if (d->r >= 0)
+                d->r = table_cell(d->table, TABLE_PLAIN, "%s", remedy);
+}
+
+static bool exists(const char *path) {
+        return access(path, F_OK) == 0;
+}
+
+static char *read_text(const char *path) {
+        char *text;
+
+        return fd_read_file(AT_FDCWD, path, FILE_MAX, &text, NULL) < 0 ? NULL : text;
+}
+
+static bool has_word(const char *text, const char *word) {
+        size_t n = strlen(word);
+
+        for (const char *at = text; (at = strstr(at, word)); at += n)
+                if ((at == text || at[-1] == ' ') && (at[n] == 0 || at[n] == ' ' || at[n] == '\n'))
+                        return true;
+        return false;
+}
+
+/* ---- cgroups and managers ------------------------------------------------------------------------------- */
+
+static void check_cgroups(Doctor *d) {
+        const char *root;
+
+        if (!cgroup_unified(&root))
+                tell(d, BAD, "cgroup v2", "boot without systemd.unified_cgroup_hierarchy=0",
+                     "there is no unified cgroup hierarchy; containers stay where callers put them");
+        else if (strcmp(root, "/sys/fs/cgroup") != 0)
+                tell(d, REMARK, "cgroup v2", "boot without systemd.unified_cgroup_hierarchy=0",
+                     "hybrid, at %s: limits of units are on cgroup v1", root);
+        else
+                tell(d, GOOD, "cgroup v2", "", "mounted at %s", root);
+        if (exists("/run/systemd/system"))
+                tell(d, GOOD, "systemd", "", "is the service manager");
+        else
+                tell(d, BAD, "systemd", "boot with systemd as PID 1", "is not the service manager");
+}
+
+static void check_controllers(Doctor *d) {
+        static const char *const wanted[] = { "cpu", "memory", "pids" };
+        char path[PATH_MAX], missing[64] = "";
+        _cleanup_free_ char *text = NULL;
+        const char *root;
+
+        if (!cgroup_unified(&root))
+                return;
+        if (d->user)
+                (void)snprintf(path, sizeof path,
+                               "%s/user.slice/user-%u.slice/user@%u.service/cgroup.controllers", root,
+                               geteuid(), geteuid());
+        else
+                (void)snprintf(path, sizeof path, "%s/cgroup.controllers", root);
+        text = read_text(path);
+        if (!text && d->user) {
+                tell(d, BAD, "user manager", "loginctl enable-linger, or log in", "is not running");
+                return;
+        }
+        for (size_t i = 0; i < ELEMENTS(wanted); i++)
+                if (!text || !has_word(text, wanted[i]))
+                        (void)snprintf(missing + strlen(missing), sizeof missing - strlen(missing), " %s",
+                                       wanted[i]);
+        if (!missing[0])
+                tell(d, GOOD, "controllers", "", "cpu, memory and pids are there%s",
+                     d->user ? " for the user manager" : "");
+        else
+                tell(d, REMARK, "controllers",
+                     d->user ? "Delegate=cpu cpuset io memory pids in user@.service"
+                             : "boot without cgroup v1",
+                     "missing:%s", missing);
+}
+
+static void check_linger(Doctor *d) {
+        const struct passwd *user = d->user ? getpwuid(geteuid()) : NULL;
+        char path[PATH_MAX];
+
+        if (!user)
+                return;
+        (void)snprintf(path, sizeof path, "/var/lib/systemd/linger/%s", user->pw_name);
+        if (exists(path))
+                tell(d, GOOD, "linger", "", "is enabled for %s", user->pw_name);
+        else
+                tell(d, REMARK, "linger", "loginctl enable-linger",
+                     "is disabled: containers of %s end at logout and do not start at boot", user->pw_name);
+}
+
+/* ---- container managers --------------------------------------------------------------------------------- */
+
+/* The last line "KEY = ..." of a configuration file; what comes later replaces it. */
+static void find_setting(const char *path, const char *key, char *ret, size_t size, char *ret_file) {
+        _cleanup_free_ char *text = read_text(path);
+        char *at = text;
+
+        for (char *line = text ? strtok_r(text, "\n", &at) : NULL; line; line = strtok_r(NULL, "\n", &at)) {
+                line += strspn(line, " \t");
+                if (strncmp(line, key, strlen(key)) != 0)
+                        continue;
+                line += strlen(key);
+                line += strspn(line, " \t");
+                if (*line != '=')
+                        continue;
+                line += 1 + strspn(line + 1, " \t");
+                (void)snprintf(ret, size, "%s", line);
+                (void)snprintf(ret_file, PATH_MAX, "%s", path);
+        }
+}
+
+static int compare(const void *a, const void *b) {
+        return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* The same in all files DIRECTORY/X.conf, in the order of their names. */
+static void find_in_directory(const char *directory,
+                              const char *key,
+                              char *ret,
+                              size_t size,
+                              char *ret_file) {
+        char path[PATH_MAX], *names[FILES_MAX];
+        struct dirent *entry;
+        size_t n = 0;
+        DIR *dir;
+
+        dir = opendir(directory);
+        while (dir && n < FILES_MAX && (entry = readdir(dir))) {
+                size_t length = strlen(entry->d_name);
+
+                if (length > strlen(".conf") &&
+                    strcmp(entry->d_name + length - strlen(".conf"), ".conf") == 0 &&
+                    (names[n] = strdup(entry->d_name)))
+                        n++;
+        }
+        if (dir)
+                (void)closedir(dir);
+        qsort(names, n, sizeof *names, compare);
+        for (size_t i = 0; i < n; free(names[i++]))
+                if (snprintf(path, sizeof path, "%s/%s", directory, names[i]) < (int)sizeof path)
+                        find_setting(path, key, ret, size, ret_file);
+}
+
+/* The first program of a list ["A", "B"] that exists. */
+static bool first_program(const char *list, char *ret, size_t size) {
+        for (const char *at = strchr(list, '"'); at; at = strchr(at + 1, '"')) {
+                size_t n = strcspn(at + 1, "\"");
+
+                if (n < size) {
+                        (void)snprintf(ret, size, "%.*s", (int)n, at + 1);
+                        if (access(ret, X_OK) == 0)
+                                return true;
+                }
+                at += n + 1;
+                if (*at == 0)
+                        break;
+        }
+        return false;
+}
+
+static bool is_this_program(const char *path) {
+        struct stat theirs, ours;
+
+        return stat(path, &theirs) >= 0 && stat("/proc/self/exe", &ours) >= 0 &&
+               theirs.st_dev == ours.st_dev && theirs.st_ino == ours.st_ino;
+}
+
+static void check_podman(Doctor *d) {
+        static const char *const remedy =
+                "ln -s /usr/share/scopemon/podman.conf /etc/containers/containers.conf.d/50-scopemon.conf";
+        char list[4096] = "", file[PATH_MAX] = "", path[PATH_MAX], program[PATH_MAX];
+        const char *home = getenv("HOME"), *config = getenv("XDG_CONFIG_HOME");
+
+        if (!exists("/usr/bin/podman") && !exists("/usr/local/bin/podman"))
+                return;
+        find_setting("/usr/share/containers/containers.conf", "conmon_path", list, sizeof list, file);
+        find_setting("/etc/containers/containers.conf", "conmon_path", list, sizeof list, file);
+        find_in_directory("/etc/containers/containers.conf.d", "conmon_path", list, sizeof list, file);
+        if (d->user && (config || home)) {
+                (void)snprintf(path, sizeof path, "%s%s/containers/containers.conf", config ?: home,
+                               config ? "" : "/.config");
+                find_setting(path, "conmon_path", list, sizeof list, file);
+                (void)snprintf(path, sizeof path, "%s%s/containers/containers.conf.d", config ?: home,
+                               config ? "" : "/.config");
+                find_in_directory(path, "conmon_path", list, sizeof list, file);
+        }
+        if (!file[0])
+                tell(d, REMARK, "Podman", remedy, "uses the stock monitor");
+        else if (!first_program(list, program, sizeof program))
+                tell(d, BAD, "Podman", "correct conmon_path", "%s names no program that exists", file);
+        else if (!is_this_program(program))
+                tell(d, REMARK, "Podman", remedy, "uses %s, by %s", program, file);
+        else
+                tell(d, GOOD, "Podman", "", "uses %s, by %s", program, file);
+}
+
+static void check_crio(Doctor *d) {
+        char value[4096] = "", file[PATH_MAX] = "", program[PATH_MAX] = "";
+
+        if (!exists("/etc/crio"))
+                return;
+        find_setting("/etc/crio/crio.conf", "conmon", value, sizeof value, file);
+        find_in_directory("/etc/crio/crio.conf.d", "conmon", value, sizeof value, file);
+        if (!file[0])
+                find_in_directory("/etc/crio/crio.conf.d", "monitor_path", value, sizeof value, file);
+        if (file[0] && first_program(value, program, sizeof program) && is_this_program(program))
+                tell(d, GOOD, "CRI-O", "", "uses %s, by %s", program, file);
+        else
+                tell(d, REMARK, "CRI-O",
+                     "ln -s /usr/share/scopemon/crio.conf /etc/crio/crio.conf.d/50-scopemon.conf",
+                     "uses another monitor");
+}
+
+static void check_runtime(Doctor *d) {
+        static const char *const paths[] = { "/usr/bin/crun", "/usr/sbin/crun", "/usr/local/bin/crun",
+                                             "/usr/bin/runc", "/usr/sbin/runc", "/usr/local/bin/runc" };
+        char version[128];
+
+        for (size_t i = 0; i < ELEMENTS(paths); i++)
+                if (access(paths[i], X_OK) == 0) {
+                        features_version(paths[i], version, sizeof version);
+                        tell(d, GOOD, "OCI runtime", "", "%s%s%s", paths[i], version[0] ? ", " : "", version);
+                        return;
+                }
+        tell(d, BAD, "OCI runtime", "install crun or runc", "neither crun nor runc is installed");
+}
+
+/* ---- the journal ---------------------------------------------------------------------------------------- */
+
+static void check_journal(Doctor *d) {
+        static const char *const files[] = { "/usr/lib/systemd/journald.conf", "/etc/systemd/journald.conf" };
+        static const char *const directories[] = { "/usr/lib/systemd/journald.conf.d",
+                                                   "/run/systemd/journald.conf.d",
+                                                   "/etc/systemd/journald.conf.d" };
+        char burst[64] = "10000", interval[64] = "30s", file[PATH_MAX] = "";
+
+        for (size_t i = 0; i < ELEMENTS(files); i++) {
+                find_setting(files[i], "RateLimitBurst", burst, sizeof burst, file);
+                find_setting(files[i], "RateLimitIntervalSec", interval, sizeof interval, file);
+        }
+        for (size_t i = 0; i < ELEMENTS(directories); i++) {
+                find_in_directory(directories[i], "RateLimitBurst", burst, sizeof burst, file);
+                find_in_directory(directories[i], "RateLimitIntervalSec", interval, sizeof interval, file);
+        }
+        if (!exists("/run/systemd/journal/socket"))
+                tell(d, BAD, "journald", "systemctl start systemd-journald.socket", "is not running");
+        else if (strcmp(burst, "0") == 0 || strcmp(interval, "0") == 0)
+                tell(d, GOOD, "rate limit", "", "journald stores every line");
+        else
+                tell(d, REMARK, "rate limit",
+                     "RateLimitBurst= in journald.conf(5), or LogRateLimitBurst= of a unit",
+                     "journald drops lines of a unit that writes more than %s in %s", burst, interval);
+        if (journal_reader_explains(SCOPEMON_MESSAGE_ENDED))
+                tell(d, GOOD, "catalog", "", "journalctl -x explains messages of scopemon");
+        else
+                tell(d, REMARK, "catalog", "journalctl --update-catalog",
+                     "journalctl -x does not explain messages of scopemon");
+}
+
+/* ---- units ---------------------------------------------------------------------------------------------- */
+
+static void check_unit(Doctor *d, const char *word) {
+        ExplainUnit u = { .user = d->user, .owner = geteuid() };
+        const UnitFacts *f = &u.facts;
+
+        (void)snprintf(u.name, sizeof u.name, "%s%s", word, strchr(word, '.') ? "" : ".service");
+        explain_ask_unit(&u);
+        if (!u.known) {
+                tell(d, BAD, u.name, "", "%s", u.trouble);
+                return;
+        }
+        if (strcmp(f->load_state, "loaded") != 0) {
+                tell(d, BAD, u.name, "", "there is no such unit (%s)", f->load_state);
+                return;
+        }
+        if (!f->delegate)
+                tell(d, REMARK, u.name,
+                     "Delegate=yes and KillMode=mixed, as in /usr/share/scopemon/nest.conf",
+                     "Delegate=no: its container gets a scope of its own, and limits of the unit do not "
+                     "apply to it");
+        else if (strcmp(f->kill_mode, "mixed") != 0 && strcmp(f->kill_mode, "process") != 0)
+                tell(d, REMARK, u.name, "KillMode=mixed",
+                     "Delegate=yes: its container is in it; KillMode=%s signals all processes of the "
+                     "container",
+                     f->kill_mode);
+        else
+                tell(d, GOOD, u.name, "", "Delegate=yes, KillMode=%s: its container is in it", f->kill_mode);
+}
+
+/* ---- the command ---------------------------------------------------------------------------------------- */
+
+static int new_doctor(Doctor *d, bool json) {
+        int r;
+
+        r = json ? json_new_array(&d->array) : table_new(&d->table);
+        if (r < 0)
+                return relay(r);
+        if (d->table) {
+                table_column(d->table, "", false);
+                table_column(d->table, "CHECK", false);
+                table_column(d->table, "FOUND", false);
+                table_column(d->table, "REMEDY", false);
+        }
+        return 0;
+}
+
+static int examine(Doctor *d, char **units) {
+        check_cgroups(d);
+        check_controllers(d);
+        check_linger(d);
+        check_podman(d);
+        check_crio(d);
+        check_runtime(d);
+        check_journal(d);
+        for (; *units; units++)
+                check_unit(d, *units);
+        return d->r < 0 ? relay(d->r) : 0;
+}
+
+/**
+ * doctor_run() - "scopemon doctor [OPTION...] [UNIT...]"
+ * @argv: with the verb as its second word; its pointers are rearranged
+ *
+ * Return: an exit status.
+ */
+int doctor_run(int argc, char *argv[]) {
+        Doctor d = { .user = geteuid() != 0 };
+        VerbOptions o = { 0 };
+        Terminal terminal;
+        int r;
+
+        r = verb_parse(argv + 2, &o);
+        if (r < 0)
+                return EXPLAIN_FAILED;
+        if (o.help) {
+                (void)printf("Usage:\n  scopemon doctor [OPTION...] [UNIT...]\n\n"
+                             "Check how this host, and units, are set up for containers; exit status 1 if "
+                             "something is bad.\n\nOptions:\n");
+                return verb_print_options() < 0 ? EXPLAIN_FAILED : EXPLAIN_OK;
+        }
+        d.user |= o.user;
+        r = new_doctor(&d, o.format != VERB_FORMAT_OFF);
+        if (r >= 0)
+                r = examine(&d, argv + 2);
+        if (r >= 0) {
+                terminal_open(&terminal, !o.no_pager);
+                if (d.array)
+                        (void)puts(json_text(d.array, o.format == VERB_FORMAT_PRETTY) ?: "");
+                else
+                        table_print(d.table, &terminal, !o.no_legend);
+                terminal_close(&terminal);
+        } else
+                (void)fprintf(stderr, "Failed to examine this host: %s\n", strerror(-r));
+        d.table = table_free(d.table);
+        d.array = json_free(d.array);
+        return r < 0 || d.bad ? EXPLAIN_FAILED : EXPLAIN_OK;
+}
