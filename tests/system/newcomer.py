@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """What tests/newcomer does inside of a machine: install, switch, use, upgrade, switch back, purge. The packages are in
-/opt/debs, a later version of the first in /opt/next. Each step is told; the first that is not as promised ends it."""
+/opt/debs, a later version of the first in /opt/next, README.md and the manual in /opt/tree: their examples are what is
+tried. Each step is told; the first that is not as promised ends it."""
 
 import glob
 import os
+import re
 import sys
 
 import harness
@@ -95,6 +97,86 @@ def unit_of_the_readme():
     return unit
 
 
+def examples(page, section):
+    """The literal blocks of a section of a manual page."""
+    with open(f"/opt/tree/man/{page}", encoding="utf-8") as f:
+        text = f.read()
+    body = re.search(rf"^\.Sh {re.escape(section)}\n(.*?)(?=^\.Sh |\Z)", text, re.M | re.S).group(1)
+    return [b.replace("\\e", "\\") for b in re.findall(r"^\.Bd -literal.*?\n(.*?)^\.Ed", body, re.M | re.S)]
+
+
+def readme_example(path):
+    """The file PATH that README.md shows."""
+    with open("/opt/tree/README.md", encoding="utf-8") as f:
+        text = f.read()
+    return re.sub("^    ", "", re.search(rf"^    # {re.escape(path)}\n((?:    .*\n)+)", text, re.M).group(1), flags=re.M)
+
+
+def concrete(text, command=OBEYS):
+    """An example with an image and a command, for a machine without a network."""
+    text = text.replace("docker.io/library/alpine", "localhost/alpine").replace("run ", "run --network=none ", 1)
+    return text.replace("IMAGE COMMAND", f"localhost/alpine sh -c '{command}'")
+
+
+def try_unit(name, text, nested):
+    """Start, look where the container is, stop."""
+    unit = Unit(f"{name}.service", text)
+    unit.start()
+    wait_running("baz")
+    monitor, cgroup = monitor_of("baz"), cgroup_of(int(inspect("baz", "State.Pid")))
+    check_equal(exe_of(monitor), OURS, f"monitor of {name}")
+    check_equal(cgroup.startswith(f"/system.slice/{name}.service/"), nested, f"in its unit, {name}: {cgroup}")
+    unit.stop()
+    gone("baz", unit)
+    unit.remove()
+
+
+def units_are_converted():
+    """Those of README.md and of scopemon-migration(7), as they are written there."""
+    page = "scopemon-migration.7"
+    try_unit("readme", concrete(readme_example("/etc/systemd/system/baz.service")), True)
+    before, after = examples(page, "PODMAN RUN IN A SERVICE")
+    try_unit("before", concrete(before), False)
+    try_unit("after", concrete(after), True)
+    generated = concrete(examples(page, "PODMAN GENERATE SYSTEMD")[0])
+    try_unit("generated", generated + "Delegate=yes\nKillMode=mixed\n", True)
+    try_unit("docker", concrete(examples(page, "DOCKER RUN IN A SERVICE")[1]), True)
+    tell("units of podman run, podman generate systemd and docker run: converted as scopemon-migration(7) has it")
+    if os.path.exists("/usr/lib/systemd/system-generators/podman-system-generator"):
+        quadlet(readme_example("/etc/containers/systemd/baz.container"))
+    bundle()
+
+
+def quadlet(text):
+    """A Quadlet file."""
+    os.makedirs("/etc/containers/systemd", exist_ok=True)
+    with open("/etc/containers/systemd/baz.container", "w", encoding="utf-8") as f:
+        f.write(text.replace("docker.io/library/alpine", "localhost/alpine") + "Network=none\n")
+    run("systemctl", "daemon-reload")
+    run("systemctl", "start", "baz")
+    wait_running("systemd-baz")
+    check_equal(exe_of(monitor_of("systemd-baz")), OURS, "monitor of the Quadlet unit")
+    cgroup = cgroup_of(int(inspect("systemd-baz", "State.Pid")))
+    check(cgroup.startswith("/system.slice/baz.service/"), f"the Quadlet container is in {cgroup}")
+    run("systemctl", "stop", "baz")
+    until("its end", lambda: command("podman", "container", "exists", "systemd-baz")[0] == 1)
+    os.unlink("/etc/containers/systemd/baz.container")
+    run("systemctl", "daemon-reload")
+    tell("Quadlet: nothing to convert")
+
+
+def bundle():
+    """The example of oci@.service(8)."""
+    run("bash", "-euc", examples("oci@.service.8", "EXAMPLES")[0])
+    check_equal(run("systemctl", "is-active", "oci@baz"), "active", "state of oci@baz")
+    found = wait_processes("/system.slice/system-oci.slice/oci@baz.service", "sleep", "scopemon")
+    check(found, "the container is not in oci@baz.service")
+    run("bash", "-euc", examples("oci@.service.8", "EXAMPLES")[2])
+    run("systemctl", "stop", "oci@baz")
+    run("rm", "-r", "/var/lib/oci")
+    tell("oci@.service: an OCI bundle is a unit")
+
+
 def exit_is_explained():
     """A unit that fails, and what one reads of it."""
     unit = Unit("short.service", f"[Service]\nExecStart={RUN.format('short', '', 'echo goodbye; exit 3')}\n")
@@ -154,6 +236,7 @@ def main():
     before = files()
     try:
         packages_switch_podman()
+        units_are_converted()
         unit = unit_of_the_readme()
         exit_is_explained()
         upgrade_under(unit)
