@@ -360,12 +360,12 @@ static void check_unit(Doctor *d, const char *word) {
                 return;
         }
         if (!f->delegate)
-                tell(d, REMARK, u.name,
-                     "Delegate=yes and KillMode=mixed, as in /usr/share/scopemon/nest.conf",
+                tell(d, REMARK, u.name, "Delegate=yes, as in /usr/share/scopemon/nest.conf",
                      "Delegate=no: its container gets a scope of its own, and limits of the unit do not "
                      "apply to it");
-        else if (strcmp(f->kill_mode, "mixed") != 0 && strcmp(f->kill_mode, "process") != 0)
-                tell(d, REMARK, u.name, "KillMode=mixed",
+        else if (strcmp(f->kill_mode, "mixed") != 0 && strcmp(f->kill_mode, "process") != 0 && !f->exec_stop)
+                tell(d, REMARK, u.name,
+                     "KillMode=mixed and ExecStopPost=podman rm -f --ignore NAME, see scopemon-migration(7)",
                      "Delegate=yes: its container is in it; KillMode=%s signals all processes of the "
                      "container",
                      f->kill_mode);
