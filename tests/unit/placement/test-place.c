@@ -483,6 +483,33 @@ CleanTest(place, exec_and_callers_wish_need_no_loop) {
         site_done(&s);
 }
 
+/* Whoever hears of the result has what holds a scope, and lets go of it in his own time. */
+static void on_placed_with_hold(void *userdata, int result) {
+        Site *s = userdata;
+
+        s->hold.end_fd = fd_open_null(O_RDWR); /* as if there was one */
+        s->placer = place_free(s->placer);
+        s->placed = true;
+}
+
+CleanTest(place, what_holds_a_scope_stays_with_the_result) {
+        Site s;
+        PlaceSpec spec = {
+                .options = &s.options, .caller = &s.caller, .plan = &s.plan, .text = &s.text, .hold = &s.hold
+        };
+
+        site_init(&s, NULL);
+        s.options.exec = true;
+        cr_assert_eq(event_new(&s.event), 0);
+        cr_assert_eq(place_new(&s.placer, s.event, &spec, on_placed_with_hold, &s), 0);
+        place_start(s.placer);
+        cr_assert(s.placed);
+        cr_assert_geq(fcntl(s.hold.end_fd, F_GETFD), 0, "it was closed");
+        place_let_go(&s.hold);
+        end(&s);
+        site_done(&s);
+}
+
 static int count(Timer *timer, void *userdata) {
         ++*(unsigned *)userdata;
         timer_set(timer, 1000);
