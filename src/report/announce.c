@@ -8,57 +8,32 @@
  * Nothing is announced of an exec session: there may be a thousand in a minute, and whoever started one knows.
  */
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "report/announce.h"
+#include "report/entry.h"
 #include "scopemon/protocol.h"
 #include "wire/journal.h"
-
-#define ENTRY_SIZE 16384
-#define FIELD_SIZE 640 /* longer values are cut */
-
-typedef struct Entry {
-        char data[ENTRY_SIZE];
-        JournalEntry journal;
-} Entry;
-
-__attribute__((format(printf, 3, 4))) static void entry_add(Entry *e,
-                                                            const char *name,
-                                                            const char *format,
-                                                            ...) {
-        char value[FIELD_SIZE];
-        va_list ap;
-        int n;
-
-        va_start(ap, format);
-        n = vsnprintf(value, sizeof value, format, ap);
-        va_end(ap);
-        if (n >= 0)
-                (void)journal_add_text(&e->journal, name, value);
-}
 
 static const char *announce_name_of(const Options *o) {
         return o->name ? o->name : o->cid;
 }
 
-static void entry_begin(Entry *e, const Options *o, const PlacementPlan *plan, const char *id, int priority) {
-        e->journal = (JournalEntry){ .data = e->data, .size = sizeof e->data };
-        if (id)
-                entry_add(e, "MESSAGE_ID", "%s", id);
-        entry_add(e, "PRIORITY", "%d", priority);
-        entry_add(e, "SYSLOG_IDENTIFIER", "scopemon");
-        entry_add(e, SCOPEMON_FIELD_OWN_ID, "%s", o->cid);
-        entry_add(e, SCOPEMON_FIELD_OWN_NAME, "%s", announce_name_of(o)); /* the catalogue counts on it */
-        if (plan->container_scope[0])
-                entry_add(e, plan->user_scope ? SCOPEMON_FIELD_USER_UNIT : SCOPEMON_FIELD_UNIT, "%s",
-                          plan->container_scope);
+static EntryOf entry_of(const Options *o, const PlacementPlan *plan) {
+        return (EntryOf){
+                .cid = o->cid, .name = o->name, .unit = plan->container_scope, .user_unit = plan->user_scope
+        };
 }
 
-/* Return: false if the journal is not there, or has no room; nobody is told so. */
-static bool entry_send(Entry *e) {
-        return e->journal.n <= sizeof e->data && log_send_entry(e->data, e->journal.n) >= 0;
+static void announce_begin(Entry *e,
+                           const Options *o,
+                           const PlacementPlan *plan,
+                           const char *id,
+                           int priority) {
+        const EntryOf of = entry_of(o, plan);
+
+        entry_begin(e, &of, id, priority);
 }
 
 /**
@@ -68,7 +43,7 @@ static bool entry_send(Entry *e) {
 void announce_placed(const Options *o, const PlacementPlan *plan, const char *trouble) {
         Entry e;
 
-        entry_begin(&e, o, plan, SCOPEMON_MESSAGE_PLACED, trouble ? 4 : 6);
+        announce_begin(&e, o, plan, SCOPEMON_MESSAGE_PLACED, trouble ? 4 : 6);
         if (plan->container == PLACEMENT_CONTAINER_NESTED)
                 entry_add(&e, "MESSAGE", "Container %s: %s (%s)%s%s", announce_name_of(o),
                           plan->container_path, plan->reason, trouble ? "; " : "", trouble ? trouble : "");
@@ -87,21 +62,6 @@ void announce_placed(const Options *o, const PlacementPlan *plan, const char *tr
         (void)entry_send(&e);
 }
 
-static void describe_end(char *text, size_t size, const AnnounceEnd *end) {
-        const ProcessStatus *s = end->status;
-
-        if (end->timed_out)
-                (void)snprintf(text, size, "was killed after its timeout");
-        else if (!s->known)
-                (void)snprintf(text, size, "exited, status unknown");
-        else if (s->signal != 0)
-                (void)snprintf(text, size, "was killed by SIG%s%s", sigabbrev_np(s->signal) ?: "?",
-                               end->oom ? ", out of memory" : "");
-        else
-                (void)snprintf(text, size, "exited with status %d%s", s->code,
-                               end->oom ? ", after an out-of-memory kill" : "");
-}
-
 /**
  * announce_misconfigured() - something is set up in a way that cannot work
  * @problem: what, about the container
@@ -113,7 +73,7 @@ void announce_misconfigured(const Options *o,
                             const char *remedy) {
         Entry e;
 
-        entry_begin(&e, o, plan, SCOPEMON_MESSAGE_MISCONFIGURED, 4);
+        announce_begin(&e, o, plan, SCOPEMON_MESSAGE_MISCONFIGURED, 4);
         entry_add(&e, "MESSAGE", "Container %s: %s; hint: %s", announce_name_of(o), problem, remedy);
         entry_add(&e, SCOPEMON_FIELD_PROBLEM, "%s", problem);
         entry_add(&e, SCOPEMON_FIELD_REMEDY, "%s", remedy);
@@ -128,7 +88,7 @@ void announce_misconfigured(const Options *o,
 void announce_failure(const Options *o, const PlacementPlan *plan, const char *problem, int error) {
         Entry e;
 
-        entry_begin(&e, o, plan, SCOPEMON_MESSAGE_FAILURE, 3);
+        announce_begin(&e, o, plan, SCOPEMON_MESSAGE_FAILURE, 3);
         entry_add(&e, "MESSAGE", "Container %s: %s%s%s", announce_name_of(o), problem, error ? ": " : "",
                   error ? strerror(error) : "");
         entry_add(&e, SCOPEMON_FIELD_PROBLEM, "%s", problem);
@@ -143,7 +103,7 @@ void announce_failure(const Options *o, const PlacementPlan *plan, const char *p
 void announce_not_restarted(const Options *o, const PlacementPlan *plan) {
         Entry e;
 
-        entry_begin(&e, o, plan, SCOPEMON_MESSAGE_NOT_RESTARTED, 5);
+        announce_begin(&e, o, plan, SCOPEMON_MESSAGE_NOT_RESTARTED, 5);
         entry_add(&e, "MESSAGE", "Container %s was not restarted: %s is being stopped", announce_name_of(o),
                   plan->unit);
         entry_add(&e, SCOPEMON_FIELD_CALLER_UNIT, "%s", plan->unit);
@@ -156,7 +116,7 @@ void announce_not_restarted(const Options *o, const PlacementPlan *plan) {
 void announce_killed_by_timeout(const Options *o, const PlacementPlan *plan) {
         Entry e;
 
-        entry_begin(&e, o, plan, SCOPEMON_MESSAGE_KILLED_BY_TIMEOUT, 4);
+        announce_begin(&e, o, plan, SCOPEMON_MESSAGE_KILLED_BY_TIMEOUT, 4);
         entry_add(&e, "MESSAGE", "Container %s timed out after %d s, killing it", announce_name_of(o),
                   o->timeout);
         entry_add(&e, SCOPEMON_FIELD_TIMEOUT, "%llu", (unsigned long long)o->timeout * 1000000U);
@@ -167,27 +127,9 @@ void announce_killed_by_timeout(const Options *o, const PlacementPlan *plan) {
  * announce_ended() - how a container ended
  */
 void announce_ended(const Options *o, const PlacementPlan *plan, const AnnounceEnd *end) {
-        char how[128];
-        Entry e;
+        const EntryOf of = entry_of(o, plan);
 
-        describe_end(how, sizeof how, end);
-        /* journald counts by priority: what has suppressed the container's output would suppress this as well */
-        entry_begin(&e, o, plan, SCOPEMON_MESSAGE_ENDED, end->suppressed > 0 || end->orphaned ? 4 : 6);
-        entry_add(&e, "MESSAGE", "Container %s %s%s", announce_name_of(o), how,
-                  !end->orphaned    ? ""
-                  : end->exit_files ? "; its monitor was killed, the exit command was not run"
-                                    : "; its monitor was killed, the exit was not reported");
-        if (end->status->known)
-                entry_add(&e, SCOPEMON_FIELD_EXIT_STATUS, "%d", end->status->code);
-        if (end->status->signal != 0)
-                entry_add(&e, SCOPEMON_FIELD_EXIT_SIGNAL, "%d", end->status->signal);
-        entry_add(&e, SCOPEMON_FIELD_OOM, "%s", end->orphaned ? "unknown" : end->oom ? "yes" : "no");
-        entry_add(&e, SCOPEMON_FIELD_TIMED_OUT, "%s", end->timed_out ? "yes" : "no");
-        entry_add(&e, SCOPEMON_FIELD_DURATION, "%llu", (unsigned long long)end->usec);
-        entry_add(&e, SCOPEMON_FIELD_BYTES, "%llu", (unsigned long long)end->bytes);
-        entry_add(&e, SCOPEMON_FIELD_BYTES_LOST, "%llu", (unsigned long long)end->lost);
-        entry_add(&e, SCOPEMON_FIELD_SUPPRESSED, "%llu", (unsigned long long)end->suppressed);
-        (void)entry_send(&e);
+        announce_end_of(&of, end);
 }
 
 /**
@@ -197,7 +139,7 @@ void announce_ended(const Options *o, const PlacementPlan *plan, const AnnounceE
 void announce_worker_replaced(const Options *o, const PlacementPlan *plan, int signal, int code) {
         Entry e;
 
-        entry_begin(&e, o, plan, SCOPEMON_MESSAGE_WORKER_REPLACED, 4);
+        announce_begin(&e, o, plan, SCOPEMON_MESSAGE_WORKER_REPLACED, 4);
         if (signal != 0)
                 entry_add(&e, "MESSAGE", "Container %s: the worker was killed by SIG%s, restarting it",
                           announce_name_of(o), sigabbrev_np(signal) ?: "?");
@@ -213,7 +155,7 @@ void announce_worker_replaced(const Options *o, const PlacementPlan *plan, int s
 void announce_keeper_replaced(const Options *o, const PlacementPlan *plan) {
         Entry e;
 
-        entry_begin(&e, o, plan, SCOPEMON_MESSAGE_KEEPER_REPLACED, 4);
+        announce_begin(&e, o, plan, SCOPEMON_MESSAGE_KEEPER_REPLACED, 4);
         entry_add(&e, "MESSAGE", "Container %s: the monitor died and was restarted", announce_name_of(o));
         (void)entry_send(&e);
 }
@@ -225,7 +167,7 @@ void announce_keeper_replaced(const Options *o, const PlacementPlan *plan) {
 void announce_raw(const Options *o, const PlacementPlan *plan, uint64_t n) {
         Entry e;
 
-        entry_begin(&e, o, plan, SCOPEMON_MESSAGE_WORKER_REPLACED, 4);
+        announce_begin(&e, o, plan, SCOPEMON_MESSAGE_WORKER_REPLACED, 4);
         entry_add(&e, "MESSAGE",
                   "Container %s: two workers crashed on the same output, writing %llu bytes of it raw",
                   announce_name_of(o), (unsigned long long)n);
@@ -247,7 +189,7 @@ void announce_loss(const Options *o,
                    uint64_t lines) {
         Entry e;
 
-        entry_begin(&e, o, plan, SCOPEMON_MESSAGE_LOSS, lost > 0 ? 4 : 5);
+        announce_begin(&e, o, plan, SCOPEMON_MESSAGE_LOSS, lost > 0 ? 4 : 5);
         if (error != 0)
                 entry_add(&e, "MESSAGE",
                           "Container %s: %s does not accept output: %s; %llu bytes in %llu lines lost",
@@ -291,7 +233,7 @@ void announce_suppressed(const Options *o, const PlacementPlan *plan, uint64_t s
                 (void)snprintf(remedy, sizeof remedy,
                                "set RateLimitBurst= in journald.conf(5); scopes have no such setting");
 
-        entry_begin(&e, o, plan, SCOPEMON_MESSAGE_SUPPRESSED, 4);
+        announce_begin(&e, o, plan, SCOPEMON_MESSAGE_SUPPRESSED, 4);
         if (suppressed > 0)
                 entry_add(&e, "MESSAGE",
                           "Container %s: journald dropped %llu of %llu lines: %s exceeded its rate limit; "
@@ -319,7 +261,7 @@ void announce_upgraded(const Options *o, const PlacementPlan *plan, const char *
 
         if (o->exec)
                 return;
-        entry_begin(&e, o, plan, SCOPEMON_MESSAGE_UPGRADED, 6);
+        announce_begin(&e, o, plan, SCOPEMON_MESSAGE_UPGRADED, 6);
         entry_add(&e, "MESSAGE",
                   "Container %s: the monitor was upgraded from %s to %s, output was delayed by "
                   "%llu.%03llu ms",
@@ -343,7 +285,7 @@ void announce_upgrade_refused(const Options *o,
 
         if (o->exec)
                 return;
-        entry_begin(&e, o, plan, SCOPEMON_MESSAGE_UPGRADE_REFUSED, 4);
+        announce_begin(&e, o, plan, SCOPEMON_MESSAGE_UPGRADE_REFUSED, 4);
         entry_add(&e, "MESSAGE", "Container %s: the monitor was not upgraded: %s", announce_name_of(o), why);
         entry_add(&e, SCOPEMON_FIELD_PROGRAM, "%s", program ? program : "");
         entry_add(&e, SCOPEMON_FIELD_REASON, "%s", why);
@@ -366,7 +308,7 @@ bool announce_log(const LogMessage *m, void *userdata) {
         const char *file = strstr(m->place->file, "src/");
         Entry e;
 
-        entry_begin(&e, a->options, a->plan, NULL, priorities[m->level]);
+        announce_begin(&e, a->options, a->plan, NULL, priorities[m->level]);
         (void)journal_add_text(&e.journal, "MESSAGE", m->text);
         entry_add(&e, "CODE_FILE", "%s", file ? file : m->place->file);
         entry_add(&e, "CODE_LINE", "%d", m->place->line);

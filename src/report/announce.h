@@ -7,25 +7,15 @@
 #include <stdint.h>
 
 #include "base/log.h"
-#include "base/process.h"
 #include "config/options.h"
 #include "placement/placement.h"
+#include "report/announce-end.h"
 
 /* Whose entries they are; borrowed. */
 typedef struct Announcer {
         const Options *options;
         const PlacementPlan *plan;
 } Announcer;
-
-typedef struct AnnounceEnd {
-        const ProcessStatus *status;
-        bool oom, timed_out;
-        bool orphaned; /* told by a worker whose keeper was killed: it knows of no memory that has run out */
-        bool exit_files;      /* likewise: they have been written */
-        uint64_t usec;        /* how long the container ran */
-        uint64_t bytes, lost; /* output the sinks have taken, and have not */
-        uint64_t suppressed;  /* entries that the journal has taken and not kept */
-} AnnounceEnd;
 
 void announce_placed(const Options *o, const PlacementPlan *plan, const char *trouble);
 void announce_misconfigured(const Options *o,
