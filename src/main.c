@@ -36,24 +36,14 @@
 static const KeeperHooks *const hooks[] = { &upgrade_hooks, &service_hooks, &exec_giver_hooks,
                                             &exec_runner_hooks, NULL };
 
-/* A worker that replaces one that has died: same command line, one word more. */
+/* A worker that replaces one that has died: TITLE --scopemon-worker=FD NAME. */
 static int run_worker(int argc, char *argv[]) {
-        Options options = { 0 };
         int channel, r;
 
-        tzset(); /* reads a file, which a worker may not; for one that is forked launch.c has done it */
-        process_set_name(basename(argv[0])); /* it has been executed as /proc/self/exe */
+        tzset();                                    /* for one that is forked launch.c has done it */
+        process_set_name(basename(argv[argc - 1])); /* it has been executed as /proc/self/exe */
         r = parse_fd(argv[1] + strlen(WORKER_ARGUMENT), &channel);
-        if (r < 0)
-                return relay(r);
-        r = options_parse(argc - 1, argv + 1, &options); /* the first word is nobody's option */
-        if (r != 0)
-                return r;
-        r = options_check(&options);
-        if (r >= 0)
-                r = worker_run(channel, &options, argv);
-        options_done(&options);
-        return r;
+        return r < 0 ? relay(r) : worker_run(channel, argv);
 }
 
 static int run_keeper(const Options *options, Origin *origin) {

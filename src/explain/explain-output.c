@@ -27,7 +27,7 @@
 #include "io/cgroup.h"
 #include "io/ring.h"
 #include "scopemon/protocol.h"
-#include "worker/worker.h"
+#include "worker/worker-state.h"
 
 #define RING_LINK "/memfd:" RING_NAME
 #define TAIL_SIZE 65536 /* bytes of a log file, for its last lines */

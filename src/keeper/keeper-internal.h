@@ -21,7 +21,7 @@
 #include "placement/place.h"
 #include "report/announce.h"
 #include "report/report.h"
-#include "worker/worker.h"
+#include "worker/worker-state.h"
 
 /*
  * With this value SIGUSR1 is the next monitor of our container, which our exit command has started: our unit is being

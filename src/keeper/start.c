@@ -239,8 +239,7 @@ const WorkerProcessHandler keeper_worker_handler = { .on_ready = keeper_on_worke
 
 static int make_worker(Keeper *k) {
         WorkerProcessSpec spec = { .options = k->options,
-                                   .argv = k->origin->argv,
-                                   .title_argv = k->origin->given_argv,
+                                   .argv = k->origin->given_argv,
                                    .envp = k->origin->envp,
                                    .plan = &k->plan,
                                    .reaper = k->reaper,

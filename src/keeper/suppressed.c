@@ -31,7 +31,6 @@
 #include "report/announce.h"
 #include "scopemon/protocol.h"
 #include "systemd/journal-reader.h"
-#include "worker/worker.h"
 
 #define LOOK_USEC 20000000U  /* a look may take while the container runs, */
 #define END_USEC 2000000U    /* ... and when it has ended: our own end waits for it */

@@ -11,15 +11,7 @@
 #include "event/query.h"
 #include "io/ring.h"
 #include "placement/placement.h"
-
-/* In the ring, as it must outlive an upgrade; only the keeper writes it. Times are of the wall clock. */
-typedef struct SuppressedState {
-        uint64_t from_usec, from_sent;   /* begin of what has not been looked at */
-        uint64_t until_usec, until_sent; /* end of what has been */
-        int64_t missing; /* sent less found, of all looks; those on their way count as missing */
-        uint64_t sent;   /* in all that was looked at */
-        uint8_t said;
-} SuppressedState;
+#include "worker/worker-state.h"
 
 /* What a look at the journal has found. */
 typedef struct SuppressedLook {

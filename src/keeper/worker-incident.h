@@ -10,7 +10,7 @@
 #include "io/ring.h"
 #include "placement/placement.h"
 #include "wire/channel.h"
-#include "worker/worker.h"
+#include "worker/worker-state.h"
 
 /* What a container or a client can bring about as often as it likes. */
 typedef enum IncidentKind {

@@ -10,6 +10,7 @@
 #include "keeper/suppressed.h"
 #include "keeper/worker-incident.h"
 #include "keeper/worker-process.h"
+#include "worker/worker-state.h"
 #include "worker/worker.h"
 
 /* In the order of telling. */
@@ -94,6 +95,10 @@ void worker_pulse_changed(WorkerProcess *wp);
 void worker_pulse_hurry(WorkerProcess *wp);
 bool worker_pulse_is_hopeless(const WorkerProcess *wp);
 void worker_pulse_end(WorkerProcess *wp);
+
+/* worker-setup.c */
+size_t worker_setup_list_fds(const WorkerProcess *wp, int fds[WORKER_FDS_MAX]);
+int worker_setup_pack(const WorkerProcess *wp, char *data, size_t *ret_n);
 
 /* worker-process-resume.c */
 void worker_process_orphan_over(WorkerProcess *wp);

@@ -199,36 +199,21 @@ void worker_process_keep_client(WorkerProcess *wp, uint32_t slot, int fd) {
 
 /* ---- starting ----------------------------------------------------------------------------------------- */
 
-/* The descriptors that a worker inherits, with what they are. */
-static size_t wp_list_fds(const WorkerProcess *wp, char *text, int fds[WORKER_FDS_MAX], size_t *ret_n_fds) {
-        size_t n_text = 0, n = 0;
-
-        for (ChannelFd i = 0; i < _CHANNEL_FD_MAX; i++)
-                if (wp->spec.fds[i] >= 0) {
-                        n_text = channel_setup_add(text, n_text, i, wp->spec.fds[i]);
-                        fds[n++] = wp->spec.fds[i];
-                }
-        for (uint32_t slot = 0; slot < wp->n_clients; slot++)
-                if (wp->clients[slot] >= 0) {
-                        n_text = channel_setup_add(text, n_text, _CHANNEL_FD_MAX + slot, wp->clients[slot]);
-                        fds[n++] = wp->clients[slot];
-                }
-        *ret_n_fds = n;
-        return n_text;
-}
-
 /*
- * What it has, and then what it has to do. Nothing here needs a descriptor to be sent, as all of them have been
- * inherited: there may be too many of our user on their way already.
+ * What it has and is to know, and then what it has to do. Nothing here needs a descriptor to be sent, as all of them have
+ * been inherited: there may be too many of our user on their way already.
  */
 static int wp_set_up(WorkerProcess *wp) {
-        char text[WORKER_FDS_MAX * CHANNEL_SETUP_ENTRY], data[WORKER_SETUP_MAX];
-        ChannelRecord record = { .type = CHANNEL_SETUP, .text = text };
-        int fds[WORKER_FDS_MAX], r;
+        _cleanup_free_ char *data = malloc(CHANNEL_RECORD_MAX);
         size_t n;
+        int r;
 
-        record.n_text = wp_list_fds(wp, text, fds, &n);
-        r = wp_send_packed(wp, data, channel_pack(data, sizeof data, &record), NULL, 0);
+        if (!data)
+                return fail(-ENOMEM);
+        r = worker_setup_pack(wp, data, &n);
+        if (r < 0)
+                return relay(r);
+        r = wp_send_packed(wp, data, n, NULL, 0);
         wp->owed = (wp->run ? 1U << WORKER_DEBT_RUN : 0U) | (wp->drain ? 1U << WORKER_DEBT_DRAIN : 0U);
         if (r >= 0)
                 r = wp_tell(wp);
@@ -236,8 +221,7 @@ static int wp_set_up(WorkerProcess *wp) {
 }
 
 static int wp_fork(WorkerProcess *wp, int theirs) {
-        const Options *options;
-        char *const *argv;
+        char *const *argv = wp->spec.argv;
         int r;
 
         r = process_fork_sharing(&wp->pid);
@@ -245,34 +229,26 @@ static int wp_fork(WorkerProcess *wp, int theirs) {
                 return relay(r);
         if (r > 0)
                 return 0;
-        options = wp->spec.options;
-        argv = wp->spec.title_argv ? wp->spec.title_argv : wp->spec.argv;
         if (wp->handler->on_fork)
                 wp->handler->on_fork(wp->userdata);
         (void)ring_free(wp->spec.ring); /* it is mapped anew */
         free(wp);
-        r = worker_run(theirs, options, argv);
+        r = worker_run(theirs, argv);
         process_exit(r < 0 ? 1 : 0);
 }
 
+/* The title is there from the beginning, and what follows it goes when the worker writes it anew. */
 static int wp_exec(WorkerProcess *wp, int theirs) {
+        const WorkerState *state = ring_state(wp->spec.ring);
         _cleanup_close_ int null_fd = -1;
-        _cleanup_free_ char **argv = NULL;
-        char word[64], text[WORKER_FDS_MAX * CHANNEL_SETUP_ENTRY];
+        char title[WORKER_TITLE_MAX], channel[64];
+        char *argv[] = { title, channel, wp->spec.argv[0], NULL };
         int keep[WORKER_FDS_MAX + 1], r;
-        size_t n = 0, n_keep;
+        size_t n_keep;
 
-        while (wp->spec.argv[n])
-                n++;
-        argv = calloc(n + 2, sizeof *argv);
-        if (!argv)
-                return fail(-ENOMEM);
-        (void)snprintf(word, sizeof word, WORKER_ARGUMENT "%d", theirs);
-        argv[0] = wp->spec.argv[0];
-        argv[1] = word;
-        memcpy(argv + 2, wp->spec.argv + 1, (n - 1) * sizeof *argv);
-
-        (void)wp_list_fds(wp, text, keep, &n_keep);
+        (void)snprintf(title, sizeof title, "%.*s", WORKER_TITLE_MAX - 1, state->facts.title);
+        (void)snprintf(channel, sizeof channel, WORKER_ARGUMENT "%d", theirs);
+        n_keep = worker_setup_list_fds(wp, keep);
         keep[n_keep++] = theirs;
         null_fd = fd_open_null(O_RDWR);
         if (null_fd < 0)

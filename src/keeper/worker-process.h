@@ -56,9 +56,8 @@ typedef struct WorkerSaved {
 
 typedef struct WorkerProcessSpec {
         const Options *options;
-        char *const *argv; /* our own command line, for workers that are exec'ed */
         char *const *
-                title_argv; /* as main() got it, for the title of one that is forked; NULL if that is the same */
+                argv; /* of main(): the first word is our name, and a worker that is forked has its title there */
         char *const *envp;
         const PlacementPlan *plan;
         Ring *ring;            /* borrowed */

@@ -152,7 +152,7 @@ static bool is_successor(const Saved *s) {
 
 static int resume_worker(Keeper *k, const Saved *s) {
         WorkerProcessSpec spec = { .options = k->options,
-                                   .argv = k->origin->argv,
+                                   .argv = k->origin->given_argv,
                                    .envp = k->origin->envp,
                                    .plan = &k->plan,
                                    .reaper = k->reaper,

@@ -145,14 +145,14 @@ size_t channel_setup_add(char *text, size_t n_text, uint32_t what, int fd) {
 
 /**
  * channel_setup_next() - the next descriptor of a CHANNEL_SETUP
- * @at: 0 for the first one; moved on
+ * @at: 0 for the first one; moved on, in the end to what follows the descriptors
  *
  * Return: false if there is none.
  */
 bool channel_setup_next(const ChannelRecord *record, size_t *at, uint32_t *ret_what, int *ret_fd) {
         int32_t number;
 
-        if (record->n_text - *at < CHANNEL_SETUP_ENTRY)
+        if (*at / CHANNEL_SETUP_ENTRY >= record->number || record->n_text - *at < CHANNEL_SETUP_ENTRY)
                 return false;
         memcpy(ret_what, record->text + *at, sizeof *ret_what);
         memcpy(&number, record->text + *at + sizeof *ret_what, sizeof number);

@@ -19,7 +19,9 @@
 typedef enum ChannelType {
         CHANNEL_NONE = 0,
         /* keeper to worker */
-        CHANNEL_SETUP = 1,   /* text: descriptors that it has inherited, see channel_setup_add() */
+        CHANNEL_SETUP =
+                1, /* text: so many (number) descriptors that it has inherited, see channel_setup_add(), and
+                                its configuration */
         CHANNEL_CONSOLE = 2, /* the terminal; its descriptor */
         CHANNEL_RUN = 3,     /* the container runs: number: 0 with its pidfd, else 1; count: since when */
         CHANNEL_LOGFILE = 4, /* the new one's descriptor; none, and number an errno, if there is none */

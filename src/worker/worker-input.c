@@ -95,7 +95,7 @@ int worker_input_pump(Worker *w) {
 
 /* Closing is final, for all clients, and waits for nothing: what came before has been written. */
 static int on_input_end(Worker *w) {
-        if (!w->options->want_stdin || w->options->leave_stdin_open || !streams_has_stdin(w->streams))
+        if (!w->config.ends_stdin || !streams_has_stdin(w->streams))
                 return 0;
         return end_stdin(w);
 }
@@ -190,14 +190,14 @@ static int open_attach(Worker *w) {
                                                .on_input = on_input,
                                                .on_room = on_room,
                                                .window = on_window };
-        const Options *o = w->options;
+        const WorkerConfig *c = &w->config;
         AttachSpec spec = { .listener = w->fds[CHANNEL_FD_LISTENER],
                             .slots = w->state->slots,
                             .n_slots = ATTACH_SLOTS,
                             .n_clients_max = count_clients_max(w),
                             .starter = w->state->facts.starter,
                             .starter_pidfd = w->fds[CHANNEL_FD_STARTER],
-                            .keep_slow = o->exec || (!o->log_targets.file && !o->log_targets.journald),
+                            .keep_slow = c->exec || (!c->file && !c->journald),
                             .lag_max = RING_STREAM_SIZE,
                             .stall_usec = STALL_USEC,
                             .shortage_usec = SHORTAGE_USEC };
@@ -330,7 +330,7 @@ int worker_input_open(Worker *w) {
 int worker_input_start(Worker *w) {
         if (!w->attach)
                 return 0;
-        if (w->options->terminal && !streams_is_open(w->streams, STREAM_STDOUT)) {
+        if (w->config.terminal && !streams_is_open(w->streams, STREAM_STDOUT)) {
                 attach_want_input(w->attach, false);
                 return 0;
         }

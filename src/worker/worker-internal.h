@@ -15,6 +15,8 @@
 #include "io/streams.h"
 #include "sandbox/sandbox.h"
 #include "wire/channel.h"
+#include "worker/worker-config.h"
+#include "worker/worker-state.h"
 #include "worker/worker.h"
 
 typedef struct WorkerTimer {
@@ -26,7 +28,8 @@ typedef struct WorkerTimer {
 #define WORKER_CHANNEL 3 /* all others have been closed before it is put there */
 
 typedef struct Worker {
-        const Options *options; /* strings that are needed are our own copies */
+        WorkerConfig config;
+        char *config_texts; /* owned */
         char *const *argv;
         Event *event;
         int channel; /* borrowed */

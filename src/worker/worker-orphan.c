@@ -11,10 +11,9 @@
  */
 
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "base/error.h"
-#include "report/announce.h"
+#include "report/announce-end.h"
 #include "sandbox/exit-file.h"
 #include "scopemon/protocol.h"
 #include "worker/worker-internal.h"
@@ -25,11 +24,11 @@
  * Where the kernel is too old for it, none.
  */
 void worker_orphan_prepare(Worker *w) {
-        const Options *o = w->options;
-        const char *const dirs[] = { [EXIT_FILE_PERSIST] = o->persist_dir, [EXIT_FILE_EXIT] = o->exit_dir };
-        const char *const names[] = { [EXIT_FILE_PERSIST] = SCOPEMON_FILE_EXIT, [EXIT_FILE_EXIT] = o->cid };
+        const WorkerConfig *c = &w->config;
+        const char *const dirs[] = { [EXIT_FILE_PERSIST] = c->persist_dir, [EXIT_FILE_EXIT] = c->exit_dir };
+        const char *const names[] = { [EXIT_FILE_PERSIST] = SCOPEMON_FILE_EXIT, [EXIT_FILE_EXIT] = c->cid };
 
-        if (!o->exec && (o->persist_dir || o->exit_dir))
+        if (!c->exec && (c->persist_dir || c->exit_dir))
                 (void)exit_files_seal(&w->exit_files, dirs, names);
 }
 
@@ -105,20 +104,17 @@ int worker_orphaned(Worker *w) {
  * worker_orphan_tell() - the end of a container that had no keeper any more, and of all its output
  */
 void worker_orphan_tell(const Worker *w) {
+        const EntryOf of = { .cid = w->config.cid, .name = w->config.name };
         AnnounceEnd end = { .status = &w->target_status,
                             .orphaned = true,
                             .exit_files = w->exit_told,
                             .usec = event_now() - w->started_usec };
-        PlacementPlan *none;
 
-        if (!w->target_ended || w->options->exec)
+        if (!w->target_ended || w->config.exec)
                 return;
         for (SinkId i = 0; i < _SINK_MAX; i++) {
                 end.bytes += w->state->sinks[i].bytes;
                 end.lost += w->state->sinks[i].lost_bytes;
         }
-        none = calloc(1, sizeof *none); /* too large for a stack that is never given back */
-        if (none)
-                announce_ended(w->options, none, &end);
-        free(none);
+        announce_end_of(&of, &end);
 }

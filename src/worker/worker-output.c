@@ -66,7 +66,7 @@ static int settle(Worker *w, StreamId id) {
 
 static bool is_ended(const Worker *w, StreamId id) {
         return w->stream_drained[id] || (!streams_is_open(w->streams, id) &&
-                                         (id != STREAM_STDOUT || !w->options->terminal || w->draining));
+                                         (id != STREAM_STDOUT || !w->config.terminal || w->draining));
 }
 
 static int pump(Worker *w, StreamId id, StreamTail tail) {
@@ -89,7 +89,7 @@ static int pump(Worker *w, StreamId id, StreamTail tail) {
                 r = sinks_write(w->sinks, id, &shown, tail, &now);
                 if (r < 0)
                         return relay(r);
-                if (tail == TAIL_MORE && (!w->flush.armed || w->holding) && w->options->log_targets.file &&
+                if (tail == TAIL_MORE && (!w->flush.armed || w->holding) && w->config.file &&
                     sinks_position(w->sinks, id) < window.to)
                         timer_arm(w, &w->flush, FLUSH_USEC);
         }
@@ -169,12 +169,12 @@ static ssize_t on_readable(void *userdata, StreamId id, int fd) {
         if (ring_space(w->ring, id) == 0)
                 return on_full(w, id, fd);
 
-        n = judge_read(w->options->terminal ? read_terminal(w, id, fd) : ring_read_stream(w->ring, id, fd));
+        n = judge_read(w->config.terminal ? read_terminal(w, id, fd) : ring_read_stream(w->ring, id, fd));
         if (n <= 0)
                 return n;
         if (w->draining)
                 w->drain_left[id] -= (size_t)n < w->drain_left[id] ? (size_t)n : w->drain_left[id];
-        else if (!w->options->terminal &&
+        else if (!w->config.terminal &&
                  (!w->attach || attach_is_done(w->attach))) /* a client may be waiting for it */
                 event_rest(w->event, gather_usec(&w->gathers[id], fd, event_now(), (size_t)n));
         r = pump(w, id, TAIL_MORE);
@@ -336,7 +336,7 @@ static int drain(Worker *w) {
         }
         if (waiting && !w->sinks)
                 return tell_drained(w); /* for clients alone the exit is not held back */
-        if (waiting && w->attach && !w->options->exec)
+        if (waiting && w->attach && !w->config.exec)
                 attach_hurry(w->attach); /* the log must be complete before the exit is told */
         if (waiting || w->drained)
                 return 0;

@@ -48,7 +48,7 @@ static bool put_file(Worker *w, int fd, StreamId id, const char *data, size_t n,
 
 static bool put_journal(Worker *w, int fd, StreamId id, const char *data, size_t n, bool whole) {
         static const char *const priorities[_STREAM_MAX] = { "6", "3" };
-        const char *cid = w->options->cid, *name = w->options->name ? w->options->name : cid;
+        const char *cid = w->config.cid, *name = w->config.name ? w->config.name : cid;
         char fields[1024], length[JOURNAL_LENGTH_SIZE];
         JournalEntry e = { .data = fields, .size = sizeof fields };
         struct iovec iov[] = { { (void *)"MESSAGE\n", 8 },
@@ -152,7 +152,7 @@ void worker_raw(Worker *w) {
                         continue;
                 if (file >= 0 && can_write(file) && forget_intent(file, &sinks[SINK_FILE], id))
                         write_raw(w, file, SINK_FILE, id, &window);
-                journal = w->options->log_targets.journald ? connect_journal() : -1;
+                journal = w->config.journald ? connect_journal() : -1;
                 if (journal >= 0)
                         write_raw(w, journal, SINK_JOURNAL, id, &window);
                 w->state->raw_to[id] = 0;

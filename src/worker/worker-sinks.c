@@ -6,7 +6,6 @@
 
 #include "base/error.h"
 #include "base/fd.h"
-#include "oci/runtime.h"
 #include "worker/worker-internal.h"
 
 static int on_sink_ready(void *userdata) {
@@ -44,7 +43,7 @@ static const char *worker_field(char *field, size_t size) {
 }
 
 /**
- * worker_sinks_open() - the sinks that the caller has asked for, with the log file that the keeper has sent
+ * worker_sinks_open() - the sinks that the caller wants, with the log file that the keeper has sent
  *
  * Return: 0, also if there are none, or a negative errno.
  */
@@ -53,20 +52,20 @@ int worker_sinks_open(Worker *w) {
                                               .on_reopen = on_reopen,
                                               .on_trouble = on_sink_trouble };
         WorkerFacts *facts = &w->state->facts;
-        const Options *o = w->options;
-        SinksSpec spec = { .file = o->log_targets.file,
+        const WorkerConfig *c = &w->config;
+        SinksSpec spec = { .file = c->file,
                            .file_fd = TAKE_FD(w->fds[CHANNEL_FD_LOGFILE]),
-                           .size_max = o->log_size_max,
-                           .global_size_max = o->log_global_size_max,
-                           .fsync = !o->no_sync_log,
-                           .journald = o->log_targets.journald,
-                           .cid = o->cid,
-                           .name = o->name,
-                           .tag = o->log_tag,
-                           .labels = o->log_label.words,
-                           .n_labels = o->log_label.n,
-                           .no_partial_message = o->no_container_partial_message,
-                           .podman_priorities = runtime_is_podman(o),
+                           .size_max = (int64_t)c->size_max,
+                           .global_size_max = (int64_t)c->total_max,
+                           .fsync = c->fsync,
+                           .journald = c->journald,
+                           .cid = c->cid,
+                           .name = c->name,
+                           .tag = c->tag,
+                           .labels = c->labels,
+                           .n_labels = c->n_labels,
+                           .no_partial_message = c->no_partial,
+                           .podman_priorities = c->podman,
                            .object_unit = worker_field(facts->object_unit, sizeof facts->object_unit),
                            .identifier = worker_field(facts->identifier, sizeof facts->identifier),
                            .facility = worker_field(facts->facility, sizeof facts->facility),

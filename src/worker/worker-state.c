@@ -6,9 +6,9 @@
  * compares byte by byte.
  */
 
+#include "worker/worker-state.h"
 #include "base/cleanup.h"
 #include "io/control.h"
-#include "worker/worker.h"
 
 static const LayoutField facts_fields[] = {
         LAYOUT_NUMBER(WorkerFacts, starter, "starter"),

@@ -15,6 +15,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
@@ -22,6 +23,7 @@
 
 #include "base/error.h"
 #include "base/fd.h"
+#include "base/log.h"
 #include "base/memory.h"
 #include "base/process.h"
 #include "sandbox/sandbox.h"
@@ -292,6 +294,7 @@ static void worker_done(Worker *w) {
         worker_output_close(w);
         fd_close_many(w->fds, _CHANNEL_FD_MAX);
         fd_close_many(&w->io_fd, 1);
+        free(w->config_texts);
         w->target_watch = exit_watch_free(w->target_watch);
         fd_close_many(&w->target_fd, 1);
         w->ring = ring_free(w->ring);
@@ -326,7 +329,7 @@ static int worker_take_setup(Worker *w, const ChannelRecord *record, Inherited *
                 w->n_inherited += what >= _CHANNEL_FD_MAX;
                 in->fds[in->n_fds++] = place;
         }
-        return 0;
+        return worker_config_unpack(&w->config, record->text + at, record->n_text - at, &w->config_texts);
 }
 
 /* All others are closed, and the channel goes where the handler of SIGSYS finds it. */
@@ -378,24 +381,33 @@ static int worker_open_loop(Worker *w) {
         return r < 0 ? relay(r) : 0;
 }
 
+static int worker_read_setup(Worker *w, Inherited *in) {
+        _cleanup_free_ char *data = malloc(CHANNEL_RECORD_MAX);
+        ChannelRecord record;
+        ssize_t n;
+        int r;
+
+        if (!data)
+                return fail(-ENOMEM);
+        n = worker_wait_for_setup(w->channel, data, CHANNEL_RECORD_MAX);
+        if (n < 0)
+                return relay((int)n);
+        r = channel_unpack(data, (size_t)n, &record);
+        if (r >= 0)
+                r = worker_take_setup(w, &record, in);
+        return r < 0 ? relay(r) : 0;
+}
+
 /*
  * Descriptors first, then what is made of them, then the clients of the worker before. The frame is for itself: a
  * stack stays as deep as it has once been.
  */
 static int __attribute__((noinline)) worker_begin(Worker *w) {
         Inherited in = { .n_fds = 0 };
-        char data[WORKER_SETUP_MAX];
-        ChannelRecord record;
-        ssize_t n;
         int r;
 
         memset(in.clients, -1, sizeof in.clients);
-        n = worker_wait_for_setup(w->channel, data, sizeof data);
-        if (n < 0)
-                return relay((int)n);
-        r = channel_unpack(data, (size_t)n, &record);
-        if (r >= 0)
-                r = worker_take_setup(w, &record, &in);
+        r = worker_read_setup(w, &in);
         if (r >= 0)
                 r = worker_sort_fds(&in, w->channel);
         if (r < 0)
@@ -411,46 +423,26 @@ static int __attribute__((noinline)) worker_begin(Worker *w) {
         return r < 0 ? relay(r) : 0;
 }
 
-/* Our title is written over the command line that the options point into. */
-static int worker_copy_options(Options *copy, char ***ret_labels) {
-        const char **words[] = { &copy->cid, &copy->name, &copy->log_tag };
-        char **labels;
-
-        for (size_t i = 0; i < ELEMENTS(words); i++)
-                if (*words[i] && !(*words[i] = strdup(*words[i])))
-                        return fail(-ENOMEM);
-        labels = calloc(copy->log_label.n + 1, sizeof *labels);
-        if (!labels)
-                return fail(-ENOMEM);
-        for (size_t i = 0; i < copy->log_label.n; i++)
-                if (!(labels[i] = strdup(copy->log_label.words[i])))
-                        return fail(-ENOMEM);
-        copy->log_label.words = *ret_labels = labels;
-        return 0;
-}
-
 /**
  * worker_run() - be a worker until the container's output has ended
  * @channel_fd: becomes WORKER_CHANNEL; all other descriptors from 3 up are closed, but those its first record names
  * @argv: of main(); overwritten with a title
  *
- * Memory is left to the end of the process, which is near.
+ * tzset() has been called: it reads a file, which a worker may not. Memory is left to the end of the process, which is
+ * near.
  *
  * Return: 0 at the ordinary end, or a negative errno.
  */
-int worker_run(int channel_fd, const Options *options, char *const *argv) {
-        Options copy = *options;
-        char **labels;
-        Worker w = { .options = &copy, .argv = argv, .channel = channel_fd, .io_fd = -1, .target_fd = -1 };
+int worker_run(int channel_fd, char *const *argv) {
+        Worker w = { .argv = argv, .channel = channel_fd, .io_fd = -1, .target_fd = -1 };
         int r;
 
         memset(w.fds, -1, sizeof w.fds);
+        log_set_journal(NULL, NULL); /* that of a keeper which has forked us is gone */
         worker_ignore_signals();
         (void)prctl(PR_SET_TIMERSLACK,
                     1); /* a rest (gather.c) is shorter than the 50 us by which timers are late */
-        r = worker_copy_options(&copy, &labels);
-        if (r >= 0)
-                r = worker_begin(&w);
+        r = worker_begin(&w);
         if (r >= 0)
                 r = event_run(w.event);
         if (r >= 0 && w.keeper_gone)

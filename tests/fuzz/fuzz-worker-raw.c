@@ -28,8 +28,7 @@ static void fill(Ring *ring, const char *data, size_t n) {
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-        static const Options options = { .cid = (char *)"cid", .log_targets = { .file = true } };
-        Worker w = { .options = &options };
+        Worker w = { .config = { .cid = "cid", .file = true } };
         SinkState *file;
         uint64_t head;
 

@@ -27,6 +27,7 @@
 #include "log-content.h"
 #include "scopemon/protocol.h"
 #include "sink/logfile.h"
+#include "worker/worker-state.h"
 #include "worker/worker.h"
 
 #define CID "0123456789abcdef"
@@ -70,7 +71,6 @@ static inline void __attribute__((noreturn)) misbehave(const char *how, int chan
 
 __attribute__((constructor)) static void be_worker(int argc, char *argv[], char *envp[]) {
         const char *how = getenv("FAKE_WORKER");
-        Options o = { 0 };
         int channel;
 
         if (argc < 2 || strncmp(argv[1], WORKER_ARGUMENT, strlen(WORKER_ARGUMENT)) != 0)
@@ -79,9 +79,7 @@ __attribute__((constructor)) static void be_worker(int argc, char *argv[], char 
                 process_exit(2);
         if (how && *how)
                 misbehave(how, channel);
-        if (options_parse(argc - 1, argv + 1, &o) != 0 || options_check(&o) < 0)
-                process_exit(2);
-        process_exit(worker_run(channel, &o, argv) < 0 ? 1 : 0);
+        process_exit(worker_run(channel, argv) < 0 ? 1 : 0);
 }
 
 /* ---- the bench ------------------------------------------------------------------------------- */

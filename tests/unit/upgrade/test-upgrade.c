@@ -23,7 +23,7 @@
 #include "io/ring.h"
 #include "upgrade/saved.h"
 #include "upgrade/upgrade.h"
-#include "worker/worker.h"
+#include "worker/worker-state.h"
 
 static Saved *example(int ring) {
         static const char *const words[] = { "conmon", "-c", "0123456789abcdef", "-r", "/bin/true", "-b",

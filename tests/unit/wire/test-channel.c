@@ -107,7 +107,7 @@ CleanTest(channel, descriptors_are_counted_by_rule) {
 
 CleanTest(channel, setup_lists_descriptors) {
         char text[3 * CHANNEL_SETUP_ENTRY];
-        ChannelRecord record = { .type = CHANNEL_SETUP, .text = text };
+        ChannelRecord record = { .type = CHANNEL_SETUP, .number = 2, .text = text };
         size_t at = 0, n = 0;
         uint32_t what;
         int fd;
@@ -120,6 +120,12 @@ CleanTest(channel, setup_lists_descriptors) {
         cr_assert(channel_setup_next(&record, &at, &what, &fd));
         cr_assert(what == _CHANNEL_FD_MAX + 1023 && fd == 3);
         cr_assert(!channel_setup_next(&record, &at, &what, &fd));
+        record.number = 1; /* and the configuration follows */
+        at = 0;
+        cr_assert(channel_setup_next(&record, &at, &what, &fd));
+        cr_assert(!channel_setup_next(&record, &at, &what, &fd));
+        cr_assert_eq(at, CHANNEL_SETUP_ENTRY);
+        record.number = UINT32_MAX;
         record.n_text = n - 1;
         at = CHANNEL_SETUP_ENTRY;
         cr_assert(!channel_setup_next(&record, &at, &what, &fd), "half of one is none");

@@ -8,7 +8,7 @@
 
 #include "base/cleanup.h"
 #include "clean.h"
-#include "worker/worker.h"
+#include "worker/worker-state.h"
 
 #define DIRECTORY_SIZE 8192
 

@@ -37,7 +37,7 @@
 #define N_KILLS 25
 
 typedef struct Bench {
-        Options options;
+        WorkerConfig config;
         char title[128]; /* what main() would have as its command line */
         Ring *ring;
         StdioPipes pipes;
@@ -54,14 +54,12 @@ typedef struct Bench {
 
 /* @want: which descriptors beyond ring, pipes and log file */
 static void bench_init(Bench *b, bool want_stdin) {
-        *b = (Bench){ .dir = "/tmp/test-worker-XXXXXX",
-                      .channel = -1,
-                      .title = "scopemon",
-                      .options = { .cid = "0123456789abcdef",
-                                   .want_stdin = want_stdin,
-                                   .log_size_max = -1,
-                                   .log_global_size_max = -1,
-                                   .log_targets = { .file = true } } };
+        *b = (Bench){
+                .dir = "/tmp/test-worker-XXXXXX",
+                .channel = -1,
+                .title = "scopemon",
+                .config = { .cid = "0123456789abcdef", .ends_stdin = want_stdin, .file = true, .fsync = true }
+        };
 
         memset(b->fds, 0xff, sizeof b->fds);
         memset(b->control, 0xff, sizeof b->control);
@@ -88,17 +86,21 @@ static void bench_send(Bench *b, ChannelType type, uint32_t number, const int *f
 }
 
 static void bench_set_up(Bench *b) {
-        char text[WORKER_FDS_MAX * CHANNEL_SETUP_ENTRY], data[WORKER_SETUP_MAX];
+        static char text[CHANNEL_TEXT_MAX], data[CHANNEL_RECORD_MAX];
         ChannelRecord record = { .type = CHANNEL_SETUP, .text = text };
         size_t n;
 
-        for (ChannelFd i = 0; i < _CHANNEL_FD_MAX; i++)
-                if (b->fds[i] >= 0)
-                        record.n_text = channel_setup_add(text, record.n_text, i, b->fds[i]);
-        for (uint32_t slot = 0; slot < ATTACH_SLOTS; slot++)
-                if (b->clients[slot] >= 0)
-                        record.n_text = channel_setup_add(text, record.n_text, _CHANNEL_FD_MAX + slot,
-                                                          b->clients[slot]);
+        for (uint32_t what = 0; what < WORKER_FDS_MAX; what++) {
+                int fd = what < _CHANNEL_FD_MAX ? b->fds[what] : b->clients[what - _CHANNEL_FD_MAX];
+
+                if (fd < 0)
+                        continue;
+                record.n_text = channel_setup_add(text, record.n_text, what, fd);
+                record.number++;
+        }
+        n = worker_config_pack(&b->config, text + record.n_text, sizeof text - record.n_text);
+        cr_assert_gt(n, 0);
+        record.n_text += n;
         n = channel_pack(data, sizeof data, &record);
         cr_assert_eq(fd_send(b->channel, data, n, NULL, 0), (ssize_t)n);
         if (b->running)
@@ -115,7 +117,7 @@ static void bench_fork(Bench *b) {
                 char *argv[] = { b->title, NULL };
 
                 (void)close(pair[0]);
-                process_exit(worker_run(pair[1], &b->options, argv) < 0 ? 1 : 0);
+                process_exit(worker_run(pair[1], argv) < 0 ? 1 : 0);
         }
         (void)close(pair[1]);
         b->channel = pair[0];
@@ -175,7 +177,7 @@ static ProcessStatus bench_bury(Bench *b) {
                 ;
         while (bench_take(b))
                 ;
-        incident_recover(&(Incidents){ .options = &b->options, .ring = b->ring, .io_fd = -1 }, b->pid);
+        incident_recover(&(Incidents){ .ring = b->ring, .io_fd = -1 }, b->pid);
         cr_assert_eq(process_reap(b->pid), 0);
         fd_close_many(&b->channel, 1);
         return status;
@@ -592,7 +594,7 @@ CleanTest(worker, terminal_that_comes_late_gets_the_size_asked_for_before) {
         Bench b;
 
         bench_init(&b, false);
-        b.options.terminal = true;
+        b.config.terminal = true;
         fd_close_many(&b.fds[CHANNEL_FD_STDOUT], 1);
         cr_assert_eq(control_make(b.dir_fd, &b.control[0], &b.control[1]), 0);
         b.fds[CHANNEL_FD_CTL] = fd_dup(b.control[0]);
