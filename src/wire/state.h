@@ -28,7 +28,7 @@ typedef enum StateKind {
 typedef struct StateField {
         const char *name;
         StateKind kind;
-        size_t offset, size;
+        uint16_t offset, size; /* small, as each process has pages of its own for these tables */
         uint64_t max;
         const char *const *words; /* max + 1 of them */
 } StateField;

@@ -438,7 +438,9 @@ int worker_run(int channel_fd, char *const *argv) {
         int r;
 
         memset(w.fds, -1, sizeof w.fds);
-        log_set_journal(NULL, NULL); /* that of a keeper which has forked us is gone */
+        /* A worker has nothing to say but the trail of an error; who would have told it, in a keeper, is gone. */
+        if (log_wants(LOG_LEVEL_TRACE))
+                log_set_journal(NULL, NULL); /* which takes a page that keeper and worker share */
         worker_ignore_signals();
         (void)prctl(PR_SET_TIMERSLACK,
                     1); /* a rest (gather.c) is shorter than the 50 us by which timers are late */
