@@ -9,7 +9,9 @@
 
 #include <link.h>
 #include <malloc.h>
+#include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -71,6 +73,23 @@ void memory_trim(void) {
         (void)malloc_trim(0);
         (void)dl_iterate_phdr(unmap_pages, &page);
         (void)madvise(end - STACK_USED, STACK_USED, MADV_DONTNEED); /* what is not mapped is no harm */
+}
+
+static bool is_zero(const char *p, size_t n) {
+        return p[0] == 0 && memcmp(p, p + 1, n - 1) == 0;
+}
+
+/**
+ * memory_trim_zeros() - give back pages of an object in which there is nothing but zeros; they stay zero
+ * @memory: of the heap
+ */
+void memory_trim_zeros(void *memory, size_t size) {
+        size_t page = (size_t)sysconf(_SC_PAGESIZE);
+        char *p = memory, *end = p + size;
+
+        for (p -= (uintptr_t)p % page; p < end; p += page)
+                if (is_zero(p, page))                          /* whatever else may be in it */
+                        (void)madvise(p, page, MADV_DONTNEED); /* or it stays */
 }
 
 /**

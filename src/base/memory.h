@@ -9,5 +9,6 @@
 
 void memory_keep_heap_small(void);
 void memory_trim(void);
+void memory_trim_zeros(void *memory, size_t size);
 void *memory_reserve(size_t size);
 void memory_release(void *memory, size_t size);

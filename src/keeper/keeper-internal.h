@@ -124,7 +124,6 @@ struct Keeper {
         ExitCommand exit_command;
         Signals signals;
         Troubles troubles;
-        PlacementPlan plan;
         Announcer announcer;
         Report *report;
         Reaper *reaper;
@@ -135,6 +134,8 @@ struct Keeper {
         int bundle_fd; /* place of attach, ctl, winsz; -1 for none */
         char *attach_link;
         int exit_status;
+
+        PlacementPlan plan; /* last: most of it is zero, see memory_trim_zeros() */
 };
 
 /* start.c */

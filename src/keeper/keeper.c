@@ -200,6 +200,9 @@ int keeper_run(Keeper *k) {
 
 /* What comes now is the rest of our life; a short one needs no tidying. */
 static int keeper_on_settled(Timer *timer, void *userdata) {
+        Keeper *k = userdata;
+
+        memory_trim_zeros(k, sizeof *k);
         memory_trim();
         return 0;
 }
@@ -242,7 +245,7 @@ static void enter_running(Keeper *k) {
                 keeper_endure(k, r);
         keeper_mark(k); /* may have to look at all processes */
         k->start = keeper_start_free(k->start);
-        (void)event_add_timer(k->event, &k->settle_timer, MEMORY_SETTLE_USEC, keeper_on_settled, NULL);
+        (void)event_add_timer(k->event, &k->settle_timer, MEMORY_SETTLE_USEC, keeper_on_settled, k);
 }
 
 static void enter_draining(Keeper *k) {

@@ -21,6 +21,7 @@
 #include "attach/attach.h"
 #include "base/error.h"
 #include "base/fd.h"
+#include "base/memory.h"
 #include "base/parse.h"
 #include "io/notify.h"
 #include "io/proc.h"
@@ -213,7 +214,7 @@ static void fill_facts(Keeper *k, WorkerFacts *facts) {
 static void start_forget(void *userdata) {
         Keeper *k = userdata;
 
-        free(k->start);
+        memory_release(k->start, sizeof *k->start);
         free(k);
 }
 
@@ -410,7 +411,7 @@ Keeper *keeper_free(Keeper *k) {
 }
 
 static KeeperStart *start_new(int start_fd) {
-        KeeperStart *s = calloc(1, sizeof *s);
+        KeeperStart *s = memory_reserve(sizeof *s); /* would leave a hole in the heap */
 
         if (!s)
                 return NULL;
@@ -436,7 +437,7 @@ KeeperStart *keeper_start_free(KeeperStart *s) {
         fd_close_many(&s->start_fd, 1);
         fd_close_many(s->worker_fds, _CHANNEL_FD_MAX);
         fd_close_many(s->runtime_stdio, 3);
-        free(s);
+        memory_release(s, sizeof *s);
         return NULL;
 }
 

@@ -138,16 +138,17 @@ typedef struct PlacementPlan {
         bool user; /* which manager to talk to: the one of @uid or the system's */
         uid_t uid;
 
-        uint64_t unit_stop_usec;       /* the caller's to set: TimeoutStopSec= of unit, 0 if unknown */
-        char unit[UNITNAME_SIZE];      /* unit we are in, empty if none */
-        char unit_path[PATH_MAX];      /* its cgroup */
-        char container_path[PATH_MAX]; /* new cgroupsPath when nested; with make_scope the caller's to set */
+        uint64_t unit_stop_usec;             /* the caller's to set: TimeoutStopSec= of unit, 0 if unknown */
+        char unit[UNITNAME_SIZE];            /* unit we are in, empty if none */
         char container_scope[UNITNAME_SIZE]; /* name of the runtime's scope; empty if it makes none */
         bool user_scope;                     /* it is a user manager's, whoever's unit we are in */
         char container_slice[UNITNAME_SIZE]; /* with make_scope */
         char monitor_scope[UNITNAME_SIZE];
         char monitor_slice[UNITNAME_SIZE];
         char reason[512]; /* one line for people */
+
+        char unit_path[PATH_MAX];      /* cgroup of @unit */
+        char container_path[PATH_MAX]; /* new cgroupsPath when nested; with make_scope the caller's to set */
 } PlacementPlan;
 
 int placement_decide(const PlacementFacts *facts, PlacementPlan *ret);

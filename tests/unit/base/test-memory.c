@@ -51,6 +51,24 @@ CleanTest(memory, what_has_run_is_not_mapped_any_more) {
         cr_assert_lt(after, before, "%lu of %lu KiB", after, before);
 }
 
+CleanTest(memory, zeros_take_no_page) {
+        size_t page = (size_t)sysconf(_SC_PAGESIZE), size = 4 * page;
+        unsigned char resident[4];
+        char *p;
+
+        p = memory_reserve(size);
+        cr_assert_not_null(p);
+        for (size_t i = 0; i < size; i++)
+                ((volatile char *)p)[i] = 0;
+        p[page] = p[3 * page - 1] = 1; /* the first and the last byte of a page */
+        memory_trim_zeros(p + 1, size - 2);
+        cr_assert_eq(mincore(p, size, resident), 0);
+        for (size_t i = 0; i < 4; i++)
+                cr_assert_eq(resident[i] & 1, i == 1 || i == 2, "page %zu", i);
+        cr_assert(p[page] == 1 && p[3 * page - 1] == 1 && p[3 * page] == 0);
+        memory_release(p, size);
+}
+
 CleanTest(memory, what_is_reserved_takes_no_page_before_it_is_used) {
         size_t page = (size_t)sysconf(_SC_PAGESIZE), size = 16 * page;
         unsigned char resident[16];
