@@ -5,6 +5,11 @@
  * value begins and ends, the caller puts another one there, and all else stays as its author has written it: the order
  * of members, numbers of any size, escapes, blanks. Nothing is allocated.
  *
+ * Why not json-c: a monitor reads its bundle at every start and then stands about for months. The tree of Podman's
+ * config.json (10 KiB) is 128 KiB of heap, of which the allocator keeps what it has cached in each page of it, and takes
+ * 140 us to make. It cannot be left to a process that ends: what is written into the bundle is decided after the start
+ * byte, when the launcher has gone, and a child costs more than the tree. All else that reads JSON uses json-c.
+ *
  * The walk accepts what RFC 8259 does and nothing else, down to JSONTEXT_DEPTH levels. Bytes from 0x80 on are not
  * looked at: what is no UTF-8 stays so.
  */
