@@ -69,26 +69,19 @@ static const LayoutField memory_fields[] = {
         { "byte", 0, 1, RING_STREAM_SIZE },
 };
 
-static const LayoutFields header_members = LAYOUT_FIELDS(header_fields);
-static const LayoutFields stream_members = LAYOUT_FIELDS(stream_fields);
-static const LayoutFields note_members = LAYOUT_FIELDS(note_fields);
-static const LayoutFields input_members = LAYOUT_FIELDS(input_fields);
-static const LayoutFields control_members = LAYOUT_FIELDS(control_fields);
-static const LayoutFields memory_members = LAYOUT_FIELDS(memory_fields);
-
 static const LayoutGroup header_groups[] = {
-        { "ring", 0, sizeof(Header), 1, &header_members },
-        LAYOUT_MANY(Header, streams, "stream", stream_members),
-        LAYOUT_MANY(Header, notes, "note", note_members),
+        LAYOUT_WHOLE(Header, "ring", LAYOUT_OF(header_fields)),
+        LAYOUT_MANY(Header, streams, "stream", LAYOUT_OF(stream_fields)),
+        LAYOUT_MANY(Header, notes, "note", LAYOUT_OF(note_fields)),
 };
 
-static const LayoutGroup input_groups[] = { { "input", 0, sizeof(RingInput), 1, &input_members } };
+static const LayoutGroup input_groups[] = { LAYOUT_WHOLE(RingInput, "input", LAYOUT_OF(input_fields)) };
 
 static const LayoutGroup control_groups[] = { { "control", 0, sizeof(RingControl), RING_CONTROLS,
-                                                &control_members } };
+                                                LAYOUT_OF(control_fields) } };
 
 static const LayoutGroup memory_groups[] = { { "memory", 0, RING_STREAM_SIZE, _STREAM_MAX,
-                                               &memory_members } };
+                                               LAYOUT_OF(memory_fields) } };
 
 static const Layout header_layout = { header_groups, ELEMENTS(header_groups), sizeof(Header) };
 static const Layout input_layout = { input_groups, ELEMENTS(input_groups), sizeof(RingInput) };

@@ -46,14 +46,17 @@ typedef struct LayoutEntry {
         }
 #define LAYOUT_FIELDS(fields)                                                                                \
         { fields, sizeof(fields) / sizeof(*(fields)) }
+#define LAYOUT_OF(fields) (&(const LayoutFields)LAYOUT_FIELDS(fields))
 
-/* Of a struct, or of an array of them, that is a member of another one. */
+/* Of a whole struct, and of one, or an array of them, that is a member of another one. */
+#define LAYOUT_WHOLE(type, name, fields)                                                                     \
+        { name, 0, sizeof(type), 1, fields }
 #define LAYOUT_ONE(type, member, name, fields)                                                               \
-        { name, offsetof(type, member), sizeof(((type *)NULL)->member), 1, &(fields) }
+        { name, offsetof(type, member), sizeof(((type *)NULL)->member), 1, fields }
 #define LAYOUT_MANY(type, member, name, fields)                                                              \
         {                                                                                                    \
                 name, offsetof(type, member), sizeof(((type *)NULL)->member[0]),                             \
-                        sizeof(((type *)NULL)->member) / sizeof(((type *)NULL)->member[0]), &(fields)        \
+                        sizeof(((type *)NULL)->member) / sizeof(((type *)NULL)->member[0]), fields           \
         }
 
 void layout_put(StateWriter *w, const Layout *layout, size_t base);

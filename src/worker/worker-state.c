@@ -41,19 +41,15 @@ static const LayoutField suppressed_fields[] = {
         LAYOUT_NUMBER(SuppressedState, said, "said"),
 };
 
-static const LayoutFields facts_members = LAYOUT_FIELDS(facts_fields);
-static const LayoutFields state_members = LAYOUT_FIELDS(state_fields);
-static const LayoutFields suppressed_members = LAYOUT_FIELDS(suppressed_fields);
-
 static const LayoutGroup worker_state_groups[] = {
-        LAYOUT_ONE(WorkerState, facts, "facts", facts_members),
-        { "worker", 0, sizeof(WorkerState), 1, &state_members },
-        LAYOUT_MANY(WorkerState, ctl, "ctl", control_buffer_layout),
-        LAYOUT_MANY(WorkerState, ctl_before, "ctl-before", control_buffer_layout),
-        LAYOUT_ONE(WorkerState, sinks[SINK_FILE], "sink.file", sink_state_layout),
-        LAYOUT_ONE(WorkerState, sinks[SINK_JOURNAL], "sink.journal", sink_state_layout),
-        LAYOUT_ONE(WorkerState, suppressed, "suppressed", suppressed_members),
-        LAYOUT_MANY(WorkerState, slots, "client", attach_slot_layout),
+        LAYOUT_ONE(WorkerState, facts, "facts", LAYOUT_OF(facts_fields)),
+        LAYOUT_WHOLE(WorkerState, "worker", LAYOUT_OF(state_fields)),
+        LAYOUT_MANY(WorkerState, ctl, "ctl", &control_buffer_layout),
+        LAYOUT_MANY(WorkerState, ctl_before, "ctl-before", &control_buffer_layout),
+        LAYOUT_ONE(WorkerState, sinks[SINK_FILE], "sink.file", &sink_state_layout),
+        LAYOUT_ONE(WorkerState, sinks[SINK_JOURNAL], "sink.journal", &sink_state_layout),
+        LAYOUT_ONE(WorkerState, suppressed, "suppressed", LAYOUT_OF(suppressed_fields)),
+        LAYOUT_MANY(WorkerState, slots, "client", &attach_slot_layout),
 };
 
 const Layout worker_state_layout = { worker_state_groups, ELEMENTS(worker_state_groups),

@@ -34,7 +34,7 @@ static const LayoutField part_fields[] = {
         LAYOUT_NUMBER(Part, large, "large"),
 };
 static const LayoutFields part_members = LAYOUT_FIELDS(part_fields);
-static const LayoutGroup groups[] = { LAYOUT_MANY(All, parts, "part", part_members) };
+static const LayoutGroup groups[] = { LAYOUT_MANY(All, parts, "part", &part_members) };
 static const Layout layout = { groups, 1, sizeof(All) };
 
 static void try(const StateReader *directory) {

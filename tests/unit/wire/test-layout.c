@@ -54,10 +54,10 @@ static const LayoutField new_numbers[] = { LAYOUT_NUMBER(NewAll, number, "number
 static const LayoutFields old_members = LAYOUT_FIELDS(old_fields), new_members = LAYOUT_FIELDS(new_fields);
 static const LayoutFields old_rest = LAYOUT_FIELDS(old_numbers), new_rest = LAYOUT_FIELDS(new_numbers);
 
-static const LayoutGroup old_groups[] = { LAYOUT_MANY(OldAll, olds, "thing", old_members),
+static const LayoutGroup old_groups[] = { LAYOUT_MANY(OldAll, olds, "thing", &old_members),
                                           { "all", 0, sizeof(OldAll), 1, &old_rest } };
 static const LayoutGroup new_groups[] = { { "all", 0, sizeof(NewAll), 1, &new_rest },
-                                          LAYOUT_MANY(NewAll, news, "thing", new_members) };
+                                          LAYOUT_MANY(NewAll, news, "thing", &new_members) };
 
 static const Layout old_layout = { old_groups, ELEMENTS(old_groups), sizeof(OldAll) };
 static const Layout new_layout = { new_groups, ELEMENTS(new_groups), sizeof(NewAll) };
