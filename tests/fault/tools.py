@@ -181,18 +181,18 @@ def worker_of(m):
     for pid in children(m.pid):
         if pid == getattr(m, "_target", None) or not is_alive(pid):
             continue
-        if link(pid, "exe").removesuffix(" (deleted)") == os.path.realpath(harness.MONITOR) and not is_check(pid):
+        if link(pid, "exe").removesuffix(" (deleted)") == os.path.realpath(harness.MONITOR) and has_title(pid):
             return pid
     return None
 
 
-def is_check(pid):
-    """A binary that looks whether it can take over."""
+def has_title(pid):
+    """Is it a worker? A program that looks whether it can take over has none, nor has anything else between fork and exec."""
     try:
         with open(f"/proc/{pid}/cmdline", "rb") as f:
-            return b"--check-state" in f.read()
+            return f.read().startswith(b"scopemon: ")
     except OSError:
-        return True
+        return False
 
 
 class Killer(threading.Thread):
