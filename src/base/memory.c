@@ -13,7 +13,6 @@
 #include <stdint.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #include "base/memory.h"
@@ -42,20 +41,26 @@ void memory_keep_heap_small(void) {
  */
 static int unmap_pages(struct dl_phdr_info *info, size_t size, void *userdata) {
         const size_t *page = userdata;
-        struct iovec found[SEGMENTS_MAX];
+        struct {
+                char *begin;
+                size_t size;
+        } found[SEGMENTS_MAX];
         size_t n = 0;
 
         for (size_t i = 0; i < info->dlpi_phnum && n < SEGMENTS_MAX; i++) {
                 const ElfW(Phdr) *segment = &info->dlpi_phdr[i];
                 ElfW(Addr) begin = info->dlpi_addr + segment->p_vaddr, end = begin + segment->p_memsz;
+                char *where;
 
                 if (segment->p_type != PT_LOAD || segment->p_flags & PF_W)
                         continue;
                 begin -= begin % *page;
-                found[n++] = (struct iovec){ (void *)begin, end - begin };
+                memcpy(&where, &begin, sizeof where);
+                found[n].begin = where;
+                found[n++].size = end - begin;
         }
         for (size_t i = 0; i < n; i++)
-                (void)madvise(found[i].iov_base, found[i].iov_len, MADV_DONTNEED); /* or it stays */
+                (void)madvise(found[i].begin, found[i].size, MADV_DONTNEED); /* or it stays */
         return 0;
 }
 
@@ -80,15 +85,15 @@ static bool is_zero(const char *p, size_t n) {
 }
 
 /**
- * memory_trim_zeros() - give back pages of an object in which there is nothing but zeros; they stay zero
- * @memory: of the heap
+ * memory_trim_zeros() - give back pages in which there is nothing but zeros; they stay zero
+ * @memory: of memory_reserve()
+ * @size: as it was
  */
 void memory_trim_zeros(void *memory, size_t size) {
         size_t page = (size_t)sysconf(_SC_PAGESIZE);
-        char *p = memory, *end = p + size;
 
-        for (p -= (uintptr_t)p % page; p < end; p += page)
-                if (is_zero(p, page))                          /* whatever else may be in it */
+        for (char *p = memory; p < (char *)memory + size; p += page)
+                if (is_zero(p, page))
                         (void)madvise(p, page, MADV_DONTNEED); /* or it stays */
 }
 

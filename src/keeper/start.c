@@ -215,7 +215,7 @@ static void start_forget(void *userdata) {
         Keeper *k = userdata;
 
         memory_release(k->start, sizeof *k->start);
-        free(k);
+        memory_release(k, sizeof *k);
 }
 
 static void on_kept(void *userdata, WorkerKept what, uint32_t index, int fd) {
@@ -355,7 +355,7 @@ int keeper_new(Keeper **ret, const Options *options, Origin *origin, const Keepe
         _cleanup_(keeper_freep) Keeper *k = NULL;
         int r;
 
-        k = calloc(1, sizeof *k);
+        k = memory_reserve(sizeof *k);
         if (!k)
                 return fail(-ENOMEM);
         k->options = options;
@@ -406,7 +406,7 @@ Keeper *keeper_free(Keeper *k) {
         fd_close_many(&k->runtime.pidfd, 1);
         free(k->attach_link);
         k->event = event_unref(k->event);
-        free(k);
+        memory_release(k, sizeof *k);
         return NULL;
 }
 

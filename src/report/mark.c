@@ -249,6 +249,12 @@ static bool may_be_dead(const char *file) {
         return dot && parse_pid(dot + 1, &pid) >= 0 && kill(pid, 0) < 0 && errno == ESRCH;
 }
 
+static void mark_forget(int place_fd, const char *file, const Mark *mark) {
+        (void)unlinkat(place_fd, file, 0);
+        due_remove(place_fd, mark->cid, DUE_GIVEN);
+        due_remove(place_fd, mark->cid, DUE_TAKEN);
+}
+
 /**
  * mark_settle() - tell the ends of containers whose monitors were killed
  * @word: only of the container with this name or ID, or beginning of an ID; NULL: of all whose monitors are surely dead
@@ -270,11 +276,8 @@ void mark_settle(const char *word, MarkHandler on_mark, void *userdata) {
                             !read_mark(dirfd(dir), e->d_name, &mark) || (word && !is_meant(&mark, word)))
                                 continue;
                         found = mark_settle_one(&mark);
-                        if (found == MARK_TOLD || found == MARK_KNOWN) {
-                                (void)unlinkat(dirfd(dir), e->d_name, 0);
-                                due_remove(dirfd(dir), mark.cid, DUE_GIVEN);
-                                due_remove(dirfd(dir), mark.cid, DUE_TAKEN);
-                        }
+                        if (found == MARK_TOLD || found == MARK_KNOWN)
+                                mark_forget(dirfd(dir), e->d_name, &mark);
                         on_mark(userdata, &mark, found);
                 }
                 if (dir)
