@@ -31,6 +31,7 @@
 #define COMMANDS_MAX 4           /* how often the exit command is run at most */
 #define AGAIN_USEC 100000ULL     /* after which a manager has signalled all there were */
 #define PATIENCE_USEC 8000000ULL /* how long there may be no process for it, as in a fork bomb */
+#define SHORT_USEC 2000000ULL    /* likewise, where exit files were waited for in vain for as long */
 
 static const StateField exit_command_fields[] = {
         STATE_FIELD_BOOL(ExitCommandSaved, terminated, "terminated"),
@@ -82,7 +83,8 @@ static int try_command(Keeper *k) {
                 return error < 0 ? relay(error) : 0;
         now = event_now();
         if (c->until == 0)
-                c->until = now + PATIENCE_USEC;
+                c->until = now +
+                           (k->end.files_until > 0 && now >= k->end.files_until ? SHORT_USEC : PATIENCE_USEC);
         if (now >= c->until)
                 return relay(error);
         r = event_add_timer(k->event, &c->timer, AGAIN_USEC, on_again, k);
