@@ -75,7 +75,7 @@ def units():
 
 @case
 @shuts_down
-def soft_reboot_leaves_containers_long():
+def soft_reboot_leaves_containers():
     """The same processes before and after, and Podman manages them as before."""
     expect_support()
     made = list(units())
