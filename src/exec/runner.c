@@ -24,8 +24,9 @@
 #include "report/mark.h"
 
 #define AT_ONCE_MAX 4U
-#define RUN_USEC 60000000ULL /* for one command */
-#define AGAIN_USEC 100000ULL /* if there is no process, or no memory */
+#define RUN_USEC 60000000ULL     /* for one command */
+#define AGAIN_USEC 100000ULL     /* if there is no process, or no memory, */
+#define PATIENCE_USEC 2000000ULL /* ... and for how long the end waits for that */
 #define CLOSE_ROUNDS 100U
 
 typedef struct ExecRun {
@@ -41,6 +42,7 @@ typedef struct ExecRunner {
         ExecRun runs[AT_ONCE_MAX];
         Timer *timer;
         bool at_once;
+        uint64_t until; /* then, what still cannot be run is left */
 } ExecRunner;
 
 static void runner_free(Keeper *k) {
@@ -90,12 +92,19 @@ static int runner_new(Keeper *k) {
         return r < 0 ? relay(r) : 0;
 }
 
+/* Room for one more: that of commands that have run, unless it is little. */
 static int runner_reserve(ExecRunner *e) {
         size_t room = e->allocated ? 2 * e->allocated : 16;
         DueId *more;
 
         if (e->n < e->allocated)
                 return 0;
+        if (e->first > e->n / 2) {
+                e->n -= e->first;
+                memmove(e->ids, e->ids + e->first, e->n * sizeof *e->ids);
+                e->first = 0;
+                return 0;
+        }
         more = reallocarray(e->ids, room, sizeof *more);
         if (!more)
                 return fail(-ENOMEM);
@@ -166,8 +175,13 @@ static int runner_spawn(ExecRunner *e, ExecRun *run, const DueCommand *c) {
                 &run->pid, NULL);
         if (r < 0)
                 return relay(r);
+        r = reaper_claim(e->keeper->reaper, run->pid);
+        if (r < 0) {
+                run->pid = 0; /* it runs, and nobody waits for it */
+                return relay(r);
+        }
         (void)event_add_timer(e->keeper->event, &run->timer, RUN_USEC, runner_on_limit, run);
-        return reaper_claim(e->keeper->reaper, run->pid);
+        return 0;
 }
 
 /* Return: 0, or a negative errno that may pass. */
@@ -192,6 +206,7 @@ static int runner_run(ExecRunner *e, ExecRun *run, const DueId *id) {
 static void runner_look(ExecRunner *e) {
         for (size_t i = 0; i < AT_ONCE_MAX && e->first < e->n; i++) {
                 const DueId *id = &e->ids[e->first];
+                int r;
 
                 if (e->runs[i].pid > 0)
                         continue;
@@ -203,11 +218,19 @@ static void runner_look(ExecRunner *e) {
                         e->first = e->n;
                         return;
                 }
-                if (runner_run(e, &e->runs[i], id) < 0) {
+                r = runner_run(e, &e->runs[i], id);
+                if (r < 0 && e->at_once && event_now() >= e->until) {
+                        (void)log_error_errno(
+                                r, "Failed to run %zu exit commands of exec sessions:", e->n - e->first);
+                        e->first = e->n;
+                        return;
+                }
+                if (r < 0) {
                         timer_set(e->timer, AGAIN_USEC);
                         return;
                 }
                 e->first++;
+                e->until = event_now() + PATIENCE_USEC;
         }
         if (e->first == e->n)
                 e->first = e->n = 0;
@@ -256,6 +279,7 @@ static void runner_on_draining(Keeper *k) {
         if (!e)
                 return;
         e->at_once = true;
+        e->until = event_now() + PATIENCE_USEC;
         do
                 due_list(e->given_fd, runner_on_given, e);
         while (due_close(e->place_fd, k->options->cid) == -ENOTEMPTY && ++rounds < CLOSE_ROUNDS);

@@ -3,12 +3,14 @@
 /* The container's monitor and the commands of its exec sessions; the sessions' monitors are played by files. */
 
 #include <fcntl.h>
+#include <malloc.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -161,6 +163,44 @@ CleanTest(runner, command_is_run_when_it_is_due_and_the_others_are_not) {
         cr_assert_eq(hint(&f), KEEPER_TAKEN);
         cr_assert(event_run_until(f.k.event, 20, n_logged(&f) == 1));
         let_through(&f, 1);
+        fixture_done(&f);
+}
+
+CleanTest(runner, commands_that_have_run_take_no_memory) {
+        size_t before;
+        Fixture f;
+
+        fixture_init(&f);
+        (void)snprintf(f.command, sizeof f.command, ":");
+        give(&f, 0, event_now() + DAY_USEC); /* one always waits */
+        cr_assert_eq(hint(&f), KEEPER_TAKEN);
+        before = mallinfo2().uordblks;
+        for (int i = 1; i <= 200; i++) {
+                give(&f, i, event_now());
+                cr_assert_eq(hint(&f), KEEPER_TAKEN);
+                cr_assert(event_run_until(f.k.event, 20, !reaper_has_children(f.k.reaper)));
+        }
+        cr_assert_leq(mallinfo2().uordblks, before + 1024);
+        fixture_done(&f);
+}
+
+CleanTest(runner, end_does_not_wait_for_what_cannot_be_run) {
+        struct rlimit before, none;
+        Fixture f;
+
+        fixture_init(&f);
+        give(&f, 1, event_now() + DAY_USEC);
+        cr_assert_eq(hint(&f), KEEPER_TAKEN);
+        cr_assert_eq(getrlimit(RLIMIT_NOFILE, &before), 0);
+        none = before;
+        none.rlim_cur = 3;
+        cr_assert_eq(setrlimit(RLIMIT_NOFILE, &none), 0);
+        f.k.phase = PHASE_DRAINING;
+        exec_runner_hooks.on_draining(&f.k);
+        cr_assert_eq(exec_runner_hooks.is_unfinished(&f.k), KEEPER_TAKEN, "it is tried again");
+        cr_assert(event_run_until(f.k.event, 10, exec_runner_hooks.is_unfinished(&f.k) == 0));
+        cr_assert_eq(setrlimit(RLIMIT_NOFILE, &before), 0);
+        cr_assert_eq(n_logged(&f), 0);
         fixture_done(&f);
 }
 
