@@ -162,8 +162,6 @@ static void __attribute__((noreturn)) child_run(const ProcessSpec *spec, pid_t p
                 child_close_others(spec);
         if (spec->wait_fd >= 0)
                 child_wait(spec->wait_fd);
-        for (unsigned left = spec->delay_s; left > 0;)
-                left = sleep(left);
         for (size_t i = 0; i < spec->n_keep_fds; i++)
                 (void)fcntl(spec->keep_fds[i], F_SETFD, 0);
 
@@ -187,7 +185,7 @@ int process_spawn(const ProcessSpec *spec, pid_t *ret_pid, int *ret_pidfd) {
         pid_t parent = getpid(), pid;
 
         /* NOLINTNEXTLINE(clang-analyzer-*): child_run() never returns and writes to nothing of ours */
-        pid = spec->wait_fd >= 0 || spec->delay_s > 0 ? fork() : vfork();
+        pid = spec->wait_fd >= 0 ? fork() : vfork();
         if (pid < 0)
                 return fail(-errno);
         if (pid == 0)

@@ -28,10 +28,9 @@ typedef struct ProcessSpec {
         uint64_t fds_max;          /* soft limit of descriptors; 0 to leave it */
         const char *oom_score_adj; /* value written before exec, NULL to leave it */
         int wait_fd;               /* one read from it before exec, then it is closed; -1 for none */
-        unsigned delay_s;          /* seconds of sleep before exec */
         int cgroup_fd;             /* cgroup.procs of a cgroup to move to before exec; 0 or -1 for none */
         bool own_listen_pid;       /* LISTEN_PID= in @envp becomes the child's own pid */
-        bool close_others;         /* close all from 3 up but keep_fds, before the delay already */
+        bool close_others;         /* close all from 3 up but keep_fds */
         const int *keep_fds;       /* descriptors that lose CLOEXEC in the child */
         size_t n_keep_fds;
 } ProcessSpec;

@@ -51,6 +51,7 @@ static int spawn_command(Keeper *k) {
         null_fd = fd_open_null(O_RDWR);
         if (null_fd < 0)
                 return relay(null_fd);
+        (void)prctl(PR_SET_CHILD_SUBREAPER, 0); /* what the command leaves behind is init's */
         r = process_spawn(&(ProcessSpec){ .path = k->options->exit_command,
                                           .fds_max = k->origin->fds_max,
                                           .argv = argv,
@@ -59,7 +60,6 @@ static int spawn_command(Keeper *k) {
                                           .mask = &k->origin->mask,
                                           .oom_score_adj = score[0] ? score : NULL,
                                           .wait_fd = -1,
-                                          .delay_s = (unsigned)k->options->exit_delay,
                                           .close_others = true },
                           &k->exit_command.pid, NULL);
         if (r < 0)
@@ -128,15 +128,16 @@ void exit_command_given(Keeper *k) {
 }
 
 /**
- * exit_command_go() - run it
+ * exit_command_go() - run it, after the delay that was asked for
  *
  * Where no process can be had it is tried again: nothing else removes the container, or starts it again.
  */
 void exit_command_go(Keeper *k) {
+        uint64_t delay = (uint64_t)k->options->exit_delay * 1000000U;
         int r;
 
-        (void)prctl(PR_SET_CHILD_SUBREAPER, 0); /* what the command leaves behind is init's */
-        r = try_command(k);
+        r = delay > 0 ? event_add_timer(k->event, &k->exit_command.timer, delay, on_again, k)
+                      : try_command(k);
         if (r < 0) {
                 (void)log_error_errno(r, "Failed to run the exit command:");
                 k->exit_command.running = false;

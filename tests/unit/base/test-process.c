@@ -250,7 +250,7 @@ CleanTest(process, start_signal_is_one_read) {
         (void)close(s.out_r);
 }
 
-CleanTest(process, descriptors_are_closed_before_the_delay) {
+CleanTest(process, other_descriptors_are_closed) {
         _cleanup_close_ int r = -1, w = -1;
         struct pollfd p;
         int pidfd;
@@ -258,9 +258,9 @@ CleanTest(process, descriptors_are_closed_before_the_delay) {
         Setup s;
 
         cr_assert_eq(fd_pipe(&r, &w), 0);
-        setup(&s, "exit 0", environ);
+        cr_assert_eq(fd_set_cloexec(w, false), 0);
+        setup(&s, "exec sleep 3600", environ);
         s.spec.stdio[1] = s.spec.stdio[2] = s.null;
-        s.spec.delay_s = 3600;
         s.spec.close_others = true;
         cr_assert_eq(process_spawn(&s.spec, &pid, &pidfd), 0);
         (void)close(w);
