@@ -20,7 +20,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "foreign.h"
+#include "base/foreign.h"
 
 #if !defined SO_PASSRIGHTS && !defined __sparc__ && !defined __hppa__
 #define SO_PASSRIGHTS 83

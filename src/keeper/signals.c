@@ -128,8 +128,7 @@ static int signals_open_again(Timer *timer, void *userdata) {
 /**
  * keeper_take_signals() - hear of them, also of those that have come since they were blocked
  *
- * Not before the runtime has been given its pipes: there may be no descriptor to spare until then. If there is none
- * even now it is tried again, and the children are looked at meanwhile.
+ * If there is no descriptor to spare it is tried again, and the children are looked at meanwhile.
  */
 void keeper_take_signals(Keeper *k) {
         int r;
@@ -169,13 +168,11 @@ int keeper_on_signal(Keeper *k, int signal) {
         int r;
 
         k->exit_command.terminated = k->exit_command.terminated || keeper_signal_ends(signal);
+        if (k->phase == PHASE_PLACING && signals_include(interrupting, ELEMENTS(interrupting), signal))
+                return signals_end_start(k, signal);
         r = KEEPER_ASK(k, on_signal, signal);
         if (r != 0)
                 return r < 0 ? relay(r) : 0;
-        if (k->phase == PHASE_PLACING)
-                return signals_include(interrupting, ELEMENTS(interrupting), signal)
-                               ? signals_end_start(k, signal)
-                               : 0;
         if (keeper_signal_ends(signal))
                 (void)unit_stop_signalled(k); /* without it systemd's own time-out ends us */
         signals_pass_on(k, signal);

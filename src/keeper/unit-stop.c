@@ -158,18 +158,29 @@ static int stop_ask(Keeper *k) {
 /**
  * unit_stop_signalled() - a signal has come that may be our unit's stop
  *
- * A question that is under way was asked too early.
+ * A question that is under way was asked too early. While it is not settled which unit is ours, unit_stop_placed() asks.
  *
  * Return: 0 or a negative errno.
  */
 int unit_stop_signalled(Keeper *k) {
         UnitStop *stop = &k->unit_stop;
 
-        if (k->phase > PHASE_RUNNING || !unit_holds_us(k))
+        if (k->phase > PHASE_RUNNING)
                 return 0;
         stop->asked_usec = event_now();
+        if (k->phase == PHASE_PLACING || !unit_holds_us(k))
+                return 0;
         stop->question = unit_question_free(stop->question);
         return stop_ask(k);
+}
+
+/**
+ * unit_stop_placed() - our unit is known: ask, if there was reason to before
+ *
+ * Return: 0 or a negative errno.
+ */
+int unit_stop_placed(Keeper *k) {
+        return k->unit_stop.asked_usec > 0 && unit_holds_us(k) ? stop_ask(k) : 0;
 }
 
 /**
@@ -192,7 +203,7 @@ void unit_stop_save(const Keeper *k, UnitStopSaved *ret) {
 }
 
 /**
- * unit_stop_restore() - the same deadline, or the same question: whoever was asked is no child of this image
+ * unit_stop_restore() - the same deadline, or the same question: whoever was asked has answered another image
  *
  * Return: 0 or a negative errno.
  */

@@ -29,6 +29,7 @@ uint64_t unit_stop_time(uint64_t unit_usec);
 uint64_t unit_stop_deadline(uint64_t since, uint64_t unit_usec);
 int unit_stop_set(Keeper *k, uint64_t deadline);
 int unit_stop_signalled(Keeper *k);
+int unit_stop_placed(Keeper *k);
 void unit_stop_forget(Keeper *k);
 void unit_stop_save(const Keeper *k, UnitStopSaved *ret);
 int unit_stop_restore(Keeper *k, const UnitStopSaved *saved);

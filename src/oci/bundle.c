@@ -178,9 +178,9 @@ int bundle_open(Bundle **ret, const char *dir, const char **ret_why) {
         dir_fd = fd_open_directory(dir);
         if (dir_fd < 0)
                 return relay(dir_fd);
-        if (faccessat(dir_fd, CONFIG_NAME, F_OK, 0) < 0)
-                return errno == ENOENT ? BUNDLE_MISSING : fail(-errno);
         fd = fd_open_regular(dir_fd, CONFIG_NAME, 0, &st);
+        if (fd == -ENOENT)
+                return BUNDLE_MISSING;
         if (fd < 0 && fd != -EINVAL && fd != -ENXIO)
                 return relay(fd);
         if (fd < 0 || st.st_size > (off_t)CONFIG_MAX) {

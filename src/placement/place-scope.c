@@ -90,7 +90,6 @@ bool place_make_monitor_scope(Placer *p) {
                            .slice = p->plan->monitor_slice[0] ? p->plan->monitor_slice : NULL,
                            .documentation = DOCUMENTATION,
                            .pid = getpid(),
-                           .pidfd = -1,
                            .delegate = true };
         char description[256];
 
@@ -226,7 +225,6 @@ static bool ask_for_container_scope(Placer *p) {
                            .after = plan->after[0] ? plan->after : NULL,
                            .stop_propagated_from = plan->stop_propagated_from ? plan->unit : NULL,
                            .pid = p->holder,
-                           .pidfd = -1,
                            .delegate = true,
                            .default_dependencies = plan->after[0] };
         char description[256];

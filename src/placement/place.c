@@ -8,8 +8,9 @@
  * is a fact too, and the next plan is made with it; only a wish that cannot be met is an error for the caller.
  *
  * It goes step by step (place_go_on()), and rests where somebody is asked: the manager, or a runtime that nobody knows
- * (by a child). The loop turns then, and the answer takes the next step. Nothing is moved, made or written meanwhile. There is one connection at most, opened by the first
- * question and closed before anybody is told of the result: an idle monitor keeps none, nor what it took to make one.
+ * (by a child). The loop turns then, and the answer takes the next step. Nothing is moved, made or written meanwhile.
+ * There is one connection at most, opened by the first question and closed before anybody is told of the result: an idle
+ * monitor keeps none, nor what it took to make one.
  */
 
 #include <errno.h>
@@ -233,7 +234,9 @@ static void look_at_caller(Placer *p) {
 }
 
 static void note_former_unit(Placer *p, const UnitFacts *facts, const BusTrouble *trouble) {
-        if (facts && strcmp(facts->active_state, "deactivating") == 0)
+        if (!facts)
+                place_note_manager(p, p->former_unit, trouble);
+        else if (strcmp(facts->active_state, "deactivating") == 0)
                 p->facts.stopping_unit = p->former_unit;
 }
 
@@ -305,8 +308,11 @@ static void note_unit(Placer *p, const UnitFacts *facts, const BusTrouble *troub
 static void note_stream(Placer *p, const UnitFacts *facts, const BusTrouble *trouble) {
         PlaceStream *stream = &p->text->stream;
 
-        if (!facts)
+        if (!facts) {
+                if (trouble)
+                        place_note_manager(p, "Unit of the caller's output", trouble);
                 return;
+        }
         *stream = (PlaceStream){ .known = true,
                                  .level_prefix = facts->syslog_level_prefix,
                                  .facility = facts->syslog_facility,

@@ -43,7 +43,7 @@ typedef enum PlacementRow {
 typedef enum PlacementMonitor {
         PLACEMENT_MONITOR_STAYS,
         PLACEMENT_MONITOR_NESTED, /* cgroup_nest(unit_path, PLACEMENT_LEAF, move_self ? our pid : 0) */
-        PLACEMENT_MONITOR_SCOPE,  /* scope_begin() of monitor_scope in monitor_slice */
+        PLACEMENT_MONITOR_SCOPE,  /* monitor_scope in monitor_slice, made by us */
 } PlacementMonitor;
 
 typedef enum PlacementContainer {

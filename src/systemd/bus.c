@@ -40,6 +40,7 @@ struct Bus {
         unsigned n_tried;  /* addresses */
         int error;         /* the most telling of those that failed */
         uint64_t deadline; /* for one of them to let us in */
+        bool refused;      /* none of them has: the next question has the same answer */
         Timer *timer;
         const BusAsker *asker; /* NULL: nothing is asked */
         void *userdata;
@@ -147,8 +148,6 @@ static int prepare(Bus *b, const char *address, bool is_bus) {
         if (r >= 0)
                 r = sd_bus_set_bus_client(b->connection, is_bus);
         if (r >= 0)
-                r = sd_bus_negotiate_fds(b->connection, true);
-        if (r >= 0)
                 r = sd_bus_set_connected_signal(b->connection, true);
         if (r >= 0)
                 r = sd_bus_set_close_on_exit(b->connection,
@@ -171,7 +170,7 @@ static int open_next(Bus *b) {
         else
                 find_system_address(number, address, sizeof address);
         if (r < 0)
-                return r;
+                return relay(r);
         r = prepare(b, address, is_bus);
         if (r >= 0)
                 r = sd_bus_start(b->connection);
@@ -179,7 +178,7 @@ static int open_next(Bus *b) {
                 r = sd_bus_attach_event(b->connection, event_loop(b->event), SD_EVENT_PRIORITY_NORMAL);
         if (r < 0)
                 drop_connection(b);
-        return r;
+        return r < 0 ? fail(r) : 0;
 }
 
 /* Connects to the next address that takes us, or gives up. */
@@ -199,6 +198,7 @@ static void try_next(Bus *b) {
                 }
                 note_error(b, r);
         }
+        b->refused = true;
         if (!b->asker)
                 return;
         trouble.error = b->error;
@@ -283,9 +283,11 @@ void bus_ask(Bus *b, const BusAsker *asker, void *userdata) {
                 asker->on_open(userdata, b->connection);
                 return;
         }
-        b->n_tried = 0;
-        b->error = 0;
-        b->deadline = event_now() + OPEN_USEC;
+        if (!b->refused) {
+                b->n_tried = 0;
+                b->error = 0;
+                b->deadline = event_now() + OPEN_USEC;
+        }
         try_next(b);
 }
 

@@ -28,12 +28,6 @@
 #define SYSTEMD_PATH "/org/freedesktop/systemd1"
 #define SYSTEMD_MANAGER "org.freedesktop.systemd1.Manager"
 
-/* What an older manager, or a connection without descriptors, may lack */
-#define WITH_PIDFD (1U << 0)
-#define WITH_STOP_PROPAGATED (1U << 1)
-
-static const char *const optional_properties[] = { "PIDFDs", "StopPropagatedFrom" };
-
 struct Scope {
         Bus *bus;
         sd_bus *connection; /* borrowed while there is one */
@@ -44,7 +38,7 @@ struct Scope {
         sd_bus_slot *call;
         ScopeSpec spec; /* its strings are in @strings */
         char *strings[8];
-        unsigned with;
+        bool propagates; /* StopPropagatedFrom=, which an older manager may lack */
         char *job;       /* known from the reply */
         char *ended_job; /* the last one that ended for our unit */
         char result[32]; /* how that ended */
@@ -95,21 +89,12 @@ static int on_job_removed(sd_bus_message *m, void *userdata, sd_bus_error *error
         return scope_compare(s);
 }
 
-/* Leaves out what @e complains about; false if it is nothing that could be left out. */
+/* Leaves out what @e may complain about; false if there is nothing that could be left out. */
 static bool drop_property(Scope *s, const sd_bus_error *e) {
-        unsigned left = s->with;
-
-        if (!sd_bus_error_has_name(e, SD_BUS_ERROR_PROPERTY_READ_ONLY) &&
-            !sd_bus_error_has_name(e, SD_BUS_ERROR_UNKNOWN_PROPERTY))
+        if (!s->propagates || (!sd_bus_error_has_name(e, SD_BUS_ERROR_PROPERTY_READ_ONLY) &&
+                               !sd_bus_error_has_name(e, SD_BUS_ERROR_UNKNOWN_PROPERTY)))
                 return false;
-        for (size_t i = 0; i < ELEMENTS(optional_properties); i++)
-                if (e->message && strstr(e->message, optional_properties[i]))
-                        left &= ~(1U << i);
-        if (left == s->with)
-                left = 0;
-        if (left == s->with)
-                return false;
-        s->with = left;
+        s->propagates = false;
         return true;
 }
 
@@ -152,7 +137,7 @@ static int append_text(const Scope *s,
 
 static int append_properties(const Scope *s, sd_bus_message *m) {
         const ScopeSpec *p = &s->spec;
-        const char *stop = s->with & WITH_STOP_PROPAGATED ? p->stop_propagated_from : NULL;
+        const char *stop = s->propagates ? p->stop_propagated_from : NULL;
         int r[] = {
                 append_text(s, m, "Description", "s", p->description),
                 append_text(s, m, "Documentation", "as", p->documentation),
@@ -168,8 +153,7 @@ static int append_properties(const Scope *s, sd_bus_message *m) {
                         ? 0
                         : sd_bus_message_append(m, "(sv)", "TimeoutStopUSec", "t", p->timeout_stop_usec),
                 p->kill_signal == 0 ? 0 : sd_bus_message_append(m, "(sv)", "KillSignal", "i", p->kill_signal),
-                s->with & WITH_PIDFD ? sd_bus_message_append(m, "(sv)", "PIDFDs", "ah", 1, p->pidfd)
-                                     : sd_bus_message_append(m, "(sv)", "PIDs", "au", 1, (uint32_t)p->pid),
+                sd_bus_message_append(m, "(sv)", "PIDs", "au", 1, (uint32_t)p->pid),
         };
 
         for (size_t i = 0; i < ELEMENTS(r); i++)
@@ -233,8 +217,6 @@ static void scope_on_open(void *userdata, sd_bus *connection) {
         int r;
 
         s->connection = connection;
-        if (s->spec.pidfd >= 0 && sd_bus_can_send(connection, SD_BUS_TYPE_UNIX_FD) > 0)
-                s->with |= WITH_PIDFD;
         r = sd_bus_match_signal_async(connection, &s->match, SYSTEMD, SYSTEMD_PATH, SYSTEMD_MANAGER,
                                       "JobRemoved", on_job_removed, NULL, s);
         if (r >= 0)
@@ -264,6 +246,7 @@ static int scope_on_time(Timer *timer, void *userdata) {
         Scope *s = userdata;
 
         (void)scope_end(s, SCOPE_NO_ANSWER, "the manager did not respond in time");
+        timer_set(timer, TIMER_NEVER); /* this is the end */
         scope_let_go(s);
         return s->on_end(s->userdata, s->answer, &s->trouble);
 }
@@ -271,7 +254,7 @@ static int scope_on_time(Timer *timer, void *userdata) {
 /**
  * scope_ask() - have a scope made, and wait for the end of its job
  * @bus: of the manager to ask; must outlive the Scope, and nothing else may be asked meanwhile
- * @spec: strings are copied, the pidfd is not
+ * @spec: strings are copied
  * @on_end: called once, from the loop
  *
  * The process is moved when the job runs, not before @on_end says so.
@@ -288,8 +271,7 @@ int scope_ask(Scope **ret, Bus *bus, const ScopeSpec *spec, ScopeOnEnd on_end, v
                 return fail(-ENOMEM);
         s->on_end = on_end;
         s->userdata = userdata;
-        if (spec->stop_propagated_from)
-                s->with |= WITH_STOP_PROPAGATED;
+        s->propagates = spec->stop_propagated_from;
         r = keep_strings(s, spec);
         if (r >= 0)
                 r = event_add_timer(bus_event(bus), &s->timer, spec->job_usec ?: JOB_USEC, scope_on_time, s);

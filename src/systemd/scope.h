@@ -28,12 +28,11 @@ typedef struct ScopeSpec {
         const char *after;
         const char *stop_propagated_from;
         pid_t pid;
-        int pidfd; /* of @pid, or -1; borrowed until scope_free() */
         bool delegate;
         bool default_dependencies;
         uint64_t timeout_stop_usec; /* 0: the manager's default */
         int kill_signal;            /* likewise */
-        uint64_t job_usec;          /* for its start job to end, 0: 25 s */
+        uint64_t job_usec;          /* for all of it, 0: 25 s */
 } ScopeSpec;
 
 /* @answer: 0 when the scope is there; else one of those above, and @trouble has the words. The Scope may be freed in here. */

@@ -262,6 +262,7 @@ static int question_on_time(Timer *timer, void *userdata) {
         UnitQuestion *q = userdata;
 
         question_end(q, 0, "the manager did not respond in time");
+        timer_set(timer, TIMER_NEVER); /* this is the end */
         q->call = sd_bus_slot_unref(q->call);
         bus_forget(q->bus);
         q->bus = NULL;

@@ -194,7 +194,6 @@ static void serve(FakeManager *m, int fd) {
         must(sd_bus_set_fd(m->bus, fd, fd));
         must(sd_bus_set_server(m->bus, 1, id));
         must(sd_bus_set_anonymous(m->bus, 1));
-        must(sd_bus_negotiate_fds(m->bus, !m->script->no_fds));
         must(sd_bus_set_sender(m->bus, "org.freedesktop.systemd1"));
         must(sd_bus_add_filter(m->bus, NULL, on_message, m));
         must(sd_bus_start(m->bus));

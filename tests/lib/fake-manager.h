@@ -29,7 +29,6 @@ typedef struct FakeManagerScript {
         bool removed_before_reply; /* the job's end comes before the reply that names it */
         bool silent;               /* no answer at all */
         bool no_removal;           /* the job never ends */
-        bool no_fds;               /* the connection takes no descriptors */
         bool closes_after_answer;  /* the connection, after each GetAll */
         bool delegate;             /* GetAll from here on */
         bool unstarted;

@@ -74,3 +74,25 @@ CleanTest(signals, hook_that_takes_a_signal_is_the_last_to_see_it) {
         cr_assert_eq(sigismember(&pending, SIGWINCH), 1, "nobody has taken it");
         free(k);
 }
+
+static int take_all(Keeper *k, int signal) {
+        return KEEPER_TAKEN;
+}
+
+CleanTest(signals, start_is_ended_before_anybody_takes_the_signal) {
+        static const KeeperHooks all = { .on_signal = take_all };
+        static const KeeperHooks *const hooks[] = { &all, NULL };
+        const int interrupting[] = { SIGTERM, SIGINT, SIGQUIT, SIGHUP };
+
+        for (size_t i = 0; i < ELEMENTS(interrupting); i++) {
+                KeeperStart start = { 0 };
+                Keeper k = { .phase = PHASE_PLACING, .hooks = hooks, .start = &start };
+
+                k.advancing = true; /* what follows is not tried here */
+                cr_assert_eq(keeper_on_signal(&k, SIGUSR1), 0);
+                cr_assert_not(k.facts.gave_up);
+                cr_assert_eq(keeper_on_signal(&k, interrupting[i]), 0);
+                cr_assert(k.facts.gave_up, "signal %d", interrupting[i]);
+                cr_assert_neq(start.failure[0], 0);
+        }
+}

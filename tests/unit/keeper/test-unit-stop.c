@@ -88,6 +88,36 @@ static unsigned signalled(Fixture *f, const char *state, unsigned long long stop
         return signalled_in(f, &script);
 }
 
+/* While monitor and container are being placed, nobody knows yet whose stop it may be. */
+CleanTest(unit_stop, signal_that_came_before_the_unit_was_known_counts) {
+        FakeManagerScript script = { .type = "notify",
+                                     .active_state = "deactivating",
+                                     .stop_usec = 90000000 };
+        FakeManager *manager;
+        uint64_t before;
+        Fixture f;
+
+        fixture_init(&f);
+        f.k->phase = PHASE_PLACING;
+        f.k->plan.row = PLACEMENT_ROW_NONE;
+        cr_assert_eq(unit_stop_placed(f.k), 0);
+        cr_assert_null(f.k->unit_stop.question, "there was no signal");
+        before = event_now();
+        cr_assert_eq(unit_stop_signalled(f.k), 0);
+        cr_assert_null(f.k->unit_stop.question);
+
+        f.k->phase = PHASE_LAUNCHING;
+        f.k->plan.row = PLACEMENT_ROW_NEST;
+        (void)unlink(f.socket);
+        manager = fake_manager_new(&script, f.socket);
+        cr_assert_eq(unit_stop_placed(f.k), 0);
+        cr_assert(event_run_until(f.k->event, 10, !f.k->unit_stop.question));
+        fake_manager_finish(manager, &(FakeManagerSeen){ 0 });
+        cr_assert_geq(f.k->unit_stop.deadline, before + 88000000);
+        cr_assert_leq(f.k->unit_stop.deadline, event_now() + 88000000);
+        fixture_done(&f);
+}
+
 CleanTest(unit_stop, unit_that_kills_nobody_leaves_the_container_alone) {
         FakeManagerScript script = {
                 .type = "notify", .active_state = "deactivating", .stop_usec = 1000000, .spares = true

@@ -18,7 +18,6 @@ static const ScopeSpec plain = {
         .description = "Monitor of container baz",
         .documentation = "man:scopemon(8)",
         .pid = 1,
-        .pidfd = -1,
 };
 
 typedef struct End {
@@ -113,12 +112,11 @@ CleanTest(scope, a_refusal_has_the_managers_words) {
         cr_assert_eq(seen.n_starts, 1);
 }
 
-static ScopeSpec full(int pidfd) {
+static ScopeSpec full(void) {
         ScopeSpec spec = plain;
 
         spec.binds_to = spec.before = spec.stop_propagated_from = "baz.service";
         spec.pid = getpid();
-        spec.pidfd = pidfd;
         spec.timeout_stop_usec = 10000000;
         spec.after = "libpod-conmon-7.scope";
         spec.kill_signal = 2;
@@ -126,8 +124,7 @@ static ScopeSpec full(int pidfd) {
 }
 
 CleanTest(scope, all_properties_are_sent) {
-        int pidfd = process_pidfd(getpid());
-        ScopeSpec spec = full(pidfd);
+        ScopeSpec spec = full();
         FakeManagerScript script = { 0 };
         FakeManagerSeen seen;
 
@@ -135,47 +132,27 @@ CleanTest(scope, all_properties_are_sent) {
         cr_assert_eq(seen.n_starts, 1);
         cr_assert_str_eq(seen.properties, " Description Documentation Slice CollectMode BindsTo Before After "
                                           "StopPropagatedFrom Delegate DefaultDependencies TimeoutStopUSec "
-                                          "KillSignal PIDFDs ");
-        (void)close(pidfd);
-}
-
-CleanTest(scope, an_old_manager_gets_pids) {
-        int pidfd = process_pidfd(getpid());
-        ScopeSpec spec = full(pidfd);
-        FakeManagerScript script = { .unknown = "PIDFDs" };
-        FakeManagerSeen seen;
-
-        cr_assert_eq(start(&script, &spec, NULL, &seen), 0);
-        cr_assert_eq(seen.n_starts, 2);
-        cr_assert_not_null(strstr(seen.properties, " PIDs "));
-        cr_assert_not_null(strstr(seen.properties, " StopPropagatedFrom "));
-        (void)close(pidfd);
+                                          "KillSignal PIDs ");
 }
 
 CleanTest(scope, an_unknown_dependency_is_left_out) {
-        int pidfd = process_pidfd(getpid());
-        ScopeSpec spec = full(pidfd);
+        ScopeSpec spec = full();
         FakeManagerScript script = { .unknown = "StopPropagatedFrom" };
         FakeManagerSeen seen;
 
         cr_assert_eq(start(&script, &spec, NULL, &seen), 0);
         cr_assert_eq(seen.n_starts, 2);
-        cr_assert_not_null(strstr(seen.properties, " PIDFDs "));
         cr_assert_null(strstr(seen.properties, " StopPropagatedFrom "));
-        (void)close(pidfd);
 }
 
-CleanTest(scope, without_a_name_all_that_may_be_lacking_is_left_out) {
-        int pidfd = process_pidfd(getpid());
-        ScopeSpec spec = full(pidfd);
-        FakeManagerScript script = { .unknown = "PIDFDs", .unknown_unnamed = true };
+CleanTest(scope, an_unknown_dependency_need_not_be_named) {
+        ScopeSpec spec = full();
+        FakeManagerScript script = { .unknown = "StopPropagatedFrom", .unknown_unnamed = true };
         FakeManagerSeen seen;
 
         cr_assert_eq(start(&script, &spec, NULL, &seen), 0);
         cr_assert_eq(seen.n_starts, 2);
-        cr_assert_not_null(strstr(seen.properties, " PIDs "));
         cr_assert_null(strstr(seen.properties, " StopPropagatedFrom "));
-        (void)close(pidfd);
 }
 
 CleanTest(scope, what_is_needed_is_not_left_out) {
@@ -186,18 +163,6 @@ CleanTest(scope, what_is_needed_is_not_left_out) {
         cr_assert_eq(start(&script, &plain, error, &seen), SCOPE_REFUSED);
         cr_assert_str_eq(error, "Cannot set property Slice, or unknown property.");
         cr_assert_eq(seen.n_starts, 1);
-}
-
-CleanTest(scope, a_connection_without_descriptors_gets_pids_at_once) {
-        int pidfd = process_pidfd(getpid());
-        ScopeSpec spec = full(pidfd);
-        FakeManagerScript script = { .no_fds = true };
-        FakeManagerSeen seen;
-
-        cr_assert_eq(start(&script, &spec, NULL, &seen), 0);
-        cr_assert_eq(seen.n_starts, 1);
-        cr_assert_not_null(strstr(seen.properties, " PIDs "));
-        (void)close(pidfd);
 }
 
 CleanTest(scope, silence_is_not_waited_out) {
@@ -250,7 +215,7 @@ CleanTest(scope, a_connection_that_breaks_is_an_end) {
 CleanTest(scope, strings_of_the_request_need_not_live_on) {
         FakeManagerScript script = { .unknown = "StopPropagatedFrom" };
         char name[] = "libpod-conmon-8.scope", unit[] = "baz.service";
-        ScopeSpec spec = { .name = name, .stop_propagated_from = unit, .pid = 1, .pidfd = -1 };
+        ScopeSpec spec = { .name = name, .stop_propagated_from = unit, .pid = 1 };
         FakeManagerSeen seen;
         Site s;
 
