@@ -47,6 +47,7 @@ struct SinkK8sFile {
         bool whole_known;     /* whole_* are: the end of the last record that is there */
         uint64_t whole_to;    /* in the stream */
         uint64_t whole_bytes; /* in the file, from the beginning of the intent */
+        bool whole_continues; /* it is partial */
 
         time_t second; /* of @tm */
         struct tm tm;
@@ -225,9 +226,11 @@ static int k8sfile_put(SinkK8sFile *f) {
 }
 
 /* The stream up to @to is in the file, @n_bytes with all prefixes: now it is the file's. */
-static void k8sfile_commit(SinkK8sFile *f, uint64_t to, uint64_t n_bytes) {
+static void k8sfile_commit(SinkK8sFile *f, uint64_t to, uint64_t n_bytes, bool continues) {
         SinkIntent *intent = &f->state->intent;
 
+        if (to > intent->from)
+                f->state->continues[intent->stream] = continues;
         f->size = intent->size + n_bytes;
         f->state->total = intent->total + n_bytes;
         atomic_signal_fence(memory_order_seq_cst);
@@ -276,6 +279,7 @@ static void find_whole(SinkK8sFile *f, const char *data) {
                                                    intent->partial ? TAIL_IDLE : TAIL_MORE, f->written,
                                                    &f->whole_bytes);
         f->whole_known = true;
+        f->whole_continues = f->whole_to > intent->from && data[f->whole_to - intent->from - 1] != '\n';
         if (f->written == 0) {
                 intent->valid = 0; /* nothing is there, so nothing binds us */
                 f->in_flight = false;
@@ -308,7 +312,7 @@ static int complete(SinkK8sFile *f, StreamId id, const Window *w) {
                 find_whole(f, data);
                 return r;
         }
-        k8sfile_commit(f, intent->from + b->n_taken, b->n_bytes);
+        k8sfile_commit(f, intent->from + b->n_taken, b->n_bytes, b->partial);
         return 0;
 }
 
@@ -332,7 +336,7 @@ static int write_batch(SinkK8sFile *f, StreamId id, const Window *w, StreamTail 
                         find_whole(f, data);
                         return r;
                 }
-                k8sfile_commit(f, *position + b->n_taken, b->n_bytes);
+                k8sfile_commit(f, *position + b->n_taken, b->n_bytes, b->partial);
                 f->over_limit = false;
         }
         if (b->exhausted) {
@@ -393,7 +397,7 @@ bool sink_k8sfile_settle(SinkK8sFile *f) {
                 return false;
         f->state->cut_to = f->state->intent.size + f->whole_bytes;
         f->state->uncut = f->regular && f->written > f->whole_bytes;
-        k8sfile_commit(f, f->whole_to, f->whole_bytes);
+        k8sfile_commit(f, f->whole_to, f->whole_bytes, f->whole_continues);
         (void)cut(f); /* or before the next record */
         return true;
 }

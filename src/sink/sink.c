@@ -247,7 +247,8 @@ static int end_trouble(Sink *sink) {
 
 /*
  * Gives up the bytes from the position on, to the end of the last whole line; a line that has no end yet goes only if
- * it is long or will never have one.
+ * it is long or will never have one. A line of which a part is stored has to end before the next one: so its end stays,
+ * or that of the last line that is lost, which is as good.
  */
 static void drop(Sink *sink, StreamId id, const Window *w, StreamTail tail) {
         SinkState *state = sink->state;
@@ -261,6 +262,8 @@ static void drop(Sink *sink, StreamId id, const Window *w, StreamTail tail) {
         end = end ? end + 1 : data;
         if (tail == TAIL_END || w->to - position - (uint64_t)(end - data) > SINK_JOURNALD_LINE_MAX)
                 end = data + (w->to - position);
+        if (state->continues[id] && tail != TAIL_END && end > data && end[-1] == '\n')
+                end--;
         if (end == data)
                 return;
 

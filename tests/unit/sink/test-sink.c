@@ -511,6 +511,48 @@ CleanTest(sink, lasting_trouble_is_counted_and_whole_lines_remain) {
         free(got);
 }
 
+/* What of a line is in the file already, as its container had paused, ends there; the next line is not part of it. */
+CleanTest(sink, line_that_was_begun_is_ended_where_its_rest_is_lost) {
+        char data[] = "half a line, and its rest\nlost\nlast\n", text[4096];
+        const size_t n_half = 11, n_lost = 31;
+        _cleanup_close_ int fd = -1;
+        struct stat st;
+        ssize_t n;
+        Fixture x;
+
+        begin(&x, data);
+        x.spec.file = true;
+        x.spec.patience_usec = PATIENCE;
+        start(&x);
+        x.n[STREAM_STDOUT] = n_half;
+        x.tail = TAIL_IDLE;
+        cr_assert_eq(write_stream(&x, STREAM_STDOUT), 0);
+        cr_assert_eq(sinks_position(x.sinks, STREAM_STDOUT), n_half);
+        x.tail = TAIL_MORE;
+        cr_assert_eq(fstatat(x.dir, "log", &st, 0), 0);
+        limit_files((rlim_t)st.st_size);
+        x.n[STREAM_STDOUT] = n_lost;
+        cr_assert_eq(write_stream(&x, STREAM_STDOUT), 0);
+        cr_assert(event_run_until(x.event, 30, x.state[SINK_FILE].lost_bytes > 0));
+
+        limit_files(RLIM_INFINITY);
+        cr_assert(event_run_until(x.event, 30, sinks_position(x.sinks, STREAM_STDOUT) == n_lost));
+        x.n[STREAM_STDOUT] = sizeof data - 1;
+        cr_assert_eq(write_stream(&x, STREAM_STDOUT), 0);
+        cr_assert(
+                event_run_until(x.event, 30, x.state[SINK_FILE].position[STREAM_STDOUT] == sizeof data - 1));
+        cr_assert_eq(x.state[SINK_FILE].lost_bytes + x.state[SINK_FILE].bytes, sizeof data - 1);
+
+        fd = openat(x.dir, "log", O_RDONLY | O_CLOEXEC);
+        n = read(fd, text, sizeof text - 1);
+        cr_assert_gt(n, 0);
+        text[n] = 0;
+        cr_assert_not_null(strstr(text, " stdout P half a line\n"));
+        cr_assert_not_null(strstr(text, " stdout F \n"), "the line that was begun has an end: %s", text);
+        cr_assert_not_null(strstr(text, " stdout F last\n"));
+        end(&x);
+}
+
 CleanTest(sink, missing_journal_is_told_once_and_found_again) {
         Fixture x;
         char got[64];
