@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,13 +24,18 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/fd.h"
+#include "base/parse.h"
+#include "base/process.h"
+#include "event/event.h"
 #include "io/cgroup.h"
+#include "io/proc.h"
 #include "wire/cgtext.h"
 
 #define ROOT "/sys/fs/cgroup"
 #define CGROUP2_MAGIC 0x63677270
 #define PROC_MAX (1024 * 1024)
 #define NEST_ROUNDS 100
+#define NEST_USEC 1000000ULL /* for processes that are exiting; their callers wait for us meanwhile */
 
 static bool is_cgroup2(const char *path) {
         struct statfs s;
@@ -216,8 +222,33 @@ static int nest_make_leaf(Nest *n) {
         return n->leaf < 0 ? fail(-errno) : 0;
 }
 
+/*
+ * A process that is exiting stays where it is, whoever moves it, and is there until it has given back its memory:
+ * the caller's child that has just started us, for example. Blocks until such have gone, or @deadline.
+ */
+static void nest_await_exits(const char *text, uint64_t deadline) {
+        for (size_t n; text[0]; text += n + (text[n] == '\n')) {
+                _cleanup_close_ int pidfd = -1;
+                uint64_t now = event_now();
+                char word[16];
+                ProcStat stat;
+                pid_t pid;
+
+                n = strcspn(text, "\n");
+                (void)snprintf(word, sizeof word, "%.*s", (int)n, text);
+                if (now >= deadline || parse_pid(word, &pid) < 0 || proc_stat(pid, &stat) < 0 ||
+                    !stat.exiting)
+                        continue;
+                pidfd = process_pidfd(pid);
+                if (pidfd >= 0)
+                        (void)poll(&(struct pollfd){ .fd = pidfd, .events = POLLIN }, 1,
+                                   (int)((deadline - now) / 1000) +
+                                           1); /* cut short, there is another round */
+        }
+}
+
 /* Return: 1 if there was somebody to move, 0 if the unit's top cgroup is empty. */
-static int nest_round(Nest *n) {
+static int nest_round(Nest *n, bool again, uint64_t deadline) {
         _cleanup_free_ char *text = NULL;
         size_t size;
         int r;
@@ -227,6 +258,8 @@ static int nest_round(Nest *n) {
                 return relay(r);
         if (size == 0)
                 return 0;
+        if (again)
+                nest_await_exits(text, deadline);
         r = nest_make_leaf(n);
         if (r >= 0)
                 r = nest_remember(n, text, size);
@@ -275,13 +308,14 @@ static void nest_undo(Nest *n) {
  */
 int cgroup_nest(const char *unit_path, const char *leaf, pid_t self) {
         _cleanup_(nest_done) Nest n = { .unit = -1, .leaf = -1, .name = leaf };
+        uint64_t deadline = event_now() + NEST_USEC;
         int r = 1;
 
         n.unit = open_group(unit_path);
         if (n.unit < 0)
                 return relay(n.unit);
         for (int i = 0; r > 0 && i < NEST_ROUNDS; i++)
-                r = nest_round(&n);
+                r = nest_round(&n, i > 0, deadline);
         if (r > 0)
                 r = fail(-EBUSY);
         if (r == 0)

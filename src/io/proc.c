@@ -26,6 +26,7 @@
 #define ARGV_MAX ((size_t)256 * 1024)
 #define STATUS_MAX 65536
 #define STAT_MAX 4096
+#define PF_EXITING 0x4U /* include/linux/sched.h of the kernel; not in its UAPI, the same since 2.6 */
 
 static inline void cleanup_closedir(DIR **dir) {
         if (*dir)
@@ -98,6 +99,7 @@ int proc_parse_stat(char *text, ProcStat *ret) {
         char *open = strchr(text, '('), *close = strrchr(text, ')'), *rest;
         uint64_t since_boot, now = usec_of(CLOCK_BOOTTIME);
         unsigned long long ticks;
+        unsigned long flags = 0;
         long parent;
 
         if (!open || !close || close < open || close[1] != ' ' || close[2] == 0)
@@ -105,13 +107,17 @@ int proc_parse_stat(char *text, ProcStat *ret) {
         *close = 0;
         (void)snprintf(ret->comm, sizeof ret->comm, "%s", open + 1);
         parent = strtol(close + 3, &rest, 10);
-        for (int i = 0; i < 18 && rest; i++) /* fields 5 to 21 are of no interest */
+        for (int i = 0; i < 18 && rest; i++) { /* fields 5 to 21 are of no interest, but for the flags */
                 rest = strchr(rest + (i > 0), ' ');
+                if (rest && i == 4)
+                        flags = strtoul(rest, NULL, 10);
+        }
         if (!rest)
                 return fail(-EBADMSG);
         ticks = strtoull(rest, NULL, 10);
         since_boot = ticks * (1000000U / (unsigned long)sysconf(_SC_CLK_TCK));
         ret->zombie = close[2] == 'Z' || close[2] == 'X';
+        ret->exiting = flags & PF_EXITING;
         ret->state = close[2];
         ret->parent = (pid_t)parent;
         ret->boot_usec = since_boot;

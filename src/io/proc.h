@@ -16,7 +16,8 @@ typedef struct ProcStat {
         uint64_t start_usec; /* since the epoch, by the clock of now */
         uint64_t boot_usec;  /* since boot, in microseconds: with the pid, never another process's */
         bool zombie;
-        char state; /* as /proc/PID/stat has it: R, S, D, T, t, Z, X */
+        bool exiting; /* gives back what it had, or is a zombie */
+        char state;   /* as /proc/PID/stat has it: R, S, D, T, t, Z, X */
         char comm[PROC_COMM_SIZE];
 } ProcStat;
 

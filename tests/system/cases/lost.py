@@ -30,7 +30,7 @@ def lost_container(paused=False, by_verb=True, start=False, user=False):
     if paused:
         podman("pause", "baz")
     run(*prefix, "systemctl", *manager, "kill", "-s", "KILL", "lost")
-    until("the unit's end", lambda: quietly(command, *prefix, "systemctl", *manager, "is-active", "lost")[0] != 0)
+    until("the unit's end", lambda: quietly(command, *prefix, "systemctl", *manager, "is-active", "lost")[1].strip() in ("failed", "inactive"))
     if by_verb:
         run(*prefix, MONITOR, "end", "baz")
     else:

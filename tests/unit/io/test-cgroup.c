@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -18,6 +19,7 @@
 #include "base/fd.h"
 #include "clean.h"
 #include "io/cgroup.h"
+#include "io/proc.h"
 
 typedef struct Group {
         char path[128]; /* as /proc/PID/cgroup has it */
@@ -39,24 +41,26 @@ static bool group_new(Group *g) {
         return true;
 }
 
-/* A process in the group that sleeps until it is killed */
-static void group_fill(Group *g, size_t n) {
+static void group_move(const Group *g, pid_t pid) {
         _cleanup_close_ int fd = -1;
-        char path[512];
+        char path[512], text[16];
 
         (void)snprintf(path, sizeof path, "%s/cgroup.procs", g->full);
+        (void)snprintf(text, sizeof text, "%d", pid);
         fd = open(path, O_WRONLY | O_CLOEXEC);
-        for (size_t i = 0; i < n; i++) {
-                char pid[16];
+        cr_assert_eq(fd_write_full(fd, text, strlen(text)), 0);
+}
 
+/* A process in the group that sleeps until it is killed */
+static void group_fill(Group *g, size_t n) {
+        for (size_t i = 0; i < n; i++) {
                 g->pids[i] = fork();
                 if (g->pids[i] == 0) {
                         (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
                         for (;;)
                                 (void)pause();
                 }
-                (void)snprintf(pid, sizeof pid, "%d", g->pids[i]);
-                cr_assert_eq(fd_write_full(fd, pid, strlen(pid)), 0);
+                group_move(g, g->pids[i]);
         }
 }
 
@@ -183,6 +187,38 @@ CleanTest(cgroup, what_is_gone_need_not_be_moved) {
         cr_assert_eq(cgroup_nest(g.path, "supervisor", 999999999), 0);
         cr_assert_lt(cgroup_nest(g.path, "no/such/leaf", 999999999), 0);
         cr_assert_lt(cgroup_nest("/no-such.service", "supervisor", 0), 0);
+        group_free(&g);
+}
+
+/* Its pages take the kernel a while, in which it is listed and cannot be moved. */
+CleanTest(cgroup, one_that_is_exiting_is_waited_for) {
+        const size_t size = (size_t)256 << 20;
+        ProcStat stat = { 0 };
+        char *pages, byte;
+        int pipes[2];
+        Group g;
+
+        if (!group_new(&g))
+                return;
+        cr_assert_eq(pipe2(pipes, O_CLOEXEC), 0);
+        g.pids[0] = fork();
+        if (g.pids[0] == 0) {
+                pages = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+                if (pages == MAP_FAILED || madvise(pages, size, MADV_NOHUGEPAGE) < 0)
+                        _exit(1);
+                memset(pages, 1, size);
+                (void)write(pipes[1], "", 1);
+                for (;;)
+                        (void)pause();
+        }
+        (void)close(pipes[1]);
+        cr_assert_eq(read(pipes[0], &byte, 1), 1);
+        (void)close(pipes[0]);
+        group_move(&g, g.pids[0]);
+        cr_assert_eq(kill(g.pids[0], SIGKILL), 0);
+        while (!stat.exiting)
+                cr_assert_eq(proc_stat(g.pids[0], &stat), 0);
+        cr_assert_eq(cgroup_nest(g.path, "supervisor", 0), 0);
         group_free(&g);
 }
 
