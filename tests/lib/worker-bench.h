@@ -272,6 +272,16 @@ static inline uint64_t written(const Bench *b) {
         return ((WorkerState *)ring_state(b->ring))->sinks[SINK_FILE].position[STREAM_STDOUT];
 }
 
+/* Clients that the worker has accepted. One that has only connected sees nothing of what was said before. */
+static inline int attached(const Bench *b) {
+        const WorkerState *state = ring_state(b->ring);
+        int n = 0;
+
+        for (size_t i = 0; i < ATTACH_SLOTS; i++)
+                n += state->slots[i].state != 0;
+        return n;
+}
+
 static inline int bench_connect(const Bench *b) {
         struct sockaddr_un address;
         char path[128];

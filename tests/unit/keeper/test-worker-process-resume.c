@@ -60,7 +60,7 @@ CleanTest(worker_process_resume, worker_goes_on_without_its_keeper_and_leaves_fo
         bench_init(&b);
         bench_start(&b);
         early = bench_connect(&b);
-        cr_assert(event_run_until(b.event, 30, b.n_ready == 1));
+        cr_assert(event_run_until(b.event, 30, b.n_ready == 1 && attached(&b) == 1));
         say(&b, "one\n");
         expect_packet(&b, early, "\2one\n");
         cr_assert(event_run_until(b.event, 30, written(&b) == 4));
@@ -68,6 +68,7 @@ CleanTest(worker_process_resume, worker_goes_on_without_its_keeper_and_leaves_fo
         keeper_dies(&k, &b);
 
         late = bench_connect(&b);
+        cr_assert(event_run_until(b.event, 30, attached(&b) == 2));
         say(&b, "two\n");
         expect_packet(&b, early, "\2two\n");
         cr_assert(event_run_until(b.event, 30, written(&b) == 8), "the log goes on");
@@ -100,7 +101,7 @@ CleanTest(worker_process_resume, ring_of_another_version_is_changed_when_its_wor
         bench_init(&b);
         bench_start(&b);
         early = bench_connect(&b);
-        cr_assert(event_run_until(b.event, 30, b.n_ready == 1));
+        cr_assert(event_run_until(b.event, 30, b.n_ready == 1 && attached(&b) == 1));
         say(&b, "one\n");
         expect_packet(&b, early, "\2one\n");
         cr_assert(event_run_until(b.event, 30, written(&b) == 4));
@@ -258,6 +259,8 @@ CleanTest(worker_process_resume, worker_of_another_image_serves_until_the_loop_r
         next_keeper(&k, &b);
         cr_assert_eq(worker_process_pid(b.worker), k.saved.pid);
         early = bench_connect(&b);
+        while (attached(&b) < 1)
+                cr_assert_eq(poll(NULL, 0, 10), 0);
         say(&b, "two\n");
         while (written(&b) < 8)
                 cr_assert_eq(poll(NULL, 0, 10), 0);

@@ -191,6 +191,7 @@ CleanTest(worker_process, without_one_clients_see_the_end) {
                 b.next[i] = "fail";
         bench_start(&b);
         fd = bench_connect(&b);
+        cr_assert(event_run_until(b.event, 30, attached(&b) == 1));
         say(&b, "a");
         expect_packet(&b, fd, "\2a");
         bench_kill(&b);
@@ -296,6 +297,7 @@ static void many_clients_survive(int n_clients) {
                 clients[i] = bench_connect(&b);
                 event_run_idle(b.event);
         }
+        cr_assert(event_run_until(b.event, 30, attached(&b) == n_clients));
         say(&b, "a");
         for (int i = 0; i < n_clients; i++)
                 expect_packet(&b, clients[i], "\2a");
