@@ -7,7 +7,6 @@
  * A row is good, a remark (it works, but not all of it), or bad; of the last there is an exit status.
  */
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -24,6 +23,7 @@
 #include "explain/doctor.h"
 #include "explain/explain-internal.h"
 #include "explain/explain.h"
+#include "explain/setting.h"
 #include "explain/table.h"
 #include "explain/verb.h"
 #include "io/cgroup.h"
@@ -31,7 +31,6 @@
 #include "scopemon/protocol.h"
 
 #define FILE_MAX (1U << 20)
-#define FILES_MAX 256
 
 typedef enum Verdict {
         GOOD,
@@ -176,71 +175,53 @@ static void check_linger(Doctor *d) {
 
 /* ---- container managers --------------------------------------------------------------------------------- */
 
-/* The last line "KEY = ..." of a configuration file; what comes later replaces it. */
-static void find_setting(const char *path, const char *key, char *ret, size_t size, char *ret_file) {
+/* Where a setting was found last; what comes later replaces it. */
+typedef struct Found {
+        char value[4096], file[PATH_MAX];
+        bool appends; /* the next list is added to this one */
+} Found;
+
+static void look_in(const char *path, const char *key, Found *f) {
         _cleanup_free_ char *text = read_text(path);
-        char *at = text;
+        Found new = { .appends = f->appends };
 
-        for (char *line = text ? strtok_r(text, "\n", &at) : NULL; line; line = strtok_r(NULL, "\n", &at)) {
-                line += strspn(line, " \t");
-                if (strncmp(line, key, strlen(key)) != 0)
-                        continue;
-                line += strlen(key);
-                line += strspn(line, " \t");
-                if (*line != '=')
-                        continue;
-                line += 1 + strspn(line + 1, " \t");
-                (void)snprintf(ret, size, "%s", line);
-                (void)snprintf(ret_file, PATH_MAX, "%s", path);
+        if (!text || setting_find_toml(text, key, new.value, sizeof new.value) != 0)
+                return;
+        new.appends |= setting_appends(new.value);
+        (void)snprintf(new.file, sizeof new.file, "%s", path);
+        if (new.appends && f->value[0]) {
+                _cleanup_free_ char *list = NULL;
+
+                if (asprintf(&list, "%s %s", f->value, new.value) >= 0)
+                        (void)snprintf(new.value, sizeof new.value, "%s", list);
         }
+        *f = new;
 }
 
-static int compare(const void *a, const void *b) {
-        return strcmp(*(char *const *)a, *(char *const *)b);
+/* PATH, and the drop-ins in PATH.d */
+static int look_in_all(const char *path, const char *key, Found *f) {
+        char directory[PATH_MAX];
+        const char *const directories[] = { directory };
+        char **files;
+        int r;
+
+        look_in(path, key, f);
+        if (snprintf(directory, sizeof directory, "%s.d", path) >= (int)sizeof directory)
+                return 0;
+        r = setting_files(directories, ELEMENTS(directories), &files);
+        if (r < 0)
+                return relay(r);
+        for (size_t i = 0; files[i]; i++)
+                look_in(files[i], key, f);
+        (void)setting_files_free(files);
+        return 0;
 }
 
-/* The same in all files DIRECTORY/X.conf, in the order of their names. */
-static void find_in_directory(const char *directory,
-                              const char *key,
-                              char *ret,
-                              size_t size,
-                              char *ret_file) {
-        char path[PATH_MAX], *names[FILES_MAX];
-        struct dirent *entry;
-        size_t n = 0;
-        DIR *dir;
-
-        dir = opendir(directory);
-        while (dir && n < FILES_MAX && (entry = readdir(dir))) {
-                size_t length = strlen(entry->d_name);
-
-                if (length > strlen(".conf") &&
-                    strcmp(entry->d_name + length - strlen(".conf"), ".conf") == 0 &&
-                    (names[n] = strdup(entry->d_name)))
-                        n++;
-        }
-        if (dir)
-                (void)closedir(dir);
-        qsort(names, n, sizeof *names, compare);
-        for (size_t i = 0; i < n; free(names[i++]))
-                if (snprintf(path, sizeof path, "%s/%s", directory, names[i]) < (int)sizeof path)
-                        find_setting(path, key, ret, size, ret_file);
-}
-
-/* The first program of a list ["A", "B"] that exists. */
+/* The first program of a list that exists. */
 static bool first_program(const char *list, char *ret, size_t size) {
-        for (const char *at = strchr(list, '"'); at; at = strchr(at + 1, '"')) {
-                size_t n = strcspn(at + 1, "\"");
-
-                if (n < size) {
-                        (void)snprintf(ret, size, "%.*s", (int)n, at + 1);
-                        if (access(ret, X_OK) == 0)
-                                return true;
-                }
-                at += n + 1;
-                if (*at == 0)
-                        break;
-        }
+        while (setting_next_string(&list, ret, size) == 0)
+                if (access(ret, X_OK) == 0)
+                        return true;
         return false;
 }
 
@@ -251,50 +232,72 @@ static bool is_this_program(const char *path) {
                theirs.st_dev == ours.st_dev && theirs.st_ino == ours.st_ino;
 }
 
+/* containers.conf(5) */
+static int find_monitor_of_podman(const Doctor *d, Found *f) {
+        static const char key[] = "engine.conmon_path";
+        const char *only = getenv("CONTAINERS_CONF"), *last = getenv("CONTAINERS_CONF_OVERRIDE");
+        const char *home = getenv("HOME"), *config = getenv("XDG_CONFIG_HOME");
+        char path[PATH_MAX];
+        int r = 0;
+
+        if (only && only[0])
+                look_in(only, key, f);
+        else {
+                look_in("/usr/share/containers/containers.conf", key, f);
+                r = look_in_all("/etc/containers/containers.conf", key, f);
+                if (config && config[0])
+                        (void)snprintf(path, sizeof path, "%s/containers/containers.conf", config);
+                else
+                        (void)snprintf(path, sizeof path, "%s/.config/containers/containers.conf",
+                                       home ?: "");
+                if (r >= 0 && d->user)
+                        r = look_in_all(path, key, f);
+        }
+        if (last && last[0])
+                look_in(last, key, f);
+        return r < 0 ? relay(r) : 0;
+}
+
 static void check_podman(Doctor *d) {
         static const char *const remedy =
                 "ln -s /usr/share/scopemon/podman.conf /etc/containers/containers.conf.d/50-scopemon.conf";
-        char list[4096] = "", file[PATH_MAX] = "", path[PATH_MAX], program[PATH_MAX];
-        const char *home = getenv("HOME"), *config = getenv("XDG_CONFIG_HOME");
+        char program[PATH_MAX];
+        Found f = {
+                .value = "'/usr/libexec/podman/conmon' '/usr/local/libexec/podman/conmon' '/usr/bin/conmon'"
+        };
 
         if (!exists("/usr/bin/podman") && !exists("/usr/local/bin/podman"))
                 return;
-        find_setting("/usr/share/containers/containers.conf", "conmon_path", list, sizeof list, file);
-        find_setting("/etc/containers/containers.conf", "conmon_path", list, sizeof list, file);
-        find_in_directory("/etc/containers/containers.conf.d", "conmon_path", list, sizeof list, file);
-        if (d->user && (config || home)) {
-                (void)snprintf(path, sizeof path, "%s%s/containers/containers.conf", config ?: home,
-                               config ? "" : "/.config");
-                find_setting(path, "conmon_path", list, sizeof list, file);
-                (void)snprintf(path, sizeof path, "%s%s/containers/containers.conf.d", config ?: home,
-                               config ? "" : "/.config");
-                find_in_directory(path, "conmon_path", list, sizeof list, file);
-        }
-        if (!file[0])
-                tell(d, REMARK, "Podman", remedy, "uses the stock monitor");
-        else if (!first_program(list, program, sizeof program))
-                tell(d, BAD, "Podman", "correct conmon_path", "%s names no program that exists", file);
+        if (d->r >= 0)
+                d->r = find_monitor_of_podman(d, &f);
+        if (!f.file[0])
+                tell(d, REMARK, "Podman", remedy, "uses its default monitor, conmon");
+        else if (!first_program(f.value, program, sizeof program))
+                tell(d, BAD, "Podman", "correct conmon_path",
+                     "conmon_path in %s names no program that exists", f.file);
         else if (!is_this_program(program))
-                tell(d, REMARK, "Podman", remedy, "uses %s, by %s", program, file);
+                tell(d, REMARK, "Podman", remedy, "uses %s, set in %s", program, f.file);
         else
-                tell(d, GOOD, "Podman", "", "uses %s, by %s", program, file);
+                tell(d, GOOD, "Podman", "", "uses %s, set in %s", program, f.file);
 }
 
 static void check_crio(Doctor *d) {
-        char value[4096] = "", file[PATH_MAX] = "", program[PATH_MAX] = "";
+        static const char conf[] = "/etc/crio/crio.conf";
+        char program[PATH_MAX] = "";
+        Found f = { 0 };
 
         if (!exists("/etc/crio"))
                 return;
-        find_setting("/etc/crio/crio.conf", "conmon", value, sizeof value, file);
-        find_in_directory("/etc/crio/crio.conf.d", "conmon", value, sizeof value, file);
-        if (!file[0])
-                find_in_directory("/etc/crio/crio.conf.d", "monitor_path", value, sizeof value, file);
-        if (file[0] && first_program(value, program, sizeof program) && is_this_program(program))
-                tell(d, GOOD, "CRI-O", "", "uses %s, by %s", program, file);
+        if (d->r >= 0)
+                d->r = look_in_all(conf, "crio.runtime.conmon", &f);
+        if (d->r >= 0 && !f.file[0])
+                d->r = look_in_all(conf, "crio.runtime.runtimes.*.monitor_path", &f);
+        if (first_program(f.value, program, sizeof program) && is_this_program(program))
+                tell(d, GOOD, "CRI-O", "", "uses %s, set in %s", program, f.file);
         else
                 tell(d, REMARK, "CRI-O",
-                     "ln -s /usr/share/scopemon/crio.conf /etc/crio/crio.conf.d/50-scopemon.conf",
-                     "uses another monitor");
+                     "ln -s /usr/share/scopemon/crio.conf /etc/crio/crio.conf.d/50-scopemon.conf", "uses %s",
+                     program[0] ? program : "its default monitor, conmon");
 }
 
 static void check_runtime(Doctor *d) {
@@ -313,24 +316,52 @@ static void check_runtime(Doctor *d) {
 
 /* ---- the journal ---------------------------------------------------------------------------------------- */
 
-static void check_journal(Doctor *d) {
-        static const char *const files[] = { "/usr/lib/systemd/journald.conf", "/etc/systemd/journald.conf" };
-        static const char *const directories[] = { "/usr/lib/systemd/journald.conf.d",
+/* journald.conf(5): one main file, and all drop-ins in the order of their names. */
+static int find_rate_limit(char *interval, char *burst, size_t size) {
+        static const char *const files[] = { "/etc/systemd/journald.conf", "/run/systemd/journald.conf",
+                                             "/usr/local/lib/systemd/journald.conf",
+                                             "/usr/lib/systemd/journald.conf" };
+        static const char *const directories[] = { "/etc/systemd/journald.conf.d",
                                                    "/run/systemd/journald.conf.d",
-                                                   "/etc/systemd/journald.conf.d" };
-        char burst[64] = "10000", interval[64] = "30s", file[PATH_MAX] = "";
+                                                   "/usr/local/lib/systemd/journald.conf.d",
+                                                   "/usr/lib/systemd/journald.conf.d" };
+        _cleanup_free_ char *main_text = NULL;
+        char **drop_ins;
+        int r;
 
-        for (size_t i = 0; i < ELEMENTS(files); i++) {
-                find_setting(files[i], "RateLimitBurst", burst, sizeof burst, file);
-                find_setting(files[i], "RateLimitIntervalSec", interval, sizeof interval, file);
+        for (size_t i = 0; i < ELEMENTS(files) && !main_text; i++)
+                main_text = read_text(files[i]);
+        r = setting_files(directories, ELEMENTS(directories), &drop_ins);
+        if (r < 0)
+                return relay(r);
+        for (char **file = drop_ins, *text = TAKE_PTR(main_text);; text = read_text(*file++)) {
+                if (text) {
+                        (void)setting_find_ini(text, "Journal", "RateLimitInterval", interval,
+                                               size); /* of old */
+                        (void)setting_find_ini(text, "Journal", "RateLimitIntervalSec", interval, size);
+                        (void)setting_find_ini(text, "Journal", "RateLimitBurst", burst, size);
+                }
+                free(text);
+                if (!*file)
+                        break;
         }
-        for (size_t i = 0; i < ELEMENTS(directories); i++) {
-                find_in_directory(directories[i], "RateLimitBurst", burst, sizeof burst, file);
-                find_in_directory(directories[i], "RateLimitIntervalSec", interval, sizeof interval, file);
-        }
+        (void)setting_files_free(drop_ins);
+        return 0;
+}
+
+/* "0", "0s", "0 min" */
+static bool is_zero(const char *text) {
+        return text[0] == '0' && !strpbrk(text, "123456789");
+}
+
+static void check_journal(Doctor *d) {
+        char burst[64] = "10000", interval[64] = "30s";
+
+        if (d->r >= 0)
+                d->r = find_rate_limit(interval, burst, sizeof burst);
         if (!exists("/run/systemd/journal/socket"))
                 tell(d, BAD, "journald", "systemctl start systemd-journald.socket", "is not running");
-        else if (strcmp(burst, "0") == 0 || strcmp(interval, "0") == 0)
+        else if (is_zero(burst) || is_zero(interval))
                 tell(d, GOOD, "rate limit", "", "journald stores every line");
         else
                 tell(d, REMARK, "rate limit",

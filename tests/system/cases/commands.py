@@ -120,6 +120,27 @@ def doctor_finds_what_is_missing():
 
 
 @case
+def doctor_reads_files_as_podman_does():
+    """Whatever is written there: what doctor says is what Podman uses."""
+    for text in (f"[engine]\nconmon_path = [\n  '/nonexistent', # or\n  \"{MONITOR}\",\n]\n",
+                 f"[engine] # conmon_path\n# conmon_path = [\"{compare.STOCK}\"]\nconmon_path=['{MONITOR}'] # \"{compare.STOCK}\"\n",
+                 f"engine.conmon_path = [\"{MONITOR}\"]\n"):
+        with open("/etc/containers/containers.conf.d/zz-doctor.conf", "w", encoding="utf-8") as f:
+            f.write(text)
+        path = podman("info", "--format", "{{.Host.Conmon.Path}}")
+        check_equal(path, MONITOR, "what Podman uses")
+        found = {r["check"]: r for r in json.loads(scopemon("doctor", "--json=short")[1])}["Podman"]
+        check_equal((found["verdict"], MONITOR in found["found"], "zz-doctor.conf" in found["found"]), ("ok", True, True),
+                    f"{found} of {text}")
+    os.unlink("/etc/containers/containers.conf.d/zz-doctor.conf")
+    with open("/etc/systemd/journald.conf.d/zz-doctor.conf", "w", encoding="utf-8") as f:
+        f.write("[Journal]\nRateLimitIntervalSec=0s\n")
+    found = {r["check"]: r for r in json.loads(scopemon("doctor", "--json=short")[1])}["rate limit"]
+    check_equal(found["verdict"], "ok", f"rate limit: {found}")
+    os.unlink("/etc/systemd/journald.conf.d/zz-doctor.conf")
+
+
+@case
 def doctor_looks_at_units():
     service(OBEYS)
     Unit("qux.service", "[Service]\nExecStart=sleep 1000\nDelegate=yes\n")
