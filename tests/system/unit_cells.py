@@ -28,7 +28,7 @@ BUNDLES = "/var/lib/oci"
 
 def table(text):
     """Rows of the page TEXT: name -> (placement -> word)."""
-    return {row: dict(zip(PLACEMENTS, words)) for row, *words in ROW.findall(text)}
+    return {row: dict(zip(PLACEMENTS, words)) for row, *words in ROW.findall(text.replace("\\&", ""))}
 
 
 def cell_name(row, placement):

@@ -100,7 +100,7 @@ def nolines(stage, monitor, quick):
     return {"nolines": flood(stage, monitor, n, f"flood={n},0")[0]}
 
 
-@metric([("perline", "k8s-file, 100-byte lines, one write() each", "MB/s", at_least(1)),
+@metric([("perline", "k8s-file, 100-byte lines, one write each", "MB/s", at_least(1)),
          ("perline_cpu", "  its CPU", "s/GB", at_most(0.8))])
 def perline(stage, monitor, quick):
     n = size_of(quick, 120 * MB)
