@@ -37,6 +37,7 @@ static char log_identifier[64];
 static char log_container[21];
 static LogJournal log_journal;
 static void *log_journal_userdata;
+static int log_journal_fd = -1;
 
 static const struct {
         char letter;
@@ -183,6 +184,32 @@ int log_emit(const LogPlace *place, LogLevel level, int r, const char *format, .
 }
 
 /**
+ * log_open_journal() - a connection to the journal, that never blocks
+ *
+ * Return: a descriptor, or a negative errno: -ENOENT or -ECONNREFUSED where there is no journal.
+ */
+int log_open_journal(void) {
+        return open_socket(JOURNAL_SOCKET);
+}
+
+/**
+ * log_use_journal() - where log_send_entry() sends from now on, in a process that may not connect
+ * @fd: of log_open_journal(), borrowed for good
+ */
+void log_use_journal(int fd) {
+        log_journal_fd = fd;
+}
+
+static int log_send(int fd, const char *entry, size_t n) {
+        ssize_t sent;
+
+        do
+                sent = send(fd, entry, n, MSG_NOSIGNAL);
+        while (sent < 0 && errno == EINTR);
+        return sent < 0 ? fail(-errno) : 0;
+}
+
+/**
  * log_send_entry() - send one entry, as wire/journal.h writes it, to the journal
  *
  * Never waits: an entry the journal has no room for is not sent.
@@ -190,7 +217,8 @@ int log_emit(const LogPlace *place, LogLevel level, int r, const char *format, .
  * Return: 0, or a negative errno: -EAGAIN if the journal is full, -ENOENT or -ECONNREFUSED where there is none.
  */
 int log_send_entry(const char *entry, size_t n) {
-        return log_send_entry_to(JOURNAL_SOCKET, entry, n);
+        return log_journal_fd >= 0 ? log_send(log_journal_fd, entry, n)
+                                   : log_send_entry_to(JOURNAL_SOCKET, entry, n);
 }
 
 /**
@@ -200,12 +228,6 @@ int log_send_entry(const char *entry, size_t n) {
  */
 int log_send_entry_to(const char *path, const char *entry, size_t n) {
         _cleanup_close_ int fd = open_socket(path);
-        ssize_t sent;
 
-        if (fd < 0)
-                return fail(fd);
-        do
-                sent = send(fd, entry, n, MSG_NOSIGNAL);
-        while (sent < 0 && errno == EINTR);
-        return sent < 0 ? fail(-errno) : 0;
+        return fd < 0 ? fail(fd) : log_send(fd, entry, n);
 }

@@ -39,6 +39,8 @@ void log_set_journal(LogJournal journal, void *userdata);
 bool log_wants(LogLevel level);
 int log_emit(const LogPlace *place, LogLevel level, int r, const char *format, ...)
         __attribute__((format(printf, 4, 5)));
+int log_open_journal(void);
+void log_use_journal(int fd);
 int log_send_entry(const char *entry, size_t n);
 int log_send_entry_to(const char *path, const char *entry, size_t n);
 

@@ -81,8 +81,8 @@ static int wp_send_run(WorkerProcess *wp) {
 
 /**
  * worker_process_give() - let the worker have a descriptor that we have got since it was started
- * @type: CHANNEL_CONSOLE or CHANNEL_LOGFILE
- * @fd: borrowed, in the spec already
+ * @type: CHANNEL_CONSOLE or CHANNEL_LOGFILE, with @fd in the spec already; or CHANNEL_JOURNAL
+ * @fd: borrowed
  *
  * If our user has too many descriptors on their way the worker is replaced by one that inherits it.
  *
@@ -264,6 +264,15 @@ static int wp_exec(WorkerProcess *wp, int theirs) {
         return r < 0 ? relay(r) : 0;
 }
 
+/* If it cannot be had the worker asks for one, when it has something to say. */
+static void wp_connect(WorkerProcess *wp) {
+        const Options *o = wp->spec.options;
+        int fd = o->log_targets.journald || !o->exec ? log_open_journal()
+                                                     : -1; /* ... or is to tell of the end */
+
+        wp->spec.fds[CHANNEL_FD_JOURNAL] = fd >= 0 ? fd : -1;
+}
+
 static int wp_start(WorkerProcess *wp, int (*make)(WorkerProcess *wp, int theirs)) {
         _cleanup_close_ int theirs = -1;
         int ends[2], r;
@@ -272,6 +281,7 @@ static int wp_start(WorkerProcess *wp, int (*make)(WorkerProcess *wp, int theirs
                 return fail(-errno);
         wp->channel = ends[0];
         theirs = ends[1];
+        wp_connect(wp);
         r = make(wp, theirs);
         if (r < 0)
                 return relay(r);
@@ -463,6 +473,7 @@ static int wp_try(WorkerProcess *wp, int (*make)(WorkerProcess *wp, int theirs))
 
         timer_set(wp->pause_timer, TIMER_NEVER);
         r = wp_start(wp, make);
+        fd_close_many(&wp->spec.fds[CHANNEL_FD_JOURNAL], 1); /* the worker's own */
         if (r >= 0)
                 return 0;
         wp->error = r;

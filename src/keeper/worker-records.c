@@ -79,6 +79,15 @@ static int wp_on_reopen(WorkerProcess *wp) {
         return worker_process_give(wp, CHANNEL_LOGFILE, fd);
 }
 
+/* The worker can open none itself, and ours would not do: journald would think that it is we who send. */
+static int wp_on_connect(WorkerProcess *wp) {
+        _cleanup_close_ int fd = log_open_journal();
+
+        if (fd < 0)
+                return worker_process_send(wp, CHANNEL_JOURNAL, (uint32_t)-fd, NULL, 0);
+        return worker_process_give(wp, CHANNEL_JOURNAL, fd);
+}
+
 /* Once for many: a flood of them must not become one in the journal. */
 static void wp_say(WorkerProcess *wp, IncidentKind kind, const char *what, const char *text, size_t n) {
         const char *more = incident_more(&wp->incidents, kind, event_now());
@@ -105,6 +114,11 @@ static int __attribute__((noinline)) wp_on_notify(WorkerProcess *wp, const Chann
                         wp->handler->on_notified(wp->userdata, text, n);
         }
         return 0;
+}
+
+static void wp_say_reach(const WorkerProcess *wp, int error) {
+        if (error != 0 && !wp->ready)
+                log_warning("Worker is confined without a root directory of its own: %s", strerror(error));
 }
 
 static int wp_on_trouble(WorkerProcess *wp, const ChannelRecord *record) {
@@ -162,6 +176,7 @@ static int wp_dispatch(WorkerProcess *wp, const ChannelRecord *record, int *fds)
         case CHANNEL_READY:
                 worker_pulse_answered(wp);
                 worker_process_recovered(wp);
+                wp_say_reach(wp, (int)(record->number & 4095));
                 return wp_on_first_ready(wp);
         case CHANNEL_CLIENT_NEW:
                 return wp_on_client_new(wp, record, fds);
@@ -169,6 +184,8 @@ static int wp_dispatch(WorkerProcess *wp, const ChannelRecord *record, int *fds)
                 return wp_on_client_gone(wp, record->number);
         case CHANNEL_REOPEN:
                 return wp_on_reopen(wp);
+        case CHANNEL_CONNECT:
+                return wp_on_connect(wp);
         case CHANNEL_STDIN_CLOSED:
                 fd_close_many(&wp->spec.fds[CHANNEL_FD_STDIN], 1);
                 worker_process_kept(wp, WORKER_KEPT_FD, CHANNEL_FD_STDIN, -1);
@@ -190,6 +207,7 @@ static int wp_dispatch(WorkerProcess *wp, const ChannelRecord *record, int *fds)
         case CHANNEL_CONSOLE:
         case CHANNEL_RUN:
         case CHANNEL_LOGFILE:
+        case CHANNEL_JOURNAL:
         case CHANNEL_DRAIN:
         case CHANNEL_STOP:
         case CHANNEL_PING:

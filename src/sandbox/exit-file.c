@@ -49,6 +49,13 @@ static void write_names(ExitFiles *files, char *p, const char *const *dirs, cons
 }
 
 /**
+ * exit_files_possible() - whether the kernel can seal memory
+ */
+bool exit_files_possible(void) {
+        return syscall(MSEAL_CALL, NULL, 0, 0) >= 0;
+}
+
+/**
  * exit_files_seal() - fix which files there may be, for the rest of this process's life
  * @dirs: NULL for a file that is not wanted; relative ones are relative to the working directory
  * @names: without slashes

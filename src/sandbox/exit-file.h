@@ -4,6 +4,7 @@
 /* The files that a confined process may make. Its filter (sandbox-filter.c) knows the addresses of their names. */
 
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 #define EXIT_FILE_FLAGS (O_TMPFILE | O_WRONLY | O_CLOEXEC)
@@ -29,6 +30,7 @@ typedef struct ExitFiles {
 
 #define EXIT_FILE_THERE 1
 
+bool exit_files_possible(void);
 int exit_files_seal(ExitFiles *ret,
                     const char *const dirs[_EXIT_FILE_MAX],
                     const char *const names[_EXIT_FILE_MAX]);

@@ -56,7 +56,6 @@ static const int allowed[] = {
         SCMP_SYS(writev),
         SCMP_SYS(sendmmsg),
         SCMP_SYS(sendmsg),
-        SCMP_SYS(sendto),
         SCMP_SYS(write),
         SCMP_SYS(recvmsg),
         SCMP_SYS(epoll_ctl),
@@ -74,7 +73,6 @@ static const int allowed[] = {
         SCMP_SYS(accept4),
         SCMP_SYS(getsockopt),
         SCMP_SYS(setsockopt),
-        SCMP_SYS(connect),
         SCMP_SYS(shutdown),
         SCMP_SYS(lseek),
         SCMP_SYS(ftruncate),
@@ -138,8 +136,8 @@ static const struct {
                         INTEGER(1, EXPRESSION + (command))                                                   \
                 }                                                                                            \
         }
-        /* whoever does something for root who asks listens on a stream, or on a datagram socket that asks who it is */
-        { SCMP_SYS(socket), 2, { IS(0, AF_UNIX), MASKED(1, 0xf, SOCK_DGRAM) } },
+        /* to whom the socket is connected */
+        { SCMP_SYS(sendto), 1, { IS(4, 0) } },
         OPEN_DIR(EXIT_FILE_PERSIST),
         LINK_TO(EXIT_FILE_PERSIST),
         OPEN_DIR(EXIT_FILE_EXIT),

@@ -3,10 +3,11 @@
 /*
  * The worker's cage. It parses what hostile containers and clients send; whoever takes it over shall find a process
  * that can move bytes between the descriptors it holds, and nothing else: no capability, no new privilege, no file
- * to open by name, no program to run, no socket but for datagrams of AF_UNIX. The journal takes these. So does the
- * service manager, from a unit that may notify it; but its bus, and container managers, who would do anything for
- * root, are streams. (One that is handed to it by an accomplice in the container it could connect: that cannot be told
- * from the journal's by a filter.) What it can make are its own container's exit files.
+ * to open by name, no program to run, no socket to make or to connect. What it can make are its own container's exit
+ * files.
+ *
+ * It sends datagrams to the journal, by a call that takes a name from memory, where no filter can see it. So names must
+ * lead nowhere: those of files by another root directory (root.c), abstract ones by Landlock (Linux 6.12).
  *
  * The policy is the tables in sandbox-filter.c, which the build has made a program for the kernel of.
  *
@@ -29,6 +30,9 @@
 #include "base/error.h"
 #include "base/process.h"
 #include "sandbox/sandbox.h"
+
+#define SCOPE_ABSTRACT_SOCKETS 1
+#define SCOPE_SIGNALS 2
 
 static const struct {
         int number;
@@ -60,12 +64,20 @@ static void allow_files(int ruleset, const ExitFiles *files) {
         }
 }
 
-/* No path may be opened. Kernels without Landlock have the filter, which says the same. */
+/*
+ * No path may be opened. Kernels without Landlock have the filter, which says the same. Nothing that was made outside may
+ * be reached by an abstract name, or by a signal.
+ */
 static int forbid_paths(const ExitFiles *files) {
-        struct landlock_ruleset_attr all = { .handled_access_fs = (LANDLOCK_ACCESS_FS_MAKE_SYM << 1) - 1 };
+        const struct {
+                uint64_t handled_access_fs, handled_access_net, scoped; /* headers are older */
+        } all = { .handled_access_fs = (LANDLOCK_ACCESS_FS_MAKE_SYM << 1) - 1,
+                  .scoped = SCOPE_ABSTRACT_SOCKETS | SCOPE_SIGNALS };
         _cleanup_close_ int fd = -1;
 
-        fd = (int)syscall(SYS_landlock_create_ruleset, &all, sizeof all.handled_access_fs, 0);
+        fd = (int)syscall(SYS_landlock_create_ruleset, &all, sizeof all, 0);
+        if (fd < 0 && errno == E2BIG)
+                fd = (int)syscall(SYS_landlock_create_ruleset, &all, sizeof all.handled_access_fs, 0);
         if (fd < 0)
                 return errno == ENOSYS || errno == EOPNOTSUPP ? 0 : fail(-errno);
         allow_files(fd, files);
@@ -91,6 +103,8 @@ static int load_filter(const ExitFiles *files) {
 /**
  * sandbox_enter() - confine this process for good
  * @files: what exit_file_write() may make from now on; all zero for nothing
+ *
+ * To be called after root_leave(), which needs capabilities.
  *
  * Return: 0 or a negative errno; then it is not to go on.
  */

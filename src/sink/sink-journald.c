@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * The journal. Each line is an entry, one datagram in journald's native protocol on a connected,
- * non-blocking socket of our own: libsystemd's sender blocks for ever on a stuck journald and
+ * The journal. Each line is an entry, one datagram in journald's native protocol on a connected
+ * socket that is handed in: libsystemd's sender blocks for ever on a stuck journald and
  * reports success into nothing. What a window holds leaves in batches of up to 64 by sendmmsg();
  * when little comes, each line leaves at once. Only the constant text around a line is ours, the
  * line itself is sent from where it lies.
@@ -29,7 +29,6 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/error.h"
@@ -67,11 +66,9 @@ typedef struct Batch {
 
 struct SinkJournald {
         SinkState *state;
-        int fd;
+        int fd; /* borrowed */
         bool connected;
         bool podman_priorities, no_level_prefix;
-        struct sockaddr_un address;
-        socklen_t n_address;
         Text head;    /* from the end of the line to "PRIORITY=" */
         Text tail[2]; /* what follows the priorities: after whole lines, after partial ones */
         Batch *batch; /* of which many containers need nothing */
@@ -158,42 +155,20 @@ static int make_texts(SinkJournald *j, const SinksSpec *spec) {
         return r < 0 ? relay(r) : 0;
 }
 
-static int make_socket(SinkJournald *j) {
-        int size = SEND_BUFFER;
-
-        j->fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-        if (j->fd < 0)
-                return fail(-errno);
-        (void)setsockopt(j->fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof size); /* or less */
-        return 0;
-}
-
-/* A datagram socket may be connected again, to whatever has the path now. Return: 0 or an errno. */
-static int try_connect(SinkJournald *j) {
-        if (connect(j->fd, (const struct sockaddr *)&j->address, j->n_address) < 0)
-                return errno;
-        j->connected = true;
-        return 0;
-}
-
 /**
  * sink_journald_new() - a sender of entries
  * @spec: its texts are copied
  * @state: survives the worker
  *
- * A journal that cannot be reached now is no failure: each write tries again.
- *
  * Return: 0 or a negative errno.
  */
 int sink_journald_new(SinkJournald **ret, const SinksSpec *spec, SinkState *state) {
         _cleanup_(sink_journald_freep) SinkJournald *j = NULL;
-        const char *path = spec->journal_socket ? spec->journal_socket : SINK_JOURNALD_SOCKET;
         int r;
 
         j = calloc(1, sizeof *j);
         if (!j)
                 return fail(-ENOMEM);
-        j->fd = -1;
         j->batch = memory_reserve(sizeof *j->batch);
         if (!j->batch)
                 return fail(-ENOMEM);
@@ -201,30 +176,41 @@ int sink_journald_new(SinkJournald **ret, const SinksSpec *spec, SinkState *stat
         j->podman_priorities = spec->podman_priorities;
         j->no_level_prefix = spec->no_level_prefix;
 
-        r = fd_unix_address(path, &j->address, &j->n_address);
-        if (r < 0)
-                return relay(r);
         r = make_texts(j, spec);
         if (r < 0)
                 return relay(r);
-        r = make_socket(j);
-        if (r < 0)
-                return relay(r);
-        (void)try_connect(j);
+        sink_journald_set_socket(j, spec->journal_fd);
         *ret = TAKE_PTR(j);
         return 0;
 }
 
 /**
- * sink_journald_free() - close the socket; what was sent stays with the journal
+ * sink_journald_set_socket() - where entries go from now on
+ * @fd: connected, borrowed; -1: nowhere
+ */
+void sink_journald_set_socket(SinkJournald *j, int fd) {
+        int size = SEND_BUFFER;
+
+        (void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof size); /* or less */
+        j->fd = fd;
+        j->connected = fd >= 0;
+}
+
+/**
+ * sink_journald_is_connected() - whether another socket would be of no use
+ */
+bool sink_journald_is_connected(const SinkJournald *j) {
+        return j->connected;
+}
+
+/**
+ * sink_journald_free() - what was sent stays with the journal
  *
  * Return: NULL.
  */
 SinkJournald *sink_journald_free(SinkJournald *j) {
         if (!j)
                 return NULL;
-        if (j->fd >= 0)
-                (void)close(j->fd);
         free(j->head.data);
         free(j->tail[0].data);
         free(j->tail[1].data);
@@ -335,11 +321,8 @@ static int put_large(SinkJournald *j, unsigned i) {
 static int journald_put(SinkJournald *j, unsigned n, unsigned *ret_sent) {
         int r, k;
 
-        if (!j->connected) {
-                r = try_connect(j);
-                if (r > 0)
-                        return r;
-        }
+        if (!j->connected)
+                return ENOTCONN;
         k = sendmmsg(j->fd, j->batch->messages, n, MSG_DONTWAIT | MSG_NOSIGNAL);
         if (k >= 0) {
                 *ret_sent = (unsigned)k;
@@ -358,12 +341,10 @@ static int journald_put(SinkJournald *j, unsigned n, unsigned *ret_sent) {
 /**
  * sink_journald_write() - send an entry for each line from the stream's position on
  *
- * Return: 0 with all lines sent, EAGAIN if the socket is full, or another positive errno; then the
- * position stands before the first line that did not go: call again.
+ * Return: 0 with all lines sent, EAGAIN if the socket is full, or another positive errno; then it is not connected any
+ * more. The position stands before the first line that did not go: call again.
  */
 int sink_journald_write(SinkJournald *j, StreamId id, const Window *w, StreamTail tail) {
-        bool tried = false;
-
         while (j->state->position[id] < w->to) {
                 unsigned n, n_sent = 0;
                 int r;
@@ -373,17 +354,14 @@ int sink_journald_write(SinkJournald *j, StreamId id, const Window *w, StreamTai
                         break;
                 r = journald_put(j, n, &n_sent);
                 journald_commit(j, id, n_sent);
-                if (r == 0)
-                        continue;
-                if (r == EAGAIN || tried)
+                if (r != 0)
                         return r;
-                tried = true; /* once more, on a new connection: perhaps journald was replaced */
         }
         return 0;
 }
 
 /**
- * sink_journald_fd() - the socket; writable when sink_journald_write() may be called again
+ * sink_journald_fd() - the socket; writable when sink_journald_write() may be called again; -1 if it has none
  */
 int sink_journald_fd(const SinkJournald *j) {
         return j->fd;

@@ -5,7 +5,6 @@
 
 #include "sink/sink.h"
 
-#define SINK_JOURNALD_SOCKET "/run/systemd/journal/socket"
 #define SINK_JOURNALD_LINE_MAX 16383 /* longest text of one entry */
 
 typedef struct SinkJournald SinkJournald;
@@ -14,6 +13,8 @@ int sink_journald_new(SinkJournald **ret, const SinksSpec *spec, SinkState *stat
 SinkJournald *sink_journald_free(SinkJournald *j);
 DEFINE_CLEANUP(SinkJournald, sink_journald_free)
 
+void sink_journald_set_socket(SinkJournald *j, int fd);
+bool sink_journald_is_connected(const SinkJournald *j);
 int sink_journald_write(SinkJournald *j, StreamId id, const Window *w, StreamTail tail);
 int sink_journald_fd(const SinkJournald *j);
 size_t sink_journald_unread(const SinkJournald *j);

@@ -11,6 +11,9 @@
  * neither the container nor the other sink for ever. Trouble is told once when it begins and once when it ends, with
  * what it cost. A full journal is only back-pressure, and told when something was lost.
  *
+ * A journal that does not answer is asked for a new connection first, as journald may have been replaced. Only one that
+ * cannot be had, or is no better, is trouble.
+ *
  * The drivers know nothing of all this: they write, or answer why not. The loop is used for timers, for a writable
  * journal, and for a word to the worker that it may call again. on_ready() is never called from within sinks_write().
  */
@@ -81,12 +84,15 @@ typedef struct Sink {
 } Sink;
 
 struct Sinks {
+        Event *event;
         Sink sinks[_SINK_MAX];
         SinkK8sFile *file;
         SinkJournald *journal;
         bool fsync, synced;
         bool replacing;   /* on_reopen() was called, sinks_set_file() is awaited */
         bool want_reopen; /* on_reopen() waits until the write in flight is complete */
+        bool connecting;  /* on_connect() was called, sinks_set_journal() is awaited */
+        bool connected;   /* ... and has come: nothing has been written since */
         uint64_t patience;
         uint64_t flush_since; /* of waiting for the journal in sinks_flush(); 0: not yet */
         sd_event_source *ready, *writable;
@@ -125,6 +131,18 @@ static int on_defer(sd_event_source *source, void *userdata) {
         return s->handler->on_ready(s->userdata);
 }
 
+/* Where it cannot be watched a full socket is tried again from time to time. */
+static void watch_journal(Sinks *s) {
+        Sink *sink = &s->sinks[SINK_JOURNAL];
+        int fd = sink_journald_fd(s->journal);
+
+        s->writable = sd_event_source_disable_unref(s->writable);
+        if (fd < 0 || event_add_io(s->event, &s->writable, fd, EPOLLOUT, on_writable, sink) < 0)
+                return;
+        if (sd_event_source_set_enabled(s->writable, SD_EVENT_OFF) < 0)
+                s->writable = sd_event_source_disable_unref(s->writable);
+}
+
 static int sink_init(Sinks *s, SinkId id, Event *event, SinkState *state) {
         Sink *sink = &s->sinks[id];
         int r;
@@ -135,13 +153,9 @@ static int sink_init(Sinks *s, SinkId id, Event *event, SinkState *state) {
         r = event_add_timer(event, &sink->timer, TIMER_NEVER, on_timer, sink);
         if (r < 0)
                 return relay(r);
-        if (id != SINK_JOURNAL)
-                return 0;
-
-        r = event_add_io(event, &s->writable, sink_journald_fd(s->journal), EPOLLOUT, on_writable, sink);
-        if (r >= 0)
-                r = sd_event_source_set_enabled(s->writable, SD_EVENT_OFF);
-        return r < 0 ? relay(r) : 0;
+        if (id == SINK_JOURNAL)
+                watch_journal(s);
+        return 0;
 }
 
 static int make_drivers(Sinks *s, const SinksSpec *spec, SinkState state[_SINK_MAX]) {
@@ -186,6 +200,7 @@ int sinks_new(Sinks **ret,
         }
         s->fsync = spec->fsync;
         s->patience = spec->patience_usec > 0 ? spec->patience_usec : PATIENCE_USEC;
+        s->event = event_ref(event);
         s->handler = handler;
         s->userdata = userdata;
 
@@ -218,6 +233,7 @@ Sinks *sinks_free(Sinks *s) {
                 timer_free(s->sinks[id].timer);
         sink_journald_free(s->journal);
         sink_k8sfile_free(s->file);
+        event_unref(s->event);
         free(s);
         return NULL;
 }
@@ -293,7 +309,7 @@ static void block(Sink *sink, uint64_t now) {
         uint64_t delay = sink->delay;
 
         sink->blocked = true;
-        if (sink->id == SINK_JOURNAL && sink->error == EAGAIN &&
+        if (sink->id == SINK_JOURNAL && sink->error == EAGAIN && s->writable &&
             sd_event_source_set_enabled(s->writable, SD_EVENT_ONESHOT) >= 0) /* else it is tried again */
                 delay = sink->gave_up ? TIMER_NEVER : patience_left(sink, now);
         else
@@ -337,6 +353,27 @@ static int ask_for_file(Sinks *s) {
         return r < 0 ? relay(r) : 0;
 }
 
+static int ask_for_journal(Sinks *s) {
+        int r;
+
+        s->connecting = true;
+        r = s->handler->on_connect(s->userdata); /* may have called sinks_set_journal() already */
+        return r < 0 ? relay(r) : 0;
+}
+
+/* A write to the journal failed with the positive errno @error, or there was no connection. */
+static int lose_journal(Sinks *s, int error, bool progress) {
+        Sink *sink = &s->sinks[SINK_JOURNAL];
+        int r;
+
+        if (s->connected && !progress) {
+                s->connected = false;
+                return begin_trouble(sink, error, false);
+        }
+        r = progress ? end_trouble(sink) : 0;
+        return r < 0 ? relay(r) : ask_for_journal(s);
+}
+
 static uint64_t wall_usec(const struct timespec *now) {
         return (uint64_t)now->tv_sec * 1000000U + (uint64_t)now->tv_nsec / 1000U;
 }
@@ -364,6 +401,10 @@ static int try_write(Sink *sink, StreamId id, const Window *w, StreamTail tail, 
         }
 
         progress = sink->state->position[id] != before;
+        if (sink->id == SINK_JOURNAL && !sink_journald_is_connected(s->journal) && answer > 0)
+                return lose_journal(s, answer, progress);
+        if (sink->id == SINK_JOURNAL && progress)
+                s->connected = false;
         if (answer > 0 && answer != SINK_K8SFILE_LIMIT)
                 return begin_trouble(sink, answer, progress);
         r = progress ? end_trouble(sink) : 0;
@@ -385,7 +426,7 @@ static int sink_write(Sink *sink, StreamId id, const Window *w, StreamTail tail,
                 state->lost_bytes += w->from - state->position[id];
                 state->position[id] = w->from;
         }
-        if (sink->id == SINK_FILE && s->replacing)
+        if (sink->id == SINK_FILE ? s->replacing : s->connecting)
                 return 0;
         if (!sink->blocked)
                 r = try_write(sink, id, w, tail, now);
@@ -474,6 +515,34 @@ int sinks_set_file(Sinks *s, int fd) {
 }
 
 /**
+ * sinks_set_journal() - the answer to on_connect(); on_ready() follows
+ * @fd: connected, borrowed in place of the one before; -1: there is none
+ * @error: why not, a positive errno
+ *
+ * Without on_connect() a -1 has no effect.
+ *
+ * Return: 0 or a negative errno.
+ */
+int sinks_set_journal(Sinks *s, int fd, int error) {
+        Sink *sink = &s->sinks[SINK_JOURNAL];
+        int r = 0;
+
+        if (!s->journal || (fd < 0 && !s->connecting))
+                return 0;
+        s->connecting = false;
+        s->connected = fd >= 0;
+        if (fd >= 0) {
+                s->writable = sd_event_source_disable_unref(s->writable); /* before its descriptor goes */
+                sink_journald_set_socket(s->journal, fd);
+                watch_journal(s);
+                sink->blocked = false;
+                timer_set(sink->timer, TIMER_NEVER);
+        } else
+                r = begin_trouble(sink, error, false);
+        return r < 0 ? relay(r) : call_again(s);
+}
+
+/**
  * sinks_waiting() - does a sink hold back what it will probably take later
  *
  * An unfinished line is not meant, and neither is a sink that has given up.
@@ -482,7 +551,7 @@ bool sinks_waiting(const Sinks *s) {
         for (SinkId i = 0; i < _SINK_MAX; i++)
                 if (s->sinks[i].owes || (s->sinks[i].blocked && !s->sinks[i].gave_up))
                         return true;
-        return s->file && s->replacing;
+        return (s->file && s->replacing) || s->connecting;
 }
 
 /**

@@ -69,7 +69,7 @@ typedef struct SinksSpec {
         bool fsync;                        /* sinks_flush() does it */
 
         bool journald;
-        const char *journal_socket;   /* NULL: journald's own */
+        int journal_fd;               /* connected, borrowed; -1: sinks_set_journal() will bring it */
         const char *cid, *name, *tag; /* name, tag: NULL or empty for none */
         char *const *labels;
         size_t n_labels;
@@ -87,8 +87,9 @@ typedef struct SinksSpec {
 #define SINKS_FLOOD EDQUOT
 
 typedef struct SinksHandler {
-        int (*on_ready)(void *userdata);  /* from the loop: call sinks_write() for both streams */
-        int (*on_reopen)(void *userdata); /* answer with sinks_set_file(), now or later */
+        int (*on_ready)(void *userdata);   /* from the loop: call sinks_write() for both streams */
+        int (*on_reopen)(void *userdata);  /* answer with sinks_set_file(), now or later */
+        int (*on_connect)(void *userdata); /* answer with sinks_set_journal(), now or later */
         int (*on_trouble)(void *userdata, SinkId sink, int error, uint64_t lost_bytes);
 } SinksHandler;
 
@@ -109,6 +110,7 @@ int sinks_write(Sinks *s, StreamId id, const Window *w, StreamTail tail, const s
 uint64_t sinks_position(const Sinks *s, StreamId id);
 int sinks_reopen(Sinks *s);
 int sinks_set_file(Sinks *s, int fd);
+int sinks_set_journal(Sinks *s, int fd, int error);
 bool sinks_waiting(const Sinks *s);
 void sinks_hurry(Sinks *s);
 int sinks_flush(Sinks *s);

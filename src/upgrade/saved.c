@@ -84,6 +84,7 @@ static const char *const fd_names[_SAVED_FD_MAX] = {
         [SAVED_FD_WORKER + CHANNEL_FD_WINSZ] = "winsz",
         [SAVED_FD_WORKER + CHANNEL_FD_NOTIFY] = "notify",
         [SAVED_FD_WORKER + CHANNEL_FD_LOGFILE] = "log",
+        [SAVED_FD_WORKER + CHANNEL_FD_JOURNAL] = "journal", /* never there */
         [SAVED_FD_CHANNEL] = "channel",
         [SAVED_FD_WORKER_PROCESS] = "worker",
 };

@@ -51,6 +51,8 @@ static const struct {
         [CHANNEL_DONE] = { true, false, FDS_NONE, 0 },
         [CHANNEL_PING] = { true, false, FDS_NONE, 0 },
         [CHANNEL_PONG] = { true, false, FDS_NONE, 0 },
+        [CHANNEL_CONNECT] = { true, false, FDS_NONE, 0 },
+        [CHANNEL_JOURNAL] = { true, false, FDS_OPTIONAL, 0 },
 };
 
 _Static_assert(sizeof(Head) + CHANNEL_TEXT_MAX == CHANNEL_RECORD_MAX, "head and limit belong together");

@@ -28,7 +28,7 @@ typedef enum ChannelType {
         CHANNEL_DRAIN = 5,   /* the target has ended: read what is there, flush, say so */
         CHANNEL_STOP = 6,    /* leave, between two batches: another one goes on */
         /* worker to keeper */
-        CHANNEL_READY = 7,      /* set up and confined */
+        CHANNEL_READY = 7, /* set up and confined; number: an errno if it could not leave the file system */
         CHANNEL_CLIENT_NEW = 8, /* number: slot; its descriptor, or value: its number, if it cannot be sent */
         CHANNEL_CLIENT_GONE = 9,   /* number: slot */
         CHANNEL_REOPEN = 10,       /* a new log file is wanted */
@@ -39,6 +39,9 @@ typedef enum ChannelType {
         CHANNEL_DONE = 15,    /* the clients have had everything too */
         CHANNEL_PING = 16,    /* keeper to worker: are you there? */
         CHANNEL_PONG = 17,    /* worker to keeper: yes */
+        CHANNEL_CONNECT = 18, /* worker to keeper: the journal does not answer, a new connection is wanted */
+        CHANNEL_JOURNAL =
+                19, /* keeper to worker: its descriptor; none, and number an errno, if there is none */
         _CHANNEL_MAX,
 } ChannelType;
 
@@ -55,6 +58,7 @@ typedef enum ChannelFd {
         CHANNEL_FD_WINSZ,
         CHANNEL_FD_NOTIFY,
         CHANNEL_FD_LOGFILE,
+        CHANNEL_FD_JOURNAL, /* a connection, another one for each worker */
         _CHANNEL_FD_MAX,
 } ChannelFd;
 

@@ -61,6 +61,7 @@ typedef struct Worker {
         int target_fd; /* pidfd of the container's first process, for when the keeper is gone; -1 if unknown */
         ExitWatch *target_watch;
         bool target_ended;
+        int root_error;        /* 0, or a positive errno: why it has none of its own */
         ExitFiles exit_files;  /* that may be written, for when the keeper is gone; zero: none */
         bool exit_told;        /* ... and they have been, or were there */
         uint64_t started_usec; /* of the container */
@@ -91,6 +92,7 @@ bool worker_output_ended(const Worker *w);
 
 /* worker-sinks.c */
 int worker_sinks_open(Worker *w);
+int worker_sinks_set_journal(Worker *w, int fd, int error);
 
 /* worker-orphan.c */
 void worker_orphan_prepare(Worker *w);

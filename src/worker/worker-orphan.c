@@ -10,26 +10,34 @@
  * that all is done, and before it has told so itself, leaves nobody who could.
  */
 
+#include <errno.h>
 #include <stdio.h>
 
 #include "base/error.h"
+#include "base/log.h"
 #include "report/announce-end.h"
 #include "sandbox/exit-file.h"
+#include "sandbox/root.h"
 #include "scopemon/protocol.h"
 #include "worker/worker-internal.h"
 
 /**
- * worker_orphan_prepare() - before the sandbox is entered: which exit files can be written later
+ * worker_orphan_prepare() - before the sandbox is entered: leave the file system, but for exit files that may be written
+ * later
  *
- * Where the kernel is too old for it, none.
+ * Where the kernel is too old for these, without them.
  */
 void worker_orphan_prepare(Worker *w) {
         const WorkerConfig *c = &w->config;
-        const char *const dirs[] = { [EXIT_FILE_PERSIST] = c->persist_dir, [EXIT_FILE_EXIT] = c->exit_dir };
+        bool wanted = !c->exec && exit_files_possible();
+        const char *const dirs[] = { [EXIT_FILE_PERSIST] = wanted ? c->persist_dir : NULL,
+                                     [EXIT_FILE_EXIT] = wanted ? c->exit_dir : NULL };
         const char *const names[] = { [EXIT_FILE_PERSIST] = SCOPEMON_FILE_EXIT, [EXIT_FILE_EXIT] = c->cid };
+        const char *left[_EXIT_FILE_MAX];
 
-        if (!c->exec && (c->persist_dir || c->exit_dir))
-                (void)exit_files_seal(&w->exit_files, dirs, names);
+        w->root_error = -root_leave(dirs, left);
+        if (left[EXIT_FILE_PERSIST] || left[EXIT_FILE_EXIT])
+                (void)exit_files_seal(&w->exit_files, left, names);
 }
 
 /**
@@ -38,15 +46,18 @@ void worker_orphan_prepare(Worker *w) {
  * The persist file comes first, as from the keeper.
  */
 void worker_orphan_drained(Worker *w) {
+        const char *const wanted[] = {
+                [EXIT_FILE_PERSIST] = w->config.persist_dir, [EXIT_FILE_EXIT] = w->config.exit_dir
+        };
         char text[16];
 
         if (!w->target_ended || w->exit_told)
                 return;
         (void)snprintf(text, sizeof text, "%d", w->target_status.known ? w->target_status.code : -1);
-        w->exit_told = w->exit_files.names[EXIT_FILE_NAME_NONE] != NULL;
+        w->exit_told = wanted[EXIT_FILE_PERSIST] || wanted[EXIT_FILE_EXIT];
         for (ExitFileId i = 0; i < _EXIT_FILE_MAX; i++)
-                if (w->exit_files.names[EXIT_FILE_NAME_PATH + i] &&
-                    exit_file_write(&w->exit_files, i, text) < 0)
+                if (wanted[i] && (!w->exit_files.names[EXIT_FILE_NAME_PATH + i] ||
+                                  exit_file_write(&w->exit_files, i, text) < 0))
                         w->exit_told = false;
 }
 
@@ -92,6 +103,8 @@ int worker_orphaned(Worker *w) {
         }
         r = w->sinks ? sinks_set_file(w->sinks, -1) : 0; /* another one may have been wanted */
         if (r >= 0)
+                r = worker_sinks_set_journal(w, -1, ENOTCONN); /* likewise */
+        if (r >= 0)
                 r = worker_output_run(w); /* there may be a container, and nobody to say so */
         if (r >= 0 && w->target_fd >= 0)
                 r = exit_watch_new(&w->target_watch, w->event, w->target_fd, &target_handler, w);
@@ -116,5 +129,6 @@ void worker_orphan_tell(const Worker *w) {
                 end.bytes += w->state->sinks[i].bytes;
                 end.lost += w->state->sinks[i].lost_bytes;
         }
+        log_use_journal(w->fds[CHANNEL_FD_JOURNAL]);
         announce_end_of(&of, &end);
 }

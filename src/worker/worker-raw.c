@@ -13,7 +13,6 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
-#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -123,37 +122,22 @@ static bool can_write(int fd) {
         return fstat(fd, &st) >= 0 && (S_ISREG(st.st_mode) || fd_set_nonblock(fd, true) >= 0);
 }
 
-static int connect_journal(void) {
-        _cleanup_close_ int fd = -1;
-        struct sockaddr_un address;
-        socklen_t size;
-
-        fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-        if (fd < 0 || fd_unix_address(SINK_JOURNALD_SOCKET, &address, &size) < 0 ||
-            connect(fd, (const struct sockaddr *)&address, size) < 0)
-                return -1;
-        return TAKE_FD(fd);
-}
-
 /**
  * worker_raw() - write what the keeper has marked, before anything else is done with it
  *
  * What goes wrong here leaves its output to the sinks.
  */
 void worker_raw(Worker *w) {
-        int file = w->fds[CHANNEL_FD_LOGFILE];
+        int file = w->fds[CHANNEL_FD_LOGFILE], journal = w->fds[CHANNEL_FD_JOURNAL];
 
         for (StreamId id = 0; id < _STREAM_MAX; id++) {
                 Window window = ring_window(w->ring, id, 0);
                 SinkState *sinks = w->state->sinks;
-                _cleanup_close_ int journal = -1;
-
                 if (w->state->raw_to[id] == 0)
                         continue;
                 if (file >= 0 && can_write(file) && forget_intent(file, &sinks[SINK_FILE], id))
                         write_raw(w, file, SINK_FILE, id, &window);
-                journal = w->config.journald ? connect_journal() : -1;
-                if (journal >= 0)
+                if (w->config.journald && journal >= 0)
                         write_raw(w, journal, SINK_JOURNAL, id, &window);
                 w->state->raw_to[id] = 0;
         }

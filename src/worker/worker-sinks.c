@@ -4,6 +4,8 @@
  * The worker's sinks: made from what the caller wants, with a keeper to ask for a new log file and to tell of trouble.
  */
 
+#include <errno.h>
+
 #include "base/error.h"
 #include "base/fd.h"
 #include "worker/worker-internal.h"
@@ -21,6 +23,32 @@ static int on_reopen(void *userdata) {
         if (r < 0)
                 return relay(r);
         return w->sinks && (w->keeper_gone || w->unheard) ? sinks_set_file(w->sinks, -1) : 0;
+}
+
+/* Without a keeper there is no other connection than the one we have. */
+static int on_connect(void *userdata) {
+        Worker *w = userdata;
+        int r;
+
+        r = worker_tell(w, CHANNEL_CONNECT, 0);
+        if (r < 0)
+                return relay(r);
+        return w->sinks && (w->keeper_gone || w->unheard) ? sinks_set_journal(w->sinks, -1, ENOTCONN) : 0;
+}
+
+/**
+ * worker_sinks_set_journal() - the keeper has opened a connection to the journal
+ * @fd: adopted; -1: it has not
+ * @error: why not, a positive errno
+ *
+ * Return: 0 or a negative errno.
+ */
+int worker_sinks_set_journal(Worker *w, int fd, int error) {
+        _cleanup_close_ int former = fd >= 0 ? w->fds[CHANNEL_FD_JOURNAL] : -1;
+
+        if (fd >= 0)
+                w->fds[CHANNEL_FD_JOURNAL] = fd;
+        return w->sinks ? sinks_set_journal(w->sinks, fd, error) : 0;
 }
 
 static int on_sink_trouble(void *userdata, SinkId sink, int error, uint64_t lost) {
@@ -50,6 +78,7 @@ static const char *worker_field(char *field, size_t size) {
 int worker_sinks_open(Worker *w) {
         static const SinksHandler handler = { .on_ready = on_sink_ready,
                                               .on_reopen = on_reopen,
+                                              .on_connect = on_connect,
                                               .on_trouble = on_sink_trouble };
         WorkerFacts *facts = &w->state->facts;
         const WorkerConfig *c = &w->config;
@@ -59,6 +88,7 @@ int worker_sinks_open(Worker *w) {
                            .global_size_max = (int64_t)c->total_max,
                            .fsync = c->fsync,
                            .journald = c->journald,
+                           .journal_fd = w->fds[CHANNEL_FD_JOURNAL],
                            .cid = c->cid,
                            .name = c->name,
                            .tag = c->tag,

@@ -152,7 +152,7 @@ static int worker_set_up(Worker *w) {
         w->state->facts.title[WORKER_TITLE_MAX - 1] = 0;
         if (w->state->facts.title[0])
                 process_set_title(w->argv, w->state->facts.title);
-        return worker_tell(w, CHANNEL_READY, 0);
+        return worker_tell(w, CHANNEL_READY, (uint32_t)w->root_error);
 }
 
 /* ---- the keeper's records ----------------------------------------------------------------------------- */
@@ -169,6 +169,9 @@ static int worker_dispatch(Worker *w, const ChannelRecord *record, int *fds) {
                 return worker_output_run(w);
         case CHANNEL_LOGFILE:
                 return w->sinks ? sinks_set_file(w->sinks, record->number == 0 ? TAKE_FD(fds[0]) : -1) : 0;
+        case CHANNEL_JOURNAL:
+                return worker_sinks_set_journal(w, record->number == 0 ? TAKE_FD(fds[0]) : -1,
+                                                (int)(record->number & 4095));
         case CHANNEL_DRAIN:
                 if (w->notify && notify_drain(w->notify) < 0)
                         return fail(-EIO);
@@ -184,6 +187,7 @@ static int worker_dispatch(Worker *w, const ChannelRecord *record, int *fds) {
         case CHANNEL_CLIENT_NEW:
         case CHANNEL_CLIENT_GONE:
         case CHANNEL_REOPEN:
+        case CHANNEL_CONNECT:
         case CHANNEL_STDIN_CLOSED:
         case CHANNEL_NOTIFY:
         case CHANNEL_TROUBLE:

@@ -7,13 +7,14 @@ The container's end is told within SOON seconds whatever its worker does. Output
 import os
 import signal
 import socket
+import stat
 import struct
 import subprocess
 import sys
 import time
 
 import host
-from harness import check, equal, libc, poll_until, read_text, scenario, stat_fields, stays
+from harness import check, equal, libc, poll_until, read_text, scenario, stat_fields, status_field, stays
 
 SOON = 3     # seconds
 LINGER = 25  # seconds for which close() of such a socket sleeps
@@ -102,6 +103,35 @@ def lingering_sockets_in_notifications(a):
     m.release("last")
     ends_soon(m)
     equal(m.output(), b"up\nmore\nend\n")
+
+
+def sees_nothing(pid):
+    """Names lead nowhere, or to exit files (Linux 6.10), and it has no directory that it could pass on."""
+    seen = [name for where in ("root", "cwd") for name in os.listdir(f"/proc/{pid}/{where}/") if not name.isdigit()]
+    check(seen in (["other"], []), f"it can name {seen}")
+    modes = [os.stat(f"/proc/{pid}/fd/{fd}").st_mode for fd in os.listdir(f"/proc/{pid}/fd")]
+    check(not any(map(stat.S_ISDIR, modes)), "it has a directory open")
+
+
+def confined_worker(m, but=None):
+    return poll_until(lambda: next((p for p in m.processes()[1:] if p != but and status_field(p, "Seccomp") == "2"), None),
+                      what="a confined worker")
+
+
+@scenario(quirk="has no worker")
+def worker_has_left_the_file_system(a):
+    """But for exit files, if it may have to write them; so does the one that comes next."""
+    open(f"{a.exits}/other", "w").close()
+    m = gated(a, rf"stdout=more\n wait-file={a.path('last')} exit=3")
+    m.fifo("last")
+    first = confined_worker(m)
+    sees_nothing(first)
+    os.kill(first, signal.SIGKILL)
+    m.release("gate")
+    m.wait_log(lambda records: len(records) >= 2)
+    sees_nothing(confined_worker(m, first))
+    m.release("last")
+    ends_soon(m, 3)
 
 
 def two_clients(a, words, **options):

@@ -20,6 +20,7 @@ static void check_descriptors(const ChannelRecord *r) {
                         break;
                 case CHANNEL_RUN:
                 case CHANNEL_LOGFILE:
+                case CHANNEL_JOURNAL:
                         fuzz_claim(channel_takes_fds(r, n) == (n == (r->number == 0)));
                         break;
                 case CHANNEL_SETUP:
@@ -35,6 +36,7 @@ static void check_descriptors(const ChannelRecord *r) {
                 case CHANNEL_DONE:
                 case CHANNEL_PING:
                 case CHANNEL_PONG:
+                case CHANNEL_CONNECT:
                         fuzz_claim(channel_takes_fds(r, n) == (n == 0));
                         break;
                 case CHANNEL_NONE:

@@ -5,9 +5,7 @@
  * the input, and nothing that a container prints makes a field of its own.
  */
 
-#include <stdio.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/fd.h"
@@ -15,19 +13,6 @@
 #include "sink/sink-journald.h"
 
 #define ENTRY_MAX 65536
-
-static int listen_at(char *name, size_t size) {
-        struct sockaddr_un address;
-        socklen_t n;
-        int fd;
-
-        (void)snprintf(name, size, "@scopemon-fuzz-journald-%d", getpid());
-        fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-        if (fd < 0 || fd_unix_address(name, &address, &n) < 0 ||
-            bind(fd, (const struct sockaddr *)&address, n) < 0)
-                abort();
-        return fd;
-}
 
 static bool is_known(const char *field, size_t n) {
         static const char *const known[] = {
@@ -75,15 +60,15 @@ static void check_entries(int fd, const char *input, size_t n_input) {
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         const char *input = (const char *)data;
-        char name[64];
-        int fd = listen_at(name, sizeof name);
-        SinksSpec spec = {
-                .journald = true, .journal_socket = name, .cid = "0123456789abcdef", .name = "name"
-        };
+        SinksSpec spec = { .journald = true, .cid = "0123456789abcdef", .name = "name" };
         SinkState state = { 0 };
         SinkJournald *j;
         Window w = { .data = input, .from = 0, .to = size };
+        int ends[2];
 
+        if (socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) < 0)
+                abort();
+        spec.journal_fd = ends[0];
         spec.podman_priorities = size % 2 == 1;
         if (sink_journald_new(&j, &spec, &state) < 0)
                 abort();
@@ -92,10 +77,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
                 before = state.position[STREAM_STDOUT];
                 (void)sink_journald_write(j, STREAM_STDOUT, &w, TAIL_END);
                 fuzz_claim(state.position[STREAM_STDOUT] >= before && state.position[STREAM_STDOUT] <= size);
-                check_entries(fd, input, size);
+                check_entries(ends[1], input, size);
         }
         fuzz_claim(state.position[STREAM_STDOUT] == size);
         sink_journald_free(j);
-        (void)close(fd);
+        fd_close_many(ends, 2);
         return 0;
 }

@@ -25,7 +25,7 @@
 typedef struct Fixture {
         Event *event;
         char path[64], socket[96];
-        int dir, journal;
+        int dir, journal, connection;
         char *data;
         size_t n[_STREAM_MAX]; /* how much of @data each stream has so far */
         StreamTail tail;
@@ -34,7 +34,8 @@ typedef struct Fixture {
         Sinks *sinks;
         bool keep_waiting; /* the keeper does not answer on_reopen() */
         bool refuse;       /* the keeper has no new file */
-        unsigned n_ready, n_reopen, n_trouble[_SINK_MAX], n_floods, n_files;
+        bool stale;        /* the keeper's new connection is none */
+        unsigned n_ready, n_reopen, n_connect, n_trouble[_SINK_MAX], n_floods, n_files;
         int error[_SINK_MAX];
         uint64_t lost[_SINK_MAX];
 } Fixture;
@@ -75,6 +76,40 @@ static int on_reopen(void *userdata) {
         return sinks_set_file(x->sinks, x->refuse ? -1 : next_file(x));
 }
 
+/* A new one, -1 if nobody listens. */
+static int connect_to(Fixture *x) {
+        struct sockaddr_un address;
+        socklen_t size;
+        int fd;
+
+        fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        cr_assert_eq(fd_unix_address(x->socket, &address, &size), 0);
+        if (!x->stale && connect(fd, (struct sockaddr *)&address, size) < 0) {
+                fd_close_many(&fd, 1);
+                return -1;
+        }
+        return fd;
+}
+
+static int set_journal(Fixture *x) {
+        int fd, former = x->connection, r;
+
+        fd = connect_to(x);
+        if (fd < 0)
+                return sinks_set_journal(x->sinks, -1, errno);
+        x->connection = fd;
+        r = sinks_set_journal(x->sinks, fd, 0);
+        fd_close_many(&former, 1);
+        return r;
+}
+
+static int on_connect(void *userdata) {
+        Fixture *x = userdata;
+
+        x->n_connect++;
+        return x->keep_waiting ? 0 : set_journal(x);
+}
+
 static int on_trouble(void *userdata, SinkId sink, int error, uint64_t lost) {
         Fixture *x = userdata;
 
@@ -91,6 +126,7 @@ static int on_trouble(void *userdata, SinkId sink, int error, uint64_t lost) {
 static const SinksHandler handler = {
         .on_ready = on_ready,
         .on_reopen = on_reopen,
+        .on_connect = on_connect,
         .on_trouble = on_trouble,
 };
 
@@ -108,7 +144,7 @@ static void begin(Fixture *x, char *data) {
         (void)setenv("TZ", "UTC", 1);
         tzset();
         (void)signal(SIGXFSZ, SIG_IGN);
-        *x = (Fixture){ .path = "/tmp/test-sink-XXXXXX", .journal = -1, .data = data };
+        *x = (Fixture){ .path = "/tmp/test-sink-XXXXXX", .journal = -1, .connection = -1, .data = data };
         x->tail = TAIL_MORE;
         cr_assert_not_null(mkdtemp(x->path));
         (void)snprintf(x->socket, sizeof x->socket, "%s/socket", x->path);
@@ -116,11 +152,12 @@ static void begin(Fixture *x, char *data) {
         cr_assert_geq(x->dir, 0);
         cr_assert_geq(event_new(&x->event), 0);
         x->spec.cid = "0123456789abcdef";
-        x->spec.journal_socket = x->socket;
         x->spec.file_fd = -1;
 }
 
 static void start(Fixture *x) {
+        if (x->spec.journald)
+                x->spec.journal_fd = x->connection = connect_to(x);
         if (x->spec.file)
                 x->spec.file_fd = logfile_open(x->dir, "log");
         cr_assert_eq(sinks_new(&x->sinks, x->event, &x->spec, x->state, &handler, x), 0);
@@ -130,6 +167,7 @@ static void end(Fixture *x) {
         char name[32];
 
         x->sinks = sinks_free(x->sinks);
+        fd_close_many(&x->connection, 1);
         x->event = event_unref(x->event);
         if (x->journal >= 0)
                 (void)close(x->journal);
@@ -570,6 +608,76 @@ CleanTest(sink, missing_journal_is_told_once_and_found_again) {
         cr_assert_eq(x.n_trouble[SINK_JOURNAL], 2);
         cr_assert_eq(x.error[SINK_JOURNAL], 0);
         cr_assert_eq(take_messages(&x, got, 0), 8);
+        end(&x);
+}
+
+CleanTest(sink, replaced_journal_is_no_trouble) {
+        Fixture x;
+        char got[64];
+
+        begin(&x, (char *)"one\ntwo\nthree\n");
+        x.spec.journald = true;
+        listen_as_journal(&x);
+        start(&x);
+        x.n[STREAM_STDOUT] = 4;
+        cr_assert_eq(write_stream(&x, STREAM_STDOUT), 0);
+        cr_assert_eq(take_messages(&x, got, 0), 4);
+        cr_assert_eq(x.n_connect, 0);
+        (void)close(x.journal);
+        listen_as_journal(&x);
+        x.n[STREAM_STDOUT] = 14;
+        cr_assert_eq(write_stream(&x, STREAM_STDOUT), 0);
+        cr_assert(event_run_until(x.event, 30, sinks_position(x.sinks, STREAM_STDOUT) == 14));
+        cr_assert_eq(x.n_trouble[SINK_JOURNAL], 0);
+        cr_assert_eq(x.n_connect, 1);
+        cr_assert_eq(take_messages(&x, got, 0), 10);
+        end(&x);
+}
+
+CleanTest(sink, lines_wait_for_the_connection_that_was_asked_for) {
+        Fixture x;
+        char got[64];
+
+        begin(&x, (char *)"one\ntwo\n");
+        x.spec.journald = x.keep_waiting = true;
+        start(&x);
+        listen_as_journal(&x);
+        for (unsigned i = 1; i <= 2; i++) {
+                x.n[STREAM_STDOUT] = 4 * i;
+                cr_assert_eq(write_stream(&x, STREAM_STDOUT), 0);
+                cr_assert(sinks_waiting(x.sinks));
+        }
+        event_run_idle(x.event);
+        cr_assert_eq(x.n_connect, 1, "once is enough");
+        cr_assert_eq(x.n_trouble[SINK_JOURNAL], 0);
+        cr_assert_eq(set_journal(&x), 0);
+        cr_assert(event_run_until(x.event, 30, sinks_position(x.sinks, STREAM_STDOUT) == 8));
+        cr_assert_eq(take_messages(&x, got, 0), 8);
+        cr_assert_not(sinks_waiting(x.sinks));
+        end(&x);
+}
+
+/* A keeper's answer must not bring the next question at once. */
+CleanTest(sink, connection_that_is_no_better_is_trouble_and_tried_later) {
+        Fixture x;
+        char got[64];
+
+        begin(&x, (char *)"one\n");
+        x.spec.journald = x.stale = true;
+        listen_as_journal(&x);
+        start(&x);
+        x.n[STREAM_STDOUT] = 4;
+        cr_assert_eq(write_stream(&x, STREAM_STDOUT), 0);
+        event_run_idle(x.event);
+        cr_assert_eq(x.n_connect, 1);
+        cr_assert_eq(x.n_trouble[SINK_JOURNAL], 1);
+        cr_assert_eq(x.error[SINK_JOURNAL], ENOTCONN);
+        x.stale = false;
+        cr_assert(event_run_until(x.event, 30, sinks_position(x.sinks, STREAM_STDOUT) == 4));
+        cr_assert_eq(x.n_connect, 2);
+        cr_assert_eq(x.n_trouble[SINK_JOURNAL], 2);
+        cr_assert_eq(x.error[SINK_JOURNAL], 0);
+        cr_assert_eq(take_messages(&x, got, 0), 4);
         end(&x);
 }
 

@@ -10,9 +10,9 @@
 #include "wire/channel.h"
 
 static const ChannelType silent[] = {
-        CHANNEL_CONSOLE,      CHANNEL_RUN,        CHANNEL_LOGFILE,     CHANNEL_DRAIN,
-        CHANNEL_READY,        CHANNEL_CLIENT_NEW, CHANNEL_CLIENT_GONE, CHANNEL_REOPEN,
-        CHANNEL_STDIN_CLOSED, CHANNEL_DRAINED,    CHANNEL_DONE,        CHANNEL_STOP,
+        CHANNEL_CONSOLE,    CHANNEL_RUN,         CHANNEL_LOGFILE, CHANNEL_DRAIN,        CHANNEL_READY,
+        CHANNEL_CLIENT_NEW, CHANNEL_CLIENT_GONE, CHANNEL_REOPEN,  CHANNEL_STDIN_CLOSED, CHANNEL_DRAINED,
+        CHANNEL_DONE,       CHANNEL_STOP,        CHANNEL_CONNECT, CHANNEL_JOURNAL,
 };
 
 CleanTest(channel, record_comes_back_as_it_went) {
@@ -88,7 +88,8 @@ CleanTest(channel, descriptors_are_counted_by_rule) {
                 size_t n_fds;
         } cases[] = {
                 { CHANNEL_SETUP, 0, 0 },        { CHANNEL_CONSOLE, 0, 1 },    { CHANNEL_LOGFILE, 0, 1 },
-                { CHANNEL_LOGFILE, ENOSPC, 0 }, { CHANNEL_CLIENT_NEW, 0, 1 }, { CHANNEL_CLIENT_GONE, 0, 0 },
+                { CHANNEL_LOGFILE, ENOSPC, 0 }, { CHANNEL_JOURNAL, 0, 1 },    { CHANNEL_JOURNAL, ENOENT, 0 },
+                { CHANNEL_CONNECT, 0, 0 },      { CHANNEL_CLIENT_NEW, 0, 1 }, { CHANNEL_CLIENT_GONE, 0, 0 },
                 { CHANNEL_RUN, 0, 1 },          { CHANNEL_RUN, 1, 0 },        { CHANNEL_DRAIN, 0, 0 },
                 { CHANNEL_READY, 1, 0 },        { CHANNEL_NOTIFY, 0, 0 },
         };
