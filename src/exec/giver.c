@@ -2,8 +2,10 @@
 
 /*
  * The monitor of an exec session whose exit command is due later: it leaves the command in a file, tells the monitor of
- * the container, and exits when the file has been taken. Where there is no such monitor, or it does not answer in time,
- * the command is run from here, after the delay.
+ * the container, and exits when the file has been taken. If the container has ended the command is due now. Where there
+ * is no such monitor, or it does not answer in time, the command is run from here, after the delay.
+ *
+ * The container's mark is looked for while the session runs: it goes with the container, which may end first.
  */
 
 #include <signal.h>
@@ -21,8 +23,11 @@
 #define WAIT_USEC 1000000ULL /* for the container's monitor to answer */
 
 typedef struct ExecGiver {
+        int place_fd, monitor_pidfd, given_fd;
+        pid_t monitor, target; /* of the container */
+        uint64_t target_boot_usec;
+        bool takes_commands;
         DueId id;
-        int place_fd, given_fd;
         Timer *timer;
 } ExecGiver;
 
@@ -33,20 +38,51 @@ static void giver_free(Keeper *k) {
                 return;
         g->timer = timer_free(g->timer);
         fd_close_many(&g->given_fd, 1);
+        fd_close_many(&g->monitor_pidfd, 1);
         fd_close_many(&g->place_fd, 1);
         free(g);
         k->exec_giver = NULL;
 }
 
+/* Without effect if the container has no monitor that leaves a mark. */
+static void giver_find(Keeper *k) {
+        _cleanup_close_ int place_fd = -1, monitor_pidfd = -1;
+        ExecGiver *g;
+        Mark mark;
+
+        if (!k->options->exec || !k->options->exit_command || k->options->exit_delay == 0)
+                return;
+        place_fd = mark_find(k->options->cid, &mark);
+        monitor_pidfd = place_fd < 0 ? -1 : process_pidfd(mark.monitor);
+        if (monitor_pidfd < 0 || !proc_is_alive(mark.monitor, mark.monitor_boot_usec))
+                return;
+        g = k->exec_giver = calloc(1, sizeof *g);
+        if (!g)
+                return;
+        *g = (ExecGiver){ .place_fd = TAKE_FD(place_fd),
+                          .monitor_pidfd = TAKE_FD(monitor_pidfd),
+                          .given_fd = -1,
+                          .monitor = mark.monitor,
+                          .target = mark.target,
+                          .target_boot_usec = mark.target_boot_usec,
+                          .takes_commands = mark.takes_commands };
+}
+
+static bool giver_container_has_ended(const ExecGiver *g) {
+        return !proc_is_alive(g->target, g->target_boot_usec);
+}
+
 /* Either we run it, or the other monitor has it. */
 static void giver_settle(Keeper *k) {
-        int r = due_delete(k->exec_giver->given_fd, &k->exec_giver->id);
+        ExecGiver *g = k->exec_giver;
+        int r = due_delete(g->given_fd, &g->id);
+        bool at_once = giver_container_has_ended(g);
 
         if (r >= 0)
-                (void)due_close(k->exec_giver->place_fd, k->options->cid); /* there is nobody who would */
+                (void)due_close(g->place_fd, k->options->cid, g->monitor); /* there is nobody who would */
         giver_free(k);
         if (r >= 0)
-                exit_command_go(k);
+                exit_command_go(k, at_once);
         else
                 exit_command_given(k);
 }
@@ -67,7 +103,7 @@ static int giver_put(Keeper *k, ExecGiver *g) {
                 r = proc_stat(getpid(), &us);
         if (r < 0)
                 return relay(r);
-        g->given_fd = due_open(g->place_fd, k->options->cid, DUE_GIVEN, true);
+        g->given_fd = due_open(g->place_fd, k->options->cid, g->monitor, DUE_GIVEN, true);
         if (g->given_fd < 0)
                 return relay(g->given_fd);
         g->id = (DueId){ .at_usec = event_now() + (uint64_t)k->options->exit_delay * 1000000U,
@@ -77,56 +113,49 @@ static int giver_put(Keeper *k, ExecGiver *g) {
         return r < 0 ? relay(r) : 0;
 }
 
-/* @place_fd: adopted. Return: 0, or a negative errno with no command left behind. */
-static int giver_give(Keeper *k, int place_fd, int monitor) {
-        ExecGiver *g;
+/* Return: 0, or a negative errno with nothing left behind. */
+static int giver_give(Keeper *k, ExecGiver *g) {
         int r;
 
-        g = k->exec_giver = calloc(1, sizeof *g);
-        if (!g) {
-                (void)close(place_fd);
-                return fail(-ENOMEM);
-        }
-        g->place_fd = place_fd;
-        g->given_fd = -1;
+        r = event_add_timer(k->event, &g->timer, WAIT_USEC, giver_on_timeout, k);
+        if (r < 0)
+                return relay(r);
         r = giver_put(k, g);
         if (r >= 0) {
-                r = event_add_timer(k->event, &g->timer, WAIT_USEC, giver_on_timeout, k);
-                if (r >= 0)
-                        r = process_signal_value(monitor, SIGUSR1, EXEC_GIVEN, getpid());
-                if (r < 0 && due_delete(g->given_fd, &g->id) < 0)
-                        return 0; /* it was looked for, and found */
+                r = process_signal_value(g->monitor_pidfd, SIGUSR1, EXEC_GIVEN, getpid());
+                if (r >= 0 || due_delete(g->given_fd, &g->id) < 0)
+                        return 0; /* in the latter case it was looked for, and found */
         }
-        return r < 0 ? relay(r) : 0;
+        (void)due_close(g->place_fd, k->options->cid, g->monitor);
+        return relay(r);
 }
 
 static int giver_on_exit_command(Keeper *k) {
-        _cleanup_close_ int place_fd = -1, monitor = -1;
-        Mark mark;
-        ProcStat stat;
+        bool at_once;
 
-        if (!k->options->exec || k->options->exit_delay == 0)
+        if (!k->exec_giver)
+                giver_find(k); /* another image has begun this session */
+        if (!k->exec_giver)
                 return 0;
-        place_fd = mark_find(k->options->cid, &mark);
-        if (place_fd < 0 || !mark.takes_commands)
-                return 0;
-        monitor = process_pidfd(mark.monitor);
-        if (monitor < 0 || proc_stat(mark.monitor, &stat) < 0 || stat.boot_usec != mark.monitor_boot_usec)
-                return 0;
-        if (giver_give(k, TAKE_FD(place_fd), monitor) >= 0)
+        at_once = giver_container_has_ended(k->exec_giver);
+        if (!at_once && k->exec_giver->takes_commands && giver_give(k, k->exec_giver) >= 0)
                 return KEEPER_TAKEN;
         giver_free(k);
-        return 0;
+        if (!at_once)
+                return 0;
+        exit_command_go(k, true);
+        return KEEPER_TAKEN;
 }
 
 static int giver_on_request(Keeper *k, const struct signalfd_siginfo *info) {
-        if (!k->exec_giver || info->ssi_signo != SIGUSR1 || info->ssi_code != SI_QUEUE ||
-            info->ssi_int != EXEC_TAKEN)
+        if (!k->exec_giver || !k->exec_giver->timer || info->ssi_signo != SIGUSR1 ||
+            info->ssi_code != SI_QUEUE || info->ssi_int != EXEC_TAKEN)
                 return 0;
         giver_settle(k);
         return KEEPER_TAKEN;
 }
 
 const KeeperHooks exec_giver_hooks = { .on_free = giver_free,
+                                       .on_running = giver_find,
                                        .on_exit_command = giver_on_exit_command,
                                        .on_request = giver_on_request };

@@ -152,6 +152,17 @@ int proc_stat(pid_t pid, ProcStat *ret) {
 }
 
 /**
+ * proc_is_alive() - is there still the process with this pid that was started then?
+ *
+ * A zombie is not, whoever is still to reap it.
+ */
+bool proc_is_alive(pid_t pid, uint64_t boot_usec) {
+        ProcStat stat;
+
+        return pid > 0 && proc_stat(pid, &stat) >= 0 && !stat.zombie && stat.boot_usec == boot_usec;
+}
+
+/**
  * proc_argv() - the command line of a process
  * @ret_argv: NULL after the last word; one allocation for all of it, the caller's to free
  *

@@ -23,6 +23,7 @@ typedef struct ProcStat {
 
 int proc_list(pid_t **ret_pids, size_t *ret_n);
 int proc_stat(pid_t pid, ProcStat *ret);
+bool proc_is_alive(pid_t pid, uint64_t boot_usec);
 int proc_parse_stat(char *text, ProcStat *ret);
 int proc_argv(pid_t pid, char ***ret_argv);
 int proc_signals(pid_t pid, const char *field, uint64_t *ret);

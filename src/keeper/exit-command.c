@@ -10,8 +10,9 @@
  * run again, even one that says it did well (Podman 4.3 exits with 0 then). But not at once: the manager looks for new
  * processes as long as it finds any, so the second one would meet the same signal, and this time we would not know.
  *
- * Its failure is ours. It is none if our unit is being stopped and it was refused to start the container again, nor if the container is gone, bundle and all: whoever removed it ("podman rm -f", or
- * the command's own first run) has left it nothing to do but to fail.
+ * Its failure is ours. It is none if our unit is being stopped and it was refused to start the container again, nor if
+ * the container is gone, bundle and all: whoever removed it ("podman rm -f", or the command's own first run) has left it
+ * nothing to do but to fail.
  */
 
 #include <errno.h>
@@ -39,35 +40,51 @@ static const StateField exit_command_fields[] = {
 
 const StateFields exit_command_values = { exit_command_fields, ELEMENTS(exit_command_fields) };
 
+/**
+ * exit_command_spawn() - run a program as our caller would have, without its descriptors
+ *
+ * Return: 0 or a negative errno: with @ret set, it runs and nobody can wait for it.
+ */
+int exit_command_spawn(Keeper *k, char *const *argv, char *const *envp, pid_t *ret) {
+        _cleanup_close_ int null_fd = fd_open_null(O_RDWR);
+        const Origin *origin = k->origin;
+        int r;
+
+        if (null_fd < 0)
+                return relay(null_fd);
+        r = process_spawn(
+                &(ProcessSpec){ .path = argv[0],
+                                .argv = argv,
+                                .envp = envp,
+                                .fds_max = origin->fds_max,
+                                .stdio = { null_fd, null_fd, null_fd },
+                                .mask = &origin->mask,
+                                .oom_score_adj = origin->oom_score_adj[0] ? origin->oom_score_adj : NULL,
+                                .wait_fd = -1,
+                                .close_others = true },
+                ret, NULL);
+        if (r < 0)
+                return relay(r);
+        r = reaper_claim(k->reaper, *ret);
+        return r < 0 ? relay(r) : 0;
+}
+
 static int spawn_command(Keeper *k) {
         _cleanup_free_ char **argv = NULL;
-        _cleanup_close_ int null_fd = -1;
-        const char *score = k->origin->oom_score_adj;
+        ExitCommand *c = &k->exit_command;
         int r;
 
         r = runtime_exit_command_argv(k->options, &argv);
         if (r < 0)
                 return relay(r);
-        null_fd = fd_open_null(O_RDWR);
-        if (null_fd < 0)
-                return relay(null_fd);
         (void)prctl(PR_SET_CHILD_SUBREAPER, 0); /* what the command leaves behind is init's */
-        r = process_spawn(&(ProcessSpec){ .path = k->options->exit_command,
-                                          .fds_max = k->origin->fds_max,
-                                          .argv = argv,
-                                          .envp = k->origin->envp,
-                                          .stdio = { null_fd, null_fd, null_fd },
-                                          .mask = &k->origin->mask,
-                                          .oom_score_adj = score[0] ? score : NULL,
-                                          .wait_fd = -1,
-                                          .close_others = true },
-                          &k->exit_command.pid, NULL);
+        r = exit_command_spawn(k, argv, k->origin->envp, &c->pid);
         if (r < 0)
                 return relay(r);
-        k->exit_command.n_runs++;
-        k->exit_command.until = 0;
-        k->exit_command.terminated = false;
-        return reaper_claim(k->reaper, k->exit_command.pid);
+        c->n_runs++;
+        c->until = 0;
+        c->terminated = false;
+        return 0;
 }
 
 static int on_again(Timer *timer, void *userdata);
@@ -116,7 +133,7 @@ void exit_command_start(Keeper *k) {
         report_close(k->report);
         k->exit_command.running = true;
         if (KEEPER_ASK(k, on_exit_command) != KEEPER_TAKEN)
-                exit_command_go(k);
+                exit_command_go(k, false);
 }
 
 /**
@@ -129,11 +146,12 @@ void exit_command_given(Keeper *k) {
 
 /**
  * exit_command_go() - run it, after the delay that was asked for
+ * @at_once: without it
  *
  * Where no process can be had it is tried again: nothing else removes the container, or starts it again.
  */
-void exit_command_go(Keeper *k) {
-        uint64_t delay = (uint64_t)k->options->exit_delay * 1000000U;
+void exit_command_go(Keeper *k, bool at_once) {
+        uint64_t delay = at_once ? 0 : (uint64_t)k->options->exit_delay * 1000000U;
         int r;
 
         r = delay > 0 ? event_add_timer(k->event, &k->exit_command.timer, delay, on_again, k)

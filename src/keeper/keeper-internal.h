@@ -184,8 +184,9 @@ int keeper_on_signal(Keeper *k, int signal);
 
 /* exit-command.c */
 void exit_command_start(Keeper *k);
-void exit_command_go(Keeper *k);
+void exit_command_go(Keeper *k, bool at_once);
 void exit_command_given(Keeper *k);
+int exit_command_spawn(Keeper *k, char *const *argv, char *const *envp, pid_t *ret);
 bool keeper_bundle_is_gone(const Keeper *k);
 int exit_command_on_exit(Keeper *k, const ProcessStatus *status);
 bool exit_command_failed(const Keeper *k);

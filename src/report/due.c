@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * Exit commands of exec sessions, in files below the place of the container's mark (report/mark.c): those in ID.given
- * wait for the container's monitor, which moves them to ID.due. Whoever of the two moves or deletes a file first has
- * it, so that a command is run once, and by somebody. Files outlive an upgrade of the monitor by themselves.
+ * Exit commands of exec sessions, in files below the place of the container's mark (report/mark.c): those in
+ * ID.MONITOR.given wait for the container's monitor, which moves them to ID.MONITOR.due. Whoever of the two moves or
+ * deletes a file first has it, so that a command is run once, and by somebody. Files outlive an upgrade of the monitor by
+ * themselves; if it is killed, the container's next monitor inherits what it had taken.
  *
  * The place is its owner's alone, so what stands in it is believed.
  */
@@ -23,6 +24,7 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/parse.h"
+#include "io/proc.h"
 #include "report/due.h"
 #include "wire/state.h"
 
@@ -53,26 +55,26 @@ static bool due_parse_name(const char *name, DueId *ret) {
                parse_u64(boot, &ret->giver_boot_usec) >= 0;
 }
 
-static int due_folder_name(char out[NAME_MAX + 1], const char *cid, DueFolder folder) {
+static int due_folder_name(char out[NAME_MAX + 1], const char *cid, pid_t monitor, DueFolder folder) {
         int n;
 
         if (!*cid || strchr(cid, '/'))
                 return fail(-EINVAL);
-        n = snprintf(out, NAME_MAX + 1, "%s.%s", cid, due_suffix[folder]);
+        n = snprintf(out, NAME_MAX + 1, "%s.%d.%s", cid, monitor, due_suffix[folder]);
         return n < 0 || n > NAME_MAX ? fail(-ENAMETOOLONG) : 0;
 }
 
 /**
- * due_open() - a container's folder
+ * due_open() - a folder of a container's monitor
  * @make: if it is not there
  *
  * Return: a descriptor or a negative errno: -ENOENT if there is none.
  */
-int due_open(int place_fd, const char *cid, DueFolder folder, bool make) {
+int due_open(int place_fd, const char *cid, pid_t monitor, DueFolder folder, bool make) {
         char name[NAME_MAX + 1];
         int fd, r;
 
-        r = due_folder_name(name, cid, folder);
+        r = due_folder_name(name, cid, monitor, folder);
         if (r < 0)
                 return relay(r);
         if (make && mkdirat(place_fd, name, 0700) < 0 && errno != EEXIST)
@@ -97,20 +99,26 @@ static void due_for_each(int folder_fd,
                 (void)closedir(dir);
 }
 
+/* What was given may still be taken back: if it is gone its giver believes that somebody runs it. */
 static void due_unlink(void *userdata, int folder_fd, const char *name) {
-        (void)unlinkat(folder_fd, name, 0);
+        const DueFolder *folder = userdata;
+        DueId id;
+
+        if (*folder == DUE_TAKEN || !due_parse_name(name, &id) ||
+            !proc_is_alive(id.giver, id.giver_boot_usec))
+                (void)unlinkat(folder_fd, name, 0);
 }
 
 /**
- * due_remove() - a container's folder goes, and the commands that are left in it with it
+ * due_remove() - a folder goes, and the commands that are left in it with it, which nobody has any more
  */
-void due_remove(int place_fd, const char *cid, DueFolder folder) {
-        _cleanup_close_ int fd = due_open(place_fd, cid, folder, false);
+void due_remove(int place_fd, const char *cid, pid_t monitor, DueFolder folder) {
+        _cleanup_close_ int fd = due_open(place_fd, cid, monitor, folder, false);
         char name[NAME_MAX + 1];
 
-        if (fd < 0 || due_folder_name(name, cid, folder) < 0)
+        if (fd < 0 || due_folder_name(name, cid, monitor, folder) < 0)
                 return;
-        due_for_each(fd, due_unlink, NULL);
+        due_for_each(fd, due_unlink, &folder);
         (void)unlinkat(place_fd, name, AT_REMOVEDIR);
 }
 
@@ -119,14 +127,25 @@ void due_remove(int place_fd, const char *cid, DueFolder folder) {
  *
  * Return: 0 or a negative errno: -ENOTEMPTY if somebody has meanwhile.
  */
-int due_close(int place_fd, const char *cid) {
+int due_close(int place_fd, const char *cid, pid_t monitor) {
         char name[NAME_MAX + 1];
         int r;
 
-        r = due_folder_name(name, cid, DUE_GIVEN);
+        r = due_folder_name(name, cid, monitor, DUE_GIVEN);
         if (r < 0)
                 return relay(r);
         return unlinkat(place_fd, name, AT_REMOVEDIR) < 0 ? -errno : 0;
+}
+
+/**
+ * due_inherit() - what a monitor had taken that was killed is the next one's, unless that has commands already
+ */
+void due_inherit(int place_fd, const char *cid, pid_t former, pid_t heir) {
+        char from[NAME_MAX + 1], to[NAME_MAX + 1];
+
+        if (due_folder_name(from, cid, former, DUE_TAKEN) >= 0 &&
+            due_folder_name(to, cid, heir, DUE_TAKEN) >= 0)
+                (void)renameat(place_fd, from, place_fd, to); /* most have none */
 }
 
 typedef struct DueListing {

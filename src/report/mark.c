@@ -150,13 +150,6 @@ static bool read_mark(int dir_fd, const char *file, Mark *ret) {
         return ret->cid[0] && ret->exit_dir[0] == '/' && ret->monitor > 0;
 }
 
-/* A zombie is not, whoever is still to reap it. */
-static bool is_alive(pid_t pid, uint64_t boot_usec) {
-        ProcStat stat;
-
-        return pid > 0 && proc_stat(pid, &stat) >= 0 && !stat.zombie && stat.boot_usec == boot_usec;
-}
-
 /* A worker without a keeper tells the end itself. */
 static bool has_worker(const Mark *mark) {
         const char *name = mark->name[0] ? mark->name : mark->cid;
@@ -175,35 +168,6 @@ static bool has_worker(const Mark *mark) {
                         return true;
         }
         return false;
-}
-
-/* Return: 1 if it has been written now, 0 if there is one, or a negative errno. */
-static int write_status(const char *dir, const char *name) {
-        _cleanup_close_ int dir_fd = fd_open_directory(dir);
-        struct stat st;
-        int r;
-
-        if (dir_fd < 0)
-                return relay(dir_fd);
-        if (fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0)
-                return 0;
-        r = fd_write_file_atomic(dir_fd, name, STATUS_TEXT, strlen(STATUS_TEXT), 0644);
-        return r < 0 ? relay(r) : 1;
-}
-
-/* Return: a MarkFound or a negative errno. */
-static int mark_settle_one(const Mark *mark) {
-        int r;
-
-        if (is_alive(mark->monitor, mark->monitor_boot_usec) ||
-            is_alive(mark->target, mark->target_boot_usec) || has_worker(mark))
-                return MARK_ALIVE;
-        if (mark->persist_dir[0])
-                (void)write_status(mark->persist_dir, "exit"); /* it may be gone with the container */
-        r = write_status(mark->exit_dir, mark->cid);
-        if (r == -ENOENT)
-                return MARK_KNOWN; /* nobody looks there any more */
-        return r < 0 ? relay(r) : r > 0 ? MARK_TOLD : MARK_KNOWN;
 }
 
 /**
@@ -226,13 +190,46 @@ int mark_find(const char *cid, Mark *ret) {
                 while (dir && !found && (e = readdir(dir)))
                         found = strncmp(e->d_name, cid, n_cid) == 0 && e->d_name[n_cid] == '.' &&
                                 read_mark(dir_fd, e->d_name, ret) && strcmp(ret->cid, cid) == 0 &&
-                                is_alive(ret->monitor, ret->monitor_boot_usec);
+                                proc_is_alive(ret->monitor, ret->monitor_boot_usec);
                 if (dir)
                         (void)closedir(dir);
                 if (found)
                         return TAKE_FD(dir_fd);
         }
         return -ENOENT;
+}
+
+/* Return: 1 if it has been written now, 0 if there is one, or a negative errno. */
+static int write_status(const char *dir, const char *name) {
+        _cleanup_close_ int dir_fd = fd_open_directory(dir);
+        struct stat st;
+        int r;
+
+        if (dir_fd < 0)
+                return relay(dir_fd);
+        if (fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0)
+                return 0;
+        r = fd_write_file_atomic(dir_fd, name, STATUS_TEXT, strlen(STATUS_TEXT), 0644);
+        return r < 0 ? relay(r) : 1;
+}
+
+/* Return: a MarkFound or a negative errno. @heir: the container's next monitor, 0 if there is none */
+static int mark_settle_one(const Mark *mark, pid_t heir) {
+        int r;
+
+        if (proc_is_alive(mark->monitor, mark->monitor_boot_usec) ||
+            proc_is_alive(mark->target, mark->target_boot_usec))
+                return MARK_ALIVE;
+        if (heir > 0)
+                return MARK_KNOWN; /* or the container would not have been started again, and that end is not told */
+        if (has_worker(mark))
+                return MARK_ALIVE;
+        if (mark->persist_dir[0])
+                (void)write_status(mark->persist_dir, "exit"); /* it may be gone with the container */
+        r = write_status(mark->exit_dir, mark->cid);
+        if (r == -ENOENT)
+                return MARK_KNOWN; /* nobody looks there any more */
+        return r < 0 ? relay(r) : r > 0 ? MARK_TOLD : MARK_KNOWN;
 }
 
 static bool is_meant(const Mark *mark, const char *word) {
@@ -249,10 +246,21 @@ static bool may_be_dead(const char *file) {
         return dot && parse_pid(dot + 1, &pid) >= 0 && kill(pid, 0) < 0 && errno == ESRCH;
 }
 
-static void mark_forget(int place_fd, const char *file, const Mark *mark) {
+static void mark_forget(int place_fd, const char *file, const Mark *mark, pid_t heir) {
         (void)unlinkat(place_fd, file, 0);
-        due_remove(place_fd, mark->cid, DUE_GIVEN);
-        due_remove(place_fd, mark->cid, DUE_TAKEN);
+        if (heir > 0)
+                due_inherit(place_fd, mark->cid, mark->monitor, heir);
+        due_remove(place_fd, mark->cid, mark->monitor, DUE_GIVEN);
+        due_remove(place_fd, mark->cid, mark->monitor, DUE_TAKEN);
+}
+
+/* The monitor of a container that has been started again, 0 if there is none. */
+static pid_t mark_heir(const char *cid) {
+        _cleanup_close_ int fd = -1;
+        Mark next;
+
+        fd = mark_find(cid, &next);
+        return fd < 0 ? 0 : next.monitor;
 }
 
 /**
@@ -270,14 +278,16 @@ void mark_settle(const char *word, MarkHandler on_mark, void *userdata) {
                         (void)close(fd);
                 while (dir && (e = readdir(dir))) {
                         Mark mark;
+                        pid_t heir;
                         int found;
 
                         if (e->d_name[0] == '.' || (!word && !may_be_dead(e->d_name)) ||
                             !read_mark(dirfd(dir), e->d_name, &mark) || (word && !is_meant(&mark, word)))
                                 continue;
-                        found = mark_settle_one(&mark);
+                        heir = mark_heir(mark.cid);
+                        found = mark_settle_one(&mark, heir);
                         if (found == MARK_TOLD || found == MARK_KNOWN)
-                                mark_forget(dirfd(dir), e->d_name, &mark);
+                                mark_forget(dirfd(dir), e->d_name, &mark, heir);
                         on_mark(userdata, &mark, found);
                 }
                 if (dir)

@@ -208,6 +208,13 @@ bool upgrade_is_request(const struct signalfd_siginfo *info) {
         return info->ssi_code == SI_USER && is_former_asker((pid_t)info->ssi_pid);
 }
 
+/**
+ * upgrade_is_wanted() - is another image to come in our place, as soon as it can?
+ */
+bool upgrade_is_wanted(const Keeper *k) {
+        return k->upgrade && k->upgrade->step < UPGRADE_RESUMED;
+}
+
 /* @requester: from whom, 0 if unknown */
 static void upgrade_want(Keeper *k, pid_t requester) {
         if (k->upgrade && k->upgrade->step > UPGRADE_WANTED) {

@@ -19,6 +19,7 @@ typedef struct Saved Saved;
 /* The image that hands on. */
 extern const KeeperHooks upgrade_hooks;
 bool upgrade_is_request(const struct signalfd_siginfo *info);
+bool upgrade_is_wanted(const Keeper *k);
 
 /* The image that takes over: take-over.c. */
 bool upgrade_is_check(int argc, char *argv[]);

@@ -40,6 +40,12 @@ static int on_buried(void *userdata) {
         return 0;
 }
 
+static void end_container(Fixture *f) {
+        if (f->mark.target > 0)
+                cr_assert_eq(process_end(f->mark.target), 0);
+        f->mark.target = 0;
+}
+
 static void fixture_init(Fixture *f, bool takes_commands) {
         static const ReaperHandler handler = { .on_exit = on_exit_of, .on_buried = on_buried };
         ProcStat stat;
@@ -82,6 +88,13 @@ static void fixture_init(Fixture *f, bool takes_commands) {
         f->monitor_pidfd = process_pidfd(f->mark.monitor);
         cr_assert_eq(proc_stat(f->mark.monitor, &stat), 0);
         f->mark.monitor_boot_usec = stat.boot_usec;
+        r = process_fork(&f->mark.target);
+        cr_assert_geq(r, 0);
+        if (r == 0)
+                for (;;)
+                        (void)pause();
+        cr_assert_eq(proc_stat(f->mark.target, &stat), 0);
+        f->mark.target_boot_usec = stat.boot_usec;
         f->mark.takes_commands = takes_commands;
         (void)snprintf(f->mark.cid, sizeof f->mark.cid, CID);
         (void)snprintf(f->mark.exit_dir, sizeof f->mark.exit_dir, "%s", f->dir);
@@ -94,6 +107,7 @@ static void fixture_done(Fixture *f) {
         char path[128];
 
         exec_giver_hooks.on_free(&f->k);
+        end_container(f);
         f->k.exit_command.timer = timer_free(f->k.exit_command.timer);
         if (f->k.exit_command.pid > 0)
                 (void)process_kill_child(f->k.exit_command.pid, SIGKILL);
@@ -103,8 +117,8 @@ static void fixture_done(Fixture *f) {
         f->k.reaper = reaper_free(f->k.reaper);
         f->k.event = event_unref(f->k.event);
         mark_remove(CID, f->mark.monitor);
-        due_remove(f->place_fd, CID, DUE_GIVEN);
-        due_remove(f->place_fd, CID, DUE_TAKEN);
+        due_remove(f->place_fd, CID, f->mark.monitor, DUE_GIVEN);
+        due_remove(f->place_fd, CID, f->mark.monitor, DUE_TAKEN);
         fd_close_many(&f->place_fd, 1);
         (void)snprintf(path, sizeof path, "%s/scopemon", f->dir);
         (void)rmdir(path);
@@ -119,7 +133,7 @@ static void on_id(void *userdata, const DueId *id) {
 }
 
 static unsigned n_given(Fixture *f) {
-        int fd = due_open(f->place_fd, CID, DUE_GIVEN, false);
+        int fd = due_open(f->place_fd, CID, f->mark.monitor, DUE_GIVEN, false);
 
         f->n_given = 0;
         if (fd >= 0) {
@@ -131,8 +145,8 @@ static unsigned n_given(Fixture *f) {
 
 /* What the container's monitor does. */
 static void take(Fixture *f) {
-        int given = due_open(f->place_fd, CID, DUE_GIVEN, false),
-            taken = due_open(f->place_fd, CID, DUE_TAKEN, true);
+        int given = due_open(f->place_fd, CID, f->mark.monitor, DUE_GIVEN, false),
+            taken = due_open(f->place_fd, CID, f->mark.monitor, DUE_TAKEN, true);
 
         cr_assert_eq(due_take(given, taken, &f->given), 0);
         (void)close(given);
@@ -171,7 +185,8 @@ CleanTest(giver, command_that_nobody_takes_is_taken_back) {
         cr_assert_eq(exec_giver_hooks.on_exit_command(&f.k), KEEPER_TAKEN);
         cr_assert(event_run_until(f.k.event, 20, f.k.exit_command.pid > 0));
         cr_assert_eq(n_given(&f), 0);
-        cr_assert_lt(due_open(f.place_fd, CID, DUE_GIVEN, false), 0, "the folder is gone, too");
+        cr_assert_lt(due_open(f.place_fd, CID, f.mark.monitor, DUE_GIVEN, false), 0,
+                     "the folder is gone, too");
         fixture_done(&f);
 }
 
@@ -202,5 +217,43 @@ CleanTest(giver, command_is_not_given_where_nobody_would_run_it) {
         f.options.exec = false; /* the container's own */
         cr_assert_eq(exec_giver_hooks.on_exit_command(&f.k), 0);
         cr_assert_eq(n_given(&f), 0);
+        fixture_done(&f);
+}
+
+CleanTest(giver, command_is_due_when_the_container_has_ended) {
+        Fixture f;
+
+        fixture_init(&f, true);
+        exec_giver_hooks.on_running(&f.k);
+        mark_remove(CID, f.mark.monitor); /* its end is told */
+        end_container(&f);
+        f.options.exit_delay = 3600;
+        cr_assert_eq(exec_giver_hooks.on_exit_command(&f.k), KEEPER_TAKEN);
+        cr_assert_gt(f.k.exit_command.pid, 0, "it is run at once");
+        cr_assert_eq(n_given(&f), 0);
+        fixture_done(&f);
+}
+
+CleanTest(giver, command_that_was_not_taken_is_due_when_the_container_has_ended) {
+        Fixture f;
+
+        fixture_init(&f, true);
+        f.options.exit_delay = 3600;
+        cr_assert_eq(exec_giver_hooks.on_exit_command(&f.k), KEEPER_TAKEN);
+        end_container(&f);
+        cr_assert_eq(answer(&f), KEEPER_TAKEN);
+        cr_assert_gt(f.k.exit_command.pid, 0, "it is run at once");
+        fixture_done(&f);
+}
+
+CleanTest(giver, nothing_is_left_for_a_monitor_that_is_dead) {
+        Fixture f;
+
+        fixture_init(&f, true);
+        exec_giver_hooks.on_running(&f.k);
+        cr_assert_eq(process_end(f.mark.monitor), 0);
+        cr_assert_eq(exec_giver_hooks.on_exit_command(&f.k), 0, "it is run from here, after the delay");
+        cr_assert_null(f.k.exec_giver);
+        cr_assert_lt(due_open(f.place_fd, CID, f.mark.monitor, DUE_GIVEN, false), 0, "the folder is gone");
         fixture_done(&f);
 }

@@ -18,9 +18,12 @@
 #include "clean.h"
 #include "event.h"
 #include "exec/exec.h"
+#include "exec/runner-internal.h"
 #include "keeper/keeper-internal.h"
 #include "report/due.h"
 #include "report/mark.h"
+#include "upgrade/upgrade-internal.h"
+#include "upgrade/upgrade.h"
 
 #define CID "0123456789ab"
 #define DAY_USEC 86400000000ULL
@@ -72,7 +75,7 @@ static void fixture_init(Fixture *f) {
                 if (f->place_fd >= 0)
                         break;
         }
-        f->given_fd = due_open(f->place_fd, CID, DUE_GIVEN, true);
+        f->given_fd = due_open(f->place_fd, CID, getpid(), DUE_GIVEN, true);
         cr_assert_geq(f->given_fd, 0);
 }
 
@@ -82,8 +85,8 @@ static void fixture_done(Fixture *f) {
         exec_runner_hooks.on_free(&f->k);
         f->k.reaper = reaper_free(f->k.reaper);
         f->k.event = event_unref(f->k.event);
-        due_remove(f->place_fd, CID, DUE_GIVEN);
-        due_remove(f->place_fd, CID, DUE_TAKEN);
+        due_remove(f->place_fd, CID, getpid(), DUE_GIVEN);
+        due_remove(f->place_fd, CID, getpid(), DUE_TAKEN);
         fd_close_many(&f->place_fd, 1);
         fd_close_many(&f->given_fd, 1);
         (void)unlink(f->gate);
@@ -146,7 +149,7 @@ CleanTest(runner, commands_are_run_a_few_at_a_time_when_the_container_has_ended)
         f.k.phase = PHASE_DRAINING;
         exec_runner_hooks.on_draining(&f.k);
         cr_assert(event_run_until(f.k.event, 20, n_logged(&f) == 4));
-        cr_assert_lt(due_open(f.place_fd, CID, DUE_GIVEN, false), 0, "nobody may give any more");
+        cr_assert_lt(due_open(f.place_fd, CID, getpid(), DUE_GIVEN, false), 0, "nobody may give any more");
         event_run_idle(f.k.event);
         cr_assert_eq(n_logged(&f), 4, "four at once");
         let_through(&f, 6);
@@ -178,7 +181,9 @@ CleanTest(runner, commands_that_have_run_take_no_memory) {
         for (int i = 1; i <= 200; i++) {
                 give(&f, i, event_now());
                 cr_assert_eq(hint(&f), KEEPER_TAKEN);
-                cr_assert(event_run_until(f.k.event, 20, !reaper_has_children(f.k.reaper)));
+                cr_assert(event_run_until(f.k.event, 20,
+                                          f.k.exec_runner->n - f.k.exec_runner->first == 1 &&
+                                                  !reaper_has_children(f.k.reaper)));
         }
         cr_assert_leq(mallinfo2().uordblks, before + 1024);
         fixture_done(&f);
@@ -214,7 +219,7 @@ CleanTest(runner, next_image_finds_what_was_taken) {
         cr_assert_null(f.k.exec_runner);
 
         give(&f, 2, event_now() + DAY_USEC);
-        exec_runner_hooks.on_resumed(&f.k, true);
+        exec_runner_hooks.on_restore(&f.k, NULL);
         f.k.phase = PHASE_DRAINING;
         exec_runner_hooks.on_draining(&f.k);
         cr_assert(event_run_until(f.k.event, 20, n_logged(&f) == 2));
@@ -230,5 +235,188 @@ CleanTest(runner, nothing_is_taken_when_the_container_has_ended) {
         give(&f, 1, event_now());
         cr_assert_eq(hint(&f), KEEPER_TAKEN, "it is no signal for the container");
         cr_assert_null(f.k.exec_runner);
+        fixture_done(&f);
+}
+
+CleanTest(runner, next_image_has_a_hint_and_the_end_before_anything_else) {
+        Fixture f;
+
+        fixture_init(&f);
+        give(&f, 1, event_now() + DAY_USEC);
+        cr_assert_eq(hint(&f), KEEPER_TAKEN);
+        exec_runner_hooks.on_free(&f.k);
+
+        cr_assert_eq(hint(&f), KEEPER_TAKEN);
+        exec_runner_hooks.on_restore(&f.k, NULL);
+        cr_assert_eq(f.k.exec_runner->n, 1);
+        f.k.phase = PHASE_DRAINING;
+        exec_runner_hooks.on_draining(&f.k);
+        cr_assert_eq(exec_runner_hooks.is_unfinished(&f.k), KEEPER_TAKEN);
+        cr_assert(event_run_until(f.k.event, 20, n_logged(&f) == 1));
+        let_through(&f, 1);
+        fixture_done(&f);
+}
+
+CleanTest(runner, next_image_finds_what_was_taken_without_a_folder_of_what_is_given) {
+        Fixture f;
+
+        fixture_init(&f);
+        give(&f, 1, event_now() + DAY_USEC);
+        cr_assert_eq(hint(&f), KEEPER_TAKEN);
+        exec_runner_hooks.on_free(&f.k);
+        cr_assert_eq(due_close(f.place_fd, CID, getpid()), 0); /* a giver that was not answered in time */
+        exec_runner_hooks.on_restore(&f.k, NULL);
+        cr_assert_eq(exec_runner_hooks.is_unfinished(&f.k), KEEPER_TAKEN);
+        fixture_done(&f);
+}
+
+CleanTest(runner, folder_that_was_made_again_is_looked_at) {
+        Fixture f;
+
+        fixture_init(&f);
+        give(&f, 1, event_now() + DAY_USEC);
+        cr_assert_eq(hint(&f), KEEPER_TAKEN);
+        cr_assert_eq(due_close(f.place_fd, CID, getpid()), 0);
+        fd_close_many(&f.given_fd, 1);
+        f.given_fd = due_open(f.place_fd, CID, getpid(), DUE_GIVEN, true);
+        give(&f, 2, event_now() + DAY_USEC);
+        cr_assert_eq(hint(&f), KEEPER_TAKEN);
+        cr_assert_eq(f.k.exec_runner->n, 2);
+        fixture_done(&f);
+}
+
+CleanTest(runner, commands_that_fail_do_not_stop_the_others) {
+        Fixture f;
+
+        fixture_init(&f);
+        for (int i = 0; i < 2 * (int)EXEC_AT_ONCE_MAX; i++) {
+                char name[64];
+
+                (void)snprintf(name, sizeof name, "%020d.4194304.%d", 1, i);
+                cr_assert_eq(fd_write_file_atomic(f.given_fd, name, "nonsense", 8, 0600), 0);
+        }
+        give(&f, 1, event_now());
+        cr_assert_eq(hint(&f), KEEPER_TAKEN);
+        cr_assert(event_run_until(f.k.event, 20, n_logged(&f) == 1));
+        let_through(&f, 1);
+        cr_assert_eq(exec_runner_hooks.is_unfinished(&f.k), 0);
+        fixture_done(&f);
+}
+
+CleanTest(runner, command_that_takes_too_long_is_killed) {
+        Fixture f;
+
+        fixture_init(&f);
+        give(&f, 1, event_now());
+        cr_assert_eq(hint(&f), KEEPER_TAKEN);
+        cr_assert(event_run_until(f.k.event, 20, n_logged(&f) == 1));
+        timer_set(f.k.exec_runner->runs[0].timer, 0);
+        cr_assert(event_run_until(f.k.event, 20, exec_runner_hooks.is_unfinished(&f.k) == 0));
+        cr_assert_not(reaper_has_children(f.k.reaper));
+        fixture_done(&f);
+}
+
+CleanTest(runner, nothing_is_run_for_a_container_that_is_removed) {
+        char bundle[128];
+        Fixture f;
+
+        fixture_init(&f);
+        (void)snprintf(bundle, sizeof bundle, "%s/bundle", f.dir);
+        cr_assert_eq(mkdir(bundle, 0700), 0);
+        f.k.bundle_fd = fd_open_directory(bundle);
+        cr_assert_geq(f.k.bundle_fd, 0);
+        give(&f, 1, event_now() + DAY_USEC);
+        cr_assert_eq(hint(&f), KEEPER_TAKEN);
+        cr_assert_eq(rmdir(bundle), 0);
+        f.k.phase = PHASE_DRAINING;
+        exec_runner_hooks.on_draining(&f.k);
+        cr_assert_eq(exec_runner_hooks.is_unfinished(&f.k), 0);
+        exec_runner_hooks.on_done(&f.k);
+        cr_assert_lt(due_open(f.place_fd, CID, getpid(), DUE_TAKEN, false), 0, "its files are gone");
+        fd_close_many(&f.k.bundle_fd, 1);
+        fixture_done(&f);
+}
+
+CleanTest(runner, upgrade_waits_for_commands_that_run_and_none_is_started_meanwhile) {
+        Fixture f;
+
+        fixture_init(&f);
+        give(&f, 1, event_now());
+        cr_assert_eq(hint(&f), KEEPER_TAKEN);
+        cr_assert(event_run_until(f.k.event, 20, n_logged(&f) == 1));
+        cr_assert_eq(exec_runner_hooks.is_busy(&f.k), KEEPER_TAKEN);
+        cr_assert_eq(upgrade_begin(&f.k, UPGRADE_WANTED, NULL), 0);
+        give(&f, 2, event_now());
+        cr_assert_eq(hint(&f), KEEPER_TAKEN);
+        let_through(&f, 1);
+        cr_assert_eq(exec_runner_hooks.is_busy(&f.k), 0);
+        event_run_idle(f.k.event);
+        cr_assert_eq(n_logged(&f), 1);
+
+        upgrade_hooks.on_free(&f.k); /* it was refused */
+        cr_assert(event_run_until(f.k.event, 20, n_logged(&f) == 2));
+        let_through(&f, 1);
+        fixture_done(&f);
+}
+
+/* Gives as many as it can until nobody may any more, or @max; then it says how many those were. */
+static void give_until_the_end(Fixture *f, int max, int said_fd) {
+        int n = 0;
+
+        while (n < max) {
+                char *argv[] = { (char *)"/bin/sh", (char *)"-c", f->command, NULL }, *envp[] = { NULL };
+                const DueId id = { .at_usec = 1, .giver = 4194304 + n, .giver_boot_usec = 1 };
+
+                if (due_give(f->given_fd, &id, &(DueCommand){ .argv = argv, .envp = envp }) < 0)
+                        break;
+                n++;
+                if (n == 1) /* the others come while the folder is being closed */
+                        (void)!write(said_fd, &n, sizeof n);
+        }
+        (void)!write(said_fd, &n, sizeof n);
+        process_exit(0);
+}
+
+static void count_id(void *userdata, const DueId *id) {
+        ++*(size_t *)userdata;
+}
+
+CleanTest(runner, end_takes_what_is_given_until_nobody_may_any_more) {
+        size_t n_left = 0;
+        int said[2], n;
+        Fixture f;
+        pid_t pid;
+
+        fixture_init(&f);
+        (void)snprintf(f.command, sizeof f.command, "echo $NUMBER >>%s", f.log);
+        give(&f, 1000, event_now() + DAY_USEC);
+        cr_assert_eq(hint(&f), KEEPER_TAKEN);
+        cr_assert_eq(pipe(said), 0);
+        if (process_fork(&pid) == 0)
+                give_until_the_end(&f, 50, said[1]);
+        cr_assert_eq(read(said[0], &n, sizeof n), (ssize_t)sizeof n);
+        f.k.phase = PHASE_DRAINING;
+        exec_runner_hooks.on_draining(&f.k);
+        cr_assert_eq(read(said[0], &n, sizeof n), (ssize_t)sizeof n);
+        cr_assert(event_run_until(f.k.event, 20, exec_runner_hooks.is_unfinished(&f.k) == 0));
+        due_list(f.given_fd, count_id, &n_left); /* it may have been faster than all rounds */
+        cr_assert_eq(n_logged(&f) + n_left, (size_t)n + 1, "nobody has one of them");
+        (void)close(said[0]);
+        (void)close(said[1]);
+        fixture_done(&f);
+}
+
+CleanTest(runner, end_comes_although_the_folder_cannot_be_removed) {
+        Fixture f;
+
+        fixture_init(&f);
+        give(&f, 1, event_now());
+        cr_assert_eq(fd_write_file_atomic(f.given_fd, "something-else", "", 0, 0600), 0);
+        cr_assert_eq(hint(&f), KEEPER_TAKEN);
+        f.k.phase = PHASE_DRAINING;
+        exec_runner_hooks.on_draining(&f.k);
+        cr_assert(event_run_until(f.k.event, 20, n_logged(&f) == 1));
+        let_through(&f, 1);
+        cr_assert_eq(exec_runner_hooks.is_unfinished(&f.k), 0);
         fixture_done(&f);
 }

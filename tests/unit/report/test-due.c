@@ -13,9 +13,11 @@
 #include "base/cleanup.h"
 #include "base/fd.h"
 #include "clean.h"
+#include "io/proc.h"
 #include "report/due.h"
 
 #define CID "0123456789ab"
+#define MONITOR 4242
 
 typedef struct Place {
         char dir[64];
@@ -32,8 +34,8 @@ static void place_init(Place *p) {
 }
 
 static void place_done(Place *p) {
-        due_remove(p->fd, CID, DUE_GIVEN);
-        due_remove(p->fd, CID, DUE_TAKEN);
+        due_remove(p->fd, CID, MONITOR, DUE_GIVEN);
+        due_remove(p->fd, CID, MONITOR, DUE_TAKEN);
         fd_close_many(&p->fd, 1);
         cr_assert_eq(rmdir(p->dir), 0, "something is left: %s", strerror(errno));
 }
@@ -70,14 +72,14 @@ CleanTest(due, command_comes_out_as_it_went_in) {
         Place p;
 
         place_init(&p);
-        cr_assert_eq(due_open(p.fd, CID, DUE_GIVEN, false), -ENOENT);
-        given = due_open(p.fd, CID, DUE_GIVEN, true);
-        taken = due_open(p.fd, CID, DUE_TAKEN, true);
+        cr_assert_eq(due_open(p.fd, CID, MONITOR, DUE_GIVEN, false), -ENOENT);
+        given = due_open(p.fd, CID, MONITOR, DUE_GIVEN, true);
+        taken = due_open(p.fd, CID, MONITOR, DUE_TAKEN, true);
         cr_assert(given >= 0 && taken >= 0);
         cr_assert_eq(due_give(given, &some, &(DueCommand){ .argv = argv_of, .envp = envp_of }), 0);
         cr_assert_eq(list(&p, given), 1);
         cr_assert_eq(memcmp(&p.listed[0], &some, sizeof some), 0);
-        cr_assert_eq(due_close(p.fd, CID), -ENOTEMPTY);
+        cr_assert_eq(due_close(p.fd, CID, MONITOR), -ENOTEMPTY);
 
         cr_assert_eq(due_take(given, taken, &some), 0);
         cr_assert_eq(list(&p, given), 0);
@@ -88,7 +90,7 @@ CleanTest(due, command_comes_out_as_it_went_in) {
         due_command_done(&c);
         cr_assert_eq(due_delete(taken, &some), 0);
 
-        cr_assert_eq(due_close(p.fd, CID), 0);
+        cr_assert_eq(due_close(p.fd, CID, MONITOR), 0);
         cr_assert_lt(due_give(given, &some, &(DueCommand){ .argv = argv_of, .envp = envp_of }), 0,
                      "the folder is gone");
         (void)close(given);
@@ -101,8 +103,8 @@ CleanTest(due, command_that_is_taken_back_cannot_be_taken) {
         Place p;
 
         place_init(&p);
-        given = due_open(p.fd, CID, DUE_GIVEN, true);
-        taken = due_open(p.fd, CID, DUE_TAKEN, true);
+        given = due_open(p.fd, CID, MONITOR, DUE_GIVEN, true);
+        taken = due_open(p.fd, CID, MONITOR, DUE_TAKEN, true);
         cr_assert_eq(due_give(given, &some, &(DueCommand){ .argv = argv_of, .envp = envp_of }), 0);
         cr_assert_eq(due_delete(given, &some), 0);
         cr_assert_eq(due_take(given, taken, &some), -ENOENT);
@@ -120,7 +122,7 @@ CleanTest(due, what_is_no_command_is_left_out) {
         Place p;
 
         place_init(&p);
-        given = due_open(p.fd, CID, DUE_GIVEN, true);
+        given = due_open(p.fd, CID, MONITOR, DUE_GIVEN, true);
         for (size_t i = 0; i < ELEMENTS(names); i++)
                 cr_assert_eq(fd_write_file_atomic(given, names[i], "", 0, 0600), 0);
         cr_assert_eq(list(&p, given), 0);
@@ -139,7 +141,45 @@ CleanTest(due, id_that_is_no_name_has_no_folder) {
         Place p;
 
         place_init(&p);
-        cr_assert_eq(due_open(p.fd, "../x", DUE_GIVEN, true), -EINVAL);
-        cr_assert_eq(due_open(p.fd, "", DUE_GIVEN, true), -EINVAL);
+        cr_assert_eq(due_open(p.fd, "../x", MONITOR, DUE_GIVEN, true), -EINVAL);
+        cr_assert_eq(due_open(p.fd, "", MONITOR, DUE_GIVEN, true), -EINVAL);
+        place_done(&p);
+}
+
+CleanTest(due, command_that_may_be_taken_back_is_not_removed) {
+        DueId ours = some;
+        ProcStat us;
+        int given;
+        Place p;
+
+        place_init(&p);
+        given = due_open(p.fd, CID, MONITOR, DUE_GIVEN, true);
+        cr_assert_eq(proc_stat(getpid(), &us), 0);
+        ours.giver = getpid();
+        ours.giver_boot_usec = us.boot_usec;
+        cr_assert_eq(due_give(given, &ours, &(DueCommand){ .argv = argv_of, .envp = envp_of }), 0);
+        cr_assert_eq(due_give(given, &some, &(DueCommand){ .argv = argv_of, .envp = envp_of }), 0);
+        due_remove(p.fd, CID, MONITOR, DUE_GIVEN);
+        cr_assert_eq(list(&p, given), 1);
+        cr_assert_eq(due_delete(given, &ours), 0);
+        cr_assert_eq(due_close(p.fd, CID, MONITOR), 0);
+        (void)close(given);
+        place_done(&p);
+}
+
+CleanTest(due, monitors_of_one_container_have_folders_of_their_own) {
+        int taken;
+        Place p;
+
+        place_init(&p);
+        taken = due_open(p.fd, CID, MONITOR + 1, DUE_TAKEN, true);
+        cr_assert_eq(due_give(taken, &some, &(DueCommand){ .argv = argv_of, .envp = envp_of }), 0);
+        (void)close(taken);
+        due_remove(p.fd, CID, MONITOR, DUE_TAKEN);
+        due_inherit(p.fd, CID, MONITOR + 1, MONITOR);
+        cr_assert_lt(due_open(p.fd, CID, MONITOR + 1, DUE_TAKEN, false), 0);
+        taken = due_open(p.fd, CID, MONITOR, DUE_TAKEN, false);
+        cr_assert_eq(list(&p, taken), 1);
+        (void)close(taken);
         place_done(&p);
 }

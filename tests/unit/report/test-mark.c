@@ -16,6 +16,7 @@
 #include "base/process.h"
 #include "clean.h"
 #include "io/proc.h"
+#include "report/due.h"
 #include "report/mark.h"
 
 typedef struct Fixture {
@@ -146,5 +147,39 @@ CleanTest(mark, id_that_is_no_file_name_has_none) {
         (void)snprintf(f.mark.cid, sizeof f.mark.cid, "../x");
         cr_assert_lt(mark_make(&f.mark), 0);
         mark_remove(f.mark.cid, f.mark.monitor);
+        fixture_done(&f);
+}
+
+CleanTest(mark, container_that_was_started_again_has_not_ended) {
+        int place, folder;
+        Mark next;
+        Fixture f;
+
+        fixture_init(&f);
+        next = f.mark;
+        f.mark.monitor = f.mark.target = ended_pid();
+        cr_assert_eq(mark_make(&f.mark), 0);
+        place = mark_find(f.mark.cid, &(Mark){ 0 });
+        cr_assert_lt(place, 0);
+        cr_assert_eq(mark_make(&next), 0);
+        place = mark_find(next.cid, &(Mark){ 0 });
+        cr_assert_geq(place, 0);
+        for (DueFolder i = DUE_GIVEN; i <= DUE_TAKEN; i++) {
+                folder = due_open(place, f.mark.cid, f.mark.monitor, i, true);
+                cr_assert_geq(folder, 0);
+                (void)close(folder);
+        }
+
+        cr_assert_eq(look(&f, NULL), MARK_KNOWN);
+        expect_exit_file(&f, NULL);
+        cr_assert_eq(look(&f, NULL), 0, "it is forgotten");
+        cr_assert_lt(due_open(place, f.mark.cid, f.mark.monitor, DUE_GIVEN, false), 0);
+        cr_assert_lt(due_open(place, f.mark.cid, f.mark.monitor, DUE_TAKEN, false), 0);
+        folder = due_open(place, next.cid, next.monitor, DUE_TAKEN, false);
+        cr_assert_geq(folder, 0, "what was taken is the next monitor's");
+        (void)close(folder);
+        due_remove(place, next.cid, next.monitor, DUE_TAKEN);
+        (void)close(place);
+        mark_remove(next.cid, next.monitor);
         fixture_done(&f);
 }
