@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -41,6 +42,31 @@ static inline void tell(int channel, ChannelType type, uint32_t number, const ch
         (void)fd_send(channel, data, channel_pack(data, sizeof data, &record), &fd, fd >= 0);
 }
 
+/* The next one who connects to the attach socket that we have inherited. */
+static inline int accept_client(void) {
+        struct pollfd p = { .fd = STDERR_FILENO, .events = POLLIN };
+        socklen_t n = sizeof(int);
+        int listens = 0;
+
+        while (!listens && ++p.fd < FD_FEW)
+                if (getsockopt(p.fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &n) < 0)
+                        listens = 0;
+        (void)poll(&p, 1, -1);
+        return accept(p.fd, NULL, NULL);
+}
+
+/* It is in each slot. */
+static inline void flood_with_clients(int channel) {
+        struct pollfd p = { .fd = channel, .events = POLLOUT };
+        int fd = accept_client();
+
+        for (uint32_t slot = 0; slot < ATTACH_SLOTS; slot++) {
+                (void)poll(&p, 1, -1);
+                tell(channel, CHANNEL_CLIENT_NEW, slot, "", fd);
+        }
+        process_exit(fd >= 0 ? 3 : 4);
+}
+
 static inline void __attribute__((noreturn)) misbehave(const char *how, int channel) {
         if (strcmp(how, "slot") == 0)
                 tell(channel, CHANNEL_CLIENT_NEW, ATTACH_SLOTS, "", STDIN_FILENO);
@@ -54,6 +80,8 @@ static inline void __attribute__((noreturn)) misbehave(const char *how, int chan
                 tell(channel, CHANNEL_CLIENT_NEW, 0, "", socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
         else if (strcmp(how, "garbage") == 0)
                 (void)fd_send(channel, "\xff\xfe\xfd not a record", 17, NULL, 0);
+        else if (strcmp(how, "clients") == 0)
+                flood_with_clients(channel);
         else if (strcmp(how, "mute") == 0)
                 ; /* as one that hangs before it is ready */
         else if (strcmp(how, "done") == 0) {

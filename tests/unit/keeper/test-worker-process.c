@@ -225,6 +225,43 @@ CleanTest(worker_process, nonsense_ends_the_worker_and_nothing_else) {
         }
 }
 
+/* The limit is the keeper's to hold: there are descriptors left for the next worker, and for a new log file. */
+CleanTest(worker_process, clients_without_number_take_nobodys_place) {
+        struct rlimit limit;
+        char old[160];
+        int before, client;
+        Bench b;
+
+        bench_init(&b);
+        b.next[0] = "clients";
+        bench_start(&b);
+        say(&b, "before\n");
+        cr_assert(event_run_until(b.event, 30, written(&b) == 7));
+        before = count_open_fds();
+        cr_assert_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+        limit.rlim_cur = FD_FEW;
+        cr_assert_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+        bench_kill(&b);
+        client = bench_connect(&b);
+        cr_assert(event_run_until(b.event, 30, b.n_deaths == 2));
+        cr_assert_eq(b.status.code, 3, "it had no client: %d", b.status.code);
+        cr_assert_gt(count_open_fds(), before, "none was kept");
+        say(&b, "after\n");
+        cr_assert(event_run_until(b.event, 30, written(&b) == 13));
+        (void)snprintf(old, sizeof old, "%s/old.log", b.dir);
+        cr_assert_eq(rename(b.log, old), 0);
+        cr_assert_eq(write(b.control[0], "2 0 0\n", 6), 6);
+        cr_assert(event_run_until(b.event, 30, access(b.log, F_OK) == 0));
+        say(&b, "end\n");
+        bench_finish(&b);
+        cr_assert_eq(b.n_deaths, 3);
+        check_log(old, "stdout", "before\nafter\n");
+        check_log(b.log, "stdout", "end\n");
+        cr_assert_eq(unlink(old), 0);
+        (void)close(client);
+        bench_done(&b);
+}
+
 CleanTest(worker_process, worker_cannot_end_before_its_time) {
         Bench b;
 
