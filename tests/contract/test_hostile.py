@@ -134,6 +134,19 @@ def worker_has_left_the_file_system(a):
     ends_soon(m, 3)
 
 
+@scenario(quirk="has no worker")
+def worker_that_cannot_leave_the_file_system(a):
+    """Neither CAP_SYS_CHROOT nor a namespace to have it in: that is said once, and nothing else is missing."""
+    syslog = host.Syslog()
+    enter = 'echo 0 > /proc/sys/user/max_user_namespaces; exec setpriv --bounding-set=-sys_chroot "$@"'
+    m = gated(a, "exit=3", args=["--syslog"], wrapper=["unshare", "-r", "sh", "-c", enter, "sh"])
+    os.kill(confined_worker(m), signal.SIGKILL)
+    m.release("gate")
+    ends_soon(m, 3)
+    said = [line for line in syslog.lines() if "root directory" in line]
+    equal(len(said), 1, f"said: {syslog.lines()}")
+
+
 def two_clients(a, words, **options):
     m = a.monitor(words, stdin=True, **options).start()
     check(m.record() is not None)

@@ -2,7 +2,10 @@
 """What is scarce: descriptors, descriptors on their way, places for a socket. The container is served all the same."""
 
 import array
+import contextlib
+import fcntl
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -10,6 +13,7 @@ import sys
 
 from harness import (CID, RUNTIME, Failed, check, children, contains, equal, is_scopemon, libc, link, poll_until,
                      read_text, scenario, status_field, wait_gone, wait_path)
+import host
 
 CAP_SYS_ADMIN, CAP_SYS_RESOURCE = 21, 24
 PR_CAPBSET_DROP = 24
@@ -250,3 +254,103 @@ def console_socket_without_any_place(a):
     equal(record["data"], -1)
     for place in ("/nonexistent", "/run", "/tmp", "/var/tmp", "/dev/shm"):
         contains(record["message"], place)
+
+
+# ---- what all processes of a user share: a neighbour takes it, and everybody else is served as before --------
+
+ORDINARY = 54321 # a user of whom there is nobody else
+
+
+def as_ordinary(a, *limits):
+    """The command that starts a monitor as that user, to whom the directories are given."""
+    for where in (a.top, *(os.path.join(a.top, name) for name in os.listdir(a.top))):
+        os.chown(where, ORDINARY, ORDINARY)
+    return ["setpriv", f"--reuid={ORDINARY}", f"--regid={ORDINARY}", "--clear-groups", "prlimit", *limits]
+
+
+@scenario()
+def pipes_that_hold_next_to_nothing(a):
+    """Of who has used up fs.pipe-user-pages-soft a new pipe has room for a page or two."""
+    become_ordinary()
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    mine = [fd for _ in range(int(read_text("/proc/sys/fs/pipe-user-pages-soft")) // 16 + 16) for fd in os.pipe()]
+    m = a.monitor(f"wait-file={a.path('gate')} lines=5000,100 exit=3", stdin=True)
+    m.fifo("gate")
+    m.start()
+    equal(m.record(), {"data": m.target()})
+    with open(f"/proc/{m.target()}/fd/1", "wb") as stdout:
+        check(fcntl.fcntl(stdout, fcntl.F_GETPIPE_SZ) < 65536, "the pipe has its usual size")
+    c = m.client()
+    m.release("gate")
+    host.check_lines(bytes(c.drain()), 5000, 100)
+    equal(m.end(), 3)
+    host.check_lines(m.output(), 5000, 100)
+    for fd in mine:
+        os.close(fd)
+
+
+@scenario()
+def no_place_for_a_queued_signal(a):
+    """A signal comes all the same, if it is one, and without what it was sent with."""
+    m = a.monitor("stdout=hello\\n cat exit=3", stdin=True, wrapper=["prlimit", "--sigpending=0:0"]).start()
+    equal(m.record(), {"data": m.target()})
+    c = m.client()
+    kill_worker(m)
+    c.send(b"one\n")
+    c.read(b"one\n")
+    c.half_close()
+    c.drain()
+    equal(m.end(), 3)
+    equal(m.output(), b"hello\none\n")
+
+
+@scenario(quirk="ends with an error")
+def no_place_for_an_inotify_instance(a):
+    enter = "".join(f"echo 0 > /proc/sys/user/max_inotify_{what}; " for what in ("instances", "watches"))
+    m = a.monitor("stdout=hello\\n cat exit=3", stdin=True,
+                  wrapper=["unshare", "-r", "sh", "-c", enter + 'exec "$@"', "sh"]).start()
+    equal(m.record(), {"data": m.target()})
+    c = m.client()
+    c.send(b"one\n")
+    c.read(b"one\n")
+    c.half_close()
+    c.drain()
+    equal(m.end(), 3)
+    equal(m.output(), b"hello\none\n")
+
+
+@contextlib.contextmanager
+def processes(n):
+    """So many of that user's."""
+    mine = [subprocess.Popen(["sleep", "1000"], user=ORDINARY) for _ in range(n)]
+    try:
+        yield
+    finally:
+        for p in mine:
+            p.kill()
+            p.wait()
+
+
+@scenario(quirk="is killed as a whole")
+def no_process_may_be_started(a):
+    """Whoever runs is served to the end; who is started is told why not; and afterwards all is well again."""
+    wrapper = as_ordinary(a, "--nproc=20:20")
+    m = a.monitor("stdout=hello\\n cat exit=3", stdin=True, wrapper=wrapper).start()
+    equal(m.record(), {"data": m.target()})
+    with processes(20):
+        c = m.client()
+        c.send(b"one\n")
+        c.read(b"one\n")
+        late = a.monitor("stdout=no\\n", cid=CID[:-1] + "x", wrapper=wrapper, drop=["-P", "-p"])
+        late.go()
+        said = late.left()
+        check(said.status != 0, "it was started")
+        contains(said.err, b"Resource temporarily unavailable")
+        kill_worker(m)
+    c.send(b"two\n")
+    c.read(b"two\n")
+    c.half_close()
+    c.drain()
+    equal(m.end(), 3)
+    equal(m.output(), b"hello\none\ntwo\n")
