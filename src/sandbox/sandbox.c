@@ -23,6 +23,7 @@
 #include <linux/sockios.h>
 #include <stdint.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -47,6 +48,13 @@ static int drop_capabilities(void) {
 
         (void)prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0); /* they follow the next call anyway */
         return syscall(SYS_capset, &header, none) < 0 ? fail(-errno) : 0;
+}
+
+/* What is in its memory stays there; and the one place where it may make files is that of exit files. */
+static int forbid_core(void) {
+        const struct rlimit none = { 0, 0 };
+
+        return setrlimit(RLIMIT_CORE, &none) < 0 ? fail(-errno) : 0;
 }
 
 /* A directory that is not there, or a kernel that wants none of this: then there will be no such file. */
@@ -114,6 +122,8 @@ int sandbox_enter(const ExitFiles *files) {
         if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
                 return fail(-errno);
         r = drop_capabilities();
+        if (r >= 0)
+                r = forbid_core();
         if (r < 0)
                 return relay(r);
         r = forbid_paths(files);

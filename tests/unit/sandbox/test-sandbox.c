@@ -419,9 +419,10 @@ static uint64_t status_field(const char *text, const char *key) {
         return strtoull(p + strlen(key), NULL, 16);
 }
 
-CleanTest(sandbox, no_capability_is_left_and_none_can_be_had) {
+CleanTest(sandbox, no_capability_and_no_core_is_left_and_none_can_be_had) {
         _cleanup_free_ char *text = NULL;
-        char path[64], byte;
+        char path[64], soft[16], hard[16], byte;
+        const char *core;
         Tools t;
         pid_t pid;
         int r;
@@ -446,6 +447,12 @@ CleanTest(sandbox, no_capability_is_left_and_none_can_be_had) {
         cr_assert_eq(status_field(text, "CapAmb:"), 0);
         cr_assert_eq(status_field(text, "NoNewPrivs:"), 1);
         cr_assert_eq(status_field(text, "Seccomp:"), 2);
+        free(TAKE_PTR(text));
+        (void)snprintf(path, sizeof path, "/proc/%d/limits", pid);
+        cr_assert_eq(fd_read_file(AT_FDCWD, path, 65536, &text, NULL), 0);
+        core = strstr(text, "Max core file size");
+        cr_assert_eq(sscanf(core, "Max core file size %15s %15s", soft, hard), 2);
+        cr_assert(strcmp(soft, "0") == 0 && strcmp(hard, "0") == 0);
         tools_done(&t);
         cr_assert_eq(end_of(pid).code, 0);
 }
