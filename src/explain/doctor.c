@@ -28,6 +28,7 @@
 #include "explain/verb.h"
 #include "io/cgroup.h"
 #include "oci/features.h"
+#include "sandbox/proof.h"
 #include "scopemon/protocol.h"
 
 #define FILE_MAX (1U << 20)
@@ -314,6 +315,30 @@ static void check_runtime(Doctor *d) {
         tell(d, BAD, "OCI runtime", "install crun or runc", "neither crun nor runc is installed");
 }
 
+/* ---- the worker ----------------------------------------------------------------------------------------- */
+
+static void check_worker(Doctor *d) {
+        unsigned could = 0;
+        int r;
+
+        r = proof_try(&could);
+        if (r < 0)
+                tell(d, REMARK, "confinement", "", "cannot be tried: %s", strerror(-r));
+        else if (could & ~(unsigned)(PROOF_NAME | PROOF_ABSTRACT))
+                tell(d, BAD, "confinement", "a kernel with seccomp filters",
+                     could & PROOF_NONE ? "this kernel refuses it, workers do not start"
+                                        : "a worker can open files, make sockets or send signals");
+        else if (could & PROOF_NAME)
+                tell(d, REMARK, "confinement", "allow user namespaces, or CAP_SYS_CHROOT",
+                     "a worker keeps the root directory of the host, and reaches datagram sockets");
+        else if (could & PROOF_ABSTRACT)
+                tell(d, REMARK, "confinement", "Linux 6.12 or later",
+                     "a worker opens no file and makes no socket, but reaches abstract datagram sockets");
+        else
+                tell(d, GOOD, "confinement", "",
+                     "a worker opens no file, makes and reaches no socket, and sends no signal");
+}
+
 /* ---- the journal ---------------------------------------------------------------------------------------- */
 
 /* journald.conf(5): one main file, and all drop-ins in the order of their names. */
@@ -428,6 +453,7 @@ static int examine(Doctor *d, char **units) {
         check_podman(d);
         check_crio(d);
         check_runtime(d);
+        check_worker(d);
         check_journal(d);
         for (; *units; units++)
                 check_unit(d, *units);

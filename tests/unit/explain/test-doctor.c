@@ -19,8 +19,8 @@ static int examine(Capture *c, const char *option, const char *unit) {
 }
 
 CleanTest(doctor, each_finding_has_a_row) {
-        static const char *const checks[] = { "CHECK",   "REMEDY",      "cgroup v2",
-                                              "systemd", "OCI runtime", "catalog" };
+        static const char *const checks[] = { "CHECK",       "REMEDY",      "cgroup v2", "systemd",
+                                              "OCI runtime", "confinement", "catalog" };
         Capture c;
 
         (void)examine(&c, "--no-pager", NULL);
