@@ -32,7 +32,7 @@ static int drain_on_timeout(Timer *timer, void *userdata) {
         }
         log_error("Timed out waiting for the worker to flush output, killing it");
         (void)keeper_learn(k, (Facts){ .runtime_exited = true }); /* nor is that waited for */
-        r = worker_process_give_up(k->worker);
+        r = worker_process_kill_for_good(k->worker);
         if (r < 0)
                 keeper_endure(k, r);
         keeper_announce_end(k);

@@ -34,10 +34,18 @@ typedef struct Pulse {
         Timer *timer; /* NULL without a worker of ours */
         uint64_t due_usec, asked_usec;
         uint64_t cpu_usec; /* what the worker had used when it was asked */
+        bool beginning;    /* the answer that is waited for is its CHANNEL_READY */
         int epoll_fd;
         sd_event_source *source;
         unsigned n_stuck; /* workers that did not answer since the container has ended */
 } Pulse;
+
+/* What can be seen of a worker that has not answered yet. */
+typedef struct PulseSight {
+        char state;                     /* as /proc has it */
+        bool busy;                      /* it waits for the log's file system */
+        uint64_t waited_usec, cpu_usec; /* since it was asked */
+} PulseSight;
 
 #define WORKER_DISCARDS 4 /* stdout, stderr, terminal, notifications */
 
@@ -89,6 +97,7 @@ int worker_process_send(WorkerProcess *wp, ChannelType type, uint32_t number, co
 int worker_process_give(WorkerProcess *wp, ChannelType type, int fd);
 
 /* worker-pulse.c */
+bool worker_pulse_excuses(const PulseSight *sight);
 int worker_pulse_begin(WorkerProcess *wp);
 void worker_pulse_answered(WorkerProcess *wp);
 void worker_pulse_changed(WorkerProcess *wp);

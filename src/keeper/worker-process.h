@@ -85,7 +85,7 @@ int worker_process_run(WorkerProcess *wp, int target_fd);
 int worker_process_drain(WorkerProcess *wp);
 int worker_process_on_exit(WorkerProcess *wp, const ProcessStatus *status);
 void worker_process_kill(WorkerProcess *wp);
-int worker_process_give_up(WorkerProcess *wp);
+int worker_process_kill_for_good(WorkerProcess *wp);
 int worker_process_channel(const WorkerProcess *wp);
 int worker_process_log_dir(const WorkerProcess *wp);
 Suppressed *worker_process_suppressed(WorkerProcess *wp);

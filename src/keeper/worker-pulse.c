@@ -9,8 +9,8 @@
  * something can be read then, perhaps for a good reason, the worker is asked, and any that still turns its loop answers.
  * An idle container costs no wake-up, a busy one two and a question in INTERVAL_USEC.
  *
- * A worker that does not answer is killed and another one goes on, except while it waits for the log's file system or
- * for a processor: then it has LONG_USEC.
+ * A worker that does not answer is killed and another one goes on, except while it waits for the log's file system, for a
+ * disk or for a processor: then it has LONG_USEC.
  *
  * At the end callers wait: it is asked sooner. If another one has no answer either, or the first cannot be killed, what
  * is left in the pipes is lost and counted, as far as it can be: a pipe on which a killed worker hangs is not touched.
@@ -30,6 +30,7 @@
 #define START_USEC 10000000U /* for the first answer, which is CHANNEL_READY */
 #define END_INTERVAL_USEC 300000U
 #define END_PATIENCE_USEC 1000000U
+#define END_START_USEC PATIENCE_USEC
 #define LONG_USEC 30000000U
 #define AGAIN_USEC 500000U /* between two looks at a worker that may take long */
 #define DEATH_USEC 800000U /* for one that was killed to be gone */
@@ -61,10 +62,16 @@ static void pulse_expect(WorkerProcess *wp, uint64_t usec) {
         pulse_set(wp, PULSE_ASKED, usec);
 }
 
+static uint64_t pulse_patience(const WorkerProcess *wp) {
+        if (wp->pulse.beginning)
+                return is_ending(wp) ? END_START_USEC : START_USEC;
+        return is_ending(wp) ? END_PATIENCE_USEC : PATIENCE_USEC;
+}
+
 static void pulse_ask(WorkerProcess *wp) {
         (void)worker_process_send(wp, CHANNEL_PING, 0, NULL,
                                   0); /* no room: what is there is a question, too */
-        pulse_expect(wp, is_ending(wp) ? END_PATIENCE_USEC : PATIENCE_USEC);
+        pulse_expect(wp, pulse_patience(wp));
 }
 
 static int pulse_on_work(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
@@ -75,34 +82,40 @@ static int pulse_on_work(sd_event_source *source, int fd, uint32_t revents, void
         return 0;
 }
 
+static void pulse_unwatch(Pulse *p) {
+        p->source = sd_event_source_disable_unref(p->source);
+        fd_close_many(&p->epoll_fd, 1);
+}
+
 /* What can be read is watched in one descriptor. */
 static int pulse_watch(WorkerProcess *wp) {
         static const ChannelFd watched[] = { CHANNEL_FD_STDOUT, CHANNEL_FD_STDERR, CHANNEL_FD_CONSOLE,
                                              CHANNEL_FD_LISTENER, CHANNEL_FD_NOTIFY };
-        Pulse *p = &wp->pulse;
+        _cleanup_close_ int epoll_fd = -1;
 
-        p->source = sd_event_source_disable_unref(p->source);
-        fd_close_many(&p->epoll_fd, 1);
-        p->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-        if (p->epoll_fd < 0)
+        if (wp->pulse.epoll_fd >= 0)
+                return 0;
+        epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+        if (epoll_fd < 0)
                 return fail(-errno);
         for (size_t i = 0; i < ELEMENTS(watched); i++) {
                 int fd = wp->spec.fds[watched[i]];
                 struct epoll_event event = { .events = EPOLLIN, .data.fd = fd };
 
-                if (fd >= 0 && epoll_ctl(p->epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0)
+                if (fd >= 0 && epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0)
                         return fail(-errno);
         }
+        wp->pulse.epoll_fd = TAKE_FD(epoll_fd);
         return 0;
 }
 
 /* A pipe that nobody writes to any more is no work, and would be told for ever. */
-static bool pulse_has_work(const WorkerProcess *wp) {
+static bool pulse_has_work(WorkerProcess *wp) {
         struct epoll_event events[8];
         bool work = false;
         int n;
 
-        if (wp->pulse.epoll_fd < 0)
+        if (pulse_watch(wp) < 0)
                 return true;
         n = epoll_wait(wp->pulse.epoll_fd, events, ELEMENTS(events), 0);
         for (int i = 0; i < n; i++) {
@@ -117,43 +130,60 @@ static bool pulse_has_work(const WorkerProcess *wp) {
 /* Nothing to do, or it is being done. */
 static void pulse_rest(WorkerProcess *wp) {
         Pulse *p = &wp->pulse;
-        int r = 0;
+        int r;
 
-        if (!p->source) {
-                r = pulse_watch(wp);
-                if (r >= 0)
-                        r = event_add_io(wp->event, &p->source, p->epoll_fd, EPOLLIN, pulse_on_work, wp);
-        }
+        r = pulse_watch(wp);
+        if (r >= 0 && !p->source)
+                r = event_add_io(wp->event, &p->source, p->epoll_fd, EPOLLIN, pulse_on_work, wp);
         if (r >= 0)
                 r = sd_event_source_set_enabled(p->source, SD_EVENT_ONESHOT);
         if (r < 0) { /* too few of something: by the clock alone */
-                fd_close_many(&p->epoll_fd, 1);
+                pulse_unwatch(p);
                 pulse_set(wp, PULSE_DUE, INTERVAL_USEC);
                 return;
         }
         pulse_set(wp, PULSE_RESTING, TIMER_NEVER);
 }
 
-/* Whether it does what may take long, or would answer if it had a processor. */
-static bool pulse_is_excused(const WorkerProcess *wp, uint64_t now) {
-        const SinkState *file = &((WorkerState *)ring_state(wp->spec.ring))->sinks[SINK_FILE];
+/**
+ * worker_pulse_excuses() - whether it does what may take long, or would answer if it had a processor
+ *
+ * File systems in user space let whoever waits for them sleep like for anything else; all others, and missing pages, in
+ * state D.
+ */
+bool worker_pulse_excuses(const PulseSight *sight) {
+        if (sight->waited_usec >= LONG_USEC)
+                return false;
+        switch (sight->state) {
+        case 'D':
+                return true;
+        case 'S':
+                return sight->busy;
+        case 'R':
+                return sight->busy || sight->cpu_usec < sight->waited_usec / 2;
+        default:
+                return false;
+        }
+}
+
+static bool pulse_is_excused(const WorkerProcess *wp) {
+        const WorkerState *state = ring_state(wp->spec.ring);
+        PulseSight sight = { .busy = state->sinks[SINK_FILE].busy,
+                             .waited_usec = event_now() - wp->pulse.asked_usec,
+                             .cpu_usec = cpu_usec(wp->pid) - wp->pulse.cpu_usec };
         ProcStat stat;
 
-        if (now - wp->pulse.asked_usec >= LONG_USEC || proc_stat(wp->pid, &stat) < 0 || stat.state == 'T' ||
-            stat.state == 't')
+        if (proc_stat(wp->pid, &stat) < 0)
                 return false;
-        if (stat.state == 'R')
-                return cpu_usec(wp->pid) - wp->pulse.cpu_usec < (now - wp->pulse.asked_usec) / 2;
-        return stat.state == 'D' && (file->syncing || file->intent.valid);
+        sight.state = stat.state;
+        return worker_pulse_excuses(&sight);
 }
 
 static void pulse_judge(WorkerProcess *wp) {
-        uint64_t now = event_now();
-
-        if (now - wp->pulse.due_usec >=
+        if (event_now() - wp->pulse.due_usec >=
             AGAIN_USEC) /* we have not had a processor either, or were frozen with it */
-                pulse_expect(wp, is_ending(wp) ? END_PATIENCE_USEC : PATIENCE_USEC);
-        else if (pulse_is_excused(wp, now))
+                pulse_expect(wp, pulse_patience(wp));
+        else if (pulse_is_excused(wp))
                 pulse_set(wp, PULSE_ASKED, AGAIN_USEC);
         else {
                 log_warning("The worker does not answer, killing it");
@@ -191,13 +221,17 @@ static int pulse_on_time(Timer *timer, void *userdata) {
  * Return: 0 or a negative errno.
  */
 int worker_pulse_begin(WorkerProcess *wp) {
+        WorkerState *state = ring_state(wp->spec.ring);
+
         if (!wp->pulse.timer) {
                 int r = event_add_timer(wp->event, &wp->pulse.timer, TIMER_NEVER, pulse_on_time, wp);
 
                 if (r < 0)
                         return relay(r);
         }
-        pulse_expect(wp, is_ending(wp) ? END_PATIENCE_USEC : START_USEC);
+        state->sinks[SINK_FILE].busy = 0; /* it has not begun: that was the one before it */
+        wp->pulse.beginning = true;
+        pulse_expect(wp, pulse_patience(wp));
         return 0;
 }
 
@@ -205,12 +239,18 @@ int worker_pulse_begin(WorkerProcess *wp) {
  * worker_pulse_answered() - it works
  */
 void worker_pulse_answered(WorkerProcess *wp) {
+        bool began;
+
         if (wp->pulse.state == PULSE_KILLED || !wp->pulse.timer)
                 return;
+        began = wp->pulse.beginning;
+        wp->pulse.beginning = false;
         if (wp->drained)
                 pulse_set(wp, PULSE_RESTING, TIMER_NEVER); /* the keeper has a deadline for what is left */
         else if (wp->drain)
                 pulse_set(wp, PULSE_DUE, END_INTERVAL_USEC);
+        else if (began)
+                pulse_set(wp, PULSE_DUE, INTERVAL_USEC); /* others wait for the start, so no more of it now */
         else
                 pulse_rest(wp);
 }
@@ -219,7 +259,7 @@ void worker_pulse_answered(WorkerProcess *wp) {
  * worker_pulse_changed() - there is another descriptor that may have something for the worker
  */
 void worker_pulse_changed(WorkerProcess *wp) {
-        wp->pulse.source = sd_event_source_disable_unref(wp->pulse.source);
+        pulse_unwatch(&wp->pulse);
         if (wp->pulse.timer && wp->pulse.state == PULSE_RESTING)
                 pulse_rest(wp);
 }
@@ -235,7 +275,7 @@ void worker_pulse_hurry(WorkerProcess *wp) {
         else if (wp->pulse.state != PULSE_ASKED)
                 pulse_set(wp, PULSE_DUE, END_INTERVAL_USEC);
         else
-                pulse_expect(wp, END_PATIENCE_USEC);
+                pulse_expect(wp, pulse_patience(wp));
 }
 
 /**
@@ -244,18 +284,17 @@ void worker_pulse_hurry(WorkerProcess *wp) {
 void worker_pulse_end(WorkerProcess *wp) {
         Pulse *p = &wp->pulse;
 
-        p->source = sd_event_source_disable_unref(p->source);
-        fd_close_many(&p->epoll_fd, 1);
+        pulse_unwatch(p);
         p->timer = timer_free(p->timer);
         p->state = PULSE_RESTING;
 }
 
 /**
- * worker_process_give_up() - the worker is not waited for any longer; on_done() follows
+ * worker_process_kill_for_good() - neither this worker nor another one is waited for; on_done() follows
  *
  * Return: 0 or a negative errno.
  */
-int worker_process_give_up(WorkerProcess *wp) {
+int worker_process_kill_for_good(WorkerProcess *wp) {
         wp->drain = true;
         wp->pulse.n_stuck = STUCK_MAX;
         if (wp->pid == 0 || !wp->pulse.timer)

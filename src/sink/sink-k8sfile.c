@@ -29,6 +29,17 @@
 #include "sink/sink-k8sfile.h"
 #include "wire/records.h"
 
+/* A system call that takes as long as the file system likes: the keeper has more patience while it is under way. */
+#define BUSY(f, call)                                                                                        \
+        ({                                                                                                   \
+                __typeof__(call) _result;                                                                    \
+                                                                                                             \
+                (f)->state->busy = 1;                                                                        \
+                _result = (call);                                                                            \
+                (f)->state->busy = 0;                                                                        \
+                _result;                                                                                     \
+        })
+
 #define CHECK_BATCHES 64U /* so often we look up the file's size: it may have been truncated */
 
 struct SinkK8sFile {
@@ -72,10 +83,10 @@ int sink_k8sfile_new(SinkK8sFile **ret, const SinksSpec *spec, SinkState *state)
         if (!f)
                 return fail(-ENOMEM);
         f->fd = -1;
+        f->state = state;
         f->records = memory_reserve(sizeof *f->records);
         if (!f->records)
                 return fail(-ENOMEM);
-        f->state = state;
         f->second = -1;
         f->size_max = spec->size_max > 0 ? (uint64_t)spec->size_max : UINT64_MAX;
         f->total_max = spec->global_size_max > 0 ? (uint64_t)spec->global_size_max : UINT64_MAX;
@@ -83,7 +94,6 @@ int sink_k8sfile_new(SinkK8sFile **ret, const SinksSpec *spec, SinkState *state)
         f->in_flight = intent->valid == 1 && intent->stream < _STREAM_MAX && intent->from < intent->to &&
                        intent->from == state->position[intent->stream];
         intent->valid = f->in_flight;
-        state->syncing = 0;
 
         if (fd >= 0) {
                 r = sink_k8sfile_set_file(f, TAKE_FD(fd));
@@ -101,10 +111,10 @@ static int cut(SinkK8sFile *f) {
 
         if (!state->uncut || f->fd < 0)
                 return 0;
-        if (fstat(f->fd, &st) < 0)
+        if (BUSY(f, fstat(f->fd, &st)) < 0)
                 return errno;
         if ((uint64_t)st.st_size > state->cut_to) { /* else somebody was faster */
-                if (ftruncate(f->fd, (off_t)state->cut_to) < 0)
+                if (BUSY(f, ftruncate(f->fd, (off_t)state->cut_to)) < 0)
                         return errno;
                 f->size = state->cut_to;
         }
@@ -122,7 +132,7 @@ SinkK8sFile *sink_k8sfile_free(SinkK8sFile *f) {
                 return NULL;
         (void)cut(f); /* perhaps there is room by now */
         if (f->fd >= 0)
-                (void)close(f->fd);
+                (void)BUSY(f, close(f->fd));
         memory_release(f->records, sizeof *f->records);
         free(f);
         return NULL;
@@ -153,7 +163,7 @@ int sink_k8sfile_set_file(SinkK8sFile *f, int fd) {
         int r;
 
         if (new_fd >= 0) {
-                if (fstat(new_fd, &st) < 0)
+                if (BUSY(f, fstat(new_fd, &st)) < 0)
                         return fail(-errno);
                 if (!S_ISREG(st.st_mode)) {
                         r = fd_set_nonblock(new_fd, true);
@@ -163,8 +173,8 @@ int sink_k8sfile_set_file(SinkK8sFile *f, int fd) {
                 if (f->fd >= 0) {
                         (void)sink_k8sfile_settle(f);
                         (void)cut(f);
-                        f->state->uncut = false; /* the next file has no half record */
-                        (void)close(f->fd);
+                        f->state->uncut = false;     /* the next file has no half record */
+                        (void)BUSY(f, close(f->fd)); /* writes what a network's has not yet */
                 }
                 f->fd = TAKE_FD(new_fd);
                 f->regular = S_ISREG(st.st_mode);
@@ -214,7 +224,7 @@ static int k8sfile_put(SinkK8sFile *f) {
 
                 if (n > 0)
                         first = records_advance(b, first, n);
-                k = writev(f->fd, b->iov + first, (int)(b->n_iov - first));
+                k = BUSY(f, writev(f->fd, b->iov + first, (int)(b->n_iov - first)));
                 if (k < 0 && errno != EINTR)
                         return errno;
                 if (k == 0)
@@ -246,7 +256,7 @@ static void intend(SinkK8sFile *f, StreamId id) {
         SinkIntent *intent = &f->state->intent;
         struct stat st;
 
-        if (f->regular && f->n_batches++ % CHECK_BATCHES == 0 && fstat(f->fd, &st) >= 0)
+        if (f->regular && f->n_batches++ % CHECK_BATCHES == 0 && BUSY(f, fstat(f->fd, &st)) >= 0)
                 f->size = (uint64_t)st.st_size;
 
         intent->stream = (uint8_t)id;
@@ -408,12 +418,7 @@ bool sink_k8sfile_settle(SinkK8sFile *f) {
  * Return: 0 or a negative errno.
  */
 int sink_k8sfile_sync(SinkK8sFile *f) {
-        int r;
-
         if (f->fd < 0 || !f->regular)
                 return 0;
-        f->state->syncing = 1;
-        r = fsync(f->fd) < 0 ? fail(-errno) : 0;
-        f->state->syncing = 0;
-        return r;
+        return BUSY(f, fsync(f->fd)) < 0 ? fail(-errno) : 0;
 }

@@ -48,7 +48,7 @@ static const LayoutField sink_state_fields[] = {
         LAYOUT_NUMBER(SinkState, total, "total"),
         LAYOUT_NUMBER(SinkState, cut_to, "cut-to"),
         LAYOUT_NUMBER(SinkState, uncut, "uncut"),
-        LAYOUT_NUMBER(SinkState, syncing, "syncing"),
+        LAYOUT_NUMBER(SinkState, busy, "busy"),
         LAYOUT_NUMBER(SinkState, intent.from, "intent-from"),
         LAYOUT_NUMBER(SinkState, intent.to, "intent-to"),
         LAYOUT_NUMBER(SinkState, intent.size, "intent-size"),

@@ -57,7 +57,7 @@ typedef struct SinkState {
         uint64_t cut_to;                 /* file: size without the half record at its end, ... */
         uint8_t uncut;                   /* ... if that could not be cut off yet */
         SinkIntent intent;               /* file */
-        uint8_t syncing;                 /* file: it is in fsync(), which may take long */
+        uint8_t busy;                    /* file: it waits for the file system, which may take long */
         SinkFlood flood;                 /* journal */
 } SinkState;
 

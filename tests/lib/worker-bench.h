@@ -277,7 +277,10 @@ static inline void bench_finish(Bench *b) {
 
 static inline void bench_done(Bench *b) {
         static const char *const names[] = { "ctr.log", "attach", "ctl", "winsz", "exit", CID };
+        pid_t pid = b->worker ? worker_process_pid(b->worker) : 0;
 
+        if (pid > 0) /* one that is stopped, or mute, does not see the end of its channel */
+                (void)kill(pid, SIGKILL);
         b->worker = worker_process_free(b->worker);
         b->reaper = reaper_free(b->reaper);
         b->ring = ring_free(b->ring);

@@ -9,7 +9,9 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -29,6 +31,34 @@ typedef struct Fixture {
         SinksSpec spec;
         SinkK8sFile *sink;
 } Fixture;
+
+/* ---- what a file system may take its time for -------------------------------------------------------- */
+
+static struct {
+        const SinkState *state;
+        unsigned writes, cuts, syncs; /* that were said to be under way */
+} busy;
+
+static unsigned is_busy(void) {
+        return busy.state && busy.state->busy;
+}
+
+ssize_t writev(int fd, const struct iovec *iov, int n) {
+        busy.writes += is_busy();
+        return syscall(SYS_writev, fd, iov, n);
+}
+
+int ftruncate(int fd, off_t size) {
+        busy.cuts += is_busy();
+        return (int)syscall(SYS_ftruncate, fd, size);
+}
+
+int fsync(int fd) {
+        busy.syncs += is_busy();
+        return (int)syscall(SYS_fsync, fd);
+}
+
+/* ------------------------------------------------------------------------------------------------------ */
 
 static int reopen_for_append(int fd) {
         char path[64];
@@ -510,6 +540,29 @@ CleanTest(sink_k8sfile, the_next_file_has_no_half_record) {
         start(&x);
         (void)sink_k8sfile_set_file(x.sink, reopen_for_append(x.fd));
         cr_assert_eq(x.state.uncut, 0);
+        end(&x);
+}
+
+/* The keeper has more patience then. */
+CleanTest(sink_k8sfile, says_when_it_waits_for_the_file_system) {
+        static const char text[] = "one\ntwo\n";
+        Window w = window(text, sizeof text - 1);
+        Fixture x;
+
+        begin(&x);
+        start(&x);
+        busy.state = &x.state;
+        limit_files(LINE_PREFIX_SIZE + 4 + 7);
+        cr_assert_eq(sink_k8sfile_write(x.sink, STREAM_STDOUT, &w, TAIL_MORE, &now), EFBIG);
+        cr_assert_eq(busy.writes, 2, "as much as went, and the answer");
+        cr_assert_eq(x.state.busy, 0);
+        cr_assert(sink_k8sfile_settle(x.sink));
+        cr_assert_eq(busy.cuts, 1);
+        cr_assert_eq(x.state.busy, 0);
+        cr_assert_eq(sink_k8sfile_sync(x.sink), 0);
+        cr_assert_eq(busy.syncs, 1);
+        cr_assert_eq(x.state.busy, 0);
+        limit_files(RLIM_INFINITY);
         end(&x);
 }
 
