@@ -54,6 +54,19 @@ static long letter(const unsigned char *p, size_t n) {
         return c < lowest[n] || c > 0x10ffff || (c >= 0xd800 && c < 0xe000) ? -1 : c;
 }
 
+/**
+ * utf8_length() - bytes of the letter that @text begins with
+ * @n: that there are, at least one; UTF8_TO_NUL
+ *
+ * Return: 1 to 4, or 0 if it begins none: cut off, overlong, a surrogate, beyond U+10FFFF.
+ */
+size_t utf8_length(const char *text, size_t n) {
+        const unsigned char *p = (const unsigned char *)text;
+        size_t length = sequence_length(*p);
+
+        return length > 0 && length <= n && letter(p, length) >= 0 ? length : 0;
+}
+
 /* Controls of terminals (C0, DEL, C1), and of the order in which text is shown. */
 static bool is_control(long c) {
         return c < 0x20 || (c >= 0x7f && c < 0xa0) || (c >= 0x200e && c <= 0x200f) ||

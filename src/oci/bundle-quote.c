@@ -14,42 +14,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/utf8.h"
 #include "oci/bundle.h"
 
 #define REPLACEMENT "\xef\xbf\xbd" /* U+FFFD */
 #define APOSTROPHE "\xe2\x80\x99"  /* U+2019 */
 
-static bool bundle_quote_is_continuation(char c) {
-        return ((unsigned char)c & 0xc0) == 0x80;
-}
-
-/* Length of the UTF-8 sequence at @text, 0 if it is none: cut, overlong, a surrogate, beyond U+10FFFF. */
-static size_t utf8_length(const char *text) {
-        const unsigned char *u = (const unsigned char *)text;
-
-        if (u[0] < 0x80)
-                return 1;
-        if (u[0] >= 0xc2 && u[0] < 0xe0)
-                return bundle_quote_is_continuation(text[1]) ? 2 : 0;
-        if (u[0] >= 0xe0 && u[0] < 0xf0) {
-                if (!bundle_quote_is_continuation(text[1]) || !bundle_quote_is_continuation(text[2]))
-                        return 0;
-                return (u[0] == 0xe0 && u[1] < 0xa0) || (u[0] == 0xed && u[1] >= 0xa0) ? 0 : 3;
-        }
-        if (u[0] >= 0xf0 && u[0] < 0xf5) {
-                if (!bundle_quote_is_continuation(text[1]) || !bundle_quote_is_continuation(text[2]) ||
-                    !bundle_quote_is_continuation(text[3]))
-                        return 0;
-                return (u[0] == 0xf0 && u[1] < 0x90) || (u[0] == 0xf4 && u[1] >= 0x90) ? 0 : 4;
-        }
-        return 0;
-}
-
 /* Appends @text as a quoted word at @out, which has room for three bytes per byte and the quotes. */
 static char *append_quoted(char *out, const char *text, const char *apostrophe) {
         *out++ = '\'';
         while (*text) {
-                size_t n = utf8_length(text);
+                size_t n = utf8_length(text, UTF8_TO_NUL);
 
                 if (n == 0) {
                         out = stpcpy(out, REPLACEMENT);

@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "base/utf8.h"
 #include "oci/json.h"
 
 #define NAME_SIZE 64
@@ -121,27 +122,6 @@ static int set(Json *j, const char *path, struct json_object *value) {
         return r < 0 ? relay(r) : 0;
 }
 
-/* Length of the character that @text begins with, 0 if it begins none. */
-static size_t json_character_length(const char *text) {
-        const unsigned char *u = (const unsigned char *)text;
-        size_t n = u[0] < 0x80   ? 1
-                   : u[0] < 0xc2 ? 0
-                   : u[0] < 0xe0 ? 2
-                   : u[0] < 0xf0 ? 3
-                   : u[0] < 0xf5 ? 4
-                                 : 0;
-        unsigned lowest = u[0] == 0xe0 ? 0xa0 : u[0] == 0xf0 ? 0x90 : 0x80;
-        unsigned highest = u[0] == 0xed ? 0x9f : u[0] == 0xf4 ? 0x8f : 0xbf;
-
-        for (size_t i = 1; i < n; i++) {
-                if (u[i] < lowest || u[i] > highest)
-                        return 0;
-                lowest = 0x80;
-                highest = 0xbf;
-        }
-        return n;
-}
-
 static struct json_object *new_text(const char *text) {
         char *clean = malloc(3 * strlen(text) + 1), *out = clean;
         struct json_object *value;
@@ -149,7 +129,7 @@ static struct json_object *new_text(const char *text) {
         if (!clean)
                 return NULL;
         while (*text) {
-                size_t n = json_character_length(text);
+                size_t n = utf8_length(text, UTF8_TO_NUL);
 
                 out = n > 0 ? mempcpy(out, text, n) : stpcpy(out, REPLACEMENT);
                 text += n > 0 ? n : 1;

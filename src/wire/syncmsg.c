@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/utf8.h"
 #include "wire/syncmsg.h"
 
 #define ESCAPE_MAX 6 /* \u001f */
@@ -24,31 +25,6 @@
 static const char message_start[] = ", \"message\": \"", message_end[] = "\"", record_end[] = "}\n";
 
 #define RESERVED (sizeof message_end - 1 + sizeof record_end - 1)
-
-static bool syncmsg_is_continuation(const char *text, size_t n, size_t i, unsigned lowest, unsigned highest) {
-        unsigned char c;
-
-        if (i >= n)
-                return false;
-        c = (unsigned char)text[i];
-        return c >= lowest && c <= highest;
-}
-
-/* Length of the character that @text begins with; 1 for a byte that begins none. */
-static size_t syncmsg_character_length(const char *text, size_t n) {
-        unsigned char c = (unsigned char)text[0];
-        size_t length = c < 0xc2 ? 1 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : c < 0xf5 ? 4 : 1;
-        unsigned lowest = c == 0xe0 ? 0xa0 : c == 0xf0 ? 0x90 : 0x80;
-        unsigned highest = c == 0xed ? 0x9f : c == 0xf4 ? 0x8f : 0xbf;
-
-        for (size_t i = 1; i < length; i++) {
-                if (!syncmsg_is_continuation(text, n, i, lowest, highest))
-                        return 1;
-                lowest = 0x80;
-                highest = 0xbf;
-        }
-        return length;
-}
 
 static size_t escape(char out[ESCAPE_MAX], unsigned char c) {
         static const char hex[] = "0123456789abcdef", plain[] = "\"\\/\b\f\n\r\t", letters[] = "\"\\/bfnrt";
@@ -74,12 +50,13 @@ static size_t syncmsg_put_text(char *out, size_t size, const char *text, size_t 
         size_t used = 0;
 
         for (size_t taken = 0; taken < n_text;) {
-                size_t n_character = syncmsg_character_length(text + taken, n_text - taken), n_out;
+                size_t n_character = utf8_length(text + taken, n_text - taken), n_out;
                 char escaped[ESCAPE_MAX];
                 const char *from = text + taken;
 
                 n_out = n_character;
-                if (n_character == 1) {
+                if (n_character <= 1) { /* or none */
+                        n_character = 1;
                         n_out = escape(escaped, (unsigned char)*from);
                         from = escaped;
                 }

@@ -69,3 +69,33 @@ CleanTest(utf8, what_is_shown_does_nothing_to_a_terminal) {
                 cr_assert_str_eq(utf8_make_printable(text), cases[i].shown, "case %zu: %s", i, text);
         }
 }
+
+CleanTest(utf8, length_is_that_of_a_letter) {
+        static const struct {
+                const char *text;
+                size_t n, length;
+        } cases[] = {
+                { "a", 1, 1 },
+                { "\x7f\x80", 2, 1 },
+                { "\xc3\xa9", 2, 2 },
+                { "\xc3\xa9", 1, 0 }, /* cut */
+                { "\xc3", UTF8_TO_NUL, 0 },
+                { "\xe2\x82\xac", 3, 3 },
+                { "\xe2\x82\xac", 2, 0 },
+                { "\xf0\x9f\x92\xa9", UTF8_TO_NUL, 4 },
+                { "\xf0\x9f\x92", UTF8_TO_NUL, 0 },
+                { "\x80", 1, 0 },
+                { "\xc1\xbf", 2, 0 },         /* overlong */
+                { "\xe0\x9f\xbf", 3, 0 },     /* overlong */
+                { "\xf0\x8f\xbf\xbf", 4, 0 }, /* overlong */
+                { "\xed\x9f\xbf", 3, 3 },
+                { "\xed\xa0\x80", 3, 0 }, /* a surrogate */
+                { "\xf4\x8f\xbf\xbf", 4, 4 },
+                { "\xf4\x90\x80\x80", 4, 0 }, /* beyond the last */
+                { "\xf5\x80\x80\x80", 4, 0 },
+                { "\xff", 1, 0 },
+        };
+
+        for (size_t i = 0; i < ELEMENTS(cases); i++)
+                cr_assert_eq(utf8_length(cases[i].text, cases[i].n), cases[i].length, "case %zu", i);
+}
