@@ -76,13 +76,11 @@ size_t worker_setup_list_fds(const WorkerProcess *wp, int fds[WORKER_FDS_MAX]) {
  * Return: 0 or a negative errno: -E2BIG if names are longer than a record.
  */
 int worker_setup_pack(const WorkerProcess *wp, char *data, size_t *ret_n) {
-        _cleanup_free_ char *text = malloc(CHANNEL_TEXT_MAX);
+        char *text = data + CHANNEL_HEAD;
         ChannelRecord record = { .type = CHANNEL_SETUP, .text = text };
         size_t n = 0;
         int r;
 
-        if (!text)
-                return fail(-ENOMEM);
         for (uint32_t what = 0; what < WORKER_FDS_MAX; what++)
                 if (each_fd(wp, what) >= 0) {
                         record.n_text = channel_setup_add(text, record.n_text, what, each_fd(wp, what));

@@ -55,13 +55,14 @@ static const struct {
         [CHANNEL_JOURNAL] = { true, false, FDS_OPTIONAL, 0 },
 };
 
-_Static_assert(sizeof(Head) + CHANNEL_TEXT_MAX == CHANNEL_RECORD_MAX, "head and limit belong together");
+_Static_assert(sizeof(Head) == CHANNEL_HEAD, "head and limit belong together");
 
 /**
  * channel_pack() - write a record
  * @out: room for CHANNEL_RECORD_MAX bytes, or for as many as the text needs behind 32
  *
- * A text longer than CHANNEL_TEXT_MAX or than there is room for is cut.
+ * A text longer than CHANNEL_TEXT_MAX or than there is room for is cut. It may lie where it goes, CHANNEL_HEAD bytes behind
+ * @out, or nowhere in it.
  *
  * Return: bytes written.
  */
@@ -78,7 +79,7 @@ size_t channel_pack(char *out, size_t size, const ChannelRecord *record) {
         if (head.n_text > CHANNEL_TEXT_MAX)
                 head.n_text = CHANNEL_TEXT_MAX;
         memcpy(out, &head, sizeof head);
-        if (head.n_text > 0)
+        if (head.n_text > 0 && record->text != out + sizeof head)
                 memcpy(out + sizeof head, record->text, head.n_text);
         return sizeof head + head.n_text;
 }

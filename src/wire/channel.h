@@ -8,7 +8,8 @@
 #include <stdint.h>
 
 #define CHANNEL_TEXT_MAX 32768U
-#define CHANNEL_RECORD_MAX (32U + CHANNEL_TEXT_MAX)
+#define CHANNEL_HEAD 32U /* bytes before the text */
+#define CHANNEL_RECORD_MAX (CHANNEL_HEAD + CHANNEL_TEXT_MAX)
 #define CHANNEL_SHORT_MAX 512U /* nearly all; from the keeper, all but CHANNEL_SETUP */
 #define CHANNEL_SETUP_ENTRY 8U /* bytes of its text for each descriptor */
 

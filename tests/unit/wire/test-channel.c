@@ -131,3 +131,16 @@ CleanTest(channel, setup_lists_descriptors) {
         at = CHANNEL_SETUP_ENTRY;
         cr_assert(!channel_setup_next(&record, &at, &what, &fd), "half of one is none");
 }
+
+CleanTest(channel, text_may_lie_where_it_goes) {
+        char data[CHANNEL_HEAD + 16];
+        ChannelRecord in = { .type = CHANNEL_SETUP, .text = data + CHANNEL_HEAD, .n_text = 5 }, out;
+        size_t n;
+
+        memcpy(data + CHANNEL_HEAD, "setup", 5);
+        n = channel_pack(data, sizeof data, &in);
+        cr_assert_eq(n, CHANNEL_HEAD + 5);
+        cr_assert_eq(channel_unpack(data, n, &out), 0);
+        cr_assert_eq(out.n_text, 5);
+        cr_assert_eq(memcmp(out.text, "setup", 5), 0);
+}
