@@ -155,7 +155,7 @@ int fd_read_all(int fd, size_t max, char **ret_text, size_t *ret_size) {
                 if (allocated - size < 2) {
                         char *larger;
 
-                        allocated = allocated ? allocated * 2 : 4096;
+                        allocated = allocated ? allocated * 2 : 2048; /* below LARGE of memory.c */
                         larger = realloc(text, allocated);
                         if (!larger)
                                 return fail(-ENOMEM);

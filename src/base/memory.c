@@ -17,7 +17,7 @@
 
 #include "base/memory.h"
 
-#define LARGE 4096                /* bytes; what a file is read into */
+#define LARGE 4096                /* bytes, as malloc() counts them: with its own note */
 #define STACK_USED (256U * 1024U) /* deeper than anything of ours goes */
 #define STACK_LEFT 512U           /* what the call itself needs */
 #define SEGMENTS_MAX 8            /* that are not written to; three or four are usual */

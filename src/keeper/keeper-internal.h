@@ -168,6 +168,7 @@ void keeper_announce_end(Keeper *k);
 int target_watch(Keeper *k);
 void target_on_exit(Keeper *k, const ProcessStatus *status);
 void target_watch_cgroup(Keeper *k);
+void target_follow_attributes(Keeper *k);
 bool target_oom(const Keeper *k);
 bool target_is_ours(const Keeper *k);
 int target_set_timeout(Keeper *k, uint64_t deadline);

@@ -244,6 +244,7 @@ static void enter_running(Keeper *k) {
         if (r < 0)
                 keeper_endure(k, r);
         keeper_mark(k); /* may have to look at all processes */
+        target_follow_attributes(k);
         k->start = keeper_start_free(k->start);
         (void)event_add_timer(k->event, &k->settle_timer, MEMORY_SETTLE_USEC, keeper_on_settled, k);
 }

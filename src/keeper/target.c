@@ -87,18 +87,25 @@ void target_on_exit(Keeper *k, const ProcessStatus *status) {
 }
 
 /**
- * target_watch_cgroup() - count what the kernel kills for want of memory, and keep the attributes of a unit's cgroup
- *
- * Without them such kills are not seen, and a soft reboot ends the container.
+ * target_watch_cgroup() - count what the kernel kills for want of memory
  */
 void target_watch_cgroup(Keeper *k) {
-        const pid_t pids[CGROUP_ATTRIBUTES_MAX] = { getpid(), k->target.pid };
         Target *t = &k->target;
 
         if (cgroup_oom_new(&t->oom_watch, k->event, t->pid, !k->options->exec, NULL, NULL) < 0)
                 log_debug("OOM kills of the container will not be seen");
-        if (!k->options->exec) /* the container's own monitor does it for its exec sessions */
-                (void)cgroup_attributes_new(&t->attributes, k->event, pids);
+}
+
+/**
+ * target_follow_attributes() - keep the attributes of a unit's cgroup, without which a soft reboot ends the container
+ *
+ * The container's own monitor does it for its exec sessions.
+ */
+void target_follow_attributes(Keeper *k) {
+        const pid_t pids[CGROUP_ATTRIBUTES_MAX] = { getpid(), k->target.pid };
+
+        if (!k->options->exec)
+                (void)cgroup_attributes_new(&k->target.attributes, k->event, pids);
 }
 
 /**

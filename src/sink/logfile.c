@@ -61,10 +61,10 @@ int logfile_open(int dir_fd, const char *name) {
 static int make_beside(int dir_fd, const char *name, const char *suffix, char out[NAME_MAX + 1]) {
         for (unsigned i = 0; i < NAME_TRIES; i++) {
                 char more[32];
-                uint32_t random;
+                uint32_t random = 0;
                 int fd, r;
 
-                if (getrandom(&random, sizeof random, GRND_INSECURE) != sizeof random)
+                if (i > 0 && getrandom(&random, sizeof random, GRND_INSECURE) != sizeof random)
                         return fail(-errno);
                 (void)snprintf(more, sizeof more, "%s.%08x", suffix, random);
                 if (i == 0)

@@ -240,6 +240,7 @@ int keeper_resume(Keeper **ret,
         if (k->options->cuuid && !k->options->full_attach && k->bundle_fd >= 0)
                 (void)attach_link_path(k->options->socket_dir_path, k->options->cuuid, &k->attach_link);
         target_watch_cgroup(k);
+        target_follow_attributes(k);
         r = unit_stop_restore(k, &s->unit_stop);
         if (r >= 0 && !k->worker)
                 (void)keeper_on_worker_ready(k);

@@ -3,6 +3,7 @@
 /* How much memory is taken, and when. */
 
 #include <fcntl.h>
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -86,4 +87,17 @@ CleanTest(memory, what_is_reserved_takes_no_page_before_it_is_used) {
         memory_release(p, size);
         cr_assert_neq(mincore(p, size, resident), 0, "it is gone");
         memory_release(NULL, size);
+}
+
+/* A mapping for each of the small files that a start reads would cost more than reading them. */
+CleanTest(memory, small_file_takes_no_mapping) {
+        struct mallinfo2 before, after;
+        char *text;
+
+        memory_keep_heap_small();
+        before = mallinfo2();
+        cr_assert_eq(fd_read_file(AT_FDCWD, "/proc/self/comm", 4096, &text, NULL), 0);
+        after = mallinfo2();
+        cr_assert_eq(after.hblks, before.hblks);
+        free(text);
 }

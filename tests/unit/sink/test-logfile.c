@@ -6,13 +6,22 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/fd.h"
 #include "sink/logfile.h"
+
+static unsigned n_random;
+
+ssize_t getrandom(void *out, size_t n, unsigned flags) {
+        n_random++;
+        return syscall(SYS_getrandom, out, n, flags);
+}
 
 typedef struct Place {
         char path[64];
@@ -88,6 +97,7 @@ CleanTest(logfile, replacement_is_empty_and_leaves_a_renamed_file_alone) {
         cr_assert_eq(renameat(p.dir, "log", p.dir, "moved"), 0);
         new_fd = logfile_replace(p.dir, "log");
         cr_assert_geq(new_fd, 0);
+        cr_assert_eq(n_random, 0, "the first name needs none");
         expect(&p, "log", "");
         expect(&p, "moved", "one\n");
         expect(&p, "log.tmp", NULL);
