@@ -77,7 +77,8 @@ typedef struct ExplainOutput {
         bool known;      /* the rest is */
         uint64_t lines;  /* sent to the journal */
         uint64_t bytes, lost;
-        uint64_t clients; /* attached */
+        uint64_t suppressed; /* lines that journald has dropped */
+        uint64_t clients;    /* attached */
 } ExplainOutput;
 
 typedef struct Explained {
@@ -112,6 +113,8 @@ void explain_processes(const ExplainHost *h, const char *id, Explained *e);
 int explain_ids_add(ExplainIds *ids, const char *id);
 
 /* explain-journal.c */
+#define EXPLAIN_ENDED_MAX 200 /* containers that have exited, shown by "list --all" */
+#define EXPLAIN_MORE 1        /* explain_journal_find_all(): there are more of them */
 int explain_journal_find(const ExplainHost *h, const char *word, bool is_unit, ExplainIds *ids);
 int explain_journal_find_all(const ExplainHost *h, ExplainIds *ids);
 void explain_journal(const ExplainHost *h, Explained *e);

@@ -17,6 +17,7 @@
 #include "explain/explain-internal.h"
 #include "scopemon/protocol.h"
 
+#define ENTRIES_MAX (10 * EXPLAIN_ENDED_MAX) /* read for them: containers are started again and again */
 #define MATCH_SIZE (EXPLAIN_NAME_SIZE + 64)
 
 /* Go to the newest entry that has both, from somebody who is to be believed. @kind: NULL for any. */
@@ -76,25 +77,30 @@ int explain_journal_find(const ExplainHost *h, const char *word, bool is_unit, E
 }
 
 /**
- * explain_journal_find_all() - all containers of which the journal tells an end
- * @ids: they are added, the newest first
+ * explain_journal_find_all() - containers of which the journal tells an end
+ * @ids: the newest EXPLAIN_ENDED_MAX of them are added, the newest first
  *
- * Return: 0 or -ENOMEM.
+ * Return: 0, EXPLAIN_MORE if there are more, or -ENOMEM.
  */
 int explain_journal_find_all(const ExplainHost *h, ExplainIds *ids) {
         char own[32], id[EXPLAIN_NAME_SIZE];
         const char *matches[] = { "MESSAGE_ID=" SCOPEMON_MESSAGE_ENDED, own, h->user ? NULL : "_UID=0",
                                   NULL };
+        size_t n_max = ids->n + EXPLAIN_ENDED_MAX;
         int r;
 
         if (!h->journal)
                 return 0;
         (void)snprintf(own, sizeof own, "_UID=%u", geteuid());
-        for (r = journal_reader_find(h->journal, matches); r == 0; r = journal_reader_older(h->journal))
+        r = journal_reader_find(h->journal, matches);
+        for (size_t n = 0; r == 0 && n < ENTRIES_MAX; n++, r = journal_reader_older(h->journal)) {
+                if (ids->n == n_max)
+                        return EXPLAIN_MORE;
                 if (journal_reader_get(h->journal, SCOPEMON_FIELD_OWN_ID, id, sizeof id) == 0 &&
                     explain_ids_add(ids, id) < 0)
                         return fail(-ENOMEM);
-        return 0;
+        }
+        return r == 0 ? EXPLAIN_MORE : 0;
 }
 
 static void get(const ExplainHost *h, const char *field, char *ret, size_t size) {

@@ -91,6 +91,15 @@ static int cell_lost(Table *t, const Explained *e) {
         return put_number(t, e->output.known || ended, lost);
 }
 
+static int cell_suppressed(Table *t, const Explained *e) {
+        bool ended = !e->keeper && e->end.known && !e->end.by_podman;
+        uint64_t n = ended ? e->end.suppressed : e->output.suppressed;
+
+        if (n > 0)
+                return table_cell(t, TABLE_BAD, "%llu", (unsigned long long)n);
+        return put_number(t, e->output.known || ended, n);
+}
+
 static int cell_clients(Table *t, const Explained *e) {
         return put_number(t, e->output.known, e->output.clients);
 }
@@ -131,6 +140,7 @@ static const struct {
         { "lines", "LINES", true, cell_lines },
         { "bytes", "BYTES", true, cell_bytes },
         { "lost", "LOST", true, cell_lost },
+        { "suppressed", "SUPPRESSED", true, cell_suppressed },
         { "clients", "CLIENTS", true, cell_clients },
         { "uptime", "UPTIME", true, cell_uptime },
         { "monitor", "MONITOR", true, cell_monitor },

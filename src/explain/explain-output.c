@@ -26,6 +26,7 @@
 #include "explain/explain-internal.h"
 #include "io/cgroup.h"
 #include "io/ring.h"
+#include "keeper/suppressed.h"
 #include "scopemon/protocol.h"
 #include "worker/worker-state.h"
 
@@ -87,6 +88,7 @@ static void find_counters(Explained *e) {
         o->lines = journal->flood.sent;
         o->bytes = file->bytes > journal->bytes ? file->bytes : journal->bytes;
         o->lost = file->lost_bytes + journal->lost_bytes;
+        o->suppressed = suppressed_for_sure(&state->suppressed);
         for (size_t i = 0; i < ATTACH_SLOTS; i++)
                 o->clients += state->slots[i].state != 0;
 }

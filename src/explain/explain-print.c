@@ -236,10 +236,15 @@ static void say_end(const Explained *e) {
 
 static void say_output(const Explained *e) {
         const ExplainOutput *o = &e->output;
+        char suppressed[64] = "";
 
+        if (o->suppressed > 0)
+                (void)snprintf(suppressed, sizeof suppressed, ", %llu lines dropped by journald",
+                               (unsigned long long)o->suppressed);
         if (o->known)
-                say("Output", "%llu bytes, %llu lost; %llu client%s attached", (unsigned long long)o->bytes,
-                    (unsigned long long)o->lost, (unsigned long long)o->clients, o->clients == 1 ? "" : "s");
+                say("Output", "%llu bytes, %llu lost%s; %llu client%s attached", (unsigned long long)o->bytes,
+                    (unsigned long long)o->lost, suppressed, (unsigned long long)o->clients,
+                    o->clients == 1 ? "" : "s");
         if (strncmp(e->id, "scopemon-", strlen("scopemon-")) == 0 && e->container_unit.name[0])
                 say("Logs", "journalctl %s-u %s", e->container_unit.user ? "--user " : "",
                     e->container_unit.name);
@@ -411,6 +416,7 @@ int explain_json(const Explained *e, Json **ret) {
                 put_number(&o, "output.lines", e->output.lines);
                 put_number(&o, "output.bytes", e->output.bytes);
                 put_number(&o, "output.bytes_lost", e->output.lost);
+                put_number(&o, "output.entries_suppressed", e->output.suppressed);
                 put_number(&o, "output.clients", e->output.clients);
         }
         put_unit(&o, "unit", &e->container_unit);

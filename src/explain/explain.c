@@ -53,6 +53,7 @@ typedef struct Question {
         ExplainList *list; /* of "list" */
         Json *array;       /* with --json */
         bool lines;        /* "status" */
+        bool more;         /* have exited than are shown */
         size_t n_shown;
 } Question;
 
@@ -120,7 +121,7 @@ static int find_words(const ExplainHost *h, char **words, bool quiet, ExplainIds
         return 0;
 }
 
-static int find(const Question *q, char **words, ExplainIds *ids, int *status) {
+static int find(Question *q, char **words, ExplainIds *ids, int *status) {
         int r = 0;
 
         if (*words)
@@ -129,6 +130,7 @@ static int find(const Question *q, char **words, ExplainIds *ids, int *status) {
                 r = explain_find_all(q->host, ids);
                 if (r >= 0 && q->options->all)
                         r = explain_journal_find_all(q->host, ids);
+                q->more = r == EXPLAIN_MORE;
         }
         return r < 0 ? relay(r) : 0;
 }
@@ -138,7 +140,9 @@ static void print_list(const Question *q, const Terminal *terminal) {
                 explain_list_print(q->list, terminal, !q->options->no_legend);
         if (!q->options->no_legend && terminal->interactive)
                 (void)printf("\n%zu container%s listed.%s\n", q->n_shown, q->n_shown == 1 ? "" : "s",
-                             q->options->all ? "" : " Pass --all to see containers that have exited, too.");
+                             q->more           ? " Older ones are in the journal."
+                             : q->options->all ? ""
+                                               : " Pass --all to see containers that have exited, too.");
 }
 
 static int answer(Question *q, char **words) {
@@ -218,7 +222,7 @@ int explain_run(int argc, char *argv[]) {
         if (r >= 0 && o.format != VERB_FORMAT_OFF)
                 r = json_new_array(&array);
         if (r >= 0) {
-                Question q = { &o, host, list, array, strcmp(argv[1], "status") == 0, 0 };
+                Question q = { &o, host, list, array, strcmp(argv[1], "status") == 0, false, 0 };
 
                 r = answer(&q, argv + 2);
         }

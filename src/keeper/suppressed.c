@@ -93,6 +93,15 @@ uint64_t suppressed_add(SuppressedState *state, const SuppressedLook *look, uint
         return state->missing > (int64_t)on_their_way ? (uint64_t)state->missing : 0;
 }
 
+/**
+ * suppressed_for_sure() - how many entries are missing of a container that runs
+ *
+ * Return: less than may be on their way is nothing.
+ */
+uint64_t suppressed_for_sure(const SuppressedState *state) {
+        return state->missing > SUPPRESSED_ON_THEIR_WAY ? (uint64_t)state->missing : 0;
+}
+
 /* ---- in the child ------------------------------------------------------------------------------------- */
 
 static int look(void *userdata, void *answer) {
@@ -144,11 +153,6 @@ static void say(Suppressed *s, uint64_t suppressed, uint64_t sent) {
         announce_suppressed(s->options, s->plan, suppressed, sent);
 }
 
-/* As long as entries may be on their way. */
-static uint64_t missing_for_sure(const SuppressedState *state) {
-        return state->missing > SUPPRESSED_ON_THEIR_WAY ? (uint64_t)state->missing : 0;
-}
-
 /*
  * What it has found, NULL for nothing. If it could not see, all we know is how much was sent. @left: entries that may be
  * on their way. Return: entries missing.
@@ -162,7 +166,7 @@ static uint64_t end_look(Suppressed *s, const SuppressedLook *found, uint64_t le
                 state->until_sent = state->from_sent = s->look.until_sent;
                 if (sent > DEFAULT_BURST)
                         say(s, 0, sent);
-                return missing_for_sure(state);
+                return suppressed_for_sure(state);
         }
         missing = suppressed_add(state, found, left);
         if (missing > 0)
@@ -249,7 +253,7 @@ void suppressed_end(Suppressed *s, SuppressedOnEnd on_end, void *userdata) {
         s->on_end = on_end;
         s->userdata = userdata;
         if (s->options->exec || !flood.told || flood.sent <= state->until_sent) {
-                on_end(userdata, missing_for_sure(state));
+                on_end(userdata, suppressed_for_sure(state));
                 return;
         }
         if (!s->armed &&
@@ -259,5 +263,5 @@ void suppressed_end(Suppressed *s, SuppressedOnEnd on_end, void *userdata) {
         }
         s->armed = false;
         if (begin_look(s, END_USEC) < 0)
-                on_end(userdata, missing_for_sure(state));
+                on_end(userdata, suppressed_for_sure(state));
 }

@@ -47,3 +47,4 @@ void suppressed_done(Suppressed *s);
 int suppressed_on_flood(Suppressed *s);
 void suppressed_end(Suppressed *s, SuppressedOnEnd on_end, void *userdata);
 uint64_t suppressed_add(SuppressedState *state, const SuppressedLook *look, uint64_t on_their_way);
+uint64_t suppressed_for_sure(const SuppressedState *state);

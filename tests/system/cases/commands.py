@@ -48,7 +48,7 @@ def row_of(name, *options):
     check(line, f"{name} is not listed:\n{out}")
     words = line.split()
     check(len(words) >= len(starts), f"too few columns: {line}")
-    return dict(zip(heading.split(), words[:10] + [" ".join(words[10:-2])] + words[-2:]))
+    return dict(zip(heading.split(), words[:11] + [" ".join(words[11:-2])] + words[-2:]))
 
 
 @case

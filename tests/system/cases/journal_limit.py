@@ -107,6 +107,8 @@ def journal_limit_while_it_runs():
         missing = LINES - stored(begun)
         check(missing > 0, "nothing is missing")
         check_equal(entries[0]["SCOPEMON_ENTRIES_SUPPRESSED"], str(missing), "lines that are missing")
+        check_equal(run(MONITOR, "list", "--no-legend", "-o", "container,lost,suppressed", "baz").split(),
+                    ["baz", "0", str(missing)], "list")
         until("what comes later", lambda: "later" in run("journalctl", "-o", "cat", "CONTAINER_NAME=baz"), within=60)
         lines = podman("logs", "baz").splitlines()
         check_equal((len(lines), lines[-1]), (LINES - missing + 1, "later"), "podman logs")
