@@ -472,14 +472,14 @@ int doctor_run(int argc, char *argv[]) {
         Terminal terminal;
         int r;
 
-        r = verb_parse(argv + 2, &o);
+        r = verb_parse(VERB_DOCTOR, argv + 2, &o);
         if (r < 0)
                 return EXPLAIN_FAILED;
         if (o.help) {
                 (void)printf("Usage:\n  scopemon doctor [OPTION...] [UNIT...]\n\n"
                              "Check how this host, and units, are set up for containers; exit status 1 if "
                              "something is bad.\n\nOptions:\n");
-                return verb_print_options() < 0 ? EXPLAIN_FAILED : EXPLAIN_OK;
+                return verb_print_options(VERB_DOCTOR) < 0 ? EXPLAIN_FAILED : EXPLAIN_OK;
         }
         d.user |= o.user;
         r = new_doctor(&d, o.format != VERB_FORMAT_OFF);

@@ -22,15 +22,28 @@
 #include "explain/explain.h"
 #include "explain/verb.h"
 
-static int print_help(void) {
-        (void)printf(
-                "Usage:\n"
-                "  scopemon explain [OPTION...] NAME|ID|PID|UNIT|PATTERN...\n"
-                "  scopemon status [OPTION...] NAME|ID|PID|UNIT|PATTERN...\n"
-                "  scopemon list [OPTION...] [PATTERN...]\n\n"
-                "Show where containers are placed and why, what stops them, and how they exited. status also "
-                "shows\nthe last lines of their output.\n\nOptions:\n");
-        return verb_print_options();
+static int print_help(Verb verb) {
+        switch (verb) {
+        case VERB_LIST:
+                (void)printf(
+                        "Usage:\n  scopemon list [OPTION...] [PATTERN...]\n\n"
+                        "List containers that run, with their units and output; a pattern fits names and "
+                        "units.\n");
+                break;
+        case VERB_STATUS:
+                (void)printf("Usage:\n  scopemon status [OPTION...] NAME|ID|PID|UNIT|PATTERN...\n\n"
+                             "Show what \"scopemon explain\" shows, and the last ten lines of output.\n");
+                break;
+        case VERB_EXPLAIN:
+        case VERB_DOCTOR:
+        case VERB_UPGRADE:
+                (void)printf(
+                        "Usage:\n  scopemon explain [OPTION...] NAME|ID|PID|UNIT|PATTERN...\n\n"
+                        "Show where containers are placed and why, what stops them, and how they exited.\n");
+                break;
+        }
+        (void)printf("\nOptions:\n");
+        return verb_print_options(verb);
 }
 
 static int describe(const ExplainHost *h, const char *id, Explained **ret) {
@@ -181,16 +194,26 @@ static int new_list(ExplainList **ret, const char *columns) {
                      : verb_complain("Unknown column %.*s", (int)n, unknown);
 }
 
-static const char *const verbs[] = { "explain", "list", "status" };
+static const struct {
+        const char *name;
+        Verb verb;
+} verbs[] = { { "explain", VERB_EXPLAIN }, { "list", VERB_LIST }, { "status", VERB_STATUS } };
 
 /**
  * explain_is_verb() - is this first word of a command line a question?
  */
 bool explain_is_verb(const char *word) {
         for (size_t i = 0; i < ELEMENTS(verbs); i++)
-                if (strcmp(word, verbs[i]) == 0)
+                if (strcmp(word, verbs[i].name) == 0)
                         return true;
         return false;
+}
+
+static Verb verb_of(const char *word) {
+        for (size_t i = 0; i < ELEMENTS(verbs); i++)
+                if (strcmp(word, verbs[i].name) == 0)
+                        return verbs[i].verb;
+        return VERB_EXPLAIN;
 }
 
 /**
@@ -203,17 +226,18 @@ int explain_run(int argc, char *argv[]) {
         _cleanup_(explain_host_freep) ExplainHost *host = NULL;
         _cleanup_(explain_list_freep) ExplainList *list = NULL;
         _cleanup_(json_freep) Json *array = NULL;
-        bool is_list = strcmp(argv[1], "list") == 0;
+        Verb verb = verb_of(argv[1]);
+        bool is_list = verb == VERB_LIST;
         VerbOptions o = { 0 };
         int r;
 
-        r = verb_parse(argv + 2, &o);
+        r = verb_parse(verb, argv + 2, &o);
         if (r >= 0 && is_list)
                 r = new_list(&list, o.output);
         if (r < 0)
                 return EXPLAIN_FAILED;
         if (o.help)
-                return print_help() < 0 ? EXPLAIN_FAILED : EXPLAIN_OK;
+                return print_help(verb) < 0 ? EXPLAIN_FAILED : EXPLAIN_OK;
         if (!is_list && !argv[2]) {
                 (void)verb_complain("Missing argument: name, ID or PID of a container, or a unit");
                 return EXPLAIN_FAILED;
@@ -222,7 +246,7 @@ int explain_run(int argc, char *argv[]) {
         if (r >= 0 && o.format != VERB_FORMAT_OFF)
                 r = json_new_array(&array);
         if (r >= 0) {
-                Question q = { &o, host, list, array, strcmp(argv[1], "status") == 0, false, 0 };
+                Question q = { &o, host, list, array, verb == VERB_STATUS, false, 0 };
 
                 r = answer(&q, argv + 2);
         }

@@ -27,22 +27,23 @@
 #include "config/options.h"
 #include "event/event.h"
 #include "explain/explain-internal.h"
+#include "explain/verb.h"
 #include "io/answer.h"
 #include "upgrade/upgrade.h"
 
 #define WAIT_USEC 60000000U    /* for all that are slow: a slow binary, and a runtime that must exit first */
 #define WAIT_MIN_USEC 1000000U /* for one, however many had no answer before it */
 
-typedef struct Verb {
+typedef struct Upgrade {
         ExplainHost *host;
         int answers;   /* socket, */
         pid_t number;  /* ... and its number */
         uint64_t left; /* time to wait for those who do not answer */
-        bool all, user, help;
+        bool all;
         unsigned n_done, n_failed;
-} Verb;
+} Upgrade;
 
-__attribute__((format(printf, 2, 3))) static void complain(Verb *v, const char *format, ...) {
+__attribute__((format(printf, 2, 3))) static void complain(Upgrade *v, const char *format, ...) {
         char line[4096];
         va_list ap;
 
@@ -58,38 +59,8 @@ static int print_help(void) {
                 "Usage:\n  scopemon upgrade [--user] NAME|ID|PID|UNIT...\n  scopemon upgrade [--user] "
                 "--all\n\n"
                 "Re-execute running monitors from the installed program; their containers keep running.\n\n"
-                "Options:\n"
-                "  --all               All monitors that can be upgraded\n"
-                "  --user              Containers of the calling user only\n"
-                "  --help              Show this help\n");
-        return fflush(stdout) != 0 ? EXIT_FAILURE : EXIT_SUCCESS;
-}
-
-/* Return: 0 or -EINVAL; what is left of @words are names. */
-static int parse(Verb *v, char **words) {
-        const struct {
-                const char *name;
-                bool *flag;
-        } flags[] = {
-                { "--all", &v->all }, { "--user", &v->user }, { "--help", &v->help }, { "-h", &v->help }
-        };
-        char **out = words;
-
-        for (; *words; words++) {
-                bool known = false;
-
-                for (size_t i = 0; i < ELEMENTS(flags) && !known; i++)
-                        if (strcmp(*words, flags[i].name) == 0)
-                                known = *flags[i].flag = true;
-                if (!known && words[0][0] == '-') {
-                        complain(v, "Unknown option %s", *words);
-                        return fail(-EINVAL);
-                }
-                if (!known)
-                        *out++ = *words;
-        }
-        *out = NULL;
-        return 0;
+                "Options:\n");
+        return verb_print_options(VERB_UPGRADE) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
 /* Does it wait for the signal? Its mask says so, unless it is just being started. */
@@ -100,7 +71,7 @@ static bool can_be_asked(pid_t pid) {
 }
 
 /* Return: 1 with an answer in @text, 0 if there is none and @text says why. */
-static int wait_for_answer(Verb *v, pid_t pid, int pidfd, char text[ANSWER_MAX]) {
+static int wait_for_answer(Upgrade *v, pid_t pid, int pidfd, char text[ANSWER_MAX]) {
         uint64_t wait = v->left > WAIT_MIN_USEC ? v->left : WAIT_MIN_USEC, end = event_now() + wait;
 
         for (;;) {
@@ -136,7 +107,7 @@ static bool is_same_time(uint64_t a, uint64_t b) {
         return (a > b ? a - b : b - a) < 500000U;
 }
 
-static void upgrade_one(Verb *v, const ExplainProcess *p) {
+static void upgrade_one(Upgrade *v, const ExplainProcess *p) {
         const char *name = name_of(p), *what = p->exec ? " (exec session)" : "";
         _cleanup_close_ int pidfd = -1;
         char text[ANSWER_MAX], line[4096];
@@ -178,7 +149,7 @@ static bool is_child_of_its_kind(const ExplainHost *h, const ExplainProcess *p) 
 }
 
 /* Return: how many monitors there are. */
-static unsigned upgrade_id(Verb *v, const char *id) {
+static unsigned upgrade_id(Upgrade *v, const char *id) {
         const ExplainHost *h = v->host;
         unsigned n = 0;
 
@@ -205,7 +176,7 @@ static const ExplainProcess *monitor_of_pid(const ExplainHost *h, const char *wo
         return NULL;
 }
 
-static int upgrade_word(Verb *v, const char *word) {
+static int upgrade_word(Upgrade *v, const char *word) {
         const ExplainProcess *monitor = monitor_of_pid(v->host, word);
         ExplainIds ids = { 0 };
         unsigned n = 0;
@@ -225,7 +196,7 @@ static int upgrade_word(Verb *v, const char *word) {
         return r < 0 ? relay(r) : 0;
 }
 
-static int upgrade_all(Verb *v) {
+static int upgrade_all(Upgrade *v) {
         ExplainIds ids = { 0 };
         int r;
 
@@ -236,12 +207,12 @@ static int upgrade_all(Verb *v) {
         return r < 0 ? relay(r) : 0;
 }
 
-static int run(Verb *v, char **words) {
+static int run(Upgrade *v, bool user, char **words) {
         int r;
 
         r = answer_listen(&v->answers, &v->number);
         if (r >= 0)
-                r = explain_host_new(&v->host, v->user);
+                r = explain_host_new(&v->host, user);
         if (r >= 0 && v->all)
                 r = upgrade_all(v);
         for (; r >= 0 && *words; words++)
@@ -258,20 +229,22 @@ static int run(Verb *v, char **words) {
  * Return: an exit status; 0 if all that were meant have been.
  */
 int upgrade_run_verb(int argc, char *argv[]) {
-        Verb v = { .answers = -1, .left = WAIT_USEC };
+        Upgrade v = { .answers = -1, .left = WAIT_USEC };
+        VerbOptions o = { 0 };
         int r;
 
-        r = parse(&v, argv + 2);
+        r = verb_parse(VERB_UPGRADE, argv + 2, &o);
         if (r < 0)
                 return EXIT_FAILURE;
-        if (v.help)
+        if (o.help)
                 return print_help();
+        v.all = o.all;
         if (v.all != !argv[2]) {
                 complain(&v, v.all ? "--all does not take arguments"
                                    : "Missing argument: name, ID or PID of a container, a unit, or --all");
                 return EXIT_FAILURE;
         }
-        r = run(&v, argv + 2);
+        r = run(&v, o.user, argv + 2);
         if (r < 0)
                 complain(&v, "Failed to upgrade: %s", strerror(-r));
         if (fflush(stdout) != 0)

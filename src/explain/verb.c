@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/*
- * Options of explain, status, list and doctor, in systemctl's manner. One table for all of them: an option that a verb
- * has no use for does nothing.
- */
+/* Options of explain, status, list, doctor and upgrade, in systemctl's manner: one table, which says whose they are. */
 
 #include <errno.h>
 #include <stdarg.h>
@@ -20,23 +17,29 @@
 
 static const char bare[] = ""; /* the value of --json without one */
 
+#define SHOW (VERB_EXPLAIN | VERB_STATUS | VERB_LIST | VERB_DOCTOR)
+
 typedef struct VerbOption {
         const char *name;
         const char *value; /* what --help calls it; NULL for a flag */
         bool optional;     /* the value: without one it is "bare" */
+        unsigned verbs;    /* that have it */
         size_t offset;
         const char *help;
 } VerbOption;
 
 static const VerbOption verb_options[] = {
-        { "all", NULL, false, offsetof(VerbOptions, all), "list: also containers that have exited" },
-        { "json", "MODE", true, offsetof(VerbOptions, json), "JSON output: short, pretty or off" },
-        { "no-legend", NULL, false, offsetof(VerbOptions, no_legend), "list: no header and no summary" },
-        { "no-pager", NULL, false, offsetof(VerbOptions, no_pager), "Do not pipe output into a pager" },
-        { "output", "COLUMNS", false, offsetof(VerbOptions, output),
-          "list: these columns, or all of them (-o)" },
-        { "user", NULL, false, offsetof(VerbOptions, user), "Containers of the calling user only" },
-        { "help", NULL, false, offsetof(VerbOptions, help), "Show this help (-h)" },
+        { "all", NULL, false, VERB_LIST, offsetof(VerbOptions, all), "Also containers that have exited" },
+        { "all", NULL, false, VERB_UPGRADE, offsetof(VerbOptions, all), "All monitors that can be upgraded" },
+        { "json", "MODE", true, SHOW, offsetof(VerbOptions, json), "JSON output: short, pretty or off" },
+        { "no-legend", NULL, false, VERB_LIST | VERB_DOCTOR, offsetof(VerbOptions, no_legend),
+          "No header and no summary" },
+        { "no-pager", NULL, false, SHOW, offsetof(VerbOptions, no_pager), "Do not pipe output into a pager" },
+        { "output", "COLUMNS", false, VERB_LIST, offsetof(VerbOptions, output),
+          "These columns, separated by commas, or all (-o)" },
+        { "user", NULL, false, SHOW | VERB_UPGRADE, offsetof(VerbOptions, user),
+          "Containers and units of the calling user only" },
+        { "help", NULL, false, SHOW | VERB_UPGRADE, offsetof(VerbOptions, help), "Show this help (-h)" },
 };
 
 /**
@@ -60,11 +63,15 @@ int verb_complain(const char *format, ...) {
  *
  * Return: 0 or a negative errno.
  */
-int verb_print_options(void) {
+int verb_print_options(Verb verb) {
         for (size_t i = 0; i < ELEMENTS(verb_options); i++) {
                 const VerbOption *o = &verb_options[i];
-                int n = printf("  --%s%s%s%s%s", o->name, o->optional ? "[" : "", o->value ? "=" : "",
-                               o->value ? o->value : "", o->optional ? "]" : "");
+                int n;
+
+                if (!(o->verbs & verb))
+                        continue;
+                n = printf("  --%s%s%s%s%s", o->name, o->optional ? "[" : "", o->value ? "=" : "",
+                           o->value ? o->value : "", o->optional ? "]" : "");
 
                 (void)printf("%*s%s\n", n < 20 ? 20 - n : 1, "", o->help);
         }
@@ -87,24 +94,26 @@ static int parse_format(VerbOptions *o) {
                        : 0;
 }
 
-static int complain_of_option(const char *word, size_t n) {
+static int complain_of_option(Verb verb, const char *word, size_t n) {
         const char *names[ELEMENTS(verb_options)], *meant;
+        size_t n_names = 0;
 
         for (size_t i = 0; i < ELEMENTS(verb_options); i++)
-                names[i] = verb_options[i].name;
-        meant = suggest(word + 2, n, names, ELEMENTS(names));
+                if (verb_options[i].verbs & verb)
+                        names[n_names++] = verb_options[i].name;
+        meant = suggest(word + 2, n, names, n_names);
         return meant ? verb_complain("Unknown option %s, did you mean --%s?", word, meant)
                      : verb_complain("Unknown option %s", word);
 }
 
-static int parse_option(VerbOptions *o, char ***word) {
+static int parse_option(Verb verb, VerbOptions *o, char ***word) {
         const char *name = **word + 2;
         size_t n = strcspn(name, "=");
 
         for (size_t i = 0; i < ELEMENTS(verb_options); i++) {
                 const VerbOption *v = &verb_options[i];
 
-                if (strlen(v->name) != n || strncmp(v->name, name, n) != 0)
+                if (!(v->verbs & verb) || strlen(v->name) != n || strncmp(v->name, name, n) != 0)
                         continue;
                 if (!v->value && name[n])
                         return verb_complain("Option --%s does not take an argument", v->name);
@@ -120,16 +129,16 @@ static int parse_option(VerbOptions *o, char ***word) {
                         return verb_complain("Option --%s requires an argument", v->name);
                 return 0;
         }
-        return complain_of_option(**word, n);
+        return complain_of_option(verb, **word, n);
 }
 
 /* -h, -o COLUMNS, -oCOLUMNS */
-static int parse_letter(VerbOptions *o, char ***word) {
+static int parse_letter(Verb verb, VerbOptions *o, char ***word) {
         const char *text = **word + 1;
 
         if (strcmp(text, "h") == 0)
                 o->help = true;
-        else if (text[0] != 'o')
+        else if (text[0] != 'o' || verb != VERB_LIST)
                 return verb_complain("Unknown option %s", **word);
         else if (text[1])
                 o->output = text + 1;
@@ -147,7 +156,7 @@ static int parse_letter(VerbOptions *o, char ***word) {
  *
  * Return: 0, or -EINVAL, of which stderr tells why.
  */
-int verb_parse(char **words, VerbOptions *ret) {
+int verb_parse(Verb verb, char **words, VerbOptions *ret) {
         char **out = words;
         bool options = true;
         int r = 0;
@@ -158,7 +167,8 @@ int verb_parse(char **words, VerbOptions *ret) {
                 else if (strcmp(*words, "--") == 0)
                         options = false;
                 else {
-                        r = words[0][1] == '-' ? parse_option(ret, &words) : parse_letter(ret, &words);
+                        r = words[0][1] == '-' ? parse_option(verb, ret, &words)
+                                               : parse_letter(verb, ret, &words);
                         if (!*words)
                                 break;
                 }

@@ -12,6 +12,15 @@ typedef enum VerbFormat {
         _VERB_FORMAT_MAX,
 } VerbFormat;
 
+/* Each has options of its own. */
+typedef enum Verb {
+        VERB_EXPLAIN = 1 << 0,
+        VERB_STATUS = 1 << 1,
+        VERB_LIST = 1 << 2,
+        VERB_DOCTOR = 1 << 3,
+        VERB_UPGRADE = 1 << 4,
+} Verb;
+
 typedef struct VerbOptions {
         const char *json;
         const char *output;
@@ -23,6 +32,6 @@ typedef struct VerbOptions {
         VerbFormat format;
 } VerbOptions;
 
-int verb_parse(char **words, VerbOptions *ret);
-int verb_print_options(void);
+int verb_parse(Verb verb, char **words, VerbOptions *ret);
+int verb_print_options(Verb verb);
 int verb_complain(const char *format, ...) __attribute__((format(printf, 1, 2)));

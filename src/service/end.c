@@ -233,7 +233,18 @@ int service_end_run_verb(int argc, char *argv[], char *envp[]) {
         bool unless_restarted = argc > 2 && strcmp(argv[2], UNLESS_RESTARTED) == 0;
         _cleanup_free_ char **environment = service_environment(envp);
 
-        if (argc > 2 && argv[2][0] != '-')
+        if (argc > 2 && (strcmp(argv[2], "--help") == 0 || strcmp(argv[2], "-h") == 0)) {
+                (void)printf(
+                        "Usage:\n  scopemon end NAME|ID...\n\n"
+                        "Write the exit file of a container whose monitor was killed with it, so that its "
+                        "manager can remove it.\n\nOptions:\n  --help              Show this help (-h)\n");
+                return fflush(stdout) != 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+        }
+        if (argc == 2) {
+                (void)fprintf(stderr, "Missing argument: name or ID of a container\n");
+                return EXIT_FAILURE;
+        }
+        if (argv[2][0] != '-')
                 return end_by_name(argv + 2);
         if (!environment)
                 return EXIT_FAILURE;

@@ -12,7 +12,7 @@ CleanTest(verb, options_may_stand_anywhere) {
                           NULL };
         VerbOptions o = { 0 };
 
-        cr_assert_eq(verb_parse(words, &o), 0);
+        cr_assert_eq(verb_parse(VERB_LIST, words, &o), 0);
         cr_assert_str_eq(words[0], "a");
         cr_assert_str_eq(words[1], "b");
         cr_assert_str_eq(words[2], "--all");
@@ -30,7 +30,7 @@ CleanTest(verb, json_needs_no_mode) {
         int r;
 
         capture_begin(&c, 1);
-        r = verb_parse(words, &o);
+        r = verb_parse(VERB_LIST, words, &o);
         (void)capture_end(&c);
         cr_assert_eq(r, 0);
         cr_assert_eq(o.format, VERB_FORMAT_SHORT);
@@ -51,9 +51,32 @@ CleanTest(verb, what_is_wrong_is_told) {
                 int r;
 
                 capture_begin(&c, 2);
-                r = verb_parse(words, &o);
+                r = verb_parse(VERB_LIST, words, &o);
                 (void)capture_end(&c);
                 cr_assert_lt(r, 0);
                 cr_assert_not_null(strstr(c.text, said[i]), "%s", c.text);
+        }
+}
+
+CleanTest(verb, an_option_of_another_verb_is_none) {
+        static const struct {
+                Verb verb;
+                const char *word;
+        } cases[] = { { VERB_EXPLAIN, "--all" },
+                      { VERB_STATUS, "--no-legend" },
+                      { VERB_DOCTOR, "-oid" },
+                      { VERB_UPGRADE, "--json" } };
+
+        for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+                char *words[] = { (char *)cases[i].word, NULL };
+                VerbOptions o = { 0 };
+                Capture c;
+                int r;
+
+                capture_begin(&c, 2);
+                r = verb_parse(cases[i].verb, words, &o);
+                (void)capture_end(&c);
+                cr_assert_lt(r, 0, "%s", cases[i].word);
+                cr_assert_not_null(strstr(c.text, cases[i].word), "%s", c.text);
         }
 }
