@@ -4,6 +4,7 @@
 tried. Each step is told; the first that is not as promised ends it."""
 
 import glob
+import json
 import os
 import re
 import sys
@@ -178,6 +179,31 @@ def bundle():
     tell("oci@.service: an OCI bundle is a unit")
 
 
+def looked_at(unit):
+    """scopemon list, status and doctor, of a container that runs in its unit."""
+    heading, *rows = run("scopemon", "list").splitlines()
+    check(heading.startswith("CONTAINER ") and all(c in heading for c in ("STATE", "UNIT", "MEMORY", "LOST")), heading)
+    rows = {row.split()[0]: row for row in rows}
+    check("running" in rows["baz"] and "baz.service" in rows["baz"] and "nest" in rows["baz"], f"baz:\n{rows['baz']}")
+    check("(conmon)" in rows["old"], f"the container of the stock monitor:\n{rows['old']}")
+    check_equal(run("scopemon", "list", "--no-legend", "-o", "container,lost,suppressed", "b?z").split(), ["baz", "0", "0"],
+                "what README.md says of losses")
+    check_equal([c["name"] for c in json.loads(run("scopemon", "list", "--json", "baz"))], ["baz"], "list --json")
+
+    text = run("scopemon", "status", "baz")
+    check("Placement: nest" in text and "baz.service of the system: active" in text, f"no placement, or no unit:\n{text}")
+    check_equal(len([line for line in text.splitlines() if " UTC 20" in line]), 10, "lines of its output")
+    check_equal(command("scopemon", "status", "no-such")[0], 4, "status of a container that there is not")
+
+    rows = {row["check"]: row for row in json.loads(run("scopemon", "doctor", "--json", "baz.service"))}
+    check_equal([rows[c]["verdict"] for c in ("systemd", "Podman", "OCI runtime", "catalog")], ["ok"] * 4, f"verdicts of {rows}")
+    check(OURS in rows["Podman"]["found"], f"monitor: {rows['Podman']}")
+    check("Delegate=yes" in rows["baz.service"]["found"], f"unit: {rows['baz.service']}")
+    check("REMEDY" in run("scopemon", "doctor"), "doctor for people")
+    check_equal(unit.show("ActiveState"), "active", "state of the unit, after all of this")
+    tell("scopemon list, status and doctor: the container, its unit, its last lines, and a host that is set up")
+
+
 def exit_is_explained():
     """A unit that fails, and what one reads of it."""
     unit = Unit("short.service", f"[Service]\nExecStart={RUN.format('short', '', 'echo goodbye; exit 3')}\n")
@@ -239,6 +265,7 @@ def main():
         packages_switch_podman()
         units_are_converted()
         unit = unit_of_the_readme()
+        looked_at(unit)
         exit_is_explained()
         upgrade_under(unit)
         purged(unit, before)
