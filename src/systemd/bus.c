@@ -94,7 +94,7 @@ static bool has_next_address(const Bus *b) {
         return b->n_tried < (b->user ? 4 : 2);
 }
 
-/* Of the system's the bus counts; of a user's whatever is there at all. */
+/* What is told of several failures: of the system's manager the first, of the bus; of a user's the last one of an address that is there. */
 static void note_error(Bus *b, int error) {
         if (b->error == 0 || (b->user && error != -ENOENT))
                 b->error = error;
