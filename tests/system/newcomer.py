@@ -190,9 +190,9 @@ def looked_at(unit):
                 "what README.md says of losses")
     check_equal([c["name"] for c in json.loads(run("scopemon", "list", "--json", "baz"))], ["baz"], "list --json")
 
-    text = run("scopemon", "status", "baz")
+    text = until("ten lines in scopemon status", lambda: (lambda t: len(re.findall(r" baz: .* UTC 20", t)) == 10 and t)(
+        run("scopemon", "status", "baz")))
     check("Placement: nest" in text and "baz.service of the system: active" in text, f"no placement, or no unit:\n{text}")
-    check_equal(len([line for line in text.splitlines() if " UTC 20" in line]), 10, "lines of its output")
     check_equal(command("scopemon", "status", "no-such")[0], 4, "status of a container that there is not")
 
     rows = {row["check"]: row for row in json.loads(run("scopemon", "doctor", "--json", "baz.service"))}
