@@ -33,6 +33,7 @@ def table(text):
 
 def cell_name(row, placement):
     """The name of a cell: what it would be called as a test of its own."""
+    row = re.sub("^--", "podman_", row)
     return "unit_" + re.sub("[^a-z0-9]+", "_", re.sub("([a-z0-9])([A-Z])", r"\1_\2", row).lower()).strip("_") + "_" + placement
 
 

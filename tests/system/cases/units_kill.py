@@ -109,6 +109,26 @@ def kill_more(at):
         unit.gone()
 
 
+@cells("failure_mode", "TimeoutStopFailureMode=")
+def failure_mode(at):
+    """The container is killed before the unit's time is over, so nothing is left to abort."""
+    unit, took, status = stop_of_stubborn(at, "KillMode=mixed\nTimeoutStopSec=5\nTimeoutStopFailureMode=abort", "abort")
+    check(not unit.runs() and unit.show("Result") != "timeout", f"{took:.1f} s, {unit.show('Result')}")
+    at.saw("TimeoutStopFailureMode=", status == [("134", "6")], status)
+
+
+@cells("watchdog", "WatchdogSignal=, TimeoutAbortSec=", ["nest", "bind", "split"])
+def watchdog(at):
+    """The main process passes the signal on; TimeoutAbortSec= is the time for what comes then."""
+    unit = at.unit(MASTER, "KillMode=mixed\nWatchdogSec=1\nWatchdogSignal=SIGQUIT", name="dog").up()
+    unit.wait_for("failed")
+    at.saw("WatchdogSignal=", "master-QUIT" in unit.lines() and "end" in unit.lines(), unit.lines())
+    unit = at.unit(STUBBORN, "KillMode=mixed\nWatchdogSec=1\nWatchdogSignal=SIGTERM\nTimeoutStopSec=80\nTimeoutAbortSec=5", name="abort").up()
+    begin = time.monotonic()
+    unit.wait_for("failed", 60)
+    at.saw("TimeoutAbortSec=", time.monotonic() - begin < 20 and not unit.runs(), f"{time.monotonic() - begin:.1f} s")
+
+
 def states(unit):
     """States of the container's processes."""
     with open(f"{CGROUPS}{cgroup_of(unit.pid())}/cgroup.procs", encoding="ascii") as f:
