@@ -245,6 +245,7 @@ static void enter_running(Keeper *k) {
                 keeper_endure(k, r);
         keeper_mark(k); /* may have to look at all processes */
         target_follow_attributes(k);
+        (void)unit_stop_watch(k); /* without it systemd's own time-out ends us */
         k->start = keeper_start_free(k->start);
         (void)event_add_timer(k->event, &k->settle_timer, MEMORY_SETTLE_USEC, keeper_on_settled, k);
 }

@@ -10,6 +10,9 @@
  * and when the unit is "deactivating" the time runs from that signal on. What it is to be is asked then, since it may
  * have been changed, by a daemon-reload or by "infinity". If the manager gives no answer it is asked again, for as long
  * as the container runs; the container is not killed on a guess.
+ *
+ * With KillMode=mixed the signal is for the main process alone. Where that is not us but our caller in the foreground,
+ * the unit is watched.
  */
 
 #include <string.h>
@@ -123,6 +126,12 @@ static void stop_ask_no_more(UnitStop *stop) {
         memory_trim(); /* what the bus has needed, so far into the container's life */
 }
 
+static uint64_t time_left_to(const UnitFacts *unit) {
+        uint64_t usec = strcmp(unit->sub_state, "stop-watchdog") == 0 ? unit->timeout_abort_usec : 0;
+
+        return usec ?: unit->timeout_stop_usec ?: DEFAULT_STOP_USEC;
+}
+
 static int unit_on_answer(void *userdata, const UnitFacts *unit, const BusTrouble *trouble) {
         Keeper *k = userdata;
         UnitStop *stop = &k->unit_stop;
@@ -137,8 +146,7 @@ static int unit_on_answer(void *userdata, const UnitFacts *unit, const BusTroubl
         stop->silent = false;
         if (strcmp(unit->active_state, "deactivating") == 0 && k->phase <= PHASE_RUNNING)
                 deadline = unit->spares ? UNIT_STOP_NEVER
-                                        : unit_stop_deadline(stop->asked_usec,
-                                                             unit->timeout_stop_usec ?: DEFAULT_STOP_USEC);
+                                        : unit_stop_deadline(stop->asked_usec, time_left_to(unit));
         stop_ask_no_more(stop);
         return deadline ? unit_stop_set(k, deadline) : 0;
 }
@@ -183,12 +191,32 @@ int unit_stop_placed(Keeper *k) {
         return k->unit_stop.asked_usec > 0 && unit_holds_us(k) ? stop_ask(k) : 0;
 }
 
+static int unit_on_stopping(void *userdata) {
+        return unit_stop_signalled(userdata);
+}
+
+/**
+ * unit_stop_watch() - the container runs: where no signal will tell of its unit's stop, hear of it from the manager
+ *
+ * Return: 0 or a negative errno.
+ */
+int unit_stop_watch(Keeper *k) {
+        const PlacementPlan *p = &k->plan;
+        int r;
+
+        if (!p->watch_unit || k->unit_stop.watch || k->phase > PHASE_RUNNING)
+                return 0;
+        r = unit_watch_new(&k->unit_stop.watch, k->event, p->user, p->uid, p->unit, unit_on_stopping, k);
+        return r < 0 ? relay(r) : 0;
+}
+
 /**
  * unit_stop_forget() - there is nothing left to kill
  */
 void unit_stop_forget(Keeper *k) {
         UnitStop *stop = &k->unit_stop;
 
+        stop->watch = unit_watch_free(stop->watch);
         stop->timer = timer_free(stop->timer);
         stop->again = timer_free(stop->again);
         stop->question = unit_question_free(stop->question);
@@ -208,6 +236,7 @@ void unit_stop_save(const Keeper *k, UnitStopSaved *ret) {
  * Return: 0 or a negative errno.
  */
 int unit_stop_restore(Keeper *k, const UnitStopSaved *saved) {
+        (void)unit_stop_watch(k); /* without it systemd's own time-out ends us */
         if (saved->deadline)
                 return unit_stop_set(k, saved->deadline);
         return k->exit_command.terminated ? unit_stop_signalled(k) : 0;

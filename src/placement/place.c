@@ -10,7 +10,7 @@
  * It goes step by step (place_go_on()), and rests where somebody is asked: the manager, or a runtime that nobody knows
  * (by a child). The loop turns then, and the answer takes the next step. Nothing is moved, made or written meanwhile.
  * There is one connection at most, opened by the first question and closed before anybody is told of the result: an idle
- * monitor keeps none, nor what it took to make one.
+ * monitor keeps none, nor what it took to make one (but for one whose unit is watched: unit_stop_watch()).
  */
 
 #include <errno.h>

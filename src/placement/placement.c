@@ -217,7 +217,9 @@ static int ask_for_nesting(Situation *s) {
                 return PLACEMENT_NEED_DELEGATION;
         if (f->delegation == PLACEMENT_DELEGATION_NO || have_unit)
                 return 0;
-        return f->service || s->unit.n_leaf == 0 || situation_in_control_group(s) ? need_unit(s) : 0;
+        if (f->service || s->unit.n_leaf == 0 || situation_in_control_group(s))
+                return need_unit(s);
+        return f->caller == PLACEMENT_CALLER_WAITS ? need_unit(s) : 0; /* watches_unit() */
 }
 
 /* The unit is set up for a monitor that dies and comes back: its file descriptors are kept, and its container is too. */
@@ -228,6 +230,14 @@ static bool survives(const Situation *s, bool nested) {
                (!nested || strcmp(u->kill_mode, "process") == 0);
 }
 
+/* A caller that waits stays the main process. One that leaves makes us that, if the unit is to supervise anybody. */
+static bool watches_unit(const Situation *s) {
+        const PlacementFacts *f = s->facts;
+
+        return !f->service && f->caller == PLACEMENT_CALLER_WAITS && f->unit &&
+               strcmp(f->unit->kill_mode, "mixed") == 0;
+}
+
 static int plan_nest(Situation *s) {
         PlacementPlan *p = s->plan;
         size_t n = s->unit.n_path;
@@ -236,6 +246,7 @@ static int plan_nest(Situation *s) {
         p->monitor = PLACEMENT_MONITOR_NESTED;
         p->move_self = situation_in_control_group(s);
         p->survives = survives(s, true);
+        p->watch_unit = watches_unit(s);
         p->container = PLACEMENT_CONTAINER_NESTED;
         p->container_scope[0] = 0;
         p->user = s->unit.user;
@@ -305,6 +316,7 @@ static int plan_bind(Situation *s, const Obstacle *against) {
         p->row = against->wish ? PLACEMENT_ROW_AS_GIVEN
                  : loose       ? PLACEMENT_ROW_PROPAGATE
                                : PLACEMENT_ROW_BIND;
+        p->watch_unit = p->row != PLACEMENT_ROW_AS_GIVEN && watches_unit(s);
         placement_say(p, "%s %s; %s", p->unit, against->text,
                       loose ?: "the container's scope is bound to it");
         return 0;
@@ -518,6 +530,7 @@ static const StateField placement_fields[] = {
         STATE_FIELD_BOOL(PlacementPlan, before, "before"),
         STATE_FIELD_BOOL(PlacementPlan, stop_propagated_from, "stop-propagated-from"),
         STATE_FIELD_BOOL(PlacementPlan, survives, "survives"),
+        STATE_FIELD_BOOL(PlacementPlan, watch_unit, "watch-unit"),
         STATE_FIELD_BOOL(PlacementPlan, user, "user"),
         STATE_FIELD_NUMBER(PlacementPlan, uid, "uid", UINT32_MAX),
         STATE_FIELD_NUMBER(PlacementPlan, unit_stop_usec, "unit-stop-usec", UINT64_MAX),

@@ -135,6 +135,8 @@ typedef struct PlacementPlan {
         bool make_scope; /* we make it, and give the runtime a path below it, without -s */
         bool survives; /* service mode: the container outlives its monitor, and the unit's next process takes it back */
 
+        bool watch_unit; /* its stop signal is for its main process alone, which is not us */
+
         bool user; /* which manager to talk to: the one of @uid or the system's */
         uid_t uid;
 

@@ -49,6 +49,7 @@ static const UnitProperty unit_properties[] = {
         PROPERTY("Delegate", "b", delegate),
         PROPERTY("RemainAfterExit", "b", remain_after_exit),
         PROPERTY("TimeoutStopUSec", "t", timeout_stop_usec),
+        PROPERTY("TimeoutAbortUSec", "t", timeout_abort_usec),
         PROPERTY("FileDescriptorStoreMax", "u", fd_store_max),
         PROPERTY("LoadState", "s", load_state),
         PROPERTY("Result", "s", result),

@@ -33,7 +33,8 @@ typedef struct UnitFacts {
         bool unstarted; /* a command of ExecStart= has no start time; true of all after a daemon-reload */
         bool spares;    /* SendSIGKILL=no */
         uint64_t timeout_stop_usec;
-        uint32_t fd_store_max; /* FileDescriptorStoreMax=, services only */
+        uint64_t timeout_abort_usec; /* its time after WatchdogSignal=, services only */
+        uint32_t fd_store_max;       /* FileDescriptorStoreMax=, services only */
 
         char load_state[16];
         char result[32]; /* services and scopes: how the last run ended, by systemd's reckoning */

@@ -142,12 +142,14 @@ static int on_get_all(FakeManager *m, sd_bus_message *call) {
         must(sd_bus_message_append(reply, "{sv}", "Id", "s", "baz.service"));
         must(sd_bus_message_append(reply, "{sv}", "After", "as", 2, "a.service", "b.service"));
         must(sd_bus_message_append(reply, "{sv}", "ActiveState", "s", s->active_state ?: "active"));
-        must(sd_bus_message_append(reply, "{sv}", "SubState", "s", "running"));
+        must(sd_bus_message_append(reply, "{sv}", "SubState", "s", s->sub_state ?: "running"));
         must(sd_bus_message_append(reply, "{sv}", "Delegate", "b", (int)s->delegate));
         must(sd_bus_message_append(reply, "{sv}", "KillMode", "s", "mixed"));
         must(sd_bus_message_append(reply, "{sv}", "ControlGroup", "s", "/system.slice/baz.service"));
         must(sd_bus_message_append(reply, "{sv}", "TimeoutStopUSec", "t",
                                    s->stop_usec ? s->stop_usec : 90000000ULL));
+        if (s->abort_usec)
+                must(sd_bus_message_append(reply, "{sv}", "TimeoutAbortUSec", "t", s->abort_usec));
         must(sd_bus_message_append(reply, "{sv}", "SyslogIdentifier", "s", "the-units"));
         must(sd_bus_message_append(reply, "{sv}", "SyslogFacility", "i", 19));
         must(sd_bus_message_append(reply, "{sv}", "SyslogLevel", "i", 5));
@@ -169,6 +171,34 @@ static int on_get_all(FakeManager *m, sd_bus_message *call) {
         return 1;
 }
 
+static void emit_changed(FakeManager *m, const char *path, const char *interface, const char *state) {
+        must(sd_bus_emit_signal(m->bus, path, "org.freedesktop.DBus.Properties", "PropertiesChanged",
+                                "sa{sv}as", interface, 2, "SubState", "s", "stop-sigterm", "ActiveState", "s",
+                                state, 1, "Job"));
+}
+
+/* The same of another interface, and of another unit, are nothing to the client. */
+static int on_get(FakeManager *m, sd_bus_message *call) {
+        static const char interface[] = "org.freedesktop.systemd1.Unit";
+        const FakeManagerScript *s = m->script;
+        bool closes = s->closes_after_answer && m->seen.n_gets == 0;
+        char path[512];
+
+        m->seen.n_gets++;
+        (void)snprintf(path, sizeof path, "%s", sd_bus_message_get_path(call));
+        must(sd_bus_reply_method_return(call, "v", "s", s->active_state ?: "active"));
+        if (!s->changes_to)
+                return 1;
+        emit_changed(m, path, "org.freedesktop.systemd1.Service", "deactivating");
+        emit_changed(m, "/org/freedesktop/systemd1/unit/other_2eservice", interface, "deactivating");
+        emit_changed(m, path, interface, closes ? "reloading" : s->changes_to);
+        if (closes) {
+                must(sd_bus_flush(m->bus));
+                (void)shutdown(sd_bus_get_fd(m->bus), SHUT_RDWR);
+        }
+        return 1;
+}
+
 static int on_message(sd_bus_message *call, void *userdata, sd_bus_error *error) {
         FakeManager *m = userdata;
 
@@ -180,6 +210,10 @@ static int on_message(sd_bus_message *call, void *userdata, sd_bus_error *error)
                 return on_start(m, call);
         if (sd_bus_message_is_method_call(call, NULL, "GetAll"))
                 return on_get_all(m, call);
+        if (sd_bus_message_is_method_call(call, NULL, "Get"))
+                return on_get(m, call);
+        if (sd_bus_message_is_method_call(call, NULL, "Subscribe"))
+                return (int)++m->seen.n_subscribes; /* no reply is wanted */
         if (sd_bus_message_is_method_call(call, NULL, "Hello"))
                 return sd_bus_reply_method_return(call, "s", ":1.1");
         if (sd_bus_message_is_method_call(call, NULL, "AddMatch"))

@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * A service manager for tests: an sd-bus peer in a thread of its own. It answers StartTransientUnit and GetAll as it
- * was told to, emits JobRemoved, and counts the calls it gets.
+ * A service manager for tests: an sd-bus peer in a thread of its own. It answers StartTransientUnit, Get and GetAll as
+ * it was told to, emits JobRemoved and PropertiesChanged, and counts the calls it gets.
  */
 
 #include <stdbool.h>
@@ -29,13 +29,16 @@ typedef struct FakeManagerScript {
         bool removed_before_reply; /* the job's end comes before the reply that names it */
         bool silent;               /* no answer at all */
         bool no_removal;           /* the job never ends */
-        bool closes_after_answer;  /* the connection, after each GetAll */
-        bool delegate;             /* GetAll from here on */
+        bool closes_after_answer; /* the connection, after each GetAll, and the first Get: that is "reloading" */
+        bool delegate;            /* GetAll from here on */
         bool unstarted;
         bool spares;                   /* SendSIGKILL=no */
         unsigned long long memory_max; /* 0: none is told */
         unsigned long long stop_usec;  /* 0: 90 s */
+        unsigned long long abort_usec; /* 0: none is told */
+        const char *sub_state;         /* NULL: "running" */
         const char *active_state;      /* NULL: "active" */
+        const char *changes_to;        /* a signal says so of ActiveState= after each Get; NULL: none */
         const char *type;              /* NULL: no Type= and no ExecStart=, as a scope */
 } FakeManagerScript;
 
@@ -43,6 +46,8 @@ typedef struct FakeManagerSeen {
         unsigned n_messages;
         unsigned n_starts;
         unsigned n_get_alls;
+        unsigned n_gets;
+        unsigned n_subscribes;
         char unit[256];        /* of the last StartTransientUnit */
         char properties[1024]; /* its properties' names, each between blanks */
         char path[512];        /* of the last GetAll */

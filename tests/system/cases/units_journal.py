@@ -2,8 +2,12 @@
 """Where a container's output goes and what its journal entries say, by what its unit says of its own output."""
 
 import os
+import pty
+import select
+import socket
+import time
 
-from harness import command, journal, quietly, run, until
+from harness import Unit, check, command, journal, quietly, run, until
 from unit_cells import cells
 
 SAYS = "echo hello; echo oops >&2; echo '<4>warned'; sleep 0.3"
@@ -101,3 +105,40 @@ def output(at):
         else:
             unit.stop()
         at.saw(row, f"got: {text}" in unit.lines(), unit.lines())
+
+
+@cells("sockets", "StandardOutput=socket, StandardInput=tty", ["nest", "bind"])
+def sockets(at):
+    """A connection, or a terminal, is podman run's, and it passes on what comes: in, and out."""
+    unit = at.unit("read line; echo got: $line", "StandardInput=socket\nStandardOutput=socket", name="dial", unit="dial@.service",
+                   options=["--interactive"])
+    Unit("dial.socket", "[Socket]\nListenStream=/run/dial\nAccept=yes\n").start()
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(30)
+        client.connect("/run/dial")
+        client.sendall(b"through a socket\n")
+        said = b"".join(iter(lambda: client.recv(4096), b"")).decode()
+    at.saw("StandardOutput=socket", "got: through a socket" in said, said)
+    unit.gone()
+    ours, theirs = pty.openpty()
+    try:
+        more = f"StandardInput=tty\nStandardOutput=tty\nTTYPath={os.ttyname(theirs)}"
+        unit = at.unit("read line; echo got: $line", more, name="terminal", options=["--interactive", "--tty"])
+        unit.start()
+        said = heard(ours, "up-terminal")
+        os.write(ours, b"through a terminal\n")
+        said = heard(ours, "got: through a terminal")
+        at.saw("StandardInput=tty", True, said)
+        unit.gone()
+    finally:
+        os.close(ours)
+        os.close(theirs)
+
+
+def heard(fd, wanted, within=30):
+    """Read from FD until WANTED has come."""
+    said, end = "", time.monotonic() + within
+    while wanted not in said:
+        check(select.select([fd], [], [], max(0, end - time.monotonic()))[0], f"{wanted!r} does not come, but {said!r}")
+        said += os.read(fd, 4096).decode(errors="replace")
+    return said

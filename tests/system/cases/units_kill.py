@@ -5,7 +5,7 @@ import os
 import signal
 import time
 
-from harness import (CGROUPS, Unit, case, cgroup_of, check, check_equal, command, expect_nothing_left, journal, messages,
+from harness import (CGROUPS, Unit, case, cgroup_of, check, check_equal, command, expect_nothing_left, inspect, journal, messages,
                      quote, run, until)
 from unit_cells import also, cells
 
@@ -117,16 +117,39 @@ def failure_mode(at):
     at.saw("TimeoutStopFailureMode=", status == [("134", "6")], status)
 
 
+TRIGGERS = "NotifyAccess=all\nWatchdogSec=300\nExecReload=\nExecReload=/usr/bin/systemd-notify WATCHDOG=trigger"
+
+
 @cells("watchdog", "WatchdogSignal=, TimeoutAbortSec=", ["nest", "bind", "split"])
 def watchdog(at):
     """The main process passes the signal on; TimeoutAbortSec= is the time for what comes then."""
-    unit = at.unit(MASTER, "KillMode=mixed\nWatchdogSec=1\nWatchdogSignal=SIGQUIT", name="dog").up()
+    unit = at.unit(MASTER, f"KillMode=mixed\nWatchdogSignal=SIGQUIT\n{TRIGGERS}", name="dog").up()
+    unit.said("worker")
+    command("systemctl", "reload", unit.name)
     unit.wait_for("failed")
     at.saw("WatchdogSignal=", "master-QUIT" in unit.lines() and "end" in unit.lines(), unit.lines())
-    unit = at.unit(STUBBORN, "KillMode=mixed\nWatchdogSec=1\nWatchdogSignal=SIGTERM\nTimeoutStopSec=80\nTimeoutAbortSec=5", name="abort").up()
+    unit = at.unit(STUBBORN, f"KillMode=mixed\nWatchdogSignal=SIGTERM\nTimeoutStopSec=80\nTimeoutAbortSec=5\n{TRIGGERS}", name="abort").up()
     begin = time.monotonic()
+    command("systemctl", "reload", unit.name)
     unit.wait_for("failed", 60)
     at.saw("TimeoutAbortSec=", time.monotonic() - begin < 20 and not unit.runs(), f"{time.monotonic() - begin:.1f} s")
+
+
+@case
+def stop_is_heard_of_by_whom_it_does_not_signal():
+    """podman run in the foreground, KillMode=mixed: the monitor gets no signal, and ends what ignores it in time."""
+    for name, delegate in ("nested", "yes"), ("bound", "no"):
+        words = ["run", "--name", name, "--network=none", "localhost/alpine", "sh", "-c", f"echo up; {STUBBORN}"]
+        unit = Unit("baz.service", f"[Service]\nExecStart=/usr/bin/podman {quote(*words)}\nKillMode=mixed\nDelegate={delegate}\n"
+                    "TimeoutStopSec=8\n")
+        unit.start()
+        until("its line", lambda name=name: "up" in said(name))
+        unit.systemctl("stop", unit.name)
+        check(unit.show("Result") != "timeout", f"the container was not killed in time: {name}")
+        state = inspect(name, "State.Status"), inspect(name, "State.ExitCode")
+        check(state in (("exited", "137"), ("stopped", "137")), f"{state}") # the latter if the clean-up was killed with the unit's rest
+        run("podman", "rm", name)
+        expect_nothing_left()
 
 
 def states(unit):

@@ -130,6 +130,43 @@ CleanTest(unit_stop, unit_that_kills_nobody_leaves_the_container_alone) {
         fixture_done(&f);
 }
 
+CleanTest(unit_stop, after_the_watchdogs_signal_there_is_a_time_of_its_own) {
+        FakeManagerScript script = { .type = "notify",
+                                     .active_state = "deactivating",
+                                     .sub_state = "stop-watchdog",
+                                     .abort_usec = 8000000 };
+        uint64_t before = event_now();
+        Fixture f;
+
+        fixture_init(&f);
+        cr_assert_eq(signalled_in(&f, &script), 1);
+        cr_assert_geq(f.k->unit_stop.deadline, before + 6000000);
+        cr_assert_leq(f.k->unit_stop.deadline, event_now() + 6000000);
+        script.sub_state = "stop-sigterm";
+        cr_assert_eq(signalled_in(&f, &script), 1);
+        cr_assert_geq(f.k->unit_stop.deadline, before + 88000000);
+        fixture_done(&f);
+}
+
+/* No signal comes, but the manager says it. */
+CleanTest(unit_stop, unit_that_signals_no_one_else_is_watched) {
+        FakeManagerScript script = { .type = "exec", .active_state = "deactivating", .stop_usec = 20000000 };
+        FakeManager *manager;
+        Fixture f;
+
+        fixture_init(&f);
+        cr_assert_eq(unit_stop_watch(f.k), 0);
+        cr_assert_null(f.k->unit_stop.watch, "a signal would come");
+        f.k->plan.watch_unit = true;
+        manager = fake_manager_new(&script, f.socket);
+        cr_assert_eq(unit_stop_watch(f.k), 0);
+        cr_assert(event_run_until(f.k->event, 10, f.k->unit_stop.watch && f.k->unit_stop.asked_usec > 0));
+        unit_stop_forget(f.k); /* the thread serves one client at a time */
+        cr_assert_null(f.k->unit_stop.watch);
+        fake_manager_finish(manager, &(FakeManagerSeen){ 0 });
+        fixture_done(&f);
+}
+
 CleanTest(unit_stop, container_that_the_caller_has_nested_is_killed_in_time_as_well) {
         Fixture f;
 

@@ -133,6 +133,7 @@ Test(placement, nest_nests_beside_a_leaf_without_asking_the_bus) {
         PlacementPlan p;
 
         f.unit = NULL;
+        f.caller = PLACEMENT_CALLER_RESTARTS;
         p = plan_of(&f, "nest");
         cr_assert_str_eq(p.container_path, SERVICE "/libpod-payload-" ID);
         cr_assert_not(p.move_self);
@@ -556,6 +557,30 @@ Test(placement, container_is_not_restarted_while_its_units_stop_is_under_way) {
                 }
 }
 
+/* Its stop signal is for its main process, which a caller that waits stays. */
+Test(placement, unit_of_a_waiting_caller_is_watched_if_it_signals_no_one_else) {
+        UnitFacts unit = running;
+        PlacementFacts f = podman_delegated(SERVICE);
+
+        f.unit = &unit;
+        cr_assert_not(plan_of(&f, "nest").watch_unit, "we are signalled");
+        strcpy(unit.kill_mode, "mixed");
+        cr_assert(plan_of(&f, "nest").watch_unit);
+        f.delegation = PLACEMENT_DELEGATION_NO;
+        cr_assert(plan_of(&f, "bind").watch_unit);
+        f = podman_delegated(SERVICE "/supervisor");
+        f.unit = &unit;
+        cr_assert(plan_of(&f, "nest").watch_unit);
+        f.service = true;
+        f.wish_option = "unit";
+        cr_assert_not(plan_of(&f, "nest").watch_unit, "we are the main process");
+        f = podman_leaves(SERVICE, &unit);
+        f.delegation = PLACEMENT_DELEGATION_YES;
+        f.notifies = f.caller_is_main = true;
+        strcpy(unit.notify_access, "all");
+        cr_assert_not(plan_of(&f, "nest").watch_unit, "we become the main process");
+}
+
 Test(placement, caller_and_unit_are_looked_at_only_where_that_counts) {
         static const char *const elsewhere[] = { SESSION, "/machine.slice/libpod-conmon-" ID ".scope",
                                                  "/system.slice/crio.service" };
@@ -565,8 +590,8 @@ Test(placement, caller_and_unit_are_looked_at_only_where_that_counts) {
         f.unit = NULL;
         f.caller = PLACEMENT_CALLER_UNKNOWN;
         cr_assert_eq(placement_decide(&f, &p), PLACEMENT_NEED_CALLER);
-        f.caller = PLACEMENT_CALLER_WAITS;
-        (void)plan_of(&f, "nest");
+        f.caller = PLACEMENT_CALLER_WAITS; /* is the unit to be watched? */
+        cr_assert_eq(placement_decide(&f, &p), PLACEMENT_NEED_UNIT);
         f.caller = PLACEMENT_CALLER_RESTARTS;
         (void)plan_of(&f, "nest");
         f.caller = PLACEMENT_CALLER_LEAVES;
