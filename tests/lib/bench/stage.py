@@ -117,6 +117,14 @@ def cpu_seconds():
     return int(read("/sys/fs/cgroup/cpu.stat").split()[1]) / 1e6
 
 
+def is_running(pid):
+    """A zombie is not."""
+    try:
+        return read(f"/proc/{pid}/stat").rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
 def runs(pid, exe):
     try:
         return os.readlink(f"/proc/{pid}/exe") == exe
@@ -224,10 +232,13 @@ class Stage:
 class Container:
     """One running monitor; a context manager that ends it and removes what it has left."""
 
-    def __init__(self, stage, monitor, words, log=None, args=()):
+    def __init__(self, stage, monitor, words, log=None, args=(), exec_in=None):
         self.stage = stage
         self.cid = stage.next_id()
         self.bundle = stage.bundle(self.cid)
+        if exec_in:  # no container, but an exec session in that one
+            self.cid = exec_in.cid
+            args = ["-e", "--exec-process-spec", f"{self.bundle}/config.json", *args]
         self.gates, self.open_fds = [], []
         self.report = f"{self.bundle}/flood"
         sync = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -285,14 +296,21 @@ class Container:
         try:
             wait_gone(self.pid, seconds)
         except Trouble:
-            for p in self.processes():
-                os.kill(p, signal.SIGKILL)
-            wait_gone(self.pid)
+            self.kill()
             raise
         finally:
             for fd in self.open_fds:
                 os.close(fd)
             shutil.rmtree(self.bundle, ignore_errors=True)
+
+    def kill(self):
+        """The monitor, and what of it waits."""
+        try:
+            for p in reversed(self.processes()):
+                os.kill(p, signal.SIGKILL)
+        except OSError:
+            pass  # it has ended
+        wait_gone(self.pid)
 
     def __enter__(self):
         return self
