@@ -2,7 +2,7 @@
 
 /*
  * The monitor of an exec session whose exit command is due later: it leaves the command in a file, tells the monitor of
- * the container, and exits when the file has been taken. If the container has ended the command is due now. Where there
+ * the container, and exits when the file has been taken. If the container has ended the command is due soon. Where there
  * is no such monitor, or it does not answer in time, the command is run from here, after the delay.
  *
  * The container's mark is looked for while the session runs: it goes with the container, which may end first.
@@ -21,6 +21,8 @@
 #include "report/mark.h"
 
 #define WAIT_USEC 1000000ULL /* for the container's monitor to answer */
+#define SOON_USEC                                                                                            \
+        3000000ULL /* for the client to ask how its session ended, of which the command removes all trace */
 
 typedef struct ExecGiver {
         int place_fd, monitor_pidfd, given_fd;
@@ -72,17 +74,23 @@ static bool giver_container_has_ended(const ExecGiver *g) {
         return !proc_is_alive(g->target, g->target_boot_usec);
 }
 
+static uint64_t giver_delay(const Keeper *k) {
+        uint64_t delay = exit_command_delay(k);
+
+        return delay > SOON_USEC && giver_container_has_ended(k->exec_giver) ? SOON_USEC : delay;
+}
+
 /* Either we run it, or the other monitor has it. */
 static void giver_settle(Keeper *k) {
         ExecGiver *g = k->exec_giver;
         int r = due_delete(g->given_fd, &g->id);
-        bool at_once = giver_container_has_ended(g);
+        uint64_t delay = giver_delay(k);
 
         if (r >= 0)
                 (void)due_close(g->place_fd, k->options->cid, g->monitor); /* there is nobody who would */
         giver_free(k);
         if (r >= 0)
-                exit_command_go(k, at_once);
+                exit_command_go(k, delay);
         else
                 exit_command_given(k);
 }
@@ -131,19 +139,21 @@ static int giver_give(Keeper *k, ExecGiver *g) {
 }
 
 static int giver_on_exit_command(Keeper *k) {
-        bool at_once;
+        uint64_t delay;
+        bool ended;
 
         if (!k->exec_giver)
                 giver_find(k); /* another image has begun this session */
         if (!k->exec_giver)
                 return 0;
-        at_once = giver_container_has_ended(k->exec_giver);
-        if (!at_once && k->exec_giver->takes_commands && giver_give(k, k->exec_giver) >= 0)
+        ended = giver_container_has_ended(k->exec_giver);
+        if (!ended && k->exec_giver->takes_commands && giver_give(k, k->exec_giver) >= 0)
                 return KEEPER_TAKEN;
+        delay = giver_delay(k);
         giver_free(k);
-        if (!at_once)
+        if (!ended)
                 return 0;
-        exit_command_go(k, true);
+        exit_command_go(k, delay);
         return KEEPER_TAKEN;
 }
 

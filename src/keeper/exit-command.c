@@ -133,7 +133,7 @@ void exit_command_start(Keeper *k) {
         report_close(k->report);
         k->exit_command.running = true;
         if (KEEPER_ASK(k, on_exit_command) != KEEPER_TAKEN)
-                exit_command_go(k, false);
+                exit_command_go(k, exit_command_delay(k));
 }
 
 /**
@@ -145,13 +145,18 @@ void exit_command_given(Keeper *k) {
 }
 
 /**
- * exit_command_go() - run it, after the delay that was asked for
- * @at_once: without it
+ * exit_command_delay() - what was asked for, in microseconds
+ */
+uint64_t exit_command_delay(const Keeper *k) {
+        return (uint64_t)k->options->exit_delay * 1000000U;
+}
+
+/**
+ * exit_command_go() - run it after @delay microseconds
  *
  * Where no process can be had it is tried again: nothing else removes the container, or starts it again.
  */
-void exit_command_go(Keeper *k, bool at_once) {
-        uint64_t delay = at_once ? 0 : (uint64_t)k->options->exit_delay * 1000000U;
+void exit_command_go(Keeper *k, uint64_t delay) {
         int r;
 
         r = delay > 0 ? event_add_timer(k->event, &k->exit_command.timer, delay, on_again, k)

@@ -185,7 +185,8 @@ int keeper_on_signal(Keeper *k, int signal);
 
 /* exit-command.c */
 void exit_command_start(Keeper *k);
-void exit_command_go(Keeper *k, bool at_once);
+uint64_t exit_command_delay(const Keeper *k);
+void exit_command_go(Keeper *k, uint64_t delay);
 void exit_command_given(Keeper *k);
 int exit_command_spawn(Keeper *k, char *const *argv, char *const *envp, pid_t *ret);
 bool keeper_bundle_is_gone(const Keeper *k);
