@@ -43,6 +43,7 @@ typedef struct Pulse {
 /* What can be seen of a worker that has not answered yet. */
 typedef struct PulseSight {
         char state;                     /* as /proc has it */
+        bool ending;                    /* callers wait for the end */
         bool busy;                      /* it waits for the log's file system */
         uint64_t waited_usec, cpu_usec; /* since it was asked */
 } PulseSight;

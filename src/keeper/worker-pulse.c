@@ -16,6 +16,7 @@
  * is left in the pipes is lost and counted, as far as it can be: a pipe on which a killed worker hangs is not touched.
  */
 
+#include <poll.h>
 #include <sys/epoll.h>
 #include <time.h>
 #include <unistd.h>
@@ -87,10 +88,12 @@ static void pulse_unwatch(Pulse *p) {
         fd_close_many(&p->epoll_fd, 1);
 }
 
-/* What can be read is watched in one descriptor. */
+/* What there may be to do for the worker. */
+static const ChannelFd pulse_watched[] = { CHANNEL_FD_STDOUT, CHANNEL_FD_STDERR, CHANNEL_FD_CONSOLE,
+                                           CHANNEL_FD_LISTENER, CHANNEL_FD_NOTIFY };
+
+/* All of that in one descriptor. */
 static int pulse_watch(WorkerProcess *wp) {
-        static const ChannelFd watched[] = { CHANNEL_FD_STDOUT, CHANNEL_FD_STDERR, CHANNEL_FD_CONSOLE,
-                                             CHANNEL_FD_LISTENER, CHANNEL_FD_NOTIFY };
         _cleanup_close_ int epoll_fd = -1;
 
         if (wp->pulse.epoll_fd >= 0)
@@ -98,31 +101,30 @@ static int pulse_watch(WorkerProcess *wp) {
         epoll_fd = epoll_create1(EPOLL_CLOEXEC);
         if (epoll_fd < 0)
                 return fail(-errno);
-        for (size_t i = 0; i < ELEMENTS(watched); i++) {
-                int fd = wp->spec.fds[watched[i]];
-                struct epoll_event event = { .events = EPOLLIN, .data.fd = fd };
+        for (size_t i = 0; i < ELEMENTS(pulse_watched); i++) {
+                int fd = wp->spec.fds[pulse_watched[i]];
 
-                if (fd >= 0 && epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0)
+                if (fd >= 0 &&
+                    epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &(struct epoll_event){ .events = EPOLLIN }) < 0)
                         return fail(-errno);
         }
         wp->pulse.epoll_fd = TAKE_FD(epoll_fd);
         return 0;
 }
 
-/* A pipe that nobody writes to any more is no work, and would be told for ever. */
+/* A pipe that nobody writes to any more is no work, and would wake us for ever. */
 static bool pulse_has_work(WorkerProcess *wp) {
-        struct epoll_event events[8];
+        struct pollfd fds[ELEMENTS(pulse_watched)];
         bool work = false;
-        int n;
 
-        if (pulse_watch(wp) < 0)
+        for (size_t i = 0; i < ELEMENTS(fds); i++)
+                fds[i] = (struct pollfd){ .fd = wp->spec.fds[pulse_watched[i]], .events = POLLIN };
+        if (poll(fds, ELEMENTS(fds), 0) < 0)
                 return true;
-        n = epoll_wait(wp->pulse.epoll_fd, events, ELEMENTS(events), 0);
-        for (int i = 0; i < n; i++) {
-                if (events[i].events & EPOLLIN)
-                        work = true;
-                else
-                        (void)epoll_ctl(wp->pulse.epoll_fd, EPOLL_CTL_DEL, events[i].data.fd, NULL);
+        for (size_t i = 0; i < ELEMENTS(fds); i++) {
+                work = work || fds[i].revents & POLLIN;
+                if (fds[i].revents && !(fds[i].revents & POLLIN) && wp->pulse.epoll_fd >= 0)
+                        (void)epoll_ctl(wp->pulse.epoll_fd, EPOLL_CTL_DEL, fds[i].fd, NULL);
         }
         return work;
 }
@@ -149,14 +151,14 @@ static void pulse_rest(WorkerProcess *wp) {
  * worker_pulse_excuses() - whether it does what may take long, or would answer if it had a processor
  *
  * File systems in user space let whoever waits for them sleep like for anything else; all others, and missing pages, in
- * state D.
+ * state D. So does the lock of a pipe, which its other end may hold for ever: at the end that is not waited for.
  */
 bool worker_pulse_excuses(const PulseSight *sight) {
         if (sight->waited_usec >= LONG_USEC)
                 return false;
         switch (sight->state) {
         case 'D':
-                return true;
+                return sight->busy || !sight->ending;
         case 'S':
                 return sight->busy;
         case 'R':
@@ -168,7 +170,8 @@ bool worker_pulse_excuses(const PulseSight *sight) {
 
 static bool pulse_is_excused(const WorkerProcess *wp) {
         const WorkerState *state = ring_state(wp->spec.ring);
-        PulseSight sight = { .busy = state->sinks[SINK_FILE].busy,
+        PulseSight sight = { .ending = is_ending(wp),
+                             .busy = state->sinks[SINK_FILE].busy,
                              .waited_usec = event_now() - wp->pulse.asked_usec,
                              .cpu_usec = cpu_usec(wp->pid) - wp->pulse.cpu_usec };
         ProcStat stat;

@@ -239,14 +239,16 @@ def pipe_that_somebody_holds_the_lock_of(a):
     check(stdout >= 0, "no copy of the target's stdout")
     code = SPLICE.replace(", 1, ", f", {stdout}, ")
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, pass_fds=[stdout]) as splicer:
-        splicer.stdout.readline()
-        poll_until(lambda: stat_fields(splicer.pid)[0] == "S" and b"read" in read_text(f"/proc/{splicer.pid}/wchan"),
-                   what="a process in splice()")
-        os.kill(m.target(), signal.SIGKILL)
-        start = time.monotonic()
-        equal(m.exit_file(30), "137")
-        took = time.monotonic() - start
-        splicer.kill()
+        try:
+            splicer.stdout.readline()
+            poll_until(lambda: stat_fields(splicer.pid)[0] == "S" and b"read" in read_text(f"/proc/{splicer.pid}/wchan"),
+                       what="a process in splice()")
+            os.kill(m.target(), signal.SIGKILL)
+            start = time.monotonic()
+            equal(m.exit_file(30), "137")
+            took = time.monotonic() - start
+        finally:
+            splicer.kill()
     check(took < SOON, f"the end was told after {took:.1f} s")
     equal(m.end(), 137)
 

@@ -291,6 +291,8 @@ Test(worker_pulse, is_excused_by_what_may_take_long) {
                 { { .state = 'D', .waited_usec = 1000000 }, true },
                 { { .state = 'D', .waited_usec = 29000000 }, true },
                 { { .state = 'D', .waited_usec = 30000000 }, false },
+                { { .state = 'D', .ending = true, .waited_usec = 1000000 }, false }, /* the lock of a pipe */
+                { { .state = 'D', .ending = true, .busy = true, .waited_usec = 1000000 }, true },
                 { { .state = 'S', .waited_usec = 1000000 }, false },
                 { { .state = 'S', .busy = true, .waited_usec = 1000000 }, true }, /* FUSE */
                 { { .state = 'S', .busy = true, .waited_usec = 30000000 }, false },
