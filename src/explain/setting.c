@@ -23,6 +23,7 @@
 
 #define KEY_MAX 512
 #define BLANKS " \t\r"
+#define BLANK ((char)' ')
 
 /* ---- TOML ----------------------------------------------------------------------------------------------- */
 
@@ -60,7 +61,7 @@ static const char *copy_value(const char *at, char *ret, size_t size, bool *ret_
                         depth--;
                 for (; at < end; at++, n++)
                         if (n + 1 < size)
-                                ret[n] = *at == '\n' && end == at + 1 ? ' ' : *at;
+                                ret[n] = *at == '\n' && end == at + 1 ? BLANK : *at;
         }
         *ret_fits = n < size;
         ret[n < size ? n : size - 1] = 0;
@@ -201,7 +202,7 @@ static const char *read_line(const char *at, char line[LINE_MAX]) {
                 bool continued = *at == '\\' && at[1] == '\n';
 
                 if (n + 1 < LINE_MAX)
-                        line[n++] = continued ? ' ' : *at;
+                        line[n++] = continued ? BLANK : *at;
                 at += continued;
         }
         while (n > 0 && strchr(BLANKS, line[n - 1]))

@@ -157,7 +157,7 @@ int proc_stat(pid_t pid, ProcStat *ret) {
  * A zombie is not, whoever is still to reap it.
  */
 bool proc_is_alive(pid_t pid, uint64_t boot_usec) {
-        ProcStat stat;
+        ProcStat stat = { 0 };
 
         return pid > 0 && proc_stat(pid, &stat) >= 0 && !stat.zombie && stat.boot_usec == boot_usec;
 }

@@ -206,7 +206,8 @@ int unit_stop_watch(Keeper *k) {
 
         if (!p->watch_unit || k->unit_stop.watch || k->phase > PHASE_RUNNING)
                 return 0;
-        r = unit_watch_new(&k->unit_stop.watch, k->event, p->user, p->uid, p->unit, unit_on_stopping, k);
+        r = unit_watch_new(&k->unit_stop.watch, k->event, &(UnitManager){ p->user, p->uid }, p->unit,
+                           unit_on_stopping, k);
         return r < 0 ? relay(r) : 0;
 }
 

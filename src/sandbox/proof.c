@@ -26,9 +26,14 @@ typedef struct Targets {
         socklen_t n_abstract;
 } Targets;
 
+static void targets_done(Targets *t) {
+        cleanup_close(&t->datagrams);
+}
+
 /* Where the message came that far, whoever was there. */
-static bool proof_sends(const Targets *t, const struct sockaddr_un *name, socklen_t n) {
-        struct msghdr message = { .msg_name = (void *)(uintptr_t)name, .msg_namelen = n };
+static bool proof_sends(const Targets *t, const struct sockaddr_un *to, socklen_t n) {
+        struct sockaddr_un name = *to;
+        struct msghdr message = { .msg_name = &name, .msg_namelen = n };
 
         return sendmsg(t->datagrams, &message, MSG_NOSIGNAL | MSG_DONTWAIT) >= 0 ||
                (errno != ENOENT && errno != EPERM && errno != ENOSYS);
@@ -86,14 +91,13 @@ static int proof_make_targets(Targets *t, int *ret_listener) {
  * Return: 0 or a negative errno.
  */
 int proof_try(unsigned *ret) {
-        _cleanup_close_ int listener = -1, datagrams = -1, answer = -1, theirs = -1;
-        Targets t = { .datagrams = -1 };
+        _cleanup_close_ int listener = -1, answer = -1, theirs = -1;
+        _cleanup_(targets_done) Targets t = { .datagrams = -1 };
         unsigned char done = PROOF_NONE;
         pid_t pid;
         int r;
 
         r = proof_make_targets(&t, &listener);
-        datagrams = t.datagrams;
         if (r < 0)
                 return relay(r);
         r = fd_pipe(&answer, &theirs);

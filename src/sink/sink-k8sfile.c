@@ -149,6 +149,14 @@ static void measure_intent(SinkK8sFile *f) {
         f->written = f->regular && f->size > intent->size ? f->size - intent->size : 0;
 }
 
+/* What is begun is ended: the next file has no half record. */
+static void k8sfile_leave(SinkK8sFile *f) {
+        (void)sink_k8sfile_settle(f);
+        (void)cut(f);
+        f->state->uncut = false;
+        (void)BUSY(f, close(f->fd)); /* writes what a network's has not yet */
+}
+
 /**
  * sink_k8sfile_set_file() - go on in this file
  * @fd: adopted, also on failure; -1: there is no new one, go on with the one we have
@@ -170,12 +178,8 @@ int sink_k8sfile_set_file(SinkK8sFile *f, int fd) {
                         if (r < 0)
                                 return relay(r);
                 }
-                if (f->fd >= 0) {
-                        (void)sink_k8sfile_settle(f);
-                        (void)cut(f);
-                        f->state->uncut = false;     /* the next file has no half record */
-                        (void)BUSY(f, close(f->fd)); /* writes what a network's has not yet */
-                }
+                if (f->fd >= 0)
+                        k8sfile_leave(f);
                 f->fd = TAKE_FD(new_fd);
                 f->regular = S_ISREG(st.st_mode);
                 f->size = f->regular ? (uint64_t)st.st_size : 0;

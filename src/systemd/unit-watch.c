@@ -121,15 +121,14 @@ static int watch_on_time(Timer *timer, void *userdata) {
 
 /**
  * unit_watch_new() - hear of a unit's stops
- * @user, @uid: its manager, as bus_new()
+ * @manager: its manager, as for bus_new()
  * @on_stopping: called from the loop when the unit is "deactivating", once for each stop
  *
  * Does not block. Return: 0, or a negative errno: -EINVAL if @unit is no unit's name.
  */
 int unit_watch_new(UnitWatch **ret,
                    Event *event,
-                   bool user,
-                   uid_t uid,
+                   const UnitManager *manager,
                    const char *unit,
                    UnitOnStopping on_stopping,
                    void *userdata) {
@@ -146,7 +145,7 @@ int unit_watch_new(UnitWatch **ret,
         r = sd_bus_path_encode("/org/freedesktop/systemd1/unit", unit, &w->path);
         if (r < 0)
                 return fail(r);
-        r = bus_new(&w->bus, event, user, uid);
+        r = bus_new(&w->bus, event, manager->user, manager->uid);
         if (r >= 0)
                 r = event_add_timer(event, &w->timer, TIMER_NEVER, watch_on_time, w);
         if (r < 0)

@@ -11,13 +11,17 @@
 
 typedef struct UnitWatch UnitWatch;
 
+typedef struct UnitManager {
+        bool user; /* that of @uid, else the system's */
+        uid_t uid;
+} UnitManager;
+
 /* The watch may be freed in here. */
 typedef int (*UnitOnStopping)(void *userdata);
 
 int unit_watch_new(UnitWatch **ret,
                    Event *event,
-                   bool user,
-                   uid_t uid,
+                   const UnitManager *manager,
                    const char *unit,
                    UnitOnStopping on_stopping,
                    void *userdata);

@@ -7,10 +7,12 @@
 #include "fake-manager.h"
 #include "systemd/unit-watch.h"
 
+static const UnitManager manager = { true, FAKE_MANAGER_UID };
+
 typedef struct Watched {
         Event *event;
         UnitWatch *watch;
-        FakeManager *manager;
+        FakeManager *fake;
         unsigned n_stops;
 } Watched;
 
@@ -29,10 +31,9 @@ static int on_stopping_free(void *userdata) {
 }
 
 static void watched_init(Watched *w, const FakeManagerScript *script, UnitOnStopping handler) {
-        *w = (Watched){ .manager = fake_manager_new(script, NULL) };
+        *w = (Watched){ .fake = fake_manager_new(script, NULL) };
         cr_assert_eq(event_new(&w->event), 0);
-        cr_assert_eq(unit_watch_new(&w->watch, w->event, true, FAKE_MANAGER_UID, "baz.service", handler, w),
-                     0);
+        cr_assert_eq(unit_watch_new(&w->watch, w->event, &manager, "baz.service", handler, w), 0);
         cr_assert_eq(w->n_stops, 0, "nobody is called from within");
 }
 
@@ -41,7 +42,7 @@ static FakeManagerSeen watched_done(Watched *w) {
 
         w->watch = unit_watch_free(w->watch);
         w->event = event_unref(w->event);
-        fake_manager_finish(w->manager, &seen);
+        fake_manager_finish(w->fake, &seen);
         return seen;
 }
 
@@ -96,7 +97,6 @@ CleanTest(unit_watch, what_is_no_unit_is_refused) {
         Event *event;
 
         cr_assert_eq(event_new(&event), 0);
-        cr_assert_eq(unit_watch_new(&watch, event, true, FAKE_MANAGER_UID, "no unit", on_stopping, NULL),
-                     -EINVAL);
+        cr_assert_eq(unit_watch_new(&watch, event, &manager, "no unit", on_stopping, NULL), -EINVAL);
         event = event_unref(event);
 }
