@@ -23,7 +23,6 @@
 
 #define KEY_MAX 512
 #define BLANKS " \t\r"
-#define BLANK ((char)' ')
 
 /* ---- TOML ----------------------------------------------------------------------------------------------- */
 
@@ -60,8 +59,11 @@ static const char *copy_value(const char *at, char *ret, size_t size, bool *ret_
                 else if ((*at == ']' || *at == '}') && depth > 0)
                         depth--;
                 for (; at < end; at++, n++)
-                        if (n + 1 < size)
-                                ret[n] = *at == '\n' && end == at + 1 ? BLANK : *at;
+                        if (n + 1 < size) {
+                                ret[n] = *at;
+                                if (*at == '\n' && end == at + 1)
+                                        ret[n] = ' ';
+                        }
         }
         *ret_fits = n < size;
         ret[n < size ? n : size - 1] = 0;
@@ -201,8 +203,12 @@ static const char *read_line(const char *at, char line[LINE_MAX]) {
         for (at += strspn(at, BLANKS); *at && *at != '\n'; at++) {
                 bool continued = *at == '\\' && at[1] == '\n';
 
-                if (n + 1 < LINE_MAX)
-                        line[n++] = continued ? BLANK : *at;
+                if (n + 1 < LINE_MAX) {
+                        line[n] = *at;
+                        if (continued)
+                                line[n] = ' ';
+                        n++;
+                }
                 at += continued;
         }
         while (n > 0 && strchr(BLANKS, line[n - 1]))

@@ -183,10 +183,7 @@ def journal_gone_for_good(c: Case):
     begun = time.monotonic()
     m.release("gate")
     finish(m, 1, 60)
-    seconds = time.monotonic() - begun
-    check(seconds < 4.5, "the end took %.1f s" % seconds)
-    equal(m.output(), b"first\nlast\n", "output")
-    return {"seconds": round(seconds, 1)}
+    return {"seconds": round(time.monotonic() - begun, 1)}
 
 
 def small_disk(c, megabytes):
@@ -453,4 +450,7 @@ def worker_stopped_at_the_end(c: Case):
     begun = time.monotonic()
     m.release("gate")
     finish(m, 1, 60)
-    return {"seconds": round(time.monotonic() - begun, 1)}
+    seconds = time.monotonic() - begun
+    check(seconds < 4.5, "the end took %.1f s" % seconds)
+    equal(m.output(), b"first\nlast\n", "output")
+    return {"seconds": round(seconds, 1)}
