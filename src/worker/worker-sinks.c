@@ -44,11 +44,15 @@ static int on_connect(void *userdata) {
  * Return: 0 or a negative errno.
  */
 int worker_sinks_set_journal(Worker *w, int fd, int error) {
-        _cleanup_close_ int former = fd >= 0 ? w->fds[CHANNEL_FD_JOURNAL] : -1;
+        int former = -1, r;
 
-        if (fd >= 0)
+        if (fd >= 0) {
+                former = w->fds[CHANNEL_FD_JOURNAL];
                 w->fds[CHANNEL_FD_JOURNAL] = fd;
-        return w->sinks ? sinks_set_journal(w->sinks, fd, error) : 0;
+        }
+        r = w->sinks ? sinks_set_journal(w->sinks, fd, error) : 0;
+        fd_close_many(&former, 1);
+        return r < 0 ? relay(r) : 0;
 }
 
 static int on_sink_trouble(void *userdata, SinkId sink, int error, uint64_t lost) {

@@ -44,7 +44,7 @@ static void output(const Fixture *x, const char *text) {
 
         cr_assert_eq(fd_pipe(&ends[0], &ends[1]), 0);
         cr_assert_eq(fd_write_full(ends[1], text, strlen(text)), 0);
-        cr_assert_eq(ring_read_stream(x->ring, STREAM_STDOUT, ends[0]), strlen(text));
+        cr_assert_eq(ring_read_stream(x->ring, STREAM_STDOUT, ends[0]), (ssize_t)strlen(text));
         fd_close_many(ends, 2);
 }
 
