@@ -19,8 +19,11 @@ static const char *strings_of(const char *text, const char *key, char *out, size
         out[0] = 0;
         if (setting_find_toml(text, key, value, sizeof value) != 0)
                 return NULL;
-        while (setting_next_string(&at, word, sizeof word) == 0)
-                (void)snprintf(out + strlen(out), size - strlen(out), "%s ", word);
+        while (setting_next_string(&at, word, sizeof word) == 0) {
+                size_t n = strlen(out);
+
+                cr_assert_lt((size_t)snprintf(out + n, size - n, "%s ", word), size - n);
+        }
         return out;
 }
 
