@@ -143,7 +143,7 @@ static int giver_on_exit_command(Keeper *k) {
         bool ended;
 
         if (!k->exec_giver)
-                giver_find(k); /* another image has begun this session */
+                giver_find(k); /* we are the image after an upgrade: it was not looked for yet */
         if (!k->exec_giver)
                 return 0;
         ended = giver_container_has_ended(k->exec_giver);
