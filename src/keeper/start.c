@@ -30,6 +30,7 @@
 #include "keeper/launch.h"
 #include "report/announce.h"
 #include "scopemon/protocol.h"
+#include "wire/notifymsg.h"
 
 #define LEVEL_OF_PODMAN 6 /* "info", which is SyslogLevel= by default, too */
 
@@ -225,8 +226,11 @@ static void on_kept(void *userdata, WorkerKept what, uint32_t index, int fd) {
 }
 
 static void on_notified(void *userdata, const char *text, size_t n) {
+        uint64_t usec = notifymsg_number(text, n, NOTIFYMSG_EXTEND);
         Keeper *k = userdata;
 
+        if (usec > 0)
+                (void)unit_stop_extend(k, usec); /* without it the container has its unit's time */
         KEEPER_TELL(k, on_notified, text, n);
 }
 

@@ -144,9 +144,12 @@ static int unit_on_answer(void *userdata, const UnitFacts *unit, const BusTroubl
                 return r < 0 ? relay(r) : 0;
         }
         stop->silent = false;
-        if (strcmp(unit->active_state, "deactivating") == 0 && k->phase <= PHASE_RUNNING)
+        if (strcmp(unit->active_state, "deactivating") == 0 && k->phase <= PHASE_RUNNING) {
                 deadline = unit->spares ? UNIT_STOP_NEVER
                                         : unit_stop_deadline(stop->asked_usec, time_left_to(unit));
+                if (deadline < stop->extended)
+                        deadline = stop->extended;
+        }
         stop_ask_no_more(stop);
         return deadline ? unit_stop_set(k, deadline) : 0;
 }
@@ -176,6 +179,7 @@ int unit_stop_signalled(Keeper *k) {
         if (k->phase > PHASE_RUNNING)
                 return 0;
         stop->asked_usec = event_now();
+        stop->extended = 0; /* systemd begins to count anew, too */
         if (k->phase == PHASE_PLACING || !unit_holds_us(k))
                 return 0;
         stop->question = unit_question_free(stop->question);
@@ -189,6 +193,27 @@ int unit_stop_signalled(Keeper *k) {
  */
 int unit_stop_placed(Keeper *k) {
         return k->unit_stop.asked_usec > 0 && unit_holds_us(k) ? stop_ask(k) : 0;
+}
+
+/**
+ * unit_stop_extend() - the container has asked systemd for more time
+ * @usec: EXTEND_TIMEOUT_USEC=, from now on
+ *
+ * What it says before the stop concerns another time-out of its unit.
+ *
+ * Return: 0 or a negative errno.
+ */
+int unit_stop_extend(Keeper *k, uint64_t usec) {
+        UnitStop *stop = &k->unit_stop;
+        uint64_t deadline = unit_stop_deadline(event_now(), usec);
+        int r;
+
+        if (k->phase > PHASE_RUNNING || (stop->asked_usec == 0 && stop->deadline == 0))
+                return 0;
+        if (stop->extended < deadline)
+                stop->extended = deadline;
+        r = stop->deadline && stop->deadline < deadline ? unit_stop_set(k, deadline) : 0;
+        return r < 0 ? relay(r) : 0;
 }
 
 static int unit_on_stopping(void *userdata) {

@@ -18,6 +18,8 @@ typedef struct Keeper Keeper;
 
 typedef struct UnitStop {
         uint64_t deadline; /* when the container is killed; 0: the unit does not stop */
+        uint64_t
+                extended; /* no earlier, if the unit stops: the container has asked for it since asked_usec */
         Timer *timer;
         Bus *bus; /* while there is a question */
         UnitQuestion *question;
@@ -32,6 +34,7 @@ uint64_t unit_stop_deadline(uint64_t since, uint64_t unit_usec);
 int unit_stop_set(Keeper *k, uint64_t deadline);
 int unit_stop_signalled(Keeper *k);
 int unit_stop_placed(Keeper *k);
+int unit_stop_extend(Keeper *k, uint64_t usec);
 int unit_stop_watch(Keeper *k);
 void unit_stop_forget(Keeper *k);
 void unit_stop_save(const Keeper *k, UnitStopSaved *ret);

@@ -16,26 +16,53 @@
 
 #include "wire/notifymsg.h"
 
+#define NUMBER_MAX 19 /* digits, so that it cannot overflow */
+
+typedef enum Value {
+        VALUE_NONE, /* the text is the whole line */
+        VALUE_ANY,
+        VALUE_NUMBER,
+} Value;
+
 static const struct {
         const char *text;
         size_t n;
-        bool prefix; /* any value may follow */
+        Value value;
 } allowed[] = {
-#define LINE(text)                                                                                           \
-        { text, sizeof text - 1, false }
-#define PREFIX(text)                                                                                         \
-        { text, sizeof text - 1, true }
-        LINE("READY=1"),    LINE("RELOADING=1"),      LINE("STOPPING=1"),
-        LINE("WATCHDOG=1"), LINE("WATCHDOG=trigger"), PREFIX("STATUS="),
-        PREFIX("ERRNO="),   PREFIX("BUSERROR="),      PREFIX("MONOTONIC_USEC="),
+#define LINE(text, value)                                                                                    \
+        { text, sizeof text - 1, VALUE_##value }
+        LINE("READY=1", NONE),          LINE("RELOADING=1", NONE),
+        LINE("STOPPING=1", NONE),       LINE("WATCHDOG=1", NONE),
+        LINE("WATCHDOG=trigger", NONE), LINE("RESTART_RESET=1", NONE),
+        LINE("STATUS=", ANY),           LINE("ERRNO=", ANY),
+        LINE("BUSERROR=", ANY),         LINE("MONOTONIC_USEC=", ANY),
+        LINE(NOTIFYMSG_EXTEND, NUMBER), LINE("EXIT_STATUS=", NUMBER),
 #undef LINE
-#undef PREFIX
 };
+
+static bool notifymsg_is_number(const char *text, size_t n) {
+        for (size_t i = 0; i < n; i++)
+                if (text[i] < '0' || text[i] > '9')
+                        return false;
+        return n > 0 && n <= NUMBER_MAX;
+}
+
+static bool has_value(Value value, const char *text, size_t n) {
+        switch (value) {
+        case VALUE_NONE:
+                return n == 0;
+        case VALUE_ANY:
+                return true;
+        case VALUE_NUMBER:
+                return notifymsg_is_number(text, n);
+        }
+        return false;
+}
 
 static bool is_allowed(const char *line, size_t n) {
         for (size_t i = 0; i < sizeof allowed / sizeof allowed[0]; i++)
-                if ((allowed[i].prefix ? n >= allowed[i].n : n == allowed[i].n) &&
-                    memcmp(line, allowed[i].text, allowed[i].n) == 0)
+                if (n >= allowed[i].n && memcmp(line, allowed[i].text, allowed[i].n) == 0 &&
+                    has_value(allowed[i].value, line + allowed[i].n, n - allowed[i].n))
                         return true;
         return false;
 }
@@ -64,19 +91,45 @@ size_t notifymsg_filter(const char *in, size_t n, char *out) {
         return used;
 }
 
+/* The line that begins at @at of what notifymsg_filter() has left. Returns its length. */
+static size_t line_at(const char *filtered, size_t n, size_t at) {
+        const char *end = memchr(filtered + at, '\n', n - at);
+
+        return end ? (size_t)(end - filtered) - at : n - at;
+}
+
 /**
  * notifymsg_says() - is a line among those that notifymsg_filter() has left?
  */
 bool notifymsg_says(const char *filtered, size_t n, const char *line) {
         size_t n_line = strlen(line);
 
-        for (size_t at = 0; at < n;) {
-                const char *end = memchr(filtered + at, '\n', n - at);
-                size_t length = end ? (size_t)(end - filtered) - at : n - at;
-
+        for (size_t at = 0, length; at < n; at += length + 1) {
+                length = line_at(filtered, n, at);
                 if (length == n_line && memcmp(filtered + at, line, n_line) == 0)
                         return true;
-                at += length + 1;
         }
         return false;
+}
+
+/**
+ * notifymsg_number() - the value of a line among those that notifymsg_filter() has left
+ * @name: with its '='; the last one counts, as it does for the service manager
+ *
+ * Return: that number, or 0 if there is none.
+ */
+uint64_t notifymsg_number(const char *filtered, size_t n, const char *name) {
+        size_t n_name = strlen(name);
+        uint64_t number = 0;
+
+        for (size_t at = 0, length; at < n; at += length + 1) {
+                length = line_at(filtered, n, at);
+                if (length <= n_name || memcmp(filtered + at, name, n_name) != 0 ||
+                    !notifymsg_is_number(filtered + at + n_name, length - n_name))
+                        continue;
+                number = 0;
+                for (size_t i = n_name; i < length; i++)
+                        number = number * 10 + (uint64_t)(filtered[at + i] - '0');
+        }
+        return number;
 }

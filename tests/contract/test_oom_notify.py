@@ -6,7 +6,7 @@ import socket
 
 import harness
 import host
-from harness import CID, Inotify, check, equal, line, poll_until, read_text, wait_fd
+from harness import CID, Inotify, check, equal, line, poll_until, read_text, scenario, wait_fd
 
 QUIET = "low 0\nhigh 0\nmax 0\noom 0\noom_kill 0\n"
 PRESSED = "low 0\nhigh 5\nmax 7\noom 0\noom_kill 0\n"
@@ -126,6 +126,19 @@ def notifications_are_filtered(a):
     equal(receiver.seen, [b"READY=1\nSTATUS=hi\nWATCHDOG=1",
                           b"READY=1\nERRNO=2\nSTATUS=\nRELOADING=1\nMONOTONIC_USEC=5\nWATCHDOG=trigger\nSTOPPING=1\n"
                           b"BUSERROR=o.f\nREADY=1"])
+
+
+@scenario(quirk="only READY=1 of these lines passes")
+def container_asks_for_time_and_tells_its_status(a):
+    os.mkdir(f"{a.bundle}/notify")
+    receiver = notify_socket(a)
+    m = gated(a, r"notify=EXTEND_TIMEOUT_USEC=30000000\nMAINPID=1\nRESTART_RESET=1\nEXIT_STATUS=7\nMAINPIDFDID=1"
+              r" notify=EXTEND_TIMEOUT_USEC=x\nRESTART_RESET=0\nEXIT_STATUS=\nREADY=1",
+              args=[f"--sdnotify-socket={a.path('host-notify')}"])
+    m.release("gate")
+    equal(m.end(), 0)
+    receiver.take()
+    equal(receiver.seen, [b"EXTEND_TIMEOUT_USEC=30000000\nRESTART_RESET=1\nEXIT_STATUS=7", b"READY=1"])
 
 
 @line(158)

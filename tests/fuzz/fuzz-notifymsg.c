@@ -13,9 +13,11 @@
 #include "wire/notifymsg.h"
 
 static bool is_one_of(const char *line, size_t n) {
-        static const char *const whole[] = { "READY=1", "RELOADING=1", "STOPPING=1", "WATCHDOG=1",
-                                             "WATCHDOG=trigger" };
-        static const char *const prefixes[] = { "STATUS=", "ERRNO=", "BUSERROR=", "MONOTONIC_USEC=" };
+        static const char *const whole[] = { "READY=1",    "RELOADING=1",      "STOPPING=1",
+                                             "WATCHDOG=1", "WATCHDOG=trigger", "RESTART_RESET=1" };
+        static const char *const prefixes[] = {
+                "STATUS=", "ERRNO=", "BUSERROR=", "MONOTONIC_USEC=", "EXTEND_TIMEOUT_USEC=", "EXIT_STATUS="
+        };
 
         for (size_t i = 0; i < sizeof whole / sizeof whole[0]; i++)
                 if (n == strlen(whole[i]) && memcmp(line, whole[i], n) == 0)
@@ -28,6 +30,7 @@ static bool is_one_of(const char *line, size_t n) {
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         char *out = malloc(size + 1), *again = malloc(size + 1);
+        bool extended = false;
         size_t n, n_line;
 
         if (!out || !again)
@@ -41,7 +44,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
                 fuzz_claim(is_one_of(line, n_line));
                 if (n_line == strlen("READY=1") && memcmp(line, "READY=1", n_line) == 0)
                         fuzz_claim(notifymsg_says(out, n, "READY=1"));
+                if (n_line > strlen(NOTIFYMSG_EXTEND) + 1 &&
+                    memcmp(line, NOTIFYMSG_EXTEND "9", strlen(NOTIFYMSG_EXTEND) + 1) == 0)
+                        extended = true;
         }
+        fuzz_claim(extended || notifymsg_number(out, n, NOTIFYMSG_EXTEND) <= 8999999999999999999U);
         fuzz_claim(!memchr(out, '\r', n) && !memchr(out, 0, n));
 
         fuzz_claim(notifymsg_filter(out, n, again) == n);

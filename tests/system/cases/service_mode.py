@@ -182,6 +182,50 @@ def service_mode_container_says_ready(option=None):
     until("nothing to be left", nothing_left)
 
 
+TAKES_ITS_TIME = SPEAKS + """
+def work(seconds):
+    for i in range(seconds * 2):
+        say("EXTEND_TIMEOUT_USEC=4000000")
+        time.sleep(0.5)
+def barrier():
+    r, w = os.pipe()
+    s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    s.connect(os.environ["NOTIFY_SOCKET"])
+    socket.send_fds(s, [b"BARRIER=1"], [w])
+    os.close(w)
+    assert os.read(r, 1) == b"" # when the monitor has closed its end
+def end(*_):
+    print("flushing", flush=True)
+    work(8)
+    print("flushed", flush=True)
+    say("EXIT_STATUS=5\\nRESTART_RESET=1")
+    sys.exit(5)
+signal.signal(signal.SIGTERM, end)
+print("recovering", flush=True)
+work(6)
+say("MAINPID=1\\nREADY=1")
+barrier()
+print("no more barrier", flush=True)
+wait_for("never")
+"""
+
+
+@variants("service_mode_waits_for_a_container_that_works", unit={}, annotation={"io__scopemon__stop_timeout": "2"})
+def service_mode_waits_for_a_container_that_works(**annotations):
+    """EXTEND_TIMEOUT_USEC= of a container counts at start and stop, for systemd and for the monitor."""
+    make_python_bundle(TAKES_ITS_TIME, io__scopemon__sdnotify="container", **annotations)
+    unit("TimeoutStartSec=4\nTimeoutStopSec=4")
+    run("systemctl", "start", "baz.service")
+    main = show("baz.service", "MainPID")
+    until("the answer to its barrier", lambda: "no more barrier" in messages("-u", "baz.service"))
+    check_equal(show("baz.service", "MainPID"), main, "main process")
+    run("systemctl", "stop", "baz.service")
+    check("flushed" in messages("-u", "baz.service"), "it had its time")
+    check_equal(show("baz.service", "ExecMainStatus"), "5", "status")
+    check_equal(show("baz.service", "Result"), "exit-code", "result")
+    until("nothing to be left", nothing_left)
+
+
 FEEDS = READY.replace('wait_for("never")', """
 print("watchdog", os.environ["WATCHDOG_USEC"], flush=True)
 for i in range(1000):

@@ -118,6 +118,51 @@ CleanTest(unit_stop, signal_that_came_before_the_unit_was_known_counts) {
         fixture_done(&f);
 }
 
+/* EXTEND_TIMEOUT_USEC= of the container: the manager waits, so we do. */
+CleanTest(unit_stop, container_that_asks_for_more_time_gets_it) {
+        uint64_t before;
+        Fixture f;
+
+        fixture_init(&f);
+        cr_assert_eq(unit_stop_extend(f.k, 500000000), 0);
+        cr_assert_eq(f.k->unit_stop.extended, 0, "before the stop it concerns another time-out");
+        before = event_now();
+        cr_assert_eq(signalled(&f, "deactivating", 10000000), 1);
+        cr_assert_eq(unit_stop_extend(f.k, 1000000), 0);
+        cr_assert_leq(f.k->unit_stop.deadline, event_now() + 8000000, "less time is no more time");
+        cr_assert_eq(unit_stop_extend(f.k, 60000000), 0);
+        cr_assert_geq(f.k->unit_stop.deadline, before + 58000000);
+        cr_assert_leq(f.k->unit_stop.deadline, event_now() + 58000000);
+        cr_assert_eq(signalled(&f, "deactivating", 10000000), 1);
+        cr_assert_leq(f.k->unit_stop.deadline, event_now() + 8000000,
+                      "another stop signal, another time-out");
+        f.k->phase = PHASE_DRAINING;
+        cr_assert_eq(unit_stop_extend(f.k, 60000000), 0);
+        cr_assert_leq(f.k->unit_stop.deadline, event_now() + 8000000, "there is nothing left to wait for");
+        fixture_done(&f);
+}
+
+CleanTest(unit_stop, container_may_ask_before_the_manager_has_answered) {
+        FakeManagerScript script = { .type = "notify",
+                                     .active_state = "deactivating",
+                                     .stop_usec = 10000000 };
+        FakeManager *manager;
+        uint64_t before;
+        Fixture f;
+
+        fixture_init(&f);
+        (void)unlink(f.socket);
+        manager = fake_manager_new(&script, f.socket);
+        before = event_now();
+        cr_assert_eq(unit_stop_signalled(f.k), 0);
+        cr_assert_eq(unit_stop_extend(f.k, 60000000), 0);
+        cr_assert_eq(f.k->unit_stop.deadline, 0, "it may be a mere signal");
+        cr_assert(event_run_until(f.k->event, 10, !f.k->unit_stop.question));
+        fake_manager_finish(manager, &(FakeManagerSeen){ 0 });
+        cr_assert_geq(f.k->unit_stop.deadline, before + 58000000);
+        fixture_done(&f);
+}
+
 CleanTest(unit_stop, unit_that_kills_nobody_leaves_the_container_alone) {
         FakeManagerScript script = {
                 .type = "notify", .active_state = "deactivating", .stop_usec = 1000000, .spares = true

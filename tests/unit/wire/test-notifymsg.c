@@ -29,6 +29,8 @@ CleanTest(notifymsg, only_listed_lines_pass_in_their_order) {
                 { "RELOADING=1\r\nMONOTONIC_USEC=1\r", "RELOADING=1\nMONOTONIC_USEC=1" },
                 { "WATCHDOG=1\nREADY=1\nREADY=1", "WATCHDOG=1\nREADY=1\nREADY=1" },
                 { "\n\r\nREADY=1\n\n", "READY=1" },
+                { "EXTEND_TIMEOUT_USEC=30000000", "EXTEND_TIMEOUT_USEC=30000000" },
+                { "RESTART_RESET=1\nEXIT_STATUS=0", "RESTART_RESET=1\nEXIT_STATUS=0" },
                 /* not quite */
                 { "", "" },
                 { "\n", "" },
@@ -43,8 +45,10 @@ CleanTest(notifymsg, only_listed_lines_pass_in_their_order) {
                 { "XSTATUS=1", "" },
                 { "MAINPID=1", "" },
                 { "FDSTORE=1\nFDNAME=x\nFDSTOREREMOVE=1\nFDPOLL=0", "" },
-                { "EXTEND_TIMEOUT_USEC=1\nNOTIFYACCESS=all\nBARRIER=1", "" },
-                { "EXIT_STATUS=0", "" },
+                { "NOTIFYACCESS=all\nBARRIER=1\nMAINPIDFDID=1\nMAINPIDFD=1", "" },
+                { "EXTEND_TIMEOUT_USEC=\nEXTEND_TIMEOUT_USEC=-1\nEXTEND_TIMEOUT_USEC=1s", "" },
+                { "EXTEND_TIMEOUT_USEC=18446744073709551615", "" }, /* "infinity" */
+                { "RESTART_RESET=0\nEXIT_STATUS=x", "" },
         };
 
         for (size_t i = 0; i < ELEMENTS(cases); i++) {
@@ -100,4 +104,24 @@ CleanTest(notifymsg, line_is_found_whole_or_not_at_all) {
                 cr_assert_eq(notifymsg_says(cases[i].text, strlen(cases[i].text), "READY=1"), cases[i].says,
                              "case %zu", i);
         cr_assert_not(notifymsg_says("READY=1", 6, "READY=1"));
+}
+
+CleanTest(notifymsg, number_of_the_last_such_line_counts) {
+        static const struct {
+                const char *text;
+                uint64_t number;
+        } cases[] = {
+                { "", 0 },
+                { "READY=1", 0 },
+                { NOTIFYMSG_EXTEND "17", 17 },
+                { NOTIFYMSG_EXTEND "17\nREADY=1\n" NOTIFYMSG_EXTEND "9999999999999999999",
+                  9999999999999999999U },
+                { "STATUS=" NOTIFYMSG_EXTEND "17", 0 },
+                { NOTIFYMSG_EXTEND, 0 },
+                { NOTIFYMSG_EXTEND "1x", 0 },
+        };
+
+        for (size_t i = 0; i < ELEMENTS(cases); i++)
+                cr_assert_eq(notifymsg_number(cases[i].text, strlen(cases[i].text), NOTIFYMSG_EXTEND),
+                             cases[i].number, "case %zu", i);
 }
