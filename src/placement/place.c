@@ -389,6 +389,11 @@ static bool is_limit(uint64_t value) {
         return value != 0 && value != UINT64_MAX;
 }
 
+/* That of PrivateDevices= goes with the unit's /dev, which is not the container's. */
+static bool is_device_policy(const UnitFacts *u) {
+        return !u->private_devices && u->device_policy[0] && strcmp(u->device_policy, "auto") != 0;
+}
+
 /* Limits that somebody has set for the unit and that a container beside it escapes. */
 static void look_at_limits(Placer *p) {
         const UnitFacts *u = &p->unit;
@@ -397,10 +402,14 @@ static void look_at_limits(Placer *p) {
                 bool set;
         } limits[] = { { "MemoryMax=", is_limit(u->memory_max) },
                        { "MemoryHigh=", is_limit(u->memory_high) },
+                       { "MemorySwapMax=", is_limit(u->memory_swap_max) },
                        { "CPUQuota=", is_limit(u->cpu_quota_usec) },
-                       { "TasksMax=", is_limit(u->tasks_max) && !is_default_tasks_max(u->tasks_max) } };
+                       { "AllowedCPUs=", u->allowed_cpus },
+                       { "TasksMax=", is_limit(u->tasks_max) && !is_default_tasks_max(u->tasks_max) },
+                       { "IPAddressDeny=", u->ip_address_deny },
+                       { "DevicePolicy=", is_device_policy(u) } };
         bool bound = p->plan->row == PLACEMENT_ROW_BIND || p->plan->row == PLACEMENT_ROW_PROPAGATE;
-        char words[64] = "";
+        char words[128] = "";
         size_t n = 0;
 
         if (!p->facts.unit || p->plan->container != PLACEMENT_CONTAINER_SCOPE)

@@ -57,8 +57,13 @@ static const UnitProperty unit_properties[] = {
         PROPERTY("KillSignal", "i", kill_signal),
         PROPERTY("MemoryMax", "t", memory_max),
         PROPERTY("MemoryHigh", "t", memory_high),
+        PROPERTY("MemorySwapMax", "t", memory_swap_max),
         PROPERTY("TasksMax", "t", tasks_max),
         PROPERTY("CPUQuotaPerSecUSec", "t", cpu_quota_usec),
+        PROPERTY("DevicePolicy", "s", device_policy),
+        PROPERTY("PrivateDevices", "b", private_devices),
+        PROPERTY("IPAddressDeny", "any", ip_address_deny),
+        PROPERTY("AllowedCPUs", "any", allowed_cpus),
         PROPERTY("BindsTo", "as", binds_to),
         PROPERTY("PartOf", "as", part_of),
         PROPERTY("Requires", "as", requires),
@@ -88,6 +93,28 @@ static int read_list(sd_bus_message *m, char *list, size_t size, const char *wan
         return r < 0 ? fail(r) : 0;
 }
 
+/* Is there anything in an array, of whatever? */
+static int read_any(sd_bus_message *m, bool *ret) {
+        int r, end = 1;
+
+        r = sd_bus_message_enter_container(m, 'v', NULL);
+        if (r >= 0)
+                r = sd_bus_message_enter_container(m, 'a', NULL);
+        if (r >= 0)
+                r = end = sd_bus_message_at_end(m, false);
+        *ret = end == 0;
+        while (r == 0) {
+                r = sd_bus_message_skip(m, NULL);
+                if (r >= 0)
+                        r = sd_bus_message_at_end(m, false);
+        }
+        if (r >= 0)
+                r = sd_bus_message_exit_container(m);
+        if (r >= 0)
+                r = sd_bus_message_exit_container(m);
+        return r < 0 ? fail(r) : 0;
+}
+
 static int read_basic(sd_bus_message *m, const UnitProperty *p, UnitFacts *f) {
         char *field = (char *)f + p->offset;
         bool found = false;
@@ -95,6 +122,10 @@ static int read_basic(sd_bus_message *m, const UnitProperty *p, UnitFacts *f) {
         const char *text;
         int r, flag;
 
+        if (strcmp(p->type, "any") == 0) {
+                r = read_any(m, (bool *)field);
+                return r < 0 ? relay(r) : 0;
+        }
         switch (p->type[0]) {
         case 'a':
                 r = read_list(m, field, p->size, NULL, &found);

@@ -42,8 +42,10 @@ typedef struct UnitFacts {
         int32_t kill_signal;
         bool exec_stop;         /* there are commands in ExecStop= */
         bool stops_at_shutdown; /* Conflicts=shutdown.target, which default dependencies bring */
-        uint64_t memory_max, memory_high, tasks_max,
-                cpu_quota_usec; /* UINT64_MAX, or 0 if unknown: no limit */
+        uint64_t memory_max, memory_high, memory_swap_max, tasks_max,
+                cpu_quota_usec;                              /* UINT64_MAX, or 0 if unknown: no limit */
+        char device_policy[8];                               /* DevicePolicy=; PrivateDevices= sets it, too */
+        bool private_devices, ip_address_deny, allowed_cpus; /* the latter two: anything is listed */
 
         /* Names of units, a blank between two; what does not fit is left out. */
         char binds_to[512];

@@ -160,6 +160,10 @@ static int on_get_all(FakeManager *m, sd_bus_message *call) {
         must(sd_bus_message_append(reply, "{sv}", "Conflicts", "as", 2, "x.service", "shutdown.target"));
         if (s->memory_max)
                 must(sd_bus_message_append(reply, "{sv}", "MemoryMax", "t", s->memory_max));
+        must(sd_bus_message_append(reply, "{sv}", "IPAddressDeny", "a(iayu)", (int)s->denies, 2, 4, 127, 0, 0,
+                                   1, 32));
+        must(sd_bus_message_append(reply, "{sv}", "AllowedCPUs", "ay", 0));
+        must(sd_bus_message_append(reply, "{sv}", "DevicePolicy", "s", s->denies ? "closed" : "auto"));
         if (s->type)
                 append_service(m, reply);
         must(sd_bus_message_close_container(reply));

@@ -34,7 +34,8 @@ typedef struct FakeManagerScript {
         bool unstarted;
         bool spares;                   /* SendSIGKILL=no */
         unsigned long long memory_max; /* 0: none is told */
-        unsigned long long stop_usec;  /* 0: 90 s */
+        bool denies;                  /* IPAddressDeny=127.0.0.1, DevicePolicy=closed, AllowedCPUs= of none */
+        unsigned long long stop_usec; /* 0: 90 s */
         unsigned long long abort_usec; /* 0: none is told */
         const char *sub_state;         /* NULL: "running" */
         const char *active_state;      /* NULL: "active" */

@@ -283,7 +283,9 @@ def catalogue_explains():
 
 
 @variants("limits_that_do_not_bind_are_told", memory={"more": "MemoryMax=500M", "words": "MemoryMax="},
-          tasks={"more": "TasksMax=100", "words": "TasksMax="}, none={"more": "", "words": None},
+          tasks={"more": "TasksMax=100", "words": "TasksMax="},
+          others={"more": "IPAddressDeny=10.0.0.0/8\nDevicePolicy=closed\nAllowedCPUs=0", "words": "AllowedCPUs=, IPAddressDeny=, DevicePolicy="},
+          private={"more": "PrivateDevices=yes", "words": None}, none={"more": "", "words": None},
           delegate={"more": "MemoryMax=500M\nDelegate=yes", "words": None})
 def limits_that_do_not_bind_are_told(more, words):
     if MONITOR == compare.STOCK:

@@ -295,7 +295,7 @@ CleanTest(place, monitor_of_a_detached_container_asks_for_a_scope) {
 }
 
 CleanTest(place, limit_that_does_not_bind_the_container_is_told) {
-        FakeManagerScript script = { .type = "notify", .memory_max = 4096 };
+        FakeManagerScript script = { .type = "notify", .memory_max = 4096, .denies = true };
         FakeManager *m;
         Site s;
 
@@ -306,7 +306,9 @@ CleanTest(place, limit_that_does_not_bind_the_container_is_told) {
         m = fake_manager_new(&script, MANAGER_SOCKET);
         cr_assert_eq(place(&s), 0);
         fake_manager_finish(m, NULL);
-        cr_assert_str_eq(s.text.problem, "MemoryMax= of web.service does not apply to the container");
+        cr_assert_str_eq(
+                s.text.problem,
+                "MemoryMax=, IPAddressDeny=, DevicePolicy= of web.service does not apply to the container");
         cr_assert_str_eq(s.text.remedy, "set Delegate=yes in the unit");
         cr_assert_str_eq(s.text.trouble, "");
         site_done(&s);

@@ -80,6 +80,9 @@ CleanTest(unit, one_call_tells_all_of_a_service) {
         cr_assert_not(f.spares);
         cr_assert_eq(f.memory_max, 4096);
         cr_assert_eq(f.tasks_max, 0, "was not told");
+        cr_assert_not(f.ip_address_deny);
+        cr_assert_not(f.allowed_cpus);
+        cr_assert_str_eq(f.device_policy, "auto");
         cr_assert_eq(f.kill_signal, 2);
         cr_assert_str_eq(f.binds_to, "a.service");
         cr_assert_str_eq(f.after, "a.service b.service");
