@@ -110,14 +110,16 @@ class Place:
         """Is there no Podman?"""
         return self.placement == "service"
 
-    def unit(self, payload, more="", head="", name="baz", options=(), process=None, unit=None):
+    def unit(self, payload, more="", head="", name="baz", options=(), process=None, unit=None, bundle=None):
         """A unit NAME of this placement whose container runs the shell commands PAYLOAD, with the lines MORE in [Service], HEAD in
-        [Unit], OPTIONS for podman run, and the members PROCESS in config.json where there is no Podman. UNIT: another name for it."""
+        [Unit], OPTIONS for podman run, and the members PROCESS in config.json where there is no Podman, which BUNDLE
+        changes. UNIT: another name for it."""
         payload = f"echo up-{name}; {payload}"
         if self.ours:
-            return Contained(name, f"oci@{name}.service", payload, self._service(name, payload, more, head, process),
+            return Contained(name, f"oci@{name}.service", payload, self._service(name, payload, more, head, process, bundle),
                              "/system.slice/system-oci.slice")
-        words = ["run", "--rm", "--replace", "--name", name, "--network=none", *options, "localhost/alpine", "sh", "-c", payload]
+        network = [] if any(o.startswith("--network=") for o in options) else ["--network=none"]
+        words = ["run", "--rm", "--replace", "--name", name, *network, *options, "localhost/alpine", "sh", "-c", payload]
         if self.placement == "split":
             words[1:1] = ["-d", "--cgroups=split", "--sdnotify=conmon"]
             more = "Type=notify\nNotifyAccess=all\nDelegate=yes\nKillMode=mixed\n" + more
@@ -126,8 +128,8 @@ class Place:
         return Contained(name, unit or f"{name}.service", payload,
                          f"[Unit]\n{head}\n[Service]\nExecStart=/usr/bin/podman {quote(*words)}\nTimeoutStopSec=20\n{more}\n")
 
-    def _service(self, name, payload, more, head, process):
-        make_bundle(name, payload, process or {})
+    def _service(self, name, payload, more, head, process, bundle):
+        make_bundle(name, payload, process or {}, bundle)
         with open("/opt/scopemon-units/oci@.service", encoding="utf-8") as f:
             text = f.read()
         for word, value in {"bindir": "/usr/local/bin", "target": "multi-user.target", "bundles": BUNDLES}.items():
@@ -136,8 +138,8 @@ class Place:
         return text.replace("[Install]", f"{more}\n[Install]").replace("[Unit]", f"[Unit]\n{head}")
 
 
-def make_bundle(name, payload, process):
-    """A bundle NAME; all have the same root file system, that of the image."""
+def make_bundle(name, payload, process, change=None):
+    """A bundle NAME, its config.json changed by CHANGE(); all have the same root file system, that of the image."""
     root = f"{BUNDLES}/.rootfs"
     if not os.path.exists(root):
         os.makedirs(root)
@@ -157,6 +159,8 @@ def make_bundle(name, payload, process):
     del config["process"]["rlimits"]
     config["process"]["noNewPrivileges"] = False
     config["process"].update({"terminal": False, "args": ["sh", "-c", payload], **process})
+    if change:
+        change(config)
     with open(f"{bundle}/config.json", "w", encoding="utf-8") as f:
         json.dump(config, f)
 
