@@ -119,16 +119,18 @@ def until(what, condition, within=30):
     end = time.monotonic() + within
     while True:
         why = ""
+        begin = time.monotonic()
         try:
             seen = condition()
             if seen:
                 return seen
         except Failed as e:
             why = f": {e}"
-        if time.monotonic() > end:
+        now = time.monotonic()
+        if now > end:
             raise Failed(f"waited {within} s in vain for {what}{why}")
         del _transcript[200:-200]
-        time.sleep(0.05)
+        time.sleep(max(0.05, 2 * (now - begin))) # what is waited for needs the processors, too
 
 
 def quietly(condition, *arguments):

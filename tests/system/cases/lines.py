@@ -3,6 +3,7 @@
 
 from harness import check, check_equal, journal, messages, service, variants
 
+EVERY_SUITE = True
 LINES = 100
 PAYLOAD = f"""i=0
 while [ $i -lt {LINES} ]; do i=$((i+1)); echo "numbered $i"; done

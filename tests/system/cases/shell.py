@@ -8,6 +8,7 @@ from harness import (MONITOR, OBEYS, Shell, Unit, case, cgroup_of, check, check_
                      expect_nothing_left, inspect, monitors, note, podman, quote, scope_of, service, session, show,
                      until, variants, wait_running)
 
+EVERY_SUITE = True
 DETACHED = ["podman", "run", "-d", "--name", "baz", "--network=none"]
 WHAT = ["localhost/alpine", "sh", "-c", OBEYS]
 

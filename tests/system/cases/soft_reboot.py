@@ -7,6 +7,7 @@ import re
 from harness import (CGROUPS, Skip, Unit, case, cgroup_of, check, check_equal, command, messages, note, podman, quote, run,
                      shuts_down, until)
 
+EVERY_SUITE = True
 SURVIVES = """[Unit]
 DefaultDependencies=no
 SurviveFinalKillSignal=yes

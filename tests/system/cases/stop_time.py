@@ -3,6 +3,7 @@
 
 from harness import Unit, case, check, check_equal, journal, messages, quote, run, until, variants
 
+EVERY_SUITE = True
 ENDED = "ae7f4f850114466f8c4d890f6616381e" # SCOPEMON_MESSAGE_ENDED of scopemon/protocol.h
 # Takes SECONDS from its second or first stop signal on, and says so.
 SLOW = ("n=0; trap 'n=$((n+1)); echo got-$n; test $n -lt {which} || end=$(($(date +%s)+{seconds}))' TERM; : >/tmp/ready; "

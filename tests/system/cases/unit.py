@@ -8,6 +8,7 @@ from harness import (CGROUPS, MONITOR, OBEYS, Failed, case, cgroup_of, check, ch
                      exe_of, expect_nothing_left, forget_containers, inspect, journal, names, podman, run, scope_of, service, show,
                      tree, until, variants, wait_processes, wait_running)
 
+EVERY_SUITE = True
 PLACED = "b5c36f7a6d2a4e329b40dfe192459d67" # SCOPEMON_MESSAGE_PLACED of scopemon/protocol.h
 BOTH = {"plain": {"tty": False}, "tty": {"tty": True}}
 
