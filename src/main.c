@@ -46,16 +46,16 @@ static int run_worker(int argc, char *argv[]) {
         return r < 0 ? relay(r) : worker_run(channel, argv);
 }
 
-static int run_keeper(const Options *options, Origin *origin) {
+/* What the launcher leaves behind. */
+typedef struct Remains {
+        Options *options;
+        Origin *origin;
+} Remains;
+
+static int keep(const Options *options, Origin *origin) {
         _cleanup_(keeper_freep) Keeper *keeper = NULL;
         int r;
 
-        r = launch_fork(options);
-        if (r == LAUNCH_PARENT)
-                process_exit(
-                        EXIT_SUCCESS); /* cleaning up would copy pages that the keeper shares, to no end */
-        if (r < 0)
-                return relay(r);
         r = launch_open_pipes(options, origin);
         if (r < 0)
                 return relay(r);
@@ -63,6 +63,17 @@ static int run_keeper(const Options *options, Origin *origin) {
         if (r >= 0)
                 r = keeper_start(keeper);
         return r < 0 ? relay(r) : keeper_run(keeper);
+}
+
+/* Return: the exit status of the monitor: the container's, which may be any. */
+static int run_keeper(void *userdata) {
+        Remains *remains = userdata;
+        int r;
+
+        r = keep(remains->options, remains->origin);
+        options_done(remains->options);
+        launch_done(remains->origin);
+        return r < 0 ? EXIT_FAILURE : r;
 }
 
 /* What is asked for by a first word, and is no monitor. Return: false if there is none; else @ret is the status. */
@@ -85,6 +96,7 @@ static bool run_verb(int argc, char *argv[], char *envp[], int *ret) {
 int main(int argc, char *argv[], char *envp[]) {
         Options options = { 0 };
         Origin origin;
+        Remains remains = { .options = &options, .origin = &origin };
         bool answered, resumed;
         char **given_argv = argv;
         int r;
@@ -129,12 +141,13 @@ int main(int argc, char *argv[], char *envp[]) {
                 launch_linger();
         if (r == 0)
                 r = launch_wait(&options, &origin);
-        if (r == 0)
-                r = run_keeper(&options, &origin);
+        if (r == 0) {
+                r = launch_leave(&options, &origin, run_keeper, &remains);
+                if (r >= 0) /* --sync */
+                        return r;
+        }
 
         options_done(&options);
         launch_done(&origin);
-        if (answered)
-                return EXIT_SUCCESS;
-        return r < 0 ? EXIT_FAILURE : r; /* of run_keeper(): the container's, which may be any */
+        return answered ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -80,6 +80,15 @@ void memory_trim(void) {
         (void)madvise(end - STACK_USED, STACK_USED, MADV_DONTNEED); /* what is not mapped is no harm */
 }
 
+/**
+ * memory_give_back() - give back the pages of what nobody needs any more
+ * @memory: NULL is fine; else it begins with a page
+ */
+void memory_give_back(void *memory, size_t size) {
+        if (memory)
+                (void)madvise(memory, size, MADV_DONTNEED); /* or it stays */
+}
+
 static bool is_zero(const char *p, size_t n) {
         return p[0] == 0 && memcmp(p, p + 1, n - 1) == 0;
 }

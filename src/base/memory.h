@@ -9,6 +9,7 @@
 
 void memory_keep_heap_small(void);
 void memory_trim(void);
+void memory_give_back(void *memory, size_t size);
 void memory_trim_zeros(void *memory, size_t size);
 void *memory_reserve(size_t size);
 void memory_release(void *memory, size_t size);

@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <sched.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -240,6 +241,74 @@ int process_fork_sharing(pid_t *ret_pid) {
                 return 0;
         *ret_pid = pid;
         return 1;
+}
+
+/* What a child that has our memory is to do; at the top of its stack. */
+typedef struct Successor {
+        int (*run)(void *userdata, void *room);
+        void *userdata, *room;
+} Successor;
+
+#ifdef __SANITIZE_ADDRESS__
+
+/* The sanitizer knows one stack, and looks for leaks at an ordinary exit. */
+static pid_t leave(const Successor *next) {
+        pid_t pid = fork();
+
+        if (pid == 0)
+                exit(next->run(next->userdata, NULL));
+        return pid;
+}
+
+#else
+
+static int succeed(void *userdata) {
+        Successor *next = userdata;
+
+        process_exit(next->run(next->userdata, next->room));
+}
+
+/* Its stack is the rest of ours: far enough below for what we may still call. */
+static pid_t leave(const Successor *next) {
+        uintptr_t room = (uintptr_t)__builtin_frame_address(0) - PROCESS_LEAVE_ROOM;
+        Successor *top;
+        pid_t pid;
+
+        room -= room % (uintptr_t)sysconf(_SC_PAGESIZE);
+        top = (Successor *)room - 2; /* keeps the alignment of a stack */
+        *top = *next;
+        top->room = (void *)room;
+        pid = clone(succeed, top, CLONE_VM | SIGCHLD, top);
+        if (pid >= 0)
+                (void)syscall(SYS_set_tid_address, NULL); /* else our end writes to what is the child's */
+        return pid;
+}
+
+#endif
+
+/**
+ * process_leave() - have a child go on with this very memory, while we have nothing left to do but to exit
+ * @run: its return value is the child's exit status; nothing of ours is cleaned up then
+ *
+ * Nothing is copied, neither pages nor their tables, which is most of what a fork costs. The child's stack begins below
+ * ours; @userdata and whatever it needs of the caller's frames stays there as long as the caller does not return. Until
+ * we exit, one of both may work, the other has to wait: a thread's variables, errno among them, are common. Only for a
+ * process of one thread.
+ *
+ * @room is where PROCESS_LEAVE_ROOM bytes begin that nobody needs when we have ended, for memory_give_back(); NULL if
+ * there are none.
+ *
+ * Return: 0 with @ret_pid set, or a negative errno. The child does not return.
+ */
+int process_leave(int (*run)(void *userdata, void *room), void *userdata, pid_t *ret_pid) {
+        const Successor next = { .run = run, .userdata = userdata };
+        pid_t pid;
+
+        pid = leave(&next);
+        if (pid < 0)
+                return fail(-errno);
+        *ret_pid = pid;
+        return 0;
 }
 
 /**

@@ -18,6 +18,8 @@ typedef struct ProcessPidfdInfo {
 
 #define PROCESS_PIDFD_GET_INFO _IOWR(0xFF, 11, ProcessPidfdInfo)
 
+#define PROCESS_LEAVE_ROOM (64U * 1024U) /* bytes of the stack, for who leaves; see process_leave() */
+
 typedef struct ProcessSpec {
         const char *path; /* executed as it is, no search in PATH */
         char *const *argv;
@@ -50,6 +52,7 @@ enum {
 int process_spawn(const ProcessSpec *spec, pid_t *ret_pid, int *ret_pidfd);
 int process_fork(pid_t *ret_pid);
 int process_fork_sharing(pid_t *ret_pid);
+int process_leave(int (*run)(void *userdata, void *room), void *userdata, pid_t *ret_pid);
 void process_exit(int status) __attribute__((noreturn));
 int process_replace(const char *path, char *const *argv, char *const *envp);
 void process_set_name(const char *name);

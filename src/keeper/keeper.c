@@ -203,6 +203,8 @@ static int keeper_on_settled(Timer *timer, void *userdata) {
         Keeper *k = userdata;
 
         memory_trim_zeros(k, sizeof *k);
+        if (getppid() != k->origin->launcher) /* it has ended: what it had of the stack is nobody's */
+                memory_give_back(k->origin->launcher_room, PROCESS_LEAVE_ROOM);
         memory_trim();
         return 0;
 }

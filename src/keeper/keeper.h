@@ -25,7 +25,9 @@ typedef struct Origin {
         uint64_t fds_max;       /* soft limit of descriptors of the caller; 0 if unknown */
         char oom_score_adj[16]; /* of the caller; "" if unknown */
         sigset_t mask;
-        int log_dir_fd; /* directory of the log file, -1 without one */
+        pid_t launcher;      /* the process that has left us behind; 0 for none */
+        void *launcher_room; /* that process_leave() has told of */
+        int log_dir_fd;      /* directory of the log file, -1 without one */
         int log_fd;
         const char *log_name;
 } Origin;

@@ -306,40 +306,70 @@ static bool is_let_go(int fd) {
         return n == 1;
 }
 
+typedef struct Keeping {
+        Origin *origin;
+        int wait_fd, go_fd; /* -1 if nothing is waited for */
+        int (*run)(void *userdata);
+        void *userdata;
+} Keeping;
+
+/* The keeper, in the memory of the launcher: until that has written the pid file, it touches nothing. */
+static int begin_keeping(void *userdata, void *room) {
+        Keeping *k = userdata;
+
+        fd_close_many(&k->go_fd, 1);
+        if (k->wait_fd >= 0 && !is_let_go(k->wait_fd))
+                process_exit(EXIT_FAILURE); /* the launcher has said why */
+        fd_close_many(&k->wait_fd, 1);
+        k->origin->launcher_room = room;
+        return k->run(k->userdata);
+}
+
+/* Of a keeper that is not to be: it has our memory, so we do not return before its end. */
+static int take_back(pid_t pid, int *go_fd, int error) {
+        fd_close_many(go_fd, 1);
+        (void)process_await(pid);
+        return error;
+}
+
 /**
- * launch_fork() - leave the keeper behind, unless it is to be this process
+ * launch_leave() - leave the keeper behind, unless it is to be this process
+ * @origin: gets what it has to know of the launcher
+ * @run: what the keeper does; its return value is the monitor's exit status
  *
  * The keeper goes on when its pid is in the file. If that cannot be written there is none: the caller has an error, and
  * no container beside it.
  *
- * Return: 0 in the keeper, LAUNCH_PARENT in the launcher, or a negative errno with the error said.
+ * Return: with --sync, what @run has returned; else only on failure, a negative errno with the error said.
  */
-int launch_fork(const Options *o) {
+int launch_leave(const Options *o, Origin *origin, int (*run)(void *userdata), void *userdata) {
         _cleanup_close_ int wait_fd = -1, go_fd = -1;
+        Keeping keeping = { .origin = origin, .run = run, .userdata = userdata };
         pid_t pid;
         int r = 0;
 
         if (o->sync)
-                return 0;
+                return run(userdata);
+        origin->launcher = getpid();
         if (o->conmon_pidfile)
                 r = fd_pipe(&wait_fd, &go_fd);
+        keeping.wait_fd = wait_fd;
+        keeping.go_fd = go_fd;
         if (r >= 0)
-                r = process_fork(&pid);
+                r = process_leave(begin_keeping, &keeping, &pid);
         if (r < 0)
                 return log_error_errno(r, "Failed to fork the monitor");
-        if (r == 0) {
-                fd_close_many(&go_fd, 1);
-                if (wait_fd >= 0 && !is_let_go(wait_fd))
-                        process_exit(EXIT_FAILURE); /* the launcher has said why */
-                return 0;
+        if (o->conmon_pidfile) {
+                r = launch_write_pid(o->conmon_pidfile, pid);
+                if (r < 0)
+                        r = log_error_errno(r,
+                                            "conmon: option parsing failed: Failed to write conmon pidfile");
+                else if ((r = fd_write_full(go_fd, "", 1)) < 0)
+                        r = log_error_errno(r, "Failed to start the monitor");
+                if (r < 0)
+                        return take_back(pid, &go_fd, r);
         }
-        if (!o->conmon_pidfile)
-                return LAUNCH_PARENT;
-        r = launch_write_pid(o->conmon_pidfile, pid);
-        if (r < 0)
-                return log_error_errno(r, "conmon: option parsing failed: Failed to write conmon pidfile");
-        r = fd_write_full(go_fd, "", 1);
-        return r < 0 ? log_error_errno(r, "Failed to start the monitor") : LAUNCH_PARENT;
+        process_exit(EXIT_SUCCESS); /* all that is here is the keeper's */
 }
 
 /**

@@ -6,11 +6,6 @@
 #include "config/options.h"
 #include "keeper/keeper.h"
 
-/* Positive answer of launch_fork(): this is the launcher, its work is done. */
-enum {
-        LAUNCH_PARENT = 1,
-};
-
 void launch_set_language(void);
 int launch_note_origin(Origin *ret, int argc, char *argv[], char *envp[]);
 int launch_open_log(const Options *o, Origin *origin);
@@ -18,7 +13,7 @@ void launch_linger(void);
 void launch_protect(void);
 int launch_block_signals(sigset_t *ret_before);
 int launch_wait(const Options *o, Origin *origin);
-int launch_fork(const Options *o);
+int launch_leave(const Options *o, Origin *origin, int (*run)(void *userdata), void *userdata);
 int launch_write_pid(const char *path, pid_t pid);
 int launch_open_pipes(const Options *o, Origin *origin);
 void launch_done(Origin *origin);

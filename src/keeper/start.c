@@ -215,6 +215,7 @@ static void fill_facts(Keeper *k, WorkerFacts *facts) {
 static void start_forget(void *userdata) {
         Keeper *k = userdata;
 
+        memory_give_back(k->origin->launcher_room, PROCESS_LEAVE_ROOM);
         memory_release(k->start, sizeof *k->start);
         memory_release(k, sizeof *k);
 }

@@ -14,6 +14,17 @@
 #include "base/memory.h"
 #include "clean.h"
 
+CleanTest(memory, what_is_given_back_is_zero_again) {
+        char *memory = memory_reserve(8192);
+
+        cr_assert_not_null(memory);
+        memory[0] = memory[5000] = 'x';
+        memory_give_back(NULL, 4096);
+        memory_give_back(memory, 8192);
+        cr_assert(memory[0] == 0 && memory[5000] == 0);
+        memory_release(memory, 8192);
+}
+
 #ifndef __SANITIZE_ADDRESS__ /* which has a heap of its own */
 CleanTest(memory, what_is_large_leaves_no_hole_in_the_heap) {
         void *before = malloc(100), *large, *after;

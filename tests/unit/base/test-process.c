@@ -296,6 +296,28 @@ CleanTest(process, nobody_to_wait_for_is_an_answer) {
         cr_assert_eq(waitpid(pid, NULL, 0), pid);
 }
 
+/* Deep enough to need a stack. */
+static int go_on(void *userdata, void *room) {
+        char text[65536];
+        int *value = userdata;
+
+        memset(text, 'x', sizeof text);
+        *value = text[sizeof text - 1] == 'x' && text + sizeof text < (char *)room ? 5 : 6;
+        return 3;
+}
+
+CleanTest(process, who_leaves_has_a_child_go_on_in_its_memory) {
+        int value = 4, status;
+        pid_t pid;
+
+        cr_assert_eq(process_leave(go_on, &value, &pid), 0);
+        cr_assert_eq(waitpid(pid, &status, 0), pid);
+        cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 3);
+#ifndef __SANITIZE_ADDRESS__
+        cr_assert_eq(value, 5);
+#endif
+}
+
 CleanTest(process, pidfd_of_nobody_is_refused) {
         _cleanup_close_ int pidfd = -1;
         pid_t pid;

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 
@@ -252,27 +253,41 @@ CleanTest(launch, caller_that_is_ready_is_not_waited_for_after_an_error) {
 
 /* ---- the fork -------------------------------------------------------------------------------- */
 
+/* What a keeper does: it goes on until the pipe in @userdata is closed. */
+static int keep(void *userdata) {
+        int *ends = userdata;
+        char byte;
+
+        (void)close(ends[1]);
+        (void)!read(ends[0], &byte, 1);
+        return 7;
+}
+
 CleanTest(launch, keeper_stays_and_its_pid_is_left_in_the_file) {
-        char path[] = "/tmp/test-launch-XXXXXX", expected[16], byte;
+        char path[] = "/tmp/test-launch-XXXXXX", expected[16];
         _cleanup_free_ char *text = NULL;
         Options options = { .conmon_pidfile = path };
-        _cleanup_close_ int file = -1, r = -1, w = -1;
+        Origin origin = { 0 };
+        _cleanup_close_ int file = -1;
         ProcessStatus status;
-        pid_t pid;
-        int answer;
+        pid_t launcher, pid;
+        int ends[2];
 
+        cr_assert_eq(prctl(PR_SET_CHILD_SUBREAPER, 1), 0);
         file = mkstemp(path);
         cr_assert_geq(file, 0);
-        cr_assert_eq(fd_pipe(&r, &w), 0);
-        answer = launch_fork(&options);
-        if (answer == 0) {
-                (void)close(w);
-                (void)!read(r, &byte, 1);
-                process_exit(7);
+        cr_assert_eq(fd_pipe(&ends[0], &ends[1]), 0);
+        if (process_fork(&launcher) == 0) {
+                (void)launch_leave(&options, &origin, keep, ends);
+                process_exit(99);
         }
-        cr_assert_eq(answer, LAUNCH_PARENT);
-        cr_assert_eq(process_peek(0, &status), 0, "it goes on");
-        fd_close_many(&w, 1);
+        while ((pid = process_peek(0, &status)) == 0)
+                ;
+        cr_assert_eq(pid, launcher);
+        cr_assert_eq(status.code, EXIT_SUCCESS);
+        cr_assert_eq(process_reap(pid), 0);
+        cr_assert_eq(process_peek(0, &status), 0, "the keeper goes on");
+        fd_close_many(ends, 2);
         while ((pid = process_peek(0, &status)) == 0)
                 ;
         cr_assert_eq(status.code, 7);
@@ -283,33 +298,44 @@ CleanTest(launch, keeper_stays_and_its_pid_is_left_in_the_file) {
         cr_assert_eq(unlink(path), 0);
 }
 
+static int keep_here(void *userdata) {
+        return *(pid_t *)userdata == getpid() ? 7 : 8;
+}
+
 CleanTest(launch, nothing_is_forked_with_sync) {
         Options options = { .sync = true, .conmon_pidfile = "/tmp/test-launch-never" };
+        Origin origin = { 0 };
         ProcessStatus status;
+        pid_t us = getpid();
 
-        cr_assert_eq(launch_fork(&options), 0);
+        cr_assert_eq(launch_leave(&options, &origin, keep_here, &us), 7);
         cr_assert_eq(process_peek(0, &status), -ECHILD);
         cr_assert_lt(access("/tmp/test-launch-never", F_OK), 0, "the caller knows the pid");
 }
 
+static int keep_a_note(void *userdata) {
+        (void)!write(*(int *)userdata, "", 1);
+        return 0;
+}
+
 CleanTest(launch, pid_file_that_cannot_be_is_an_error) {
         Options options = { .conmon_pidfile = "/nonexistent-dir/pid" };
+        Origin origin = { 0 };
         ProcessStatus status;
+        int ends[2], r;
         Capture c;
-        pid_t pid;
-        int r;
+        char byte;
 
+        cr_assert_eq(fd_pipe(&ends[0], &ends[1]), 0);
         capture_begin(&c, STDERR_FILENO);
-        r = launch_fork(&options);
-        if (r == 0)
-                process_exit(7);
+        r = launch_leave(&options, &origin, keep_a_note, &ends[1]);
         (void)capture_end(&c);
         cr_assert_lt(r, 0);
         cr_assert_not_null(strstr(c.text, "Failed to write conmon pidfile"), "%s", c.text);
-        while ((pid = process_peek(0, &status)) == 0)
-                ;
-        cr_assert_eq(status.code, EXIT_FAILURE, "the keeper has not gone on");
-        cr_assert_eq(process_reap(pid), 0);
+        cr_assert_eq(process_peek(0, &status), -ECHILD, "there is no keeper");
+        fd_close_many(&ends[1], 1);
+        cr_assert_eq(read(ends[0], &byte, 1), 0, "there was none");
+        fd_close_many(&ends[0], 1);
 }
 
 /* ---- the keeper's pipes ---------------------------------------------------------------------- */
