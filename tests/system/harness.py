@@ -418,10 +418,10 @@ def wait_processes(cgroup, *wanted, within=20):
 def forget_containers(*prefix):
     """Make Podman forget all containers. Of one whose monitor was killed it is only told by the first try.
     PREFIX are words before podman: those that make it another user's."""
-    for _ in range(3):
-        command(*prefix, "podman", "rm", "--force", "--all", "--time", "0")
+    for _ in range(4):
         if not run(*prefix, "podman", "ps", "--all", "--quiet"):
             return
+        command(*prefix, "podman", "rm", "--force", "--all", "--time", "0")
     raise Failed("podman rm --force does not remove all containers")
 
 
