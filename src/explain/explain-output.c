@@ -188,6 +188,8 @@ static size_t print_file(const Explained *e, size_t n_max) {
 void explain_lines(const ExplainHost *h, const Explained *e, size_t n) {
         if (n > EXPLAIN_LINES_MAX)
                 n = EXPLAIN_LINES_MAX;
-        if (print_journal(h, e, n) == 0)
-                (void)print_file(e, n);
+        if (print_journal(h, e, n) == 0 && print_file(e, n) == 0 && geteuid() != 0 && e->owner != geteuid())
+                explain_say_text("Output of containers of other users is shown to root, and from the journal "
+                                 "to groups "
+                                 "adm and systemd-journal.");
 }

@@ -12,6 +12,7 @@
  */
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -141,10 +142,44 @@ static void settle(const Explained *e, PlacementFacts *f, PlacementPlan *plan) {
         }
 }
 
+/* Are both below one unit, in the cgroups of a monitor that nests its container, or of a caller that does? */
+static bool is_nested(const Explained *e) {
+        const char *leaf = strrchr(e->monitor_cgroup, '/');
+        size_t n = leaf ? (size_t)(leaf - e->monitor_cgroup) : 0;
+        char path[PATH_MAX];
+
+        return n > 0 && strcmp(leaf + 1, PLACEMENT_LEAF) == 0 && n < sizeof path &&
+               snprintf(path, sizeof path, "%.*s/libpod-payload-%s", (int)n, e->monitor_cgroup, e->id) <
+                       (int)sizeof path &&
+               strcmp(e->container_cgroup, path) == 0;
+}
+
+/*
+ * linux.cgroupsPath as the caller has written it: a monitor that nests its container replaces it, and other users cannot
+ * read the bundle. A caller that nests the container itself does not pass --systemd-cgroup.
+ */
+static const char *find_cgroups_path(const Explained *e,
+                                     const PlacementFacts *f,
+                                     const char *in_bundle,
+                                     char *out,
+                                     size_t size) {
+        char scope[EXPLAIN_NAME_SIZE + 32];
+
+        (void)snprintf(scope, sizeof scope, "libpod-%s.scope", e->id);
+        if ((f->systemd_cgroup && is_nested(e)) ||
+            (!in_bundle && strcmp(e->container_unit.name, scope) == 0)) {
+                (void)snprintf(out, size, "%s:libpod:%s", f->rootless ? "user.slice" : "machine.slice",
+                               e->id);
+                return out;
+        }
+        return in_bundle ?: e->container_cgroup[0] ? e->container_cgroup : NULL;
+}
+
 /* The same question that a monitor asks itself when it starts, with what can still be seen of the answers. */
 static void deduce_placement(Explained *e) {
         _cleanup_(bundle_freep) Bundle *bundle = NULL;
-        const char *path, *log, *why, *unused;
+        const char *path, *log, *why, *unused, *in_bundle = NULL;
+        char cgroups_path[PATH_MAX];
         PlacementPlan plan = { 0 };
         PlacementFacts f = { .id = e->id, .unified = cgroup_unified(NULL), .caller = PLACEMENT_CALLER_WAITS };
         struct stat st;
@@ -159,9 +194,10 @@ static void deduce_placement(Explained *e) {
         f.cgroup = e->monitor_cgroup[0] ? e->monitor_cgroup : NULL;
         if (options_peek(e->keeper->argv, "bundle", &path) && path[0] == '/' &&
             bundle_open(&bundle, path, &why) == 0) {
-                f.cgroups_path = bundle_cgroups_path(bundle);
+                in_bundle = bundle_cgroups_path(bundle);
                 f.wish_annotation = bundle_annotation(bundle, SCOPEMON_ANNOTATION_PLACEMENT);
         }
+        f.cgroups_path = find_cgroups_path(e, &f, in_bundle, cgroups_path, sizeof cgroups_path);
         settle(e, &f, &plan);
         (void)snprintf(e->placement.name, sizeof e->placement.name, "%s", placement_row_name(plan.row));
         (void)snprintf(e->placement.reason, sizeof e->placement.reason, "%s", plan.reason);

@@ -238,12 +238,31 @@ def explain_rootless():
         run(*user, "podman", "rm", "--force", "--time", "0", "mine")
 
 
+@variants("explain_without_the_journal", nest={"delegate": True, "split": False}, bind={"delegate": False, "split": False},
+          split={"delegate": True, "split": True})
+def explain_without_the_journal(delegate, split):
+    """A placement that the journal does not tell, as it is old or another user asks, is inferred as it is."""
+    service(OBEYS, delegate=delegate, options=["--cgroups=split"] if split else []).start()
+    wait_running()
+    expected = settled("baz")["placement"]
+    stranger = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+    seen = explain("baz", prefix=stranger)["placement"]
+    check_equal((seen["source"], seen["name"]), ("inferred", expected["name"]), f"placement, for another user: {seen}")
+    check("is shown to root" in scopemon("status", "baz", prefix=stranger)[1], "status does not tell why there is no output")
+    run("journalctl", "--rotate", "--quiet")
+    run("journalctl", "--vacuum-size=1", "--quiet")
+    seen = until("the entry to go", lambda: (lambda p: p["source"] != "journal" and p)(explain("baz")["placement"]))
+    check_equal((seen["name"], seen["reason"]), (expected["name"], expected["reason"]), "placement, without its entry")
+
+
 @case
 def explain_errors():
     for words, status, said in ((["explain", "no-such"], 4, "No container found for no-such"),
                                 (["explain", "no-such.service"], 4, "No container found for no-such.service"),
                                 (["explain"], 1, "Missing argument"), (["explain", "--json=x", "y"], 1, "--json=x"),
-                                (["list", "-o", "x"], 1, "Unknown column x")):
+                                (["list", "-o", "x"], 1, "Unknown column x"),
+                                (["end", "--no-such"], 1, "Unknown option --no-such"),
+                                (["end", "no-such"], 1, "Failed to end no-such")):
         seen, out, err = scopemon(*words)
         check_equal((seen, out), (status, ""), f"answer to {words}")
         check(said in err and err.count("\n") == 1, f"error text: {err!r}")
