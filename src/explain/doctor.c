@@ -122,9 +122,9 @@ static void check_cgroups(Doctor *d) {
         else
                 tell(d, GOOD, "cgroup v2", "", "mounted at %s", root);
         if (exists("/run/systemd/system"))
-                tell(d, GOOD, "systemd", "", "is the service manager");
+                tell(d, GOOD, "systemd", "", "running");
         else
-                tell(d, BAD, "systemd", "boot with systemd as PID 1", "is not the service manager");
+                tell(d, BAD, "systemd", "boot with systemd as PID 1", "not running");
 }
 
 static void check_controllers(Doctor *d) {
@@ -151,7 +151,7 @@ static void check_controllers(Doctor *d) {
                         (void)snprintf(missing + strlen(missing), sizeof missing - strlen(missing), " %s",
                                        wanted[i]);
         if (!missing[0])
-                tell(d, GOOD, "controllers", "", "cpu, memory and pids are there%s",
+                tell(d, GOOD, "controllers", "", "cpu, memory and pids are available%s",
                      d->user ? " for the user manager" : "");
         else
                 tell(d, REMARK, "controllers",
@@ -261,7 +261,7 @@ static int find_monitor_of_podman(const Doctor *d, Found *f) {
 
 static void check_podman(Doctor *d) {
         static const char *const remedy =
-                "ln -s /usr/share/scopemon/podman.conf /etc/containers/containers.conf.d/50-scopemon.conf";
+                "ln -s " SCOPEMON_DATADIR "/podman.conf /etc/containers/containers.conf.d/50-scopemon.conf";
         char program[PATH_MAX];
         Found f = {
                 .value = "'/usr/libexec/podman/conmon' '/usr/local/libexec/podman/conmon' '/usr/bin/conmon'"
@@ -297,7 +297,7 @@ static void check_crio(Doctor *d) {
                 tell(d, GOOD, "CRI-O", "", "uses %s, set in %s", program, f.file);
         else
                 tell(d, REMARK, "CRI-O",
-                     "ln -s /usr/share/scopemon/crio.conf /etc/crio/crio.conf.d/50-scopemon.conf", "uses %s",
+                     "ln -s " SCOPEMON_DATADIR "/crio.conf /etc/crio/crio.conf.d/50-scopemon.conf", "uses %s",
                      program[0] ? program : "its default monitor, conmon");
 }
 
@@ -412,11 +412,11 @@ static void check_unit(Doctor *d, const char *word) {
                 return;
         }
         if (strcmp(f->load_state, "loaded") != 0) {
-                tell(d, BAD, u.name, "", "there is no such unit (%s)", f->load_state);
+                tell(d, BAD, u.name, "", "not loaded (%s)", f->load_state);
                 return;
         }
         if (!f->delegate)
-                tell(d, REMARK, u.name, "Delegate=yes, as in /usr/share/scopemon/nest.conf",
+                tell(d, REMARK, u.name, "Delegate=yes, as in " SCOPEMON_DATADIR "/nest.conf",
                      "Delegate=no: its container gets a scope of its own, and limits of the unit do not "
                      "apply to it");
         else if (strcmp(f->kill_mode, "mixed") != 0 && strcmp(f->kill_mode, "process") != 0 && !f->exec_stop)
@@ -476,9 +476,10 @@ int doctor_run(int argc, char *argv[]) {
         if (r < 0)
                 return EXPLAIN_FAILED;
         if (o.help) {
-                (void)printf("Usage:\n  scopemon doctor [OPTION...] [UNIT...]\n\n"
-                             "Check how this host, and units, are set up for containers; exit status 1 if "
-                             "something is bad.\n\nOptions:\n");
+                (void)printf(
+                        "Usage:\n  scopemon doctor [OPTION...] [UNIT...]\n\n"
+                        "Check how this host, and units, are set up for containers. The exit status is 1 if "
+                        "a row is \"bad\".\n\nOptions:\n");
                 return verb_print_options(VERB_DOCTOR) < 0 ? EXPLAIN_FAILED : EXPLAIN_OK;
         }
         d.user |= o.user;
@@ -487,12 +488,16 @@ int doctor_run(int argc, char *argv[]) {
                 r = examine(&d, argv + 2);
         if (r >= 0) {
                 terminal_open(&terminal, !o.no_pager);
+                terminal.width = 0; /* a remedy is copied: it is not cut */
                 if (d.array)
                         (void)puts(json_text(d.array, o.format == VERB_FORMAT_PRETTY) ?: "");
                 else
                         table_print(d.table, &terminal, !o.no_legend);
+                if (fflush(stdout) != 0 && terminal.pager == 0)
+                        r = fail(-errno);
                 terminal_close(&terminal);
-        } else
+        }
+        if (r < 0)
                 (void)fprintf(stderr, "Failed to examine this host: %s\n", strerror(-r));
         d.table = table_free(d.table);
         d.array = json_free(d.array);

@@ -62,7 +62,8 @@ typedef struct ExplainPlacement {
 
 typedef struct ExplainEnd {
         bool known;
-        bool other;     /* an earlier container of this name */
+        bool other; /* an earlier container of this name: @id */
+        char id[EXPLAIN_NAME_SIZE];
         bool by_podman; /* its event: status and time are all that is known */
         uint64_t usec;
         bool has_status;

@@ -164,6 +164,7 @@ static void find_end(const ExplainHost *h, Explained *e) {
                         continue;
                 end->known = true;
                 end->other = ways[i].by_name;
+                get(h, ways[i].by_podman ? "PODMAN_ID" : SCOPEMON_FIELD_OWN_ID, end->id, sizeof end->id);
                 end->by_podman = ways[i].by_podman;
                 end->usec = journal_reader_usec(h->journal);
                 end->has_status = journal_reader_get_number(h->journal,

@@ -215,7 +215,7 @@ static void format_end(const ExplainEnd *end, char *out, size_t size) {
 }
 
 static void say_end(const Explained *e) {
-        char how[128], span[64], when[160], suppressed[64] = "";
+        char how[128], span[64], when[160], suppressed[64] = "", who[64] = "";
         const ExplainEnd *end = &e->end;
 
         if (!end->known)
@@ -225,11 +225,12 @@ static void say_end(const Explained *e) {
         if (end->suppressed > 0)
                 (void)snprintf(suppressed, sizeof suppressed, ", %llu lines dropped by journald",
                                (unsigned long long)end->suppressed);
+        if (end->other)
+                (void)snprintf(who, sizeof who, "(container %.12s of the same name) ", end->id);
         if (end->by_podman)
-                say("Last run", "%s%s, %s", end->other ? "(another ID) " : "", how, when);
+                say("Last run", "%s%s, %s", who, how, when);
         else
-                say("Last run", "%s%s after %s, %s; %llu bytes of output, %llu lost%s",
-                    end->other ? "(another ID) " : "", how,
+                say("Last run", "%s%s after %s, %s; %llu bytes of output, %llu lost%s", who, how,
                     explain_format_span(end->duration, span, sizeof span), when,
                     (unsigned long long)end->bytes, (unsigned long long)end->lost, suppressed);
 }
@@ -368,6 +369,7 @@ static void put_end(Out *o, const ExplainEnd *end) {
                 return;
         put(o, "end.source", end->by_podman ? "podman" : "scopemon");
         put_bool(o, "end.other_id", end->other);
+        put(o, "end.id", end->id);
         put_number(o, "end.when", end->usec);
         if (end->has_status)
                 put_number(o, "end.status", end->status);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * Questions about containers: "scopemon explain WORD...", "scopemon status WORD...", "scopemon list". Everything is read from what is there for
- * all to see, processes, cgroups, units and the journal; nothing is changed, nobody is signalled, and the container's
- * manager is not asked. So the answers are right for containers of the stock monitor too, as far as the facts go.
+ * Questions about containers: "scopemon explain WORD...", "scopemon status WORD...", "scopemon list". Everything is read
+ * from what is there for all to see, processes, cgroups, units and the journal; nothing is changed, nobody is signalled,
+ * and the container's manager is not asked. So the answers are right for containers of the stock monitor too, as far as the facts go.
  *
  * The first word of the command line decides that it is a question: no caller of a monitor begins with one.
  *
@@ -25,10 +25,9 @@
 static int print_help(Verb verb) {
         switch (verb) {
         case VERB_LIST:
-                (void)printf(
-                        "Usage:\n  scopemon list [OPTION...] [PATTERN...]\n\n"
-                        "List containers that run, with their units and output; a pattern fits names and "
-                        "units.\n");
+                (void)printf("Usage:\n  scopemon list [OPTION...] [PATTERN...]\n\n"
+                             "List running containers with their units and output. PATTERN matches names and "
+                             "units.\n");
                 break;
         case VERB_STATUS:
                 (void)printf("Usage:\n  scopemon status [OPTION...] NAME|ID|PID|UNIT|PATTERN...\n\n"
@@ -190,8 +189,9 @@ static int new_list(ExplainList **ret, const char *columns) {
         if (r != EXPLAIN_LIST_UNKNOWN)
                 return r < 0 ? relay(r) : 0;
         meant = explain_list_suggest(unknown, n);
-        return meant ? verb_complain("Unknown column %.*s, did you mean %s?", (int)n, unknown, meant)
-                     : verb_complain("Unknown column %.*s", (int)n, unknown);
+        if (meant)
+                return verb_complain("Unknown column %.*s, did you mean %s?", (int)n, unknown, meant);
+        return verb_complain("Unknown column %.*s; see section COMMANDS of scopemon(8)", (int)n, unknown);
 }
 
 static const struct {

@@ -7,10 +7,12 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/cleanup.h"
 #include "explain/hint.h"
 #include "explain/suggest.h"
+#include "explain/verb.h"
 
 static const char *const verbs[] = { "doctor", "end", "explain", "list", "status", "upgrade" };
 
@@ -32,25 +34,24 @@ bool hint_is_due(int argc, char *const *argv, bool interactive) {
  */
 int hint_run(int argc, char *const *argv) {
         const char *meant;
-        size_t n = 0;
 
-        if (argc > 1) {
-                while (argv[1][n])
-                        n++;
-                meant = suggest(argv[1], n, verbs, ELEMENTS(verbs));
-                (void)fprintf(stderr, "Unknown command verb%s%s%s\n",
-                              meant ? ", did you mean " : "; see \"scopemon --help\" and scopemon(8)",
-                              meant ? meant : "", meant ? "?" : "");
+        if (argc > 1 && strcmp(argv[1], "help") != 0) {
+                meant = suggest(argv[1], strlen(argv[1]), verbs, ELEMENTS(verbs));
+                if (meant)
+                        (void)verb_complain("Unknown command verb '%s', did you mean '%s'?", argv[1], meant);
+                else
+                        (void)verb_complain(
+                                "Unknown command verb '%s'; see \"scopemon --help\" and scopemon(8)",
+                                argv[1]);
                 return EXIT_FAILURE;
         }
-        (void)printf(
-                "scopemon is a container monitor; Podman, CRI-O and systemd start it. What people type:\n\n"
-                "  scopemon list            containers, their units, memory and output\n"
-                "  scopemon status NAME     one of them, with its last lines\n"
-                "  scopemon explain NAME    where it is, why, and what stops it\n"
-                "  scopemon doctor [UNIT]   is this host set up well?\n"
-                "  scopemon upgrade --all   re-execute running monitors after an upgrade\n"
-                "  scopemon end NAME        clean up after a monitor that was killed\n\n"
-                "The manual is \"man scopemon\"; \"scopemon --help\" lists the options of a monitor.\n");
+        (void)printf("scopemon is a container monitor; Podman, CRI-O and systemd start it. Commands:\n\n"
+                     "  scopemon list            containers, their units, memory and output\n"
+                     "  scopemon status NAME     a container, and the last lines of its output\n"
+                     "  scopemon explain NAME    where a container is, why, and what stops it\n"
+                     "  scopemon doctor [UNIT]   check how this host, or a unit, is set up\n"
+                     "  scopemon upgrade --all   re-execute all monitors from the installed program\n"
+                     "  scopemon end NAME        clean up after a monitor that was killed\n\n"
+                     "The manual is \"man scopemon\"; \"scopemon --help\" lists the options of a monitor.\n");
         return fflush(stdout) != 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }

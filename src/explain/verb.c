@@ -29,14 +29,14 @@ typedef struct VerbOption {
 } VerbOption;
 
 static const VerbOption verb_options[] = {
-        { "all", NULL, false, VERB_LIST, offsetof(VerbOptions, all), "Also containers that have exited" },
+        { "all", NULL, false, VERB_LIST, offsetof(VerbOptions, all), "Show exited containers, too" },
         { "all", NULL, false, VERB_UPGRADE, offsetof(VerbOptions, all), "All monitors that can be upgraded" },
         { "json", "MODE", true, SHOW, offsetof(VerbOptions, json), "JSON output: short, pretty or off" },
         { "no-legend", NULL, false, VERB_LIST | VERB_DOCTOR, offsetof(VerbOptions, no_legend),
-          "No header and no summary" },
+          "Do not print header and summary" },
         { "no-pager", NULL, false, SHOW, offsetof(VerbOptions, no_pager), "Do not pipe output into a pager" },
         { "output", "COLUMNS", false, VERB_LIST, offsetof(VerbOptions, output),
-          "These columns, separated by commas, or all (-o)" },
+          "Columns to print, separated by commas, or all (-o)" },
         { "user", NULL, false, SHOW | VERB_UPGRADE, offsetof(VerbOptions, user),
           "Containers and units of the calling user only" },
         { "help", NULL, false, SHOW | VERB_UPGRADE, offsetof(VerbOptions, help), "Show this help (-h)" },

@@ -196,13 +196,13 @@ static void service_end_on_mark(void *userdata, const Mark *mark, int found) {
 
         t->n++;
         if (found == MARK_TOLD)
-                (void)printf("%s: has ended without its monitor, status unknown: written to %s\n", name,
-                             mark->exit_dir);
+                (void)printf("%s: exited without its monitor, status unknown; wrote its exit file to %s\n",
+                             name, mark->exit_dir);
         else if (found == MARK_KNOWN)
-                (void)printf("%s: has ended, which is known\n", name);
+                (void)printf("%s: exit file exists already\n", name);
         else
-                (void)fprintf(stderr, "%s: %s\n", name,
-                              found == MARK_ALIVE ? "it or its monitor is alive, nothing is done"
+                (void)fprintf(stderr, "Failed to end %s: %s\n", name,
+                              found == MARK_ALIVE ? "container or monitor is still running"
                                                   : strerror(-found));
         t->n_failed += found == MARK_ALIVE || found < 0;
 }
@@ -216,11 +216,24 @@ static int end_by_name(char **words) {
 
                 mark_settle(*words, service_end_on_mark, &t);
                 if (t.n == 0)
-                        (void)fprintf(stderr, "%s: no container that was left without its monitor\n", *words);
+                        (void)fprintf(stderr, "Failed to end %s: no container without a monitor found\n",
+                                      *words);
                 if (t.n == 0 || t.n_failed > 0)
                         status = EXIT_FAILURE;
         }
         return fflush(stdout) != 0 ? EXIT_FAILURE : status;
+}
+
+/* Of a service's container: what its ExecStart= has, other than what only a start needs. */
+static bool is_option(const char *word) {
+        static const char *const options[] = { UNLESS_RESTARTED, "--bundle", "-b",           "--name", "-n",
+                                               "--runtime",      "-r",       "--runtime-arg" };
+        size_t n = strcspn(word, "=");
+
+        for (size_t i = 0; i < ELEMENTS(options); i++)
+                if (strlen(options[i]) == n && strncmp(word, options[i], n) == 0)
+                        return true;
+        return false;
 }
 
 /**
@@ -246,6 +259,10 @@ int service_end_run_verb(int argc, char *argv[], char *envp[]) {
         }
         if (argv[2][0] != '-')
                 return end_by_name(argv + 2);
+        if (!is_option(argv[2])) {
+                (void)fprintf(stderr, "Unknown option %s\n", argv[2]);
+                return EXIT_FAILURE;
+        }
         if (!environment)
                 return EXIT_FAILURE;
         if (unless_restarted && result && (strcmp(result, "success") == 0 || can_be_taken_back(result)))

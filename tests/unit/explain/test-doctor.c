@@ -2,7 +2,9 @@
 
 /* Its findings are for tests/system/cases/commands.py; here is what any host has to say. */
 
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "capture.h"
 #include "clean.h"
@@ -26,6 +28,17 @@ CleanTest(doctor, each_finding_has_a_row) {
         (void)examine(&c, "--no-pager", NULL);
         for (size_t i = 0; i < sizeof checks / sizeof *checks; i++)
                 cr_assert_not_null(strstr(c.text, checks[i]), "%s:\n%s", checks[i], c.text);
+}
+
+CleanTest(doctor, a_remedy_names_the_drop_in_of_this_installation) {
+        Capture c;
+
+        if (access("/usr/bin/podman", F_OK) < 0)
+                cr_skip("no Podman");
+        cr_assert_eq(setenv("CONTAINERS_CONF", "/dev/null", 1), 0);
+        (void)examine(&c, "--json=short", NULL);
+        cr_assert_not_null(strstr(c.text, "\"remedy\":\"ln -s " SCOPEMON_DATADIR "/podman.conf /etc"), "%s",
+                           c.text);
 }
 
 CleanTest(doctor, a_unit_that_there_is_not_is_bad) {

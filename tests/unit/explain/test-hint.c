@@ -31,7 +31,7 @@ CleanTest(hint, a_misspelt_command_is_understood) {
         r = hint_run(2, argv);
         (void)capture_end(&c);
         cr_assert_eq(r, 1);
-        cr_assert_str_eq(c.text, "Unknown command verb, did you mean upgrade?\n");
+        cr_assert_str_eq(c.text, "Unknown command verb 'upgrad', did you mean 'upgrade'?\n");
 }
 
 CleanTest(hint, no_word_at_all_says_what_there_is) {
