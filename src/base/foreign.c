@@ -15,6 +15,8 @@
  */
 
 #include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -122,4 +124,27 @@ bool foreign_is_accepted_by(int fd, int listener) {
                option_of(fd, SO_TYPE) == option_of(listener, SO_TYPE) && option_of(fd, SO_ACCEPTCONN) == 0 &&
                foreign_name_of(fd, &name, &n_name) && foreign_name_of(listener, &wanted, &n_wanted) &&
                n_name == n_wanted && memcmp(&name, &wanted, n_name) == 0;
+}
+
+/* A TCP socket that is connected may linger whenever its sender wants it to. */
+static bool foreign_is_tame_socket(int fd) {
+        int domain = option_of(fd, SO_DOMAIN), type = option_of(fd, SO_TYPE),
+            protocol = option_of(fd, SO_PROTOCOL);
+
+        if (domain == AF_UNIX)
+                return true;
+        if (domain != AF_INET && domain != AF_INET6)
+                return false;
+        return (type == SOCK_DGRAM && protocol == IPPROTO_UDP) ||
+               (type == SOCK_STREAM && (protocol == IPPROTO_TCP || protocol == IPPROTO_MPTCP) &&
+                option_of(fd, SO_ACCEPTCONN) == 1);
+}
+
+/**
+ * foreign_is_tame() - whether a descriptor is of a kind that can be kept, polled and closed without sleeping for anybody
+ *
+ * Local and UDP sockets, TCP sockets that listen, pipes, and memory. Nothing is asked that a file system would answer.
+ */
+bool foreign_is_tame(int fd) {
+        return foreign_is_tame_socket(fd) || fcntl(fd, F_GETPIPE_SZ) >= 0 || fcntl(fd, F_GET_SEALS) >= 0;
 }

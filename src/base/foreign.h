@@ -11,5 +11,6 @@
 bool foreign_refuse(int socket_fd);
 bool foreign_is_refused(int socket_fd);
 void foreign_close(int *fds, size_t n_fds);
+bool foreign_is_tame(int fd);
 void foreign_disarm_next(int socket_fd);
 bool foreign_is_accepted_by(int fd, int listener);

@@ -8,8 +8,8 @@
  * pid. What the container sends is received and filtered by the worker. The keeper filters again
  * what it gets from the worker before it calls notify_send(): here nothing is checked.
  *
- * Datagrams are received together with whatever descriptors they carry, which are closed at once: a
- * sender that waits for its barrier descriptor to be closed (systemd-notify does) goes on, and
+ * Datagrams are received together with whatever descriptors they carry, which are closed as soon as
+ * the message has been passed on: a sender that waits for its barrier descriptor to be closed (systemd-notify does) goes on, and
  * nobody can leave descriptors with us. One datagram per wake-up: a container that floods the
  * socket delays nobody; what a container says right before its end is still taken (notify_drain()).
  * One that is longer than NOTIFY_MAX is dropped whole, as service managers do.
@@ -98,53 +98,37 @@ int notify_connect(const char *path, int *ret_fd) {
 /**
  * notify_send() - pass a message on to the service manager, now
  * @path: as notify_connect()
+ * @passed: a descriptor to go with it, borrowed; -1 for none
  *
  * Return: 0, or a negative errno: -EAGAIN if the manager's queue is full.
  */
-int notify_send(const char *path, const char *data, size_t n) {
+int notify_send(const char *path, const char *data, size_t n, int passed) {
         _cleanup_close_ int fd = -1;
         int r;
 
         r = notify_connect(path, &fd);
         if (r >= 0)
-                r = (int)fd_send(fd, data, n, NULL, 0);
+                r = (int)fd_send(fd, data, n, &passed, passed >= 0);
         return r < 0 ? relay(r) : 0;
-}
-
-/* Closes the descriptors a message carries. */
-static void drop_descriptors(struct msghdr *message) {
-        for (struct cmsghdr *h = CMSG_FIRSTHDR(message); h; h = CMSG_NXTHDR(message, h)) {
-                int *fds = (int *)CMSG_DATA(h);
-
-                if (h->cmsg_level == SOL_SOCKET && h->cmsg_type == SCM_RIGHTS)
-                        foreign_close(fds, (h->cmsg_len - CMSG_LEN(0)) / sizeof *fds);
-        }
 }
 
 /* Returns 1 if there was a message, 0 if there is none. */
 static int notify_take(Notify *n) {
         char data[NOTIFY_MAX];
-        union {
-                struct cmsghdr align;
-                char space[CMSG_SPACE(FOREIGN_MAX * sizeof(int))];
-        } control;
-        struct iovec iov = { .iov_base = data, .iov_len = sizeof data };
-        struct msghdr message = {
-                .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control
-        };
+        int fds[FOREIGN_MAX], r = 0;
+        size_t n_fds = 0, passed;
         ssize_t size;
-        size_t passed;
-        int r;
 
-        size = recvmsg(n->fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-        if (size < 0)
-                return errno == EAGAIN || errno == EINTR ? 0 : fail(-errno);
-        drop_descriptors(&message);
-        if (message.msg_flags & MSG_TRUNC)
+        size = fd_receive(n->fd, data, sizeof data, fds, ELEMENTS(fds), &n_fds);
+        if (size == -EMSGSIZE)
                 return 1;
+        if (size < 0)
+                return size == -EAGAIN ? 0 : relay((int)size);
 
         passed = notifymsg_filter(data, (size_t)size, data);
-        r = passed > 0 ? n->handler->on_message(n->userdata, data, passed) : 0; /* may free n */
+        if (passed > 0)
+                r = n->handler->on_message(n->userdata, data, passed, fds, n_fds); /* may free n */
+        foreign_close(fds, n_fds);
         return r < 0 ? relay(r) : 1;
 }
 

@@ -13,13 +13,13 @@
 typedef struct Notify Notify;
 
 typedef struct NotifyHandler {
-        /* What may pass; never empty. */
-        int (*on_message)(void *userdata, const char *data, size_t n);
+        /* What may pass, never empty, and the descriptors that came with it, borrowed. */
+        int (*on_message)(void *userdata, char *data, size_t n, const int *fds, size_t n_fds);
 } NotifyHandler;
 
 int notify_listen(int bundle_fd, int *ret_fd);
 int notify_connect(const char *path, int *ret_fd);
-int notify_send(const char *path, const char *data, size_t n);
+int notify_send(const char *path, const char *data, size_t n, int passed);
 
 int notify_new(Notify **ret, Event *event, int fd, const NotifyHandler *handler, void *userdata);
 int notify_drain(Notify *n);

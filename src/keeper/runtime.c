@@ -44,7 +44,7 @@ int keeper_spawn_runtime(Keeper *k) {
                              .oom_score_adj = k->origin->oom_score_adj[0] ? k->origin->oom_score_adj : NULL,
                              .wait_fd = start->start_fd,
                              .cgroup_fd = start->hold.procs_fd,
-                             .own_listen_pid = o->replace_listen_pid };
+                             .own_listen_pid = o->replace_listen_pid || o->service };
         int r;
 
         r = runtime_argv(o, k->plan.systemd_cgroup, start->console ? console_path(start->console) : NULL,

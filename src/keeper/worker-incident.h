@@ -15,6 +15,7 @@
 /* What a container or a client can bring about as often as it likes. */
 typedef enum IncidentKind {
         INCIDENT_NOTIFY,
+        INCIDENT_STORE,
         INCIDENT_CONTROL,
         INCIDENT_CLIENT,
         _INCIDENT_MAX,

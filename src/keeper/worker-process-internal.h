@@ -50,6 +50,12 @@ typedef struct PulseSight {
 
 #define WORKER_DISCARDS 4 /* stdout, stderr, terminal, notifications */
 
+/* How many messages about descriptors reach the service manager. */
+typedef struct StoreLimit {
+        uint64_t since_usec;
+        unsigned n; /* since then */
+} StoreLimit;
+
 struct WorkerProcess {
         Event *event;
         WorkerProcessSpec spec;
@@ -84,6 +90,7 @@ struct WorkerProcess {
         Incidents incidents;
         Suppressed suppressed;
         Pulse pulse;
+        StoreLimit store_limit;
 };
 
 /* worker-process.c */

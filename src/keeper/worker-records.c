@@ -21,9 +21,12 @@
 #include "io/notify.h"
 #include "keeper/worker-process-internal.h"
 #include "sink/logfile.h"
+#include "systemd/notify-store.h"
 #include "wire/notifymsg.h"
 
-#define FDS_RESERVED 12 /* descriptors that are not for copies of clients: files, and another worker */
+#define STORE_LIMIT_USEC 10000000U
+#define STORE_LIMIT_LEAST 16U /* and twice what the store takes */
+#define FDS_RESERVED 12       /* descriptors that are not for copies of clients: files, and another worker */
 
 /*
  * Our copy is for the next worker, if this one dies. Without one the client is served all the same: there must be
@@ -96,20 +99,82 @@ static void wp_say(WorkerProcess *wp, IncidentKind kind, const char *what, const
                 log_warning("%s: %.*s%s", what, (int)n, text, more);
 }
 
+static void wp_say_text(WorkerProcess *wp, IncidentKind kind, const char *what, const char *text) {
+        wp_say(wp, kind, what, text, strlen(text));
+}
+
+/* What a container stores and removes without end costs the service manager nothing. */
+static bool wp_may_store(WorkerProcess *wp) {
+        StoreLimit *limit = &wp->store_limit;
+        uint64_t now = event_now(), max = STORE_LIMIT_LEAST + 2 * (uint64_t)wp->spec.plan->fd_store_max;
+
+        if (limit->since_usec == 0 || now - limit->since_usec >= STORE_LIMIT_USEC)
+                *limit = (StoreLimit){ .since_usec = now };
+        if (limit->n >= max)
+                return false;
+        limit->n++;
+        return true;
+}
+
+/* In service mode the unit's store is the monitor's, too. Returns false if there is no room for such a name. */
+static bool wp_rename(char name[NOTIFYMSG_NAME_MAX]) {
+        static const char prefix[] = NOTIFY_STORE_OURS NOTIFY_STORE_OTHERS;
+        size_t n = strlen(name);
+
+        if (strncmp(name, NOTIFY_STORE_OURS, strlen(NOTIFY_STORE_OURS)) != 0)
+                return true;
+        if (n + sizeof prefix > NOTIFYMSG_NAME_MAX)
+                return false;
+        memmove(name + sizeof prefix - 1, name, n + 1);
+        memcpy(name, prefix, sizeof prefix - 1);
+        return true;
+}
+
+static const char *wp_why_not_stored(WorkerProcess *wp, NotifymsgStore *store, int fd) {
+        if (wp->spec.plan->fd_store_max == 0)
+                return "its unit has no FileDescriptorStoreMax=, or systemd is older than 254";
+        if (store->store && (fd < 0 || !foreign_is_tame(fd)))
+                return "it is neither a pipe, memory, a local or UDP socket, nor a TCP socket that listens";
+        if (wp->spec.options->service && !wp_rename(store->name))
+                return "its name is too long";
+        return wp_may_store(wp) ? NULL : "there are too many of them";
+}
+
+static void wp_store(WorkerProcess *wp, NotifymsgStore *store, int fd) {
+        const char *why = wp_why_not_stored(wp, store, fd);
+        char text[NOTIFYMSG_STORE_MAX];
+        size_t n = notifymsg_write_store(store, text);
+        int r;
+
+        if (why) {
+                wp_say_text(wp, INCIDENT_STORE, "Descriptor of the container is not stored", why);
+                return;
+        }
+        if (n == 0)
+                return;
+        r = notify_send(wp->spec.options->sdnotify_socket, text, n, store->store ? fd : -1);
+        if (r < 0)
+                wp_say_text(wp, INCIDENT_STORE, "Failed to store a descriptor of the container",
+                            strerror(-r));
+}
+
 /* Its frame is for itself: the keeper's stack would stay as deep as it has once been. */
-static int __attribute__((noinline)) wp_on_notify(WorkerProcess *wp, const ChannelRecord *record) {
+static int __attribute__((noinline)) wp_on_notify(WorkerProcess *wp, const ChannelRecord *record, int fd) {
         char text[CHANNEL_TEXT_MAX];
+        NotifymsgStore store;
         size_t n;
 
         if (!wp->spec.options->sdnotify_socket)
                 return fail(-EBADMSG);
         n = notifymsg_filter(record->text, record->n_text, text);
+        n = notifymsg_take_store(text, n, &store);
+        if (store.store || store.remove)
+                wp_store(wp, &store, fd);
         if (n > 0) {
-                int r = notify_send(wp->spec.options->sdnotify_socket, text, n);
+                int r = notify_send(wp->spec.options->sdnotify_socket, text, n, -1);
 
                 if (r < 0)
-                        wp_say(wp, INCIDENT_NOTIFY, "Failed to forward a notification", strerror(-r),
-                               strlen(strerror(-r)));
+                        wp_say_text(wp, INCIDENT_NOTIFY, "Failed to forward a notification", strerror(-r));
                 else if (wp->handler->on_notified)
                         wp->handler->on_notified(wp->userdata, text, n);
         }
@@ -191,7 +256,7 @@ static int wp_dispatch(WorkerProcess *wp, const ChannelRecord *record, int *fds)
                 worker_process_kept(wp, WORKER_KEPT_FD, CHANNEL_FD_STDIN, -1);
                 return 0;
         case CHANNEL_NOTIFY:
-                return wp_on_notify(wp, record);
+                return wp_on_notify(wp, record, *fds);
         case CHANNEL_TROUBLE:
                 return wp_on_trouble(wp, record);
         case CHANNEL_DRAINED:

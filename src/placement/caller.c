@@ -22,7 +22,9 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/error.h"
 #include "base/fd.h"
+#include "base/parse.h"
 #include "io/proc.h"
 #include "placement/caller.h"
 
@@ -152,19 +154,45 @@ static bool waits_by_words(pid_t pid) {
         return proc_argv(pid, &argv) >= 0 && caller_words_wait(argv);
 }
 
-static bool has_socket(pid_t pid) {
-        static const char name[] = "NOTIFY_SOCKET=";
+/* Returns 0 with @ret the caller's to free, a positive value if there is no such variable, or a negative errno. */
+static int variable_of(pid_t pid, const char *name, char **ret) {
         _cleanup_free_ char *text = NULL;
         char path[64];
         size_t size;
+        int r;
 
         (void)snprintf(path, sizeof path, "/proc/%d/environ", pid);
-        if (fd_read_file(AT_FDCWD, path, READ_MAX, &text, &size) < 0)
-                return false;
+        r = fd_read_file(AT_FDCWD, path, READ_MAX, &text, &size);
+        if (r < 0)
+                return relay(r);
         for (const char *p = text; p < text + size; p += strlen(p) + 1)
-                if (strncmp(p, name, strlen(name)) == 0 && p[strlen(name)])
-                        return true;
-        return false;
+                if (strncmp(p, name, strlen(name)) == 0 && p[strlen(name)] == '=') {
+                        *ret = strdup(p + strlen(name) + 1);
+                        return *ret ? 0 : fail(-ENOMEM);
+                }
+        return 1;
+}
+
+static bool has_socket(pid_t pid) {
+        _cleanup_free_ char *path = NULL;
+
+        return variable_of(pid, "NOTIFY_SOCKET", &path) == 0 && *path;
+}
+
+/**
+ * caller_store() - how many descriptors the unit of a process stores, by what systemd 254 or later has told it
+ *
+ * An older one closes what it has stored itself, and would sleep for whoever has sent a socket that lingers.
+ *
+ * Return: that number, 0 if it is unknown.
+ */
+uint32_t caller_store(pid_t pid) {
+        _cleanup_free_ char *text = NULL;
+        uint64_t n;
+
+        if (variable_of(pid, "FDSTORE", &text) != 0 || parse_u64(text, &n) < 0 || n > UINT32_MAX)
+                return 0;
+        return (uint32_t)n;
 }
 
 static bool has_gone(const Caller *caller) {

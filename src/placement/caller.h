@@ -4,6 +4,7 @@
 /* The process that started us, as far as placement asks. */
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "placement/placement.h"
@@ -23,4 +24,5 @@ typedef struct CallerFacts {
 } CallerFacts;
 
 CallerFacts caller_look(const Caller *caller, bool by_words);
+uint32_t caller_store(pid_t pid);
 bool caller_words_wait(char *const argv[]);

@@ -19,6 +19,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/error.h"
 #include "base/fd.h"
@@ -586,6 +587,8 @@ void place_go_on(Placer *p) {
                 if (take_step(p))
                         return;
         p->plan->unit_stop_usec = p->unit.spares ? UINT64_MAX : p->unit.timeout_stop_usec;
+        if (p->options->sdnotify_socket)
+                p->plan->fd_store_max = caller_store(p->options->service ? getpid() : p->caller.pid);
         if (p->result != 0)
                 place_let_go(p->hold);
         drop_all(p);

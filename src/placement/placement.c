@@ -534,6 +534,7 @@ static const StateField placement_fields[] = {
         STATE_FIELD_BOOL(PlacementPlan, user, "user"),
         STATE_FIELD_NUMBER(PlacementPlan, uid, "uid", UINT32_MAX),
         STATE_FIELD_NUMBER(PlacementPlan, unit_stop_usec, "unit-stop-usec", UINT64_MAX),
+        STATE_FIELD_NUMBER(PlacementPlan, fd_store_max, "fd-store-max", UINT32_MAX),
         STATE_FIELD_TEXT(PlacementPlan, unit, "unit"),
         STATE_FIELD_TEXT(PlacementPlan, unit_path, "unit-path"),
         STATE_FIELD_TEXT(PlacementPlan, container_path, "container-path"),

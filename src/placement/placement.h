@@ -141,6 +141,7 @@ typedef struct PlacementPlan {
         uid_t uid;
 
         uint64_t unit_stop_usec;             /* the caller's to set: TimeoutStopSec= of unit, 0 if unknown */
+        uint32_t fd_store_max;               /* likewise: descriptors that the container may store there */
         char unit[UNITNAME_SIZE];            /* unit we are in, empty if none */
         char container_scope[UNITNAME_SIZE]; /* name of the runtime's scope; empty if it makes none */
         bool user_scope;                     /* it is a user manager's, whoever's unit we are in */

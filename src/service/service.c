@@ -144,8 +144,8 @@ static int offer_notify(const Expansion *e, Bundle *b) {
 
 static int copy_bundle(Expansion *e) {
         _cleanup_(bundle_freep) Bundle *b = NULL;
+        const char *names = getenv("LISTEN_FDNAMES"), *why = NULL;
         char absolute[PATH_MAX];
-        const char *why = NULL;
         int r;
 
         if (!realpath(e->words.bundle, absolute))
@@ -164,6 +164,8 @@ static int copy_bundle(Expansion *e) {
                 return relay(r);
         if (e->notify_socket)
                 r = offer_notify(e, b);
+        if (r >= 0 && names) /* the runtime tells only how many there are */
+                r = bundle_set_variable(b, "LISTEN_FDNAMES", names);
         if (r >= 0)
                 r = bundle_copy_to(b, absolute, e->dir);
         return r < 0 ? log_error_errno(r, "%s/config.json:", e->dir) : 0;

@@ -140,6 +140,7 @@ int store_resume(int argc, char *argv[], char *envp[], const KeeperHooks *const 
                 store_clear(entries, n);
         notify_store_close(entries, n);
         if (*ret_resumed) {
+                notify_store_close_rest();
                 r = upgrade_go_on(s, argv, envp, hooks);
                 return r < 0 ? log_error_errno(r, "Failed to take over the container:") : r;
         }

@@ -18,10 +18,11 @@
 
 #include "base/error.h"
 #include "base/fd.h"
+#include "base/foreign.h"
 #include "base/parse.h"
 #include "systemd/notify-store.h"
 
-#define PREFIX "scopemon-"
+#define PREFIX NOTIFY_STORE_OURS
 #define FIRST 3
 #define COUNT_MAX 65536
 
@@ -102,6 +103,24 @@ static int move_down(int from, int to) {
         return 0;
 }
 
+/* Ours, and not one of the container's that only looks like it. */
+static bool is_ours(const char *name, size_t n) {
+        static const char others[] = PREFIX NOTIFY_STORE_OTHERS;
+
+        return n >= strlen(PREFIX) && strncmp(name, PREFIX, strlen(PREFIX)) == 0 &&
+               (n < strlen(others) || strncmp(name, others, strlen(others)) != 0);
+}
+
+/* As the container calls it. */
+static const char *given_name(const char *name, size_t *n) {
+        static const char others[] = PREFIX NOTIFY_STORE_OTHERS;
+
+        if (*n < strlen(others) || strncmp(name, others, strlen(others)) != 0)
+                return name;
+        *n -= strlen(others);
+        return name + strlen(others);
+}
+
 /* @rest: as long as @names at least; what is not ours is named there, and moves down */
 static int sort(int total, const char *names, StoredFd *entries, size_t *n, char *rest) {
         int kept = 0, r = 0;
@@ -109,12 +128,15 @@ static int sort(int total, const char *names, StoredFd *entries, size_t *n, char
         for (int i = 0; i < total && r >= 0; i++) {
                 size_t length = strcspn(names, ":");
 
-                if (length >= strlen(PREFIX) && strncmp(names, PREFIX, strlen(PREFIX)) == 0) {
+                if (is_ours(names, length)) {
                         r = take_one(&entries[*n], FIRST + i, FIRST + total, names + strlen(PREFIX),
                                      length - strlen(PREFIX));
                         *n += r >= 0;
                 } else {
-                        rest += sprintf(rest, "%s%.*s", kept > 0 ? ":" : "", (int)length, names);
+                        size_t n_given = length;
+                        const char *given = given_name(names, &n_given);
+
+                        rest += sprintf(rest, "%s%.*s", kept > 0 ? ":" : "", (int)n_given, given);
                         r = move_down(FIRST + i, FIRST + kept++);
                 }
                 names += length + (names[length] == ':');
@@ -154,6 +176,17 @@ int notify_store_take(StoredFd **ret, size_t *ret_n) {
         *ret = TAKE_PTR(entries);
         *ret_n = n;
         return 0;
+}
+
+/**
+ * notify_store_close_rest() - close what is for the container, which has it: it has outlived the process before us
+ */
+void notify_store_close_rest(void) {
+        int n = how_many();
+
+        for (int fd = FIRST; fd < FIRST + n; fd++)
+                foreign_close(&(int){ fd }, 1);
+        (void)set_rest(0, NULL);
 }
 
 /**

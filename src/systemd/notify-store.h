@@ -7,6 +7,8 @@
 
 #include "io/notify-queue.h"
 
+#define NOTIFY_STORE_OURS "scopemon-"    /* what our names in the store begin with */
+#define NOTIFY_STORE_OTHERS "container-" /* behind it: a name of the container's that begins so, too */
 #define NOTIFY_STORE_NAME_MAX 64
 
 typedef struct StoredFd {
@@ -17,4 +19,5 @@ typedef struct StoredFd {
 int notify_store_put(NotifyQueue *to, const char *name, int fd);
 int notify_store_remove(NotifyQueue *to, const char *name);
 int notify_store_take(StoredFd **ret, size_t *ret_n);
+void notify_store_close_rest(void);
 void notify_store_close(StoredFd *entries, size_t n);

@@ -45,7 +45,7 @@ static const struct {
         [CHANNEL_CLIENT_GONE] = { true, false, FDS_NONE, 0 },
         [CHANNEL_REOPEN] = { true, false, FDS_NONE, 0 },
         [CHANNEL_STDIN_CLOSED] = { true, false, FDS_NONE, 0 },
-        [CHANNEL_NOTIFY] = { true, true, FDS_NONE, 0 },
+        [CHANNEL_NOTIFY] = { true, true, FDS_LOSSY, 0 },
         [CHANNEL_TROUBLE] = { true, true, FDS_NONE, _CHANNEL_TROUBLE_MAX },
         [CHANNEL_DRAINED] = { true, false, FDS_NONE, 0 },
         [CHANNEL_DONE] = { true, false, FDS_NONE, 0 },

@@ -34,7 +34,7 @@ typedef enum ChannelType {
         CHANNEL_CLIENT_GONE = 9,   /* number: slot */
         CHANNEL_REOPEN = 10,       /* a new log file is wanted */
         CHANNEL_STDIN_CLOSED = 11, /* the target's stdin has ended, for good */
-        CHANNEL_NOTIFY = 12,       /* text: filtered lines to send on */
+        CHANNEL_NOTIFY = 12,       /* text: filtered lines to send on; a descriptor to store */
         CHANNEL_TROUBLE = 13, /* number: what (ChannelTrouble), value: errno, count: bytes lost; text: more */
         CHANNEL_DRAINED = 14, /* all that could be read is in the sinks */
         CHANNEL_DONE = 15,    /* the clients have had everything too */

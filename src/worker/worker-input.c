@@ -22,6 +22,7 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/foreign.h"
+#include "wire/notifymsg.h"
 #include "worker/worker-internal.h"
 
 #define FDS_TO_COME 4          /* descriptors: terminal, target, new log file, a client that is refused */
@@ -281,9 +282,36 @@ static int on_bad_line(void *userdata, const char *line, size_t n, int why) {
                                                        .n_text = n < 200 ? n : 200 });
 }
 
-static int on_notify(void *userdata, const char *text, size_t n) {
-        (void)worker_send(userdata, &(ChannelRecord){ .type = CHANNEL_NOTIFY, .text = text, .n_text = n });
-        return 0; /* one that finds the channel full is lost, as with a full notify socket */
+/* One record for each descriptor, as the keeper takes one. What is of a kind that is not stored does not leave us. */
+static void pass_store(Worker *w, NotifymsgStore *store, const int *fds, size_t n_fds) {
+        char text[NOTIFYMSG_STORE_MAX];
+        ChannelRecord record = { .type = CHANNEL_NOTIFY, .text = text };
+        bool puts = store->store;
+
+        store->store = false;
+        record.n_text = notifymsg_write_store(store, text);
+        if (record.n_text > 0)
+                (void)worker_send(w, &record);
+        store->store = puts;
+        store->remove = false;
+        record.n_text = notifymsg_write_store(store, text);
+        for (size_t i = 0; puts && i < n_fds; i++)
+                if (foreign_is_tame(fds[i]))
+                        (void)worker_pass(w, &record, fds[i]);
+                else
+                        (void)worker_send(w, &record); /* the keeper says that it is not stored */
+}
+
+/* One that finds the channel full is lost, as with a full notify socket. */
+static int on_notify(void *userdata, char *text, size_t n, const int *fds, size_t n_fds) {
+        NotifymsgStore store;
+
+        n = notifymsg_take_store(text, n, &store);
+        pass_store(userdata, &store, fds, n_fds);
+        if (n > 0)
+                (void)worker_send(userdata,
+                                  &(ChannelRecord){ .type = CHANNEL_NOTIFY, .text = text, .n_text = n });
+        return 0;
 }
 
 /**

@@ -74,6 +74,7 @@ typedef struct Worker {
 /* worker.c */
 int worker_confine(const ExitFiles *files);
 int worker_send(Worker *w, const ChannelRecord *record);
+int worker_pass(Worker *w, const ChannelRecord *record, int fd);
 void worker_offer(Worker *w, uint32_t slot, int fd);
 int worker_tell(Worker *w, ChannelType type, uint32_t number);
 

@@ -79,6 +79,21 @@ int worker_send(Worker *w, const ChannelRecord *record) {
 }
 
 /**
+ * worker_pass() - send a notification with a descriptor to the keeper
+ * @record: with a text of a few hundred bytes at most
+ * @fd: borrowed
+ *
+ * Return: 0, or a negative errno: -EAGAIN if the channel is full, -ETOOMANYREFS if too much is on its way.
+ */
+int worker_pass(Worker *w, const ChannelRecord *record, int fd) {
+        char data[CHANNEL_SHORT_MAX];
+        int r;
+
+        r = send_now(w, data, channel_pack(data, sizeof data, record), &fd, 1);
+        return r < 0 ? relay(r) : 0;
+}
+
+/**
  * worker_offer() - let the keeper have a copy of a client
  * @fd: borrowed
  *

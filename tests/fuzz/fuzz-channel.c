@@ -16,6 +16,7 @@ static void check_descriptors(const ChannelRecord *r) {
                         fuzz_claim(channel_takes_fds(r, n) == (n == 1));
                         break;
                 case CHANNEL_CLIENT_NEW:
+                case CHANNEL_NOTIFY:
                         fuzz_claim(channel_takes_fds(r, n) == (n <= 1));
                         break;
                 case CHANNEL_RUN:
@@ -30,7 +31,6 @@ static void check_descriptors(const ChannelRecord *r) {
                 case CHANNEL_CLIENT_GONE:
                 case CHANNEL_REOPEN:
                 case CHANNEL_STDIN_CLOSED:
-                case CHANNEL_NOTIFY:
                 case CHANNEL_TROUBLE:
                 case CHANNEL_DRAINED:
                 case CHANNEL_DONE:

@@ -14,9 +14,11 @@
 
 static bool is_one_of(const char *line, size_t n) {
         static const char *const whole[] = { "READY=1",    "RELOADING=1",      "STOPPING=1",
-                                             "WATCHDOG=1", "WATCHDOG=trigger", "RESTART_RESET=1" };
+                                             "WATCHDOG=1", "WATCHDOG=trigger", "RESTART_RESET=1",
+                                             "FDSTORE=1",  "FDSTOREREMOVE=1",  "FDPOLL=0" };
         static const char *const prefixes[] = {
-                "STATUS=", "ERRNO=", "BUSERROR=", "MONOTONIC_USEC=", "EXTEND_TIMEOUT_USEC=", "EXIT_STATUS="
+                "STATUS=",      "ERRNO=", "BUSERROR=", "MONOTONIC_USEC=", "EXTEND_TIMEOUT_USEC=",
+                "EXIT_STATUS=", "FDNAME="
         };
 
         for (size_t i = 0; i < sizeof whole / sizeof whole[0]; i++)
@@ -26,6 +28,26 @@ static bool is_one_of(const char *line, size_t n) {
                 if (n >= strlen(prefixes[i]) && memcmp(line, prefixes[i], strlen(prefixes[i])) == 0)
                         return true;
         return false;
+}
+
+/* What is taken out is not left, and written anew it is what it was. */
+static void check_store(const char *filtered, size_t n) {
+        char *rest = malloc(n + 1), text[NOTIFYMSG_STORE_MAX];
+        NotifymsgStore store, again;
+        size_t n_rest, n_text;
+
+        if (!rest)
+                abort();
+        memcpy(rest, filtered, n);
+        n_rest = notifymsg_take_store(rest, n, &store);
+        fuzz_claim(n_rest <= n);
+        fuzz_claim(!notifymsg_says(rest, n_rest, "FDSTORE=1") && !notifymsg_says(rest, n_rest, "FDPOLL=0"));
+        fuzz_claim(notifymsg_filter(rest, n_rest, rest) == n_rest);
+        n_text = notifymsg_write_store(&store, text);
+        fuzz_claim(n_text <= sizeof text && notifymsg_filter(text, n_text, text) == n_text);
+        fuzz_claim(notifymsg_take_store(text, n_text, &again) == 0);
+        fuzz_claim(n_text == 0 || (again.store == store.store && strcmp(again.name, store.name) == 0));
+        free(rest);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
@@ -53,6 +75,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
 
         fuzz_claim(notifymsg_filter(out, n, again) == n);
         fuzz_claim(memcmp(out, again, n) == 0);
+
+        check_store(out, n);
 
         memcpy(again, data, size); /* in place */
         fuzz_claim(notifymsg_filter(again, size, again) == n);

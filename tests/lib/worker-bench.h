@@ -67,6 +67,21 @@ static inline void flood_with_clients(int channel) {
         process_exit(fd >= 0 ? 3 : 4);
 }
 
+static inline void __attribute__((noreturn)) flood_with_descriptors(int channel) {
+        struct pollfd p = { .fd = channel, .events = POLLOUT };
+        int pipes[2], r = fd_pipe(&pipes[0], &pipes[1]);
+
+        tell(channel, CHANNEL_NOTIFY, 0, "FDSTORE=1\nFDNAME=file", open("/proc/self/status", O_RDONLY));
+        for (int i = 0; i < 200; i++) {
+                (void)poll(&p, 1, -1);
+                tell(channel, CHANNEL_NOTIFY, 0, "MAINPID=1\nFDSTORE=1\nFDNAME=scopemon-x\nFDNAME=y",
+                     pipes[0]);
+        }
+        (void)poll(&p, 1, -1);
+        tell(channel, CHANNEL_NOTIFY, 0, "READY=1", -1);
+        process_exit(r < 0 ? 4 : 0);
+}
+
 static inline void __attribute__((noreturn)) misbehave(const char *how, int channel) {
         if (strcmp(how, "slot") == 0)
                 tell(channel, CHANNEL_CLIENT_NEW, ATTACH_SLOTS, "", STDIN_FILENO);
@@ -88,7 +103,9 @@ static inline void __attribute__((noreturn)) misbehave(const char *how, int chan
                 tell(channel, CHANNEL_DRAINED, 0, "", -1);
                 tell(channel, CHANNEL_DONE, 0, "", -1);
                 process_exit(0);
-        } else if (strcmp(how, "notify") == 0) {
+        } else if (strcmp(how, "store") == 0)
+                flood_with_descriptors(channel);
+        else if (strcmp(how, "notify") == 0) {
                 tell(channel, CHANNEL_NOTIFY, 0, "MAINPID=1\nREADY=1\nFDSTORE=1", -1);
                 process_exit(0);
         } else

@@ -6,8 +6,10 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/fd.h"
@@ -166,4 +168,40 @@ CleanTest(foreign, accepted_ones_are_told_from_others) {
         fd_close_many((int[]){ listener, other, client, accepted, of_other, tcp }, 6);
         fd_close_many(pair, 2);
         fd_close_many(pipe_fds, 2);
+}
+
+/* Only what nobody can make sleep when it is kept and closed. */
+CleanTest(foreign, tame_kinds) {
+        Lingering l = lingering_open();
+        int pipes[2], pair[2] = { -1, -1 };
+        int made = fd_pipe(&pipes[0], &pipes[1]) | socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair);
+        const struct {
+                int fd;
+                bool tame;
+        } cases[] = {
+                { l.listener, true },
+                { l.fd, false },
+                { l.peer, false },
+                { pipes[0], true },
+                { pipes[1], true },
+                { memfd_create("x", MFD_CLOEXEC), true },
+                { socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), true },
+                { socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), false },
+                { socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, 0), false },
+                { pair[0], true },
+                { pair[1], true },
+                { fd_open_null(O_RDONLY), false },
+                { open("/proc/self/status", O_RDONLY | O_CLOEXEC), false },
+                { open("/", O_PATH | O_CLOEXEC), false },
+        };
+
+        cr_assert_eq(made, 0);
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                cr_assert_geq(cases[i].fd, 0, "case %zu", i);
+                cr_assert_eq(foreign_is_tame(cases[i].fd), cases[i].tame, "case %zu", i);
+        }
+        cr_assert_not(foreign_is_tame(-1));
+        for (size_t i = 3; i < ELEMENTS(cases); i++)
+                (void)close(cases[i].fd);
+        lingering_close(&l);
 }

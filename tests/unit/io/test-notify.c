@@ -22,15 +22,17 @@ typedef struct Fixture {
         char last[NOTIFY_MAX];
         size_t n_last;
         unsigned n_messages;
+        size_t n_fds;
 } Fixture;
 
-static int on_message(void *userdata, const char *data, size_t n) {
+static int on_message(void *userdata, char *data, size_t n, const int *fds, size_t n_fds) {
         Fixture *f = userdata;
 
         cr_assert_gt(n, 0);
         memcpy(f->last, data, n);
         f->n_last = n;
         f->n_messages++;
+        f->n_fds = n_fds;
         return 0;
 }
 
@@ -104,13 +106,13 @@ CleanTest(notify, long_bundle_path_works) {
 }
 
 CleanTest(notify, only_what_may_pass_is_handed_up) {
-        const char text[] = "READY=1\nSTATUS=hi\nMAINPID=77\nFDSTORE=1\nWATCHDOG=1";
+        const char text[] = "READY=1\nSTATUS=hi\nMAINPID=77\nWATCHDOG=1";
         Fixture f;
 
         fixture_init(&f);
-        cr_assert_geq(notify_send(f.path, text, strlen(text)), 0);
-        cr_assert_geq(notify_send(f.path, "MAINPID=1", 9), 0);
-        cr_assert_geq(notify_send(f.path, "", 0), 0);
+        cr_assert_geq(notify_send(f.path, text, strlen(text), -1), 0);
+        cr_assert_geq(notify_send(f.path, "MAINPID=1", 9, -1), 0);
+        cr_assert_geq(notify_send(f.path, "", 0, -1), 0);
         event_run_idle(f.event);
         cr_assert_eq(f.n_messages, 1);
         cr_assert_eq(f.n_last, strlen("READY=1\nSTATUS=hi\nWATCHDOG=1"));
@@ -144,14 +146,31 @@ CleanTest(notify, sender_with_a_barrier_does_not_hang) {
         fixture_done(&f);
 }
 
+CleanTest(notify, descriptors_come_with_the_message_and_go_with_it) {
+        int ends[2], fd;
+        Fixture f;
+
+        fixture_init(&f);
+        fd = sender(&f);
+        cr_assert_geq(fd_pipe(&ends[0], &ends[1]), 0);
+        cr_assert_geq(fd_send(fd, "FDSTORE=1", 9, (int[]){ ends[1], ends[1] }, 2), 0);
+        fd_close_many(&ends[1], 1);
+        event_run_idle(f.event);
+        cr_assert_eq(f.n_fds, 2);
+        cr_assert_eq(f.n_last, 9);
+        cr_assert_eq(poll(&(struct pollfd){ .fd = ends[0], .events = POLLIN }, 1, 0), 1, "both are closed");
+        fd_close_many((int[]){ ends[0], fd }, 2);
+        fixture_done(&f);
+}
+
 CleanTest(notify, largest_datagram_passes_and_a_larger_one_is_dropped_whole) {
         static char text[NOTIFY_MAX + 1] = "STATUS=";
         Fixture f;
 
         fixture_init(&f);
         memset(text + 7, 'x', sizeof text - 7);
-        cr_assert_geq(notify_send(f.path, text, NOTIFY_MAX), 0);
-        cr_assert_geq(notify_send(f.path, text, NOTIFY_MAX + 1), 0);
+        cr_assert_geq(notify_send(f.path, text, NOTIFY_MAX, -1), 0);
+        cr_assert_geq(notify_send(f.path, text, NOTIFY_MAX + 1, -1), 0);
         event_run_idle(f.event);
         cr_assert_eq(f.n_messages, 1);
         cr_assert_eq(f.n_last, NOTIFY_MAX);
@@ -168,9 +187,9 @@ CleanTest(notify, sending_understands_abstract_names_and_never_waits) {
         cr_assert_geq(fd_unix_address(name, &address, &size), 0);
         fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
         cr_assert_eq(bind(fd, (const struct sockaddr *)&address, size), 0);
-        cr_assert_geq(notify_send(name, "READY=1", 7), 0);
+        cr_assert_geq(notify_send(name, "READY=1", 7, -1), 0);
         cr_assert_eq(recv(fd, text, sizeof text, MSG_DONTWAIT), 7);
-        for (unsigned i = 0; notify_send(name, "READY=1", 7) >= 0; i++)
+        for (unsigned i = 0; notify_send(name, "READY=1", 7, -1) >= 0; i++)
                 cr_assert_lt(i, 1000000, "the queue must be full some day");
         fd_close_many(&fd, 1);
 }
@@ -179,7 +198,7 @@ CleanTest(notify, sending_to_nobody_is_an_error) {
         char path[200] = "/";
 
         memset(path + 1, 'x', sizeof path - 2);
-        cr_assert_eq(notify_send(path, "READY=1", 7), -ENAMETOOLONG);
-        cr_assert_lt(notify_send("/nonexistent/socket", "READY=1", 7), 0);
-        cr_assert_lt(notify_send("", "READY=1", 7), 0);
+        cr_assert_eq(notify_send(path, "READY=1", 7, -1), -ENAMETOOLONG);
+        cr_assert_lt(notify_send("/nonexistent/socket", "READY=1", 7, -1), 0);
+        cr_assert_lt(notify_send("", "READY=1", 7, -1), 0);
 }

@@ -301,6 +301,72 @@ CleanTest(worker_process, notification_is_filtered_once_more) {
         bench_done(&b);
 }
 
+typedef struct StoreSeen {
+        int fd;
+        char text[64]; /* the last message that stores */
+        unsigned n;
+        bool ready;
+} StoreSeen;
+
+static bool store_seen_ready(StoreSeen *seen) {
+        size_t n_fds;
+        int fds[2];
+        char text[64];
+        ssize_t n;
+
+        while ((n = fd_receive(seen->fd, text, sizeof text - 1, fds, ELEMENTS(fds), &n_fds)) > 0) {
+                text[n] = 0;
+                if (strcmp(text, "READY=1") == 0) {
+                        seen->ready = n_fds == 0;
+                        continue;
+                }
+                cr_assert_eq(n_fds, 1);
+                fd_close_many(fds, 1);
+                memcpy(seen->text, text, sizeof text);
+                seen->n++;
+        }
+        return seen->ready;
+}
+
+/* What a worker wants to be stored; some of it may be stored, and not without end. */
+static void store_for_container(StoreSeen *seen, uint32_t max, bool service) {
+        struct sockaddr_un address;
+        char path[128];
+        socklen_t size;
+        Bench b;
+
+        *seen = (StoreSeen){ .fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0) };
+        bench_init(&b);
+        (void)snprintf(path, sizeof path, "%s/manager", b.dir);
+        cr_assert_eq(fd_unix_address(path, &address, &size), 0);
+        cr_assert_eq(bind(seen->fd, (const struct sockaddr *)&address, size), 0);
+        b.options.sdnotify_socket = path;
+        b.options.service = service;
+        b.plan->fd_store_max = max;
+        b.next[0] = "store";
+        bench_start(&b);
+        bench_kill(&b);
+        cr_assert(event_run_until(b.event, 30, store_seen_ready(seen)));
+        cr_assert(event_run_until(b.event, 30, b.n_deaths == 2));
+        bench_finish(&b);
+        (void)close(seen->fd);
+        (void)unlink(path);
+        bench_done(&b);
+}
+
+CleanTest(worker_process, descriptors_are_stored_by_measure) {
+        StoreSeen seen;
+
+        store_for_container(&seen, 0, false);
+        cr_assert_eq(seen.n, 0, "the unit has no store");
+        store_for_container(&seen, 4, false);
+        cr_assert_eq(seen.n, 24);
+        cr_assert_str_eq(seen.text, "FDSTORE=1\nFDNAME=scopemon-x");
+        store_for_container(&seen, 4, true);
+        cr_assert_eq(seen.n, 24);
+        cr_assert_str_eq(seen.text, "FDSTORE=1\nFDNAME=scopemon-container-scopemon-x");
+}
+
 /* ---- files, clients -------------------------------------------------------------------------- */
 
 CleanTest(worker_process, log_file_that_was_moved_away_is_made_anew) {

@@ -154,13 +154,18 @@ CleanTest(caller, one_that_has_gone_waits_for_nothing) {
 }
 
 /* environ is what a process was executed with. */
-CleanTest(caller, socket_is_seen_in_its_environment) {
+CleanTest(caller, socket_and_store_are_seen_in_its_environment) {
         static const struct {
                 const char *variable;
                 bool notifies;
-        } cases[] = { { "NOTIFY_SOCKET=/run/x", true },
-                      { "NOTIFY_SOCKET=", false },
-                      { "XNOTIFY_SOCKET=/run/x", false } };
+                uint32_t store;
+        } cases[] = { { "NOTIFY_SOCKET=/run/x", true, 0 },
+                      { "NOTIFY_SOCKET=", false, 0 },
+                      { "XNOTIFY_SOCKET=/run/x", false, 0 },
+                      { "FDSTORE=17", false, 17 },
+                      { "FDSTORE=-1", false, 0 },
+                      { "FDSTORE=4294967296", false, 0 },
+                      { "FDSTORE", false, 0 } };
 
         for (size_t i = 0; i < ELEMENTS(cases); i++) {
                 int ready[2], hold[2];
@@ -180,6 +185,7 @@ CleanTest(caller, socket_is_seen_in_its_environment) {
                 caller.pidfd = process_pidfd(caller.pid);
                 cr_assert_eq(read(ready[0], &byte, 1), 1);
                 cr_assert_eq(caller_look(&caller, true).notifies, cases[i].notifies, "%s", cases[i].variable);
+                cr_assert_eq(caller_store(caller.pid), cases[i].store, "%s", cases[i].variable);
                 fd_close_many((int[]){ ready[0], ready[1], hold[0], hold[1], caller.pidfd }, 5);
                 cr_assert_eq(waitpid(caller.pid, NULL, 0), caller.pid);
         }

@@ -121,6 +121,29 @@ static int look_at_mixture(void) {
         return fcntl(5, F_GETFD) < 0 ? 0 : 7;
 }
 
+/* scopemon-container-scopemon-state0:scopemon-state0:container-a */
+static int look_at_likeness(void) {
+        StoredFd *entries;
+        size_t n;
+
+        if (notify_store_take(&entries, &n) != 0 || n != 1 || strcmp(entries[0].name, "state0") != 0)
+                return 1;
+        if (number_in(entries[0].fd) != 1)
+                return 2;
+        if (strcmp(getenv("LISTEN_FDNAMES"), "scopemon-state0:container-a") != 0 || number_in(4) != 2)
+                return 3;
+        notify_store_close(entries, n);
+        free(entries);
+        notify_store_close_rest();
+        return getenv("LISTEN_FDS") || fcntl(3, F_GETFD) >= 0 || fcntl(4, F_GETFD) >= 0 ? 4 : 0;
+}
+
+CleanTest(notify_store, what_the_container_calls_like_ours_is_not_ours) {
+        cr_assert_eq(in_child("scopemon-container-scopemon-state0:scopemon-state0:container-a", NULL, 3,
+                              look_at_likeness),
+                     0);
+}
+
 static int look_at_ours_alone(void) {
         StoredFd *entries;
         size_t n;

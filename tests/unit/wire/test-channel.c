@@ -91,14 +91,15 @@ CleanTest(channel, descriptors_are_counted_by_rule) {
                 { CHANNEL_LOGFILE, ENOSPC, 0 }, { CHANNEL_JOURNAL, 0, 1 },    { CHANNEL_JOURNAL, ENOENT, 0 },
                 { CHANNEL_CONNECT, 0, 0 },      { CHANNEL_CLIENT_NEW, 0, 1 }, { CHANNEL_CLIENT_GONE, 0, 0 },
                 { CHANNEL_RUN, 0, 1 },          { CHANNEL_RUN, 1, 0 },        { CHANNEL_DRAIN, 0, 0 },
-                { CHANNEL_READY, 1, 0 },        { CHANNEL_NOTIFY, 0, 0 },
+                { CHANNEL_READY, 1, 0 },        { CHANNEL_NOTIFY, 0, 1 },
         };
 
         for (size_t i = 0; i < ELEMENTS(cases); i++) {
                 ChannelRecord record = { .type = cases[i].type, .number = cases[i].number };
 
                 for (size_t n = 0; n < 3; n++) {
-                        bool lost = record.type == CHANNEL_CLIENT_NEW && n == 0;
+                        bool lost = (record.type == CHANNEL_CLIENT_NEW || record.type == CHANNEL_NOTIFY) &&
+                                    n == 0;
 
                         cr_assert_eq(channel_takes_fds(&record, n), lost || n == cases[i].n_fds, "case %zu",
                                      i);

@@ -2,6 +2,7 @@
 
 /* Which lines of a container reach the service manager, and that no others do. */
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/cleanup.h"
@@ -14,7 +15,7 @@ CleanTest(notifymsg, only_listed_lines_pass_in_their_order) {
                 const char *out;
         } cases[] = {
                 /* contract 11.1 */
-                { "READY=1\nSTATUS=hi\nMAINPID=77\nFDSTORE=1\nWATCHDOG=1", "READY=1\nSTATUS=hi\nWATCHDOG=1" },
+                { "READY=1\nSTATUS=hi\nMAINPID=77\nWATCHDOG=1", "READY=1\nSTATUS=hi\nWATCHDOG=1" },
                 { "READY=1", "READY=1" },
                 { "READY=1\n", "READY=1" },
                 { "RELOADING=1", "RELOADING=1" },
@@ -31,6 +32,8 @@ CleanTest(notifymsg, only_listed_lines_pass_in_their_order) {
                 { "\n\r\nREADY=1\n\n", "READY=1" },
                 { "EXTEND_TIMEOUT_USEC=30000000", "EXTEND_TIMEOUT_USEC=30000000" },
                 { "RESTART_RESET=1\nEXIT_STATUS=0", "RESTART_RESET=1\nEXIT_STATUS=0" },
+                { "FDSTORE=1\nFDNAME=x y\nFDSTOREREMOVE=1\nFDPOLL=0",
+                  "FDSTORE=1\nFDNAME=x y\nFDSTOREREMOVE=1\nFDPOLL=0" },
                 /* not quite */
                 { "", "" },
                 { "\n", "" },
@@ -44,7 +47,7 @@ CleanTest(notifymsg, only_listed_lines_pass_in_their_order) {
                 { "STATUS", "" },
                 { "XSTATUS=1", "" },
                 { "MAINPID=1", "" },
-                { "FDSTORE=1\nFDNAME=x\nFDSTOREREMOVE=1\nFDPOLL=0", "" },
+                { "FDSTORE=0\nFDNAME=\nFDNAME=a:b\nFDNAME=a\tb\nFDSTOREREMOVE=2\nFDPOLL=1", "" },
                 { "NOTIFYACCESS=all\nBARRIER=1\nMAINPIDFDID=1\nMAINPIDFD=1", "" },
                 { "EXTEND_TIMEOUT_USEC=\nEXTEND_TIMEOUT_USEC=-1\nEXTEND_TIMEOUT_USEC=1s", "" },
                 { "EXTEND_TIMEOUT_USEC=18446744073709551615", "" }, /* "infinity" */
@@ -124,4 +127,46 @@ CleanTest(notifymsg, number_of_the_last_such_line_counts) {
         for (size_t i = 0; i < ELEMENTS(cases); i++)
                 cr_assert_eq(notifymsg_number(cases[i].text, strlen(cases[i].text), NOTIFYMSG_EXTEND),
                              cases[i].number, "case %zu", i);
+}
+
+CleanTest(notifymsg, what_is_about_descriptors_is_taken_out_and_written_anew) {
+        static const struct {
+                const char *in, *rest, *store;
+        } cases[] = {
+                { "READY=1", "READY=1", "" },
+                { "FDSTORE=1", "", "FDSTORE=1" },
+                { "FDNAME=a\nREADY=1\nFDPOLL=0\nSTATUS=x\nFDSTORE=1", "READY=1\nSTATUS=x",
+                  "FDSTORE=1\nFDPOLL=0\nFDNAME=a" },
+                { "FDSTOREREMOVE=1\nFDNAME=a\nFDNAME=b", "", "FDSTOREREMOVE=1\nFDNAME=a" },
+                { "FDSTOREREMOVE=1", "", "" },
+                { "FDNAME=a\nFDPOLL=0", "", "" },
+                { "FDSTORE=1\nFDSTOREREMOVE=1\nFDNAME=a", "", "FDSTORE=1\nFDSTOREREMOVE=1\nFDNAME=a" },
+        };
+
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                char text[128], out[NOTIFYMSG_STORE_MAX];
+                NotifymsgStore store;
+                size_t n;
+
+                n = notifymsg_filter(cases[i].in, strlen(cases[i].in), text);
+                n = notifymsg_take_store(text, n, &store);
+                cr_assert(n == strlen(cases[i].rest) && memcmp(text, cases[i].rest, n) == 0, "case %zu", i);
+                n = notifymsg_write_store(&store, out);
+                cr_assert(n == strlen(cases[i].store) && memcmp(out, cases[i].store, n) == 0, "case %zu", i);
+        }
+}
+
+CleanTest(notifymsg, longest_name_of_a_descriptor) {
+        char text[512], out[NOTIFYMSG_STORE_MAX];
+        NotifymsgStore store;
+        size_t n;
+
+        for (int length = 255; length <= 256; length++) {
+                n = (size_t)snprintf(text, sizeof text, "FDSTORE=1\nFDPOLL=0\nFDSTOREREMOVE=1\nFDNAME=%0*d",
+                                     length, 0);
+                n = notifymsg_filter(text, n, text);
+                cr_assert_eq(notifymsg_take_store(text, n, &store), 0);
+                cr_assert_eq(strlen(store.name), length == 255 ? 255 : 0);
+                cr_assert_leq(notifymsg_write_store(&store, out), sizeof out);
+        }
 }
