@@ -8,14 +8,9 @@ from harness import (CGROUPS, Skip, Unit, case, cgroup_of, check, check_equal, c
                      shuts_down, until)
 
 EVERY_SUITE = True
-SURVIVES = """[Unit]
-DefaultDependencies=no
-SurviveFinalKillSignal=yes
-IgnoreOnIsolate=yes
-After=sysinit.target basic.target
-Conflicts=reboot.target kexec.target poweroff.target halt.target rescue.target emergency.target
-Before=reboot.target kexec.target poweroff.target halt.target rescue.target emergency.target
-"""
+EXAMPLE = "soft-reboot.conf.in"
+PLACES = ["/opt/scopemon-examples/", os.path.dirname(os.path.realpath(__file__)) + "/../../../packaging/examples/"]
+SURVIVES = "".join(open(place + EXAMPLE, encoding="utf-8").read() for place in PLACES if os.path.exists(place + EXAMPLE))
 SURVIVE = "user.survive_final_kill_signal"
 # Ten numbered lines a second.
 PAYLOAD = "trap 'exit 0' TERM; i=0; while true; do echo line $i; i=$((i + 1)); usleep 100000; done"
@@ -72,6 +67,17 @@ def units():
                "sh", "-c", PAYLOAD]
     yield Unit("split.service", f"{SURVIVES}[Service]\nType=notify\nNotifyAccess=all\nDelegate=yes\nKillMode=mixed\n"
                f"ExecStart=/usr/bin/{quote(*command)}\n")
+    command = ["podman", "run", "--name", "bind", "--network=none", "localhost/alpine", "sh", "-c", PAYLOAD]
+    yield Unit("bind.service", f"{SURVIVES}[Service]\nKillMode=mixed\nExecStart=/usr/bin/{quote(*command)}\n"
+               "ExecStop=/usr/bin/podman stop bind\n")
+
+
+def let_scopes_survive():
+    for unit in "libpod-.scope", "machine.slice":
+        os.makedirs(f"/etc/systemd/system/{unit}.d", exist_ok=True)
+        with open(f"/etc/systemd/system/{unit}.d/50-soft-reboot.conf", "w", encoding="utf-8") as f:
+            f.write(SURVIVES)
+    run("systemctl", "daemon-reload")
 
 
 @case
@@ -79,10 +85,15 @@ def units():
 def soft_reboot_leaves_containers():
     """The same processes before and after, and Podman manages them as before."""
     expect_support()
+    let_scopes_survive()
     made = list(units())
-    names = [u.name.removesuffix(".service") for u in made]
+    names = [u.name.removesuffix(".service") for u in made] + ["shell"]
     for unit in made:
         unit.start()
+    podman("run", "-d", "--name", "shell", "--network=none", "localhost/alpine", "sh", "-c", PAYLOAD)
+    check("/libpod-conmon-" in cgroup_of(monitor_pid("shell")), "the shell's container has two scopes")
+    check("/bind.service" in cgroup_of(monitor_pid("bind")) and "/libpod-" in cgroup_of(container_pid("bind")),
+          "unit and scope")
     for name in names:
         until(f"lines of {name}", lambda name=name: numbers(name))
     before = {n: (container_pid(n), monitor_pid(n)) for n in names}
@@ -105,6 +116,7 @@ def soft_reboot_leaves_containers():
         check_equal(unit.show("ActiveState"), "active", unit.name)
         unit.stop()
         unit.expect_result()
+    podman("stop", "shell")
     check_equal(podman("ps", "-q").strip(), "", "containers that run")
 
 
