@@ -125,6 +125,7 @@ void explain_units(Explained *e);
 void explain_ask_unit(ExplainUnit *u);
 bool explain_same_unit(const ExplainUnit *a, const ExplainUnit *b);
 size_t explain_order(const Explained *e, ExplainStep ret[2]);
+const char *explain_soft_reboot(const Explained *e, const ExplainUnit **ret_unit);
 size_t explain_stoppers(const Explained *e, const char *ret[4]);
 
 /* explain-print.c */

@@ -200,6 +200,19 @@ static void say_stop(const Explained *e) {
         }
 }
 
+static void say_soft_reboot(const Explained *e) {
+        const ExplainUnit *unit;
+        const char *why;
+
+        if (!e->container_unit.known || !e->monitor_unit.known)
+                return;
+        why = explain_soft_reboot(e, &unit);
+        if (why)
+                say("Soft reboot", "is killed, because %s %s", short_name(e, unit->name), why);
+        else
+                say("Soft reboot", "survives");
+}
+
 static void format_end(const ExplainEnd *end, char *out, size_t size) {
         if (end->timed_out)
                 (void)snprintf(out, size, "killed after its timeout");
@@ -271,8 +284,10 @@ void explain_print(const Explained *e) {
         if (e->monitor_unit.name[0] && !same)
                 say_unit(e->keeper ? "Monitor unit" : "Caller", &e->monitor_unit);
         say_placement(e);
-        if (e->init || e->keeper)
+        if (e->init || e->keeper) {
                 say_stop(e);
+                say_soft_reboot(e);
+        }
         say_output(e);
         say_end(e);
 }
@@ -349,6 +364,7 @@ static void put_unit(Out *o, const char *where, const ExplainUnit *u) {
 }
 
 static void put_stop(Out *o, const Explained *e) {
+        const ExplainUnit *unit;
         const char *stoppers[4];
         ExplainStep steps[2];
         size_t n;
@@ -362,6 +378,8 @@ static void put_stop(Out *o, const Explained *e) {
                                         steps[i].unit->name);
         if (n == 2)
                 put_bool(o, "stop.ordered", !steps[1].at_once);
+        if (e->container_unit.known && e->monitor_unit.known)
+                put_bool(o, "stop.survives_soft_reboot", !explain_soft_reboot(e, &unit));
 }
 
 static void put_end(Out *o, const ExplainEnd *end) {

@@ -277,6 +277,37 @@ size_t explain_order(const Explained *e, ExplainStep ret[2]) {
         return n;
 }
 
+static const char *why_soft_reboot_ends(const ExplainUnit *u, bool has_processes) {
+        if (u->user)
+                return "belongs to a user manager, which ends";
+        if (u->facts.stops_at_shutdown)
+                return "has no DefaultDependencies=no";
+        if (!u->facts.ignores_isolate)
+                return "has no IgnoreOnIsolate=yes";
+        return has_processes && !u->facts.survives ? "has no SurviveFinalKillSignal=yes" : NULL;
+}
+
+/**
+ * explain_soft_reboot() - what ends a container when the system soft-reboots
+ * @ret_unit: the unit that does
+ *
+ * Return: what is wrong with that unit, or NULL if the container survives, as far as its units are known.
+ */
+const char *explain_soft_reboot(const Explained *e, const ExplainUnit **ret_unit) {
+        const ExplainUnit *units[] = { &e->container_unit, &e->monitor_unit, &e->slice };
+
+        for (size_t i = 0; i < ELEMENTS(units); i++) {
+                const char *why =
+                        units[i]->known ? why_soft_reboot_ends(units[i], units[i] != &e->slice) : NULL;
+
+                if (!why)
+                        continue;
+                *ret_unit = units[i];
+                return why;
+        }
+        return NULL;
+}
+
 /**
  * explain_stoppers() - units whose stop ends the container
  *

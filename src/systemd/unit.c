@@ -48,6 +48,8 @@ static const UnitProperty unit_properties[] = {
         PROPERTY("MainPID", "u", main_pid),
         PROPERTY("Delegate", "b", delegate),
         PROPERTY("RemainAfterExit", "b", remain_after_exit),
+        PROPERTY("SurviveFinalKillSignal", "b", survives),
+        PROPERTY("IgnoreOnIsolate", "b", ignores_isolate),
         PROPERTY("TimeoutStopUSec", "t", timeout_stop_usec),
         PROPERTY("TimeoutAbortUSec", "t", timeout_abort_usec),
         PROPERTY("FileDescriptorStoreMax", "u", fd_store_max),

@@ -32,6 +32,8 @@ typedef struct UnitFacts {
         bool subgroup;  /* DelegateSubgroup= is set: main processes start there */
         bool unstarted; /* a command of ExecStart= has no start time; true of all after a daemon-reload */
         bool spares;    /* SendSIGKILL=no */
+        bool survives;  /* SurviveFinalKillSignal=, from systemd 255 on */
+        bool ignores_isolate; /* IgnoreOnIsolate= */
         uint64_t timeout_stop_usec;
         uint64_t timeout_abort_usec; /* its time after WatchdogSignal=, services only */
         uint32_t fd_store_max;       /* FileDescriptorStoreMax=, services only */

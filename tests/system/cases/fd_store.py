@@ -10,6 +10,7 @@ import threading
 from harness import Skip, Unit, case, check, check_equal, messages, note, quote, run, show, until
 from cases.service_mode import BUNDLE, UNIT, make_python_bundle, nothing_left
 
+EVERY_SUITE = True
 PORT = 8017
 # Takes its socket back, or makes it and has it stored; tells what it has found.
 SERVES = f"""

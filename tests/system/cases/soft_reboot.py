@@ -4,7 +4,7 @@
 import os
 import re
 
-from harness import (CGROUPS, Skip, Unit, case, cgroup_of, check, check_equal, command, messages, note, podman, quote, run,
+from harness import (CGROUPS, MONITOR, Skip, Unit, case, cgroup_of, check, check_equal, command, messages, note, podman, quote, run,
                      shuts_down, until)
 
 EVERY_SUITE = True
@@ -100,6 +100,9 @@ def soft_reboot_leaves_containers():
     for name in names:
         for pid in before[name]:
             check_equal(attribute(cgroup_of(pid)), b"1", f"{SURVIVE} of {cgroup_of(pid)}")
+    for name in names:
+        said = run(MONITOR, "explain", name)
+        check("Soft reboot: survives" in said, said)
     soft_reboot()
     for name in names:
         last = numbers(name)[-1]

@@ -82,3 +82,32 @@ CleanTest(explain_units, units_of_the_same_name_differ_by_their_manager) {
         e->monitor_unit.owner = 1000;
         cr_assert_not(explain_same_unit(&e->container_unit, &e->monitor_unit));
 }
+
+CleanTest(explain_units, soft_reboot_is_survived_by_settings_of_all_units) {
+        _cleanup_free_ Explained *e = bound_scope();
+        ExplainUnit *units[] = { &e->container_unit, &e->monitor_unit, &e->slice };
+        const ExplainUnit *unit = NULL;
+
+        for (size_t i = 0; i < ELEMENTS(units); i++) {
+                units[i]->known = true;
+                units[i]->facts.stops_at_shutdown = false;
+                units[i]->facts.ignores_isolate = units[i]->facts.survives = true;
+        }
+        e->slice.facts.survives = false;
+        cr_assert_null(explain_soft_reboot(e, &unit), "there are no processes in a slice");
+        for (size_t i = 0; i < ELEMENTS(units); i++) {
+                units[i]->facts.stops_at_shutdown = true;
+                cr_assert_str_eq(explain_soft_reboot(e, &unit), "has no DefaultDependencies=no");
+                cr_assert_eq(unit, units[i]);
+                units[i]->facts.stops_at_shutdown = false;
+                units[i]->facts.ignores_isolate = false;
+                cr_assert_str_eq(explain_soft_reboot(e, &unit), "has no IgnoreOnIsolate=yes");
+                cr_assert_eq(unit, units[i]);
+                units[i]->facts.ignores_isolate = true;
+        }
+        e->monitor_unit.facts.survives = false;
+        cr_assert_str_eq(explain_soft_reboot(e, &unit), "has no SurviveFinalKillSignal=yes");
+        cr_assert_eq(unit, &e->monitor_unit);
+        e->container_unit.user = true;
+        cr_assert_str_eq(explain_soft_reboot(e, &unit), "belongs to a user manager, which ends");
+}
