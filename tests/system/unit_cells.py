@@ -12,11 +12,14 @@ import functools
 import glob
 import json
 import os
+import pwd
 import re
 import shutil
 
 import harness
-from harness import Unit, check, command, messages, note, podman, quietly, quote, run, until
+from cases.service_units import make_rootless
+from compare import USER, as_user, make_user, own_unit
+from harness import UNITS, Unit, check, command, forget_containers, messages, note, podman, quietly, quote, run, until
 
 PLACEMENTS = ["nest", "bind", "split", "service"]
 WORDS = {"yes": True, "no": False, "Podman": False}
@@ -37,20 +40,27 @@ def cell_name(row, placement):
     return "unit_" + re.sub("[^a-z0-9]+", "_", re.sub("([a-z0-9])([A-Z])", r"\1_\2", row).lower()).strip("_") + "_" + placement
 
 
-def cells(name, rows, placements=PLACEMENTS, kernel=False):
-    """Make cases NAME_PLACEMENT of a function of a Place: each fills the cells of ROWS (names, ", " between two)."""
+def user_row(row):
+    """The row that ROW is for units of a user's manager."""
+    return row.replace("systemctl ", "systemctl --user ") if row.startswith("systemctl ") else f"{row} (user)"
+
+
+def cells(name, rows, placements=PLACEMENTS, kernel=False, user=()):
+    """Make cases NAME_PLACEMENT of a function of a Place: each fills the cells of ROWS (names, ", " between two). USER:
+    placements for which there is another one, with units of a user's manager."""
     rows = [row.strip() for row in rows.split(",")]
 
     def decorate(function):
-        for placement in placements:
+        for placement, of_user in [(p, False) for p in placements] + [(p, True) for p in user]:
             long = "_long" if name.endswith("_long") else ""
-            full = f"units_{name.removesuffix('_long')}_{placement}{long}"
+            full = f"units_{name.removesuffix('_long')}_{placement}{'_user' if of_user else ''}{long}"
             assert full not in harness.CASES, full
-            for row in rows:
+            seen = [user_row(row) for row in rows] if of_user else rows
+            for row in seen:
                 cell = cell_name(row, placement)
                 assert cell not in FILLED, cell
                 FILLED[cell] = full
-            case = functools.partial(_perform, function, placement, rows)
+            case = functools.partial(_perform, function, placement, seen, of_user)
             if kernel:
                 case.own_kernel = True
             harness.CASES[full] = case
@@ -59,9 +69,11 @@ def cells(name, rows, placements=PLACEMENTS, kernel=False):
     return decorate
 
 
-def _perform(function, placement, rows):
-    at = Place(placement, rows)
+def _perform(function, placement, rows, user):
+    at = Place(placement, rows, user)
     function(at)
+    if user:
+        forget_containers(*at.words)
     check(not at.unseen, f"cells that nothing was seen of: {', '.join(sorted(at.unseen))}")
     check(not at.wrong, "\n".join(at.wrong))
 
@@ -83,16 +95,38 @@ def systemd():
 class Place:
     """One column: makes units of its kind, and is told what was seen."""
 
-    def __init__(self, placement, rows):
+    def __init__(self, placement, rows, user=False):
         self.placement = placement
+        self.words = [] # that come before a command to the manager, or to Podman
+        self.top = ""   # the manager's cgroup
+        self.manager = {"systemctl": ["systemctl"], "folder": UNITS}
+        self.user = user
+        if user:
+            self._become_user()
         self.unseen = set(rows)
         self.wrong = []
         page = next(p for p in PAGES if os.path.exists(p))
         with open(page, encoding="utf-8") as f:
             self.page = table(f.read())
 
+    def _become_user(self):
+        if not self.ours:
+            own_unit(USER)
+        make_user(USER)
+        entry = pwd.getpwnam(USER)
+        self.words = as_user(USER)
+        self.top = f"/user.slice/user-{entry.pw_uid}.slice/user@{entry.pw_uid}.service"
+        self.manager = {"systemctl": [*self.words, "systemctl", "--user"], "folder": f"{entry.pw_dir}/.config/systemd/user"}
+        run(*self.words, "mkdir", "-p", self.manager["folder"])
+
+    def systemctl(self, *argv):
+        """systemctl ARGV, to the units' manager."""
+        return run(*self.manager["systemctl"], *argv)
+
     def saw(self, row, applies, what=""):
         """The setting of ROW does, or does not, apply to the container: WHAT was seen."""
+        if self.user:
+            row = user_row(row)
         note(f"# {row} in {self.placement}: {bool(applies)} {what}")
         self.unseen.discard(row)
         word = self.page[row][self.placement] if row in self.page else "nothing"
@@ -102,7 +136,7 @@ class Place:
     def since(self, version, *rows):
         """Is this a systemd of VERSION or later? If not, ROWS are not looked at."""
         if systemd() < version:
-            self.unseen -= set(rows)
+            self.unseen -= {user_row(row) if self.user else row for row in rows}
         return systemd() >= version
 
     @property
@@ -117,7 +151,8 @@ class Place:
         payload = f"echo up-{name}; {payload}"
         if self.ours:
             return Contained(name, f"oci@{name}.service", payload, self._service(name, payload, more, head, process, bundle),
-                             "/system.slice/system-oci.slice")
+                             f"{self.top}/app.slice/app-oci.slice" if self.user else "/system.slice/system-oci.slice",
+                             **self.manager)
         network = [] if any(o.startswith("--network=") for o in options) else ["--network=none"]
         words = ["run", "--rm", "--replace", "--name", name, *network, *options, "localhost/alpine", "sh", "-c", payload]
         if self.placement == "split":
@@ -125,21 +160,26 @@ class Place:
             more = "Type=notify\nNotifyAccess=all\nDelegate=yes\nKillMode=mixed\n" + more
         elif self.placement == "nest":
             more = "Delegate=yes\n" + more
-        return Contained(name, unit or f"{name}.service", payload,
-                         f"[Unit]\n{head}\n[Service]\nExecStart=/usr/bin/podman {quote(*words)}\nTimeoutStopSec=20\n{more}\n")
+        text = f"[Unit]\n{head}\n[Service]\nExecStart=/usr/bin/podman {quote(*words)}\nTimeoutStopSec=20\n{more}\n"
+        return Contained(name, unit or f"{name}.service", payload, text, f"{self.top}/{'app' if self.user else 'system'}.slice",
+                         **self.manager)
 
     def _service(self, name, payload, more, head, process, bundle):
-        make_bundle(name, payload, process or {}, bundle)
+        bundles = f"{pwd.getpwnam(USER).pw_dir}/.local/share/oci" if self.user else BUNDLES
+        make_bundle(name, payload, process or {}, bundle, bundles)
+        if self.user:
+            make_rootless(f"{bundles}/{name}/config.json", USER)
+            run("chown", "-R", f"{USER}:", os.path.dirname(os.path.dirname(bundles)))
         with open("/opt/scopemon-units/oci@.service", encoding="utf-8") as f:
             text = f.read()
-        for word, value in {"bindir": "/usr/local/bin", "target": "multi-user.target", "bundles": BUNDLES}.items():
+        for word, value in {"bindir": "/usr/local/bin", "target": "multi-user.target", "bundles": bundles}.items():
             text = text.replace(f"@{word}@", value)
         text = text.replace("--name %i", f"--name %i --runtime {shutil.which('runc')}")
         return text.replace("[Install]", f"{more}\n[Install]").replace("[Unit]", f"[Unit]\n{head}")
 
 
-def make_bundle(name, payload, process, change=None):
-    """A bundle NAME, its config.json changed by CHANGE(); all have the same root file system, that of the image."""
+def make_bundle(name, payload, process, change=None, bundles=BUNDLES):
+    """A bundle NAME in BUNDLES, its config.json changed by CHANGE(); all have the same root file system, that of the image."""
     root = f"{BUNDLES}/.rootfs"
     if not os.path.exists(root):
         os.makedirs(root)
@@ -147,14 +187,17 @@ def make_bundle(name, payload, process, change=None):
         podman("export", "--output", "/run/rootfs.tar", "source")
         podman("rm", "source")
         run("tar", "-C", root, "-xf", "/run/rootfs.tar")
-    bundle = f"{BUNDLES}/{name}"
+        for folder in ("dev", "host", "proc", "sys", "tmp"): # an ordinary user's runtime cannot make them
+            os.makedirs(f"{root}/{folder}", exist_ok=True)
+    bundle = f"{bundles}/{name}"
     shutil.rmtree(bundle, ignore_errors=True)
     os.makedirs(bundle)
     run("runc", "spec", "--bundle", bundle)
     with open(f"{bundle}/config.json", encoding="utf-8") as f:
         config = json.load(f)
     config["root"] = {"path": root, "readonly": True}
-    config["mounts"].append({"destination": "/host", "source": "/", "type": "bind", "options": ["rbind", "rw"]})
+    if bundles == BUNDLES:
+        config["mounts"].append({"destination": "/host", "source": "/", "type": "bind", "options": ["rbind", "rw"]})
     config["mounts"].append({"destination": "/tmp", "source": "tmpfs", "type": "tmpfs"})
     del config["process"]["rlimits"]
     config["process"]["noNewPrivileges"] = False
@@ -168,10 +211,10 @@ def make_bundle(name, payload, process, change=None):
 class Contained(Unit):
     """A unit with a container in it, by the name of which it is found."""
 
-    def __init__(self, container, name, payload, text, slice="/system.slice"):
+    def __init__(self, container, name, payload, text, slice, **manager):
         self.container = container
         self.payload = payload
-        super().__init__(name, text, slice=slice)
+        super().__init__(name, text, slice=slice, **manager)
 
     def lines(self):
         """What the container has said so far."""
@@ -224,7 +267,7 @@ class Contained(Unit):
         until(f"the end of {self.container}", lambda: not self.runs(), within)
 
     def remove(self):
-        command("systemctl", "kill", "-s", "KILL", self.name)
+        command(*self.words, "kill", "-s", "KILL", self.name)
         super().remove()
 
 

@@ -97,9 +97,9 @@ def make_user():
     return user.pw_dir, user.pw_uid
 
 
-def make_rootless(path):
-    """What runc spec --rootless writes for our user, who maps no more than itself."""
-    user = pwd.getpwnam(WHO)
+def make_rootless(path, who=WHO):
+    """What runc spec --rootless writes for a user, who maps no more than itself."""
+    user = pwd.getpwnam(who)
     with open(path, encoding="utf-8") as f:
         config = json.load(f)
     linux = config["linux"]

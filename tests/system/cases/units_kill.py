@@ -7,7 +7,7 @@ import time
 
 from harness import (CGROUPS, Unit, case, cgroup_of, check, check_equal, command, expect_nothing_left, inspect, journal, messages,
                      quote, run, until)
-from unit_cells import also, cells
+from unit_cells import PLACEMENTS, also, cells
 
 ENDED = "ae7f4f850114466f8c4d890f6616381e" # SCOPEMON_MESSAGE_ENDED of scopemon/protocol.h
 
@@ -35,7 +35,7 @@ def stopped(at, more, name, verb="stop"):
     return unit, unit.lines()
 
 
-@cells("kill_mode", "KillMode=control-group, KillMode=mixed, KillSignal=, RestartKillSignal=")
+@cells("kill_mode", "KillMode=control-group, KillMode=mixed, KillSignal=, RestartKillSignal=", user=PLACEMENTS)
 def kill_mode(at):
     """For control-group: all processes of the container get the signal. For mixed: its first process alone."""
     _, said = stopped(at, "KillMode=control-group", "all")
@@ -69,7 +69,7 @@ def said(name):
     return [str(m).rstrip() for m in messages(f"CONTAINER_NAME={name}")]
 
 
-@cells("kill_alone", "KillMode=process, KillMode=none")
+@cells("kill_alone", "KillMode=process, KillMode=none", user=PLACEMENTS)
 def kill_alone(at):
     """For process: a container that ends is stopped by its main process. For none: it is not stopped."""
     _, said = stopped(at, "KillMode=process", "process")
@@ -77,9 +77,9 @@ def kill_alone(at):
     unit, said = stopped(at, "KillMode=none", "none")
     at.saw("KillMode=none", unit.runs() and "master-TERM" not in said, said)
     if not at.ours:
-        run("podman", "rm", "--force", "--time", "0", "none")
+        run(*at.words, "podman", "rm", "--force", "--time", "0", "none")
     else:
-        command("runc", "kill", "scopemon-none", "KILL")
+        run(*at.words, "runc", "kill", "scopemon-none", "KILL")
     unit.gone()
 
 
@@ -87,11 +87,11 @@ def stop_of_stubborn(at, more, name):
     """Stop a unit whose container ignores SIGTERM; return it, how long that took, and how the monitor saw the container end."""
     unit = at.unit(STUBBORN, more + "\nSuccessExitStatus=137 SIGKILL SIGABRT", name=name).up()
     before, begin = len(ends()), time.monotonic()
-    command("systemctl", "stop", unit.name, timeout=40)
+    command(*unit.words, "stop", unit.name, timeout=40)
     return unit, time.monotonic() - begin, ends()[before:]
 
 
-@cells("kill_more", "SendSIGHUP=, FinalKillSignal=, TimeoutStopSec=5, SendSIGKILL=no")
+@cells("kill_more", "SendSIGHUP=, FinalKillSignal=, TimeoutStopSec=5, SendSIGKILL=no", user=PLACEMENTS)
 def kill_more(at):
     """A container is killed before the unit's time is over, if it is to be killed at all; always by SIGKILL."""
     _, said = stopped(at, "KillMode=mixed\nSendSIGHUP=yes", "hup")
@@ -167,7 +167,7 @@ def states(unit):
 
 
 @cells("systemctl_kill", ", ".join("systemctl kill " + words for words in (
-    "--kill-whom=main", "--kill-whom=all", "--signal=HUP", "--signal=STOP", "--signal=CONT", "--signal=KILL")))
+    "--kill-whom=main", "--kill-whom=all", "--signal=HUP", "--signal=STOP", "--signal=CONT", "--signal=KILL")), user=PLACEMENTS)
 def systemctl_kill(at):
     """main: the first process gets it. all, STOP: all processes of the container do."""
     unit = at.unit(MASTER).up()

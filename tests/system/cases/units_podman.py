@@ -139,14 +139,33 @@ def podman_notify(at):
     at.saw("--sdnotify=ignore", unit.show("Result") in ("timeout", "protocol"), unit.show("Result"))
 
 
+@cells("extend", "EXTEND_TIMEOUT_USEC=", OURS)
+def extend(at):
+    """A container that asks for more time to stop gets it, from systemd and from the monitor."""
+    slow = "trap 'systemd-notify EXTEND_TIMEOUT_USEC=30000000; sleep 7; echo clean; exit 0' TERM; systemd-notify --ready; " + IDLE
+    unit = notifying(at, "Type=notify\nNotifyAccess=all\nKillMode=mixed\nTimeoutStopSec=4", "container", slow).up()
+    unit.stop()
+    at.saw("EXTEND_TIMEOUT_USEC=", "clean" in unit.lines() and unit.show("Result") == "success", (unit.lines(), unit.show("Result")))
+
+
+@cells("notify_access", "NotifyAccess=all, NotifyAccess=main", OURS)
+def notify_access(at):
+    """A container's word comes from its monitor, which Podman has made the main process."""
+    for access in "all", "main":
+        unit = notifying(at, f"Type=notify\nNotifyAccess={access}\nKillMode=mixed", "container", "trap 'exit 0' TERM; " + READY, name=access)
+        unit.start()
+        at.saw(f"NotifyAccess={access}", unit.show("StatusText") == "said", unit.show("StatusText"))
+        unit.stop()
+
+
 # The machine's own programs in the container, for systemd-notify.
 PROGRAMS = [f"--volume={folder}:{folder}:ro" for folder in ("/usr", "/lib", "/lib64")]
 READY = "systemd-notify --ready --status=said; " + IDLE
 
 
-def notifying(at, kind, mode, payload, *options):
+def notifying(at, kind, mode, payload, *options, name=None):
     """A unit with --sdnotify=MODE."""
-    unit = at.unit(payload, kind, options=[*PROGRAMS, *options], name=mode)
+    unit = at.unit(payload, kind, options=[*PROGRAMS, *options], name=name or mode)
     with open(unit.path, encoding="utf-8") as f:
         text = f.read()
     text = text.replace("--sdnotify=conmon ", "").replace("--name ", f"--sdnotify={mode} --name ")

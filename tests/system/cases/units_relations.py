@@ -4,7 +4,7 @@
 import os
 
 from harness import CGROUPS, Unit, cgroup_of, check, check_equal, command, run, until
-from unit_cells import cells
+from unit_cells import PLACEMENTS, cells
 
 IDLE = "trap 'echo stopped; exit 0' TERM; trap 'echo by-USR1; exit 0' USR1; while true; do sleep 0.2 & wait $!; done"
 OTHER = "[Service]\nExecStart=/bin/sleep infinity\n"
@@ -50,21 +50,39 @@ def relations(at):
     at.saw("JobTimeoutSec=", not unit.runs() and "stopped" in unit.lines(), unit.lines())
 
 
+@cells("isolate", "systemctl isolate, systemctl clean")
+def isolate(at):
+    """isolate stops the unit. clean is refused while it runs, and removes its directories afterwards."""
+    kept = "units-kept"
+    directories = "RuntimeDirectory=" + ("oci/baz " if at.ours else "") + kept
+    unit = at.unit("(trap 'echo worker-TERM' TERM; while true; do sleep 0.2; done) & " + IDLE, f"KillMode=mixed\n{directories}\nRuntimeDirectoryPreserve=yes").up()
+    check(command("systemctl", "clean", "--what=runtime", unit.name)[0] != 0 and unit.runs(), "it was cleaned while it runs")
+    others = [line.split()[0] for line in run("systemctl", "list-units", "--plain", "--no-legend", "--state=active").splitlines()]
+    others = [name for name in others if name != unit.name and not name.startswith("libpod-") and not name.endswith(".device")]
+    Unit("cells.target", "[Unit]\nAllowIsolate=yes\n" + "".join(f"Wants={name}\n" for name in others))
+    run("systemctl", "isolate", "cells.target")
+    unit.wait_for("inactive")
+    at.saw("systemctl isolate", not unit.runs() and "stopped" in unit.lines() and "worker-TERM" not in unit.lines(), unit.lines())
+    check(os.path.exists(f"/run/{kept}"), "the directory is not kept")
+    run("systemctl", "clean", "--what=runtime", unit.name)
+    at.saw("systemctl clean", not os.path.exists(f"/run/{kept}"))
+
+
 def frozen(unit):
     with open(f"{CGROUPS}{cgroup_of(unit.pid())}/cgroup.events", encoding="ascii") as f:
         return "frozen 1" in f.read()
 
 
 @cells("verbs", """systemctl start, systemctl stop, systemctl restart, systemctl try-restart, systemctl freeze, systemctl thaw,
-systemctl daemon-reload, systemctl daemon-reexec, drop-in while it runs, Slice=, templates""")
+systemctl daemon-reload, systemctl daemon-reexec, drop-in while it runs, Slice=, templates""", user=PLACEMENTS)
 def verbs(at):
     unit = at.unit(IDLE, "KillMode=mixed\nSlice=cells.slice", name="baz").up()
     at.saw("systemctl start", unit.runs())
-    at.saw("Slice=", cgroup_of(unit.pid()).startswith("/cells.slice/"), cgroup_of(unit.pid()))
+    at.saw("Slice=", cgroup_of(unit.pid()).startswith(f"{at.top}/cells.slice/"), cgroup_of(unit.pid()))
     first = unit.pid()
-    run("systemctl", "daemon-reload")
+    at.systemctl("daemon-reload")
     at.saw("systemctl daemon-reload", unit.pid() == first and unit.show("ActiveState") == "active")
-    run("systemctl", "daemon-reexec")
+    at.systemctl("daemon-reexec")
     until("the manager to be back", lambda: unit.show("ActiveState") == "active")
     at.saw("systemctl daemon-reexec", unit.pid() == first)
     unit.systemctl("freeze", unit.name)
@@ -77,7 +95,7 @@ def verbs(at):
     unit.systemctl("try-restart", unit.name)
     unit.wait_up(3)
     at.saw("systemctl try-restart", unit.lines().count("stopped") == 2, unit.lines())
-    folder = f"/run/systemd/system/{unit.name}.d"
+    folder = f"{unit.path}.d"
     os.makedirs(folder, exist_ok=True)
     with open(f"{folder}/signal.conf", "w", encoding="utf-8") as f:
         f.write("[Service]\nKillSignal=SIGUSR1\n")
@@ -91,4 +109,4 @@ def verbs(at):
     unit.stop()
     at.saw("systemctl stop", not unit.runs() and "stopped" in unit.lines())
     at.saw("templates", unit.show("Result") == "success" and not unit.runs())
-    check_equal(run("systemctl", "list-units", "--plain", "--no-legend", "libpod*"), "", "scopes")
+    check_equal(at.systemctl("list-units", "--plain", "--no-legend", "libpod*"), "", "scopes")

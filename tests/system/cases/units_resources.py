@@ -42,7 +42,7 @@ def with_device(config):
     config["linux"]["resources"]["devices"].append({"allow": True, "access": "rwm", **tun})
 
 
-TRIES = """nc -ll -p 7 -e echo served & i=0; while true; do i=$((i+1)); net=$(nc -w 1 127.0.0.1 7 </dev/null 2>/dev/null | head -n 1)
+TRIES = """nc -ll -p 7 -e echo served & i=0; while true; do i=$((i+1)); net=$(timeout 1 nc -w 1 127.0.0.1 7 </dev/null 2>/dev/null | head -n 1)
 dev=$( (exec 3</dev/net/tun) 2>/dev/null && echo opened); echo try $i $net $dev; sleep 0.1; done"""
 
 
