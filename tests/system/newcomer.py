@@ -12,6 +12,7 @@ import sys
 import harness
 from harness import (Failed, Unit, check, check_equal, cgroup_of, comm_of, command, exe_of, inspect, names, podman, run,
                      until, wait_processes, wait_running)
+from manual import manual
 
 STOCK, OURS = "/usr/bin/conmon", "/usr/bin/scopemon"
 MESSAGE_EXITED = "ae7f4f850114466f8c4d890f6616381e"
@@ -98,14 +99,6 @@ def unit_of_the_readme():
     return unit
 
 
-def examples(page, section):
-    """The literal blocks of a section of a manual page."""
-    with open(f"/opt/tree/man/{page}", encoding="utf-8") as f:
-        text = f.read()
-    body = re.search(rf"^\.Sh {re.escape(section)}\n(.*?)(?=^\.Sh |\Z)", text, re.M | re.S).group(1)
-    return [b.replace("\\e", "\\") for b in re.findall(r"^\.Bd -literal.*?\n(.*?)^\.Ed", body, re.M | re.S)]
-
-
 def readme_example(path):
     """The file PATH that README.md shows."""
     with open("/opt/tree/README.md", encoding="utf-8") as f:
@@ -129,19 +122,19 @@ def try_unit(name, text, nested):
     check_equal(cgroup.startswith(f"/system.slice/{name}.service/"), nested, f"in its unit, {name}: {cgroup}")
     unit.stop()
     gone("baz", unit)
+    check_equal(unit.show("ActiveState"), "inactive", f"state of {name} after its stop")
     unit.remove()
 
 
 def units_are_converted():
     """Those of README.md and of scopemon-migration(7), as they are written there."""
-    page = "scopemon-migration.7"
     try_unit("readme", concrete(readme_example("/etc/systemd/system/baz.service")), True)
-    before, after = examples(page, "PODMAN RUN IN A SERVICE")
+    before, after = manual("scopemon-migration.7", "PODMAN RUN IN A SERVICE")
     try_unit("before", concrete(before), False)
     try_unit("after", concrete(after), True)
-    generated = concrete(examples(page, "PODMAN GENERATE SYSTEMD")[0])
+    generated = concrete(manual("scopemon-migration.7", "PODMAN GENERATE SYSTEMD")[0])
     try_unit("generated", generated + "Delegate=yes\nKillMode=mixed\n", True)
-    try_unit("docker", concrete(examples(page, "DOCKER RUN IN A SERVICE")[1]), True)
+    try_unit("docker", concrete(manual("scopemon-migration.7", "DOCKER RUN IN A SERVICE")[1]), True)
     tell("units of podman run, podman generate systemd and docker run: converted as scopemon-migration(7) has it")
     if os.path.exists("/usr/lib/systemd/system-generators/podman-system-generator"):
         quadlet(readme_example("/etc/containers/systemd/baz.container"))
@@ -152,7 +145,7 @@ def quadlet(text):
     """A Quadlet file."""
     os.makedirs("/etc/containers/systemd", exist_ok=True)
     with open("/etc/containers/systemd/baz.container", "w", encoding="utf-8") as f:
-        f.write(text.replace("docker.io/library/alpine", "localhost/alpine") + "Network=none\n")
+        f.write(text.replace("docker.io/library/alpine", "localhost/alpine\nNetwork=none"))
     run("systemctl", "daemon-reload")
     run("systemctl", "start", "baz")
     wait_running("systemd-baz")
@@ -160,6 +153,7 @@ def quadlet(text):
     cgroup = cgroup_of(int(inspect("systemd-baz", "State.Pid")))
     check(cgroup.startswith("/system.slice/baz.service/"), f"the Quadlet container is in {cgroup}")
     run("systemctl", "stop", "baz")
+    check_equal(run("systemctl", "show", "-P", "ActiveState", "baz"), "inactive", "state of the Quadlet unit after its stop")
     until("its end", lambda: command("podman", "container", "exists", "systemd-baz")[0] == 1)
     os.unlink("/etc/containers/systemd/baz.container")
     run("systemctl", "daemon-reload")
@@ -169,11 +163,12 @@ def quadlet(text):
 def bundle():
     """The example of oci@.service(8). With runc, as all containers of these machines (tests/machine)."""
     os.chmod("/usr/bin/crun", 0o644)
-    run("bash", "-euc", examples("oci@.service.8", "EXAMPLES")[0])
+    made, _, reloaded = manual("oci@.service.8", "EXAMPLES") # the second needs a memory controller
+    run("bash", "-euc", made)
     check_equal(run("systemctl", "is-active", "oci@baz"), "active", "state of oci@baz")
     found = wait_processes("/system.slice/system-oci.slice/oci@baz.service", "sleep", "scopemon")
     check(found, "the container is not in oci@baz.service")
-    run("bash", "-euc", examples("oci@.service.8", "EXAMPLES")[2])
+    run("bash", "-euc", reloaded)
     run("systemctl", "stop", "oci@baz")
     run("rm", "-r", "/var/lib/oci")
     tell("oci@.service: an OCI bundle is a unit")
