@@ -270,14 +270,14 @@ static int succeed(void *userdata) {
 
 /* Its stack is the rest of ours: far enough below for what we may still call. */
 static pid_t leave(const Successor *next) {
-        uintptr_t room = (uintptr_t)__builtin_frame_address(0) - PROCESS_LEAVE_ROOM;
+        char *room = (char *)__builtin_frame_address(0) - PROCESS_LEAVE_ROOM;
         Successor *top;
         pid_t pid;
 
-        room -= room % (uintptr_t)sysconf(_SC_PAGESIZE);
-        top = (Successor *)room - 2; /* keeps the alignment of a stack */
+        room -= (uintptr_t)room % (uintptr_t)sysconf(_SC_PAGESIZE);
+        top = (Successor *)(void *)room - 2; /* keeps the alignment of a stack */
         *top = *next;
-        top->room = (void *)room;
+        top->room = room;
         pid = clone(succeed, top, CLONE_VM | SIGCHLD, top);
         if (pid >= 0)
                 (void)syscall(SYS_set_tid_address, NULL); /* else our end writes to what is the child's */
