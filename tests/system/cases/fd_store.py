@@ -7,7 +7,7 @@ import shutil
 import socket
 import threading
 
-from harness import Skip, Unit, case, check, check_equal, messages, note, quote, run, show, until
+from harness import Skip, Unit, case, check, check_equal, messages, note, quote, run, show, until, variants
 from cases.service_mode import BUNDLE, UNIT, make_python_bundle, nothing_left
 
 EVERY_SUITE = True
@@ -112,20 +112,20 @@ def share_network():
         json.dump(config, f)
 
 
-@case
-def fd_store_of_a_quadlet_unit():
-    """A web server in a unit as Quadlet writes it: restarted, it refuses no client."""
+@variants("fd_store", of_a_quadlet_unit={"options": ["--cgroups=split"], "more": "Delegate=yes\nKillMode=mixed"},
+          of_a_nested_container={"more": "Delegate=yes\nKillMode=mixed"}, of_a_bound_container={})
+def fd_store(options=(), more=""):
+    """A web server in a unit, such as Quadlet writes: restarted, it refuses no client."""
     expect_store()
     make_python_bundle("")
-    command = ["podman", "run", "--name", "baz", "--replace", "--rm", "--cgroups=split", "--sdnotify=container", "-d",
+    command = ["podman", "run", "--name", "baz", "--replace", "--rm", *options, "--sdnotify=container", "-d",
                "--network=host", "-v", "/usr:/usr:ro", "--rootfs", f"{BUNDLE}/rootfs", "python3", "/tmp/serve"]
     with open(f"{BUNDLE}/rootfs/tmp/serve", "w", encoding="utf-8") as f:
         f.write(SERVES)
     unit = Unit("baz.service", f"""[Service]
 Type=notify
 NotifyAccess=all
-Delegate=yes
-KillMode=mixed
+{more}
 FileDescriptorStoreMax=4
 ExecStart=/usr/bin/{quote(*command)}
 ExecStop=/usr/bin/podman rm -f -i -t 5 baz
