@@ -162,6 +162,6 @@ def no_words_on_a_terminal():
     check_equal(status, 0, "status")
     check("man scopemon" in text, "no manual")
     status, text = on_terminal(MONITOR, "lst")
-    check((status, "did you mean list?" in text) == (1, True), f"a misspelt command: {text}")
+    check((status, "did you mean 'list'?" in text) == (1, True), f"a misspelt command: {text}")
     status, _, err = command(MONITOR)
     check((status, "Container ID not provided" in err) == (1, True), f"without a terminal: {err}")
