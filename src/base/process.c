@@ -249,18 +249,16 @@ typedef struct Successor {
         void *userdata, *room;
 } Successor;
 
-#ifdef __SANITIZE_ADDRESS__
-
 /* The sanitizer knows one stack, and looks for leaks at an ordinary exit. */
-static pid_t leave(const Successor *next) {
-        pid_t pid = fork();
-
-        if (pid == 0)
-                exit(next->run(next->userdata, NULL));
-        return pid;
-}
-
+#ifdef __SANITIZE_ADDRESS__
+#define LEAVE_HERE false
+#define successor_exit(status) exit(status)
 #else
+#define LEAVE_HERE true
+#define successor_exit(status) process_exit(status)
+#endif
+
+#define LEAVE_STACK_LEAST (1024U * 1024U)
 
 static int succeed(void *userdata) {
         Successor *next = userdata;
@@ -268,8 +266,8 @@ static int succeed(void *userdata) {
         process_exit(next->run(next->userdata, next->room));
 }
 
-/* Its stack is the rest of ours: far enough below for what we may still call. */
-static pid_t leave(const Successor *next) {
+/* The child's stack is the rest of ours: far enough below for what we may still call. */
+static pid_t leave_here(const Successor *next) {
         char *room = (char *)__builtin_frame_address(0) - PROCESS_LEAVE_ROOM;
         Successor *top;
         pid_t pid;
@@ -284,7 +282,19 @@ static pid_t leave(const Successor *next) {
         return pid;
 }
 
-#endif
+static pid_t leave_copy(const Successor *next) {
+        pid_t pid = fork();
+
+        if (pid == 0)
+                successor_exit(next->run(next->userdata, NULL));
+        return pid;
+}
+
+static bool stack_has_room(void) {
+        struct rlimit stack;
+
+        return LEAVE_HERE && getrlimit(RLIMIT_STACK, &stack) == 0 && stack.rlim_cur >= LEAVE_STACK_LEAST;
+}
 
 /**
  * process_leave() - have a child go on with this very memory, while we have nothing left to do but to exit
@@ -293,7 +303,7 @@ static pid_t leave(const Successor *next) {
  * Nothing is copied, neither pages nor their tables, which is most of what a fork costs. The child's stack begins below
  * ours; @userdata and whatever it needs of the caller's frames stays there as long as the caller does not return. Until
  * we exit, one of both may work, the other has to wait: a thread's variables, errno among them, are common. Only for a
- * process of one thread.
+ * process of one thread. If the stack is limited to less than 1 MiB, the child is an ordinary one.
  *
  * @room is where PROCESS_LEAVE_ROOM bytes begin that nobody needs when we have ended, for memory_give_back(); NULL if
  * there are none.
@@ -304,7 +314,7 @@ int process_leave(int (*run)(void *userdata, void *room), void *userdata, pid_t 
         const Successor next = { .run = run, .userdata = userdata };
         pid_t pid;
 
-        pid = leave(&next);
+        pid = stack_has_room() ? leave_here(&next) : leave_copy(&next);
         if (pid < 0)
                 return fail(-errno);
         *ret_pid = pid;

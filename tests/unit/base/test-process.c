@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 
 #include "base/cleanup.h"
@@ -316,6 +317,22 @@ CleanTest(process, who_leaves_has_a_child_go_on_in_its_memory) {
 #ifndef __SANITIZE_ADDRESS__
         cr_assert_eq(value, 5);
 #endif
+}
+
+CleanTest(process, who_leaves_with_a_small_stack_has_a_child_go_on_in_a_copy) {
+        struct rlimit before, small;
+        int value = 4, status;
+        pid_t pid;
+
+        cr_assert_eq(getrlimit(RLIMIT_STACK, &before), 0);
+        small = before;
+        small.rlim_cur = 512U * 1024U;
+        cr_assert_eq(setrlimit(RLIMIT_STACK, &small), 0);
+        cr_assert_eq(process_leave(go_on, &value, &pid), 0);
+        cr_assert_eq(setrlimit(RLIMIT_STACK, &before), 0);
+        cr_assert_eq(waitpid(pid, &status, 0), pid);
+        cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 3);
+        cr_assert_eq(value, 4);
 }
 
 CleanTest(process, pidfd_of_nobody_is_refused) {
