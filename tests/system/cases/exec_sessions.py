@@ -8,7 +8,6 @@ import socket
 
 from harness import MONITOR, Unit, case, check, check_equal, exe_of, pids, podman, until
 
-EVERY_SUITE = True
 SOCKET = "/run/exec-sessions.sock"
 COUNT = 60
 

@@ -4,8 +4,6 @@
 from compare import USER, as_user, make_user, own_unit
 from harness import MONITOR, Skip, check, check_equal, command, quietly, run, until, variants
 
-EVERY_SUITE = True
-
 
 @variants("lost_container", paused={"paused": True}, running={}, next_monitor={"paused": True, "by_verb": False},
           started={"paused": True, "start": True}, user={"user": True})

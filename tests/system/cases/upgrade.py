@@ -9,7 +9,6 @@ import subprocess
 from cases.service_mode import BUNDLE, make_bundle, unit
 from harness import case, check, check_equal, inspect, messages, podman, run, show, until
 
-EVERY_SUITE = True
 INSTALLED = "/usr/local/bin/scopemon"
 MONITOR = "/usr/local/bin/own-scopemon"
 COUNT = "trap 'exit 7' TERM; i=0; while true; do i=$((i+1)); echo line-$i; sleep 0.01 & wait $!; done"
