@@ -15,7 +15,7 @@ MISCONFIGURED = "d4778fe9538641568ca7c9e539e1fdfe" # SCOPEMON_MESSAGE_MISCONFIGU
 
 # A master with a worker: each says which signal it got. The master ends a moment after SIGTERM, SIGQUIT or SIGINT.
 _NUMBERS = {"HUP": "HUP", "USR1": "USR1", "USR2": "USR2"}
-MASTER = ("(trap 'echo worker-TERM' TERM; trap 'echo worker-USR1' USR1; trap '' HUP; echo worker; while :; do sleep 0.1 & wait $!; done) & "
+MASTER = ("(trap 'echo worker-TERM' TERM; trap 'echo worker-USR1' USR1; trap 'echo worker-URG' URG; trap '' HUP; echo worker; while :; do sleep 0.1 & wait $!; done) & "
           + "".join(f"trap 'echo master-{n}' {n}; " for n in _NUMBERS)
           + "".join(f"trap 'echo master-{n}; usleep 500000; echo end; exit 0' {n}; " for n in ("TERM", "QUIT", "INT"))
           + "while :; do sleep 0.1 & wait $!; done")
@@ -175,12 +175,14 @@ def systemctl_kill(at):
     unit.systemctl("kill", "--kill-whom=main", "--signal=USR1", unit.name)
     unit.said("master-USR1")
     at.saw("systemctl kill --kill-whom=main", "worker-USR1" not in unit.lines(), unit.lines())
-    unit.systemctl("kill", "--kill-whom=all", "--signal=USR1", unit.name)
-    until("the second signal", lambda: unit.lines().count("master-USR1") >= 2)
     unit.systemctl("kill", "--kill-whom=main", "--signal=HUP", unit.name)
     unit.said("master-HUP")
     at.saw("systemctl kill --signal=HUP", True)
-    at.saw("systemctl kill --kill-whom=all", "worker-USR1" in unit.lines(), unit.lines())
+    # podman run does not pass SIGURG on: it gives up when the runtime that is to bring a signal gets that signal, too
+    unit.systemctl("kill", "--kill-whom=all", "--signal=URG", unit.name)
+    if at.placement != "bind":
+        unit.said("worker-URG")
+    at.saw("systemctl kill --kill-whom=all", "worker-URG" in unit.lines(), unit.lines())
     unit.systemctl("kill", "--signal=STOP", unit.name)
     stops = at.placement != "bind"
     if stops:
