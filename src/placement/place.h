@@ -32,7 +32,7 @@ typedef struct PlaceText {
         char refusal[512];
         PlaceStream stream;
         pid_t restarting; /* monitor whose exit command has been refused to start the container again, or 0 */
-        char problem[320]; /* what is set up in a way that cannot work, or "" */
+        char problem[384]; /* what is set up in a way that cannot work, or "" */
         char remedy[320];  /* and what to do about it */
 } PlaceText;
 
