@@ -82,17 +82,18 @@ class Box:
         path = m.area.path("runs")
         return len(read_text(path)) if os.path.exists(path) else 0
 
-    def settle(self, spared=()):
-        """All is over: each command has run once, those of SPARED sessions at most, and there is nothing left."""
+    def settle(self, spared=(), repeats=0):
+        """All is over: each command has run once, those of SPARED sessions at most, and there is nothing left. Who is killed
+        between the start of a command and the end of its record cannot prevent that the next one runs it: REPEATS."""
         for m in self.sessions:
             poll_until(lambda m=m: not is_alive(m.pid), 60, "the session's monitor to be gone")
         for m in self.sessions:
             if m not in spared:
                 poll_until(lambda m=m: self.runs(m), 60, "an exit command")
-        for m in self.sessions:
-            check(self.runs(m) <= 1, "an exit command has run twice")
+        repeated = sum(max(0, self.runs(m) - 1) for m in self.sessions)
+        check(repeated <= repeats, f"{repeated} exit commands have run twice")
         poll_until(lambda: not self.left(), 10, "nothing to be left")
-        return {"sessions": len(self.sessions), "lost": 0, "repeated": 0}
+        return {"sessions": len(self.sessions), "lost": 0, "repeated": repeated}
 
 
 @scenario()
@@ -140,7 +141,7 @@ def exec_commands_of_killed_monitors(c: Case):
             poll_until(lambda: not is_alive(box.monitor.target()), what="the container's end")
             box.start()
         box.end()
-        return {**box.settle(), "monitor_kills": rounds}
+        return {**box.settle(repeats=4 * rounds), "monitor_kills": rounds} # four commands run at once
 
 
 @scenario(weight=3)
