@@ -46,12 +46,6 @@ static int run_worker(int argc, char *argv[]) {
         return r < 0 ? relay(r) : worker_run(channel, argv);
 }
 
-/* What the launcher leaves behind. */
-typedef struct Remains {
-        Options *options;
-        Origin *origin;
-} Remains;
-
 static int keep(const Options *options, Origin *origin) {
         _cleanup_(keeper_freep) Keeper *keeper = NULL;
         int r;
@@ -66,13 +60,12 @@ static int keep(const Options *options, Origin *origin) {
 }
 
 /* Return: the exit status of the monitor: the container's, which may be any. */
-static int run_keeper(void *userdata) {
-        Remains *remains = userdata;
+static int run_keeper(Options *options, Origin *origin) {
         int r;
 
-        r = keep(remains->options, remains->origin);
-        options_done(remains->options);
-        launch_done(remains->origin);
+        r = keep(options, origin);
+        options_done(options);
+        launch_done(origin);
         return r < 0 ? EXIT_FAILURE : r;
 }
 
@@ -96,7 +89,6 @@ static bool run_verb(int argc, char *argv[], char *envp[], int *ret) {
 int main(int argc, char *argv[], char *envp[]) {
         Options options = { 0 };
         Origin origin;
-        Remains remains = { .options = &options, .origin = &origin };
         bool answered, resumed;
         char **given_argv = argv;
         int r;
@@ -142,7 +134,7 @@ int main(int argc, char *argv[], char *envp[]) {
         if (r == 0)
                 r = launch_wait(&options, &origin);
         if (r == 0) {
-                r = launch_leave(&options, &origin, run_keeper, &remains);
+                r = launch_leave(&options, &origin, run_keeper);
                 if (r >= 0) /* --sync */
                         return r;
         }

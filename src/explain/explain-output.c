@@ -190,6 +190,5 @@ void explain_lines(const ExplainHost *h, const Explained *e, size_t n) {
                 n = EXPLAIN_LINES_MAX;
         if (print_journal(h, e, n) == 0 && print_file(e, n) == 0 && geteuid() != 0 && e->owner != geteuid())
                 explain_say_text("Output of containers of other users is shown to root, and from the journal "
-                                 "to groups "
-                                 "adm and systemd-journal.");
+                                 "to groups adm and systemd-journal.");
 }

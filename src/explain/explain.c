@@ -3,7 +3,8 @@
 /*
  * Questions about containers: "scopemon explain WORD...", "scopemon status WORD...", "scopemon list". Everything is read
  * from what is there for all to see, processes, cgroups, units and the journal; nothing is changed, nobody is signalled,
- * and the container's manager is not asked. So the answers are right for containers of the stock monitor too, as far as the facts go.
+ * and the container's manager is not asked. So the answers are right for containers of the stock monitor too, as far as
+ * the facts go.
  *
  * The first word of the command line decides that it is a question: no caller of a monitor begins with one.
  *

@@ -9,8 +9,8 @@
  * what it gets from the worker before it calls notify_send(): here nothing is checked.
  *
  * Datagrams are received together with whatever descriptors they carry, which are closed as soon as
- * the message has been passed on: a sender that waits for its barrier descriptor to be closed (systemd-notify does) goes on, and
- * nobody can leave descriptors with us. One datagram per wake-up: a container that floods the
+ * the message has been passed on: a sender that waits for its barrier descriptor to be closed
+ * (systemd-notify does) goes on, and nobody can leave descriptors with us. One datagram per wake-up: a container that floods the
  * socket delays nobody; what a container says right before its end is still taken (notify_drain()).
  * One that is longer than NOTIFY_MAX is dropped whole, as service managers do.
  */

@@ -307,10 +307,10 @@ static bool is_let_go(int fd) {
 }
 
 typedef struct Keeping {
+        Options *options;
         Origin *origin;
         int wait_fd, go_fd; /* -1 if nothing is waited for */
-        int (*run)(void *userdata);
-        void *userdata;
+        int (*run)(Options *o, Origin *origin);
 } Keeping;
 
 /* The keeper, in the memory of the launcher: until that has written the pid file, it touches nothing. */
@@ -322,7 +322,7 @@ static int begin_keeping(void *userdata, void *room) {
                 process_exit(EXIT_FAILURE); /* the launcher has said why */
         fd_close_many(&k->wait_fd, 1);
         k->origin->launcher_room = room;
-        return k->run(k->userdata);
+        return k->run(k->options, k->origin);
 }
 
 /* Of a keeper that is not to be: it has our memory, so we do not return before its end. */
@@ -342,14 +342,14 @@ static int take_back(pid_t pid, int *go_fd, int error) {
  *
  * Return: with --sync, what @run has returned; else only on failure, a negative errno with the error said.
  */
-int launch_leave(const Options *o, Origin *origin, int (*run)(void *userdata), void *userdata) {
+int launch_leave(Options *o, Origin *origin, int (*run)(Options *o, Origin *origin)) {
         _cleanup_close_ int wait_fd = -1, go_fd = -1;
-        Keeping keeping = { .origin = origin, .run = run, .userdata = userdata };
+        Keeping keeping = { .options = o, .origin = origin, .run = run };
         pid_t pid;
         int r = 0;
 
         if (o->sync)
-                return run(userdata);
+                return run(o, origin);
         origin->launcher = getpid();
         if (o->conmon_pidfile)
                 r = fd_pipe(&wait_fd, &go_fd);

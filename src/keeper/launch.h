@@ -13,7 +13,7 @@ void launch_linger(void);
 void launch_protect(void);
 int launch_block_signals(sigset_t *ret_before);
 int launch_wait(const Options *o, Origin *origin);
-int launch_leave(const Options *o, Origin *origin, int (*run)(void *userdata), void *userdata);
+int launch_leave(Options *o, Origin *origin, int (*run)(Options *o, Origin *origin));
 int launch_write_pid(const char *path, pid_t pid);
 int launch_open_pipes(const Options *o, Origin *origin);
 void launch_done(Origin *origin);

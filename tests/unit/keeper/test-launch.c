@@ -253,13 +253,12 @@ CleanTest(launch, caller_that_is_ready_is_not_waited_for_after_an_error) {
 
 /* ---- the fork -------------------------------------------------------------------------------- */
 
-/* What a keeper does: it goes on until the pipe in @userdata is closed. */
-static int keep(void *userdata) {
-        int *ends = userdata;
+/* What a keeper does: it goes on until the pipe to start_fd, of which sync_fd is the other end, is closed. */
+static int keep(Options *o, Origin *origin) {
         char byte;
 
-        (void)close(ends[1]);
-        (void)!read(ends[0], &byte, 1);
+        (void)close(origin->sync_fd);
+        (void)!read(origin->start_fd, &byte, 1);
         return 7;
 }
 
@@ -271,14 +270,13 @@ CleanTest(launch, keeper_stays_and_its_pid_is_left_in_the_file) {
         _cleanup_close_ int file = -1;
         ProcessStatus status;
         pid_t launcher, pid;
-        int ends[2];
 
         cr_assert_eq(prctl(PR_SET_CHILD_SUBREAPER, 1), 0);
         file = mkstemp(path);
         cr_assert_geq(file, 0);
-        cr_assert_eq(fd_pipe(&ends[0], &ends[1]), 0);
+        cr_assert_eq(fd_pipe(&origin.start_fd, &origin.sync_fd), 0);
         if (process_fork(&launcher) == 0) {
-                (void)launch_leave(&options, &origin, keep, ends);
+                (void)launch_leave(&options, &origin, keep);
                 process_exit(99);
         }
         while ((pid = process_peek(0, &status)) == 0)
@@ -287,7 +285,8 @@ CleanTest(launch, keeper_stays_and_its_pid_is_left_in_the_file) {
         cr_assert_eq(status.code, EXIT_SUCCESS);
         cr_assert_eq(process_reap(pid), 0);
         cr_assert_eq(process_peek(0, &status), 0, "the keeper goes on");
-        fd_close_many(ends, 2);
+        fd_close_many(&origin.start_fd, 1);
+        fd_close_many(&origin.sync_fd, 1);
         while ((pid = process_peek(0, &status)) == 0)
                 ;
         cr_assert_eq(status.code, 7);
@@ -298,23 +297,22 @@ CleanTest(launch, keeper_stays_and_its_pid_is_left_in_the_file) {
         cr_assert_eq(unlink(path), 0);
 }
 
-static int keep_here(void *userdata) {
-        return *(pid_t *)userdata == getpid() ? 7 : 8;
+static int keep_here(Options *o, Origin *origin) {
+        return origin->caller == getpid() ? 7 : 8;
 }
 
 CleanTest(launch, nothing_is_forked_with_sync) {
         Options options = { .sync = true, .conmon_pidfile = "/tmp/test-launch-never" };
-        Origin origin = { 0 };
+        Origin origin = { .caller = getpid() };
         ProcessStatus status;
-        pid_t us = getpid();
 
-        cr_assert_eq(launch_leave(&options, &origin, keep_here, &us), 7);
+        cr_assert_eq(launch_leave(&options, &origin, keep_here), 7);
         cr_assert_eq(process_peek(0, &status), -ECHILD);
         cr_assert_lt(access("/tmp/test-launch-never", F_OK), 0, "the caller knows the pid");
 }
 
-static int keep_a_note(void *userdata) {
-        (void)!write(*(int *)userdata, "", 1);
+static int keep_a_note(Options *o, Origin *origin) {
+        (void)!write(origin->sync_fd, "", 1);
         return 0;
 }
 
@@ -322,20 +320,20 @@ CleanTest(launch, pid_file_that_cannot_be_is_an_error) {
         Options options = { .conmon_pidfile = "/nonexistent-dir/pid" };
         Origin origin = { 0 };
         ProcessStatus status;
-        int ends[2], r;
         Capture c;
         char byte;
+        int r;
 
-        cr_assert_eq(fd_pipe(&ends[0], &ends[1]), 0);
+        cr_assert_eq(fd_pipe(&origin.start_fd, &origin.sync_fd), 0);
         capture_begin(&c, STDERR_FILENO);
-        r = launch_leave(&options, &origin, keep_a_note, &ends[1]);
+        r = launch_leave(&options, &origin, keep_a_note);
         (void)capture_end(&c);
         cr_assert_lt(r, 0);
         cr_assert_not_null(strstr(c.text, "Failed to write conmon pidfile"), "%s", c.text);
         cr_assert_eq(process_peek(0, &status), -ECHILD, "there is no keeper");
-        fd_close_many(&ends[1], 1);
-        cr_assert_eq(read(ends[0], &byte, 1), 0, "there was none");
-        fd_close_many(&ends[0], 1);
+        fd_close_many(&origin.sync_fd, 1);
+        cr_assert_eq(read(origin.start_fd, &byte, 1), 0, "there was none");
+        fd_close_many(&origin.start_fd, 1);
 }
 
 /* ---- the keeper's pipes ---------------------------------------------------------------------- */
