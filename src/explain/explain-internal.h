@@ -68,7 +68,7 @@ typedef struct ExplainEnd {
         uint64_t usec;
         bool has_status;
         uint64_t status, signal, duration, bytes, lost, suppressed;
-        bool oom, timed_out;
+        bool core_dumped, oom, timed_out;
 } ExplainEnd;
 
 /* Of a container that runs */

@@ -176,6 +176,7 @@ static void find_end(const ExplainHost *h, Explained *e) {
                 get_number(h, SCOPEMON_FIELD_BYTES, &end->bytes);
                 get_number(h, SCOPEMON_FIELD_BYTES_LOST, &end->lost);
                 get_number(h, SCOPEMON_FIELD_SUPPRESSED, &end->suppressed);
+                end->core_dumped = get_yes(h, SCOPEMON_FIELD_CORE_DUMPED);
                 end->oom = get_yes(h, SCOPEMON_FIELD_OOM);
                 end->timed_out = get_yes(h, SCOPEMON_FIELD_TIMED_OUT);
         }

@@ -217,8 +217,8 @@ static void format_end(const ExplainEnd *end, char *out, size_t size) {
         if (end->timed_out)
                 (void)snprintf(out, size, "killed after its timeout");
         else if (end->signal > 0 && end->signal < 128)
-                (void)snprintf(out, size, "killed by SIG%s%s", sigabbrev_np((int)end->signal) ?: "?",
-                               end->oom ? ", out of memory" : "");
+                (void)snprintf(out, size, "killed by SIG%s%s%s", sigabbrev_np((int)end->signal) ?: "?",
+                               end->core_dumped ? ", dumped core" : "", end->oom ? ", out of memory" : "");
         else if (end->has_status)
                 (void)snprintf(out, size, "exited with status %llu%s%s", (unsigned long long)end->status,
                                end->oom ? ", after an out-of-memory kill" : "",
@@ -394,6 +394,7 @@ static void put_end(Out *o, const ExplainEnd *end) {
         if (end->by_podman)
                 return;
         put_number(o, "end.signal", end->signal);
+        put_bool(o, "end.core_dumped", end->core_dumped);
         put_bool(o, "end.oom", end->oom);
         put_bool(o, "end.timed_out", end->timed_out);
         put_number(o, "end.duration_usec", end->duration);

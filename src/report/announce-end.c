@@ -16,8 +16,8 @@ static void describe_end(char *text, size_t size, const AnnounceEnd *end) {
         else if (!s->known)
                 (void)snprintf(text, size, "exited, status unknown");
         else if (s->signal != 0)
-                (void)snprintf(text, size, "was killed by SIG%s%s", sigabbrev_np(s->signal) ?: "?",
-                               end->oom ? ", out of memory" : "");
+                (void)snprintf(text, size, "was killed by SIG%s%s%s", sigabbrev_np(s->signal) ?: "?",
+                               s->dumped ? ", dumped core" : "", end->oom ? ", out of memory" : "");
         else
                 (void)snprintf(text, size, "exited with status %d%s", s->code,
                                end->oom ? ", after an out-of-memory kill" : "");
@@ -39,8 +39,10 @@ void announce_end_of(const EntryOf *of, const AnnounceEnd *end) {
                                     : "; its monitor was killed, the exit was not reported");
         if (end->status->known)
                 entry_add(&e, SCOPEMON_FIELD_EXIT_STATUS, "%d", end->status->code);
-        if (end->status->signal != 0)
+        if (end->status->signal != 0) {
                 entry_add(&e, SCOPEMON_FIELD_EXIT_SIGNAL, "%d", end->status->signal);
+                entry_add(&e, SCOPEMON_FIELD_CORE_DUMPED, "%s", end->status->dumped ? "yes" : "no");
+        }
         entry_add(&e, SCOPEMON_FIELD_OOM, "%s", end->orphaned ? "unknown" : end->oom ? "yes" : "no");
         entry_add(&e, SCOPEMON_FIELD_TIMED_OUT, "%s", end->timed_out ? "yes" : "no");
         entry_add(&e, SCOPEMON_FIELD_DURATION, "%llu", (unsigned long long)end->usec);

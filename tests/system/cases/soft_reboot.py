@@ -16,17 +16,17 @@ SURVIVE = "user.survive_final_kill_signal"
 PAYLOAD = "trap 'exit 0' TERM; i=0; while true; do echo line $i; i=$((i + 1)); usleep 100000; done"
 
 
-def attribute(cgroup):
+def attribute(cgroup, name=SURVIVE):
     try:
-        return os.getxattr(f"{CGROUPS}{cgroup}", SURVIVE)
+        return os.getxattr(f"{CGROUPS}{cgroup}", name)
     except OSError:
         return None
 
 
-def expect_support():
+def expect_support(setting="SurviveFinalKillSignal="):
     version = int(re.search(r"systemd (\d+)", run("systemctl", "--version")).group(1))
     if version < 255:
-        raise Skip(f"systemd {version} knows no SurviveFinalKillSignal=")
+        raise Skip(f"systemd {version} knows no {setting}")
 
 
 def soft_reboot():

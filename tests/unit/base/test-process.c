@@ -458,11 +458,11 @@ CleanTest(process, title_takes_the_place_of_the_command_line) {
 
 /* On kernels that do not tell, that is the answer, also before anybody has reaped it. */
 static void expect_status(const char *script, int code, int signal) {
+        ProcessStatus status = { 0 }, peeked;
         _cleanup_close_ int pidfd = -1, null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
         char *argv[4];
         ProcessSpec spec = shell(argv, script, environ, null_fd, null_fd);
         struct pollfd end = { .events = POLLIN };
-        ProcessStatus status = { 0 };
         pid_t pid;
         int r;
 
@@ -471,7 +471,10 @@ static void expect_status(const char *script, int code, int signal) {
         cr_assert_eq(poll(&end, 1, 30000), 1);
         r = process_status_of(pidfd, &status);
         cr_assert(r == PROCESS_UNREAPED || r == -EOPNOTSUPP, "%d", r);
+        cr_assert_eq(process_peek(pid, &peeked), pid);
         cr_assert_eq(process_reap(pid), 0);
+        cr_assert_eq(peeked.code, code);
+        cr_assert_eq(peeked.signal, signal);
         r = process_status_of(pidfd, &status);
         if (r == -EOPNOTSUPP)
                 return;
@@ -479,12 +482,24 @@ static void expect_status(const char *script, int code, int signal) {
         cr_assert(status.known);
         cr_assert_eq(status.code, code);
         cr_assert_eq(status.signal, signal);
+        cr_assert_eq(status.dumped, peeked.dumped);
 }
 
 CleanTest(process, status_is_known_by_descriptor_after_it_was_reaped) {
         expect_status("exit 7", 7, 0);
         expect_status("exit 0", 0, 0);
         expect_status("kill -9 $$", 137, SIGKILL);
+}
+
+/* Whether there is a core is for the kernel's core_pattern to say. */
+CleanTest(process, core_dump_is_told_alike) {
+        char folder[] = "/tmp/test-process-XXXXXX", crash[128], sweep[64];
+
+        cr_assert_not_null(mkdtemp(folder));
+        (void)snprintf(crash, sizeof crash, "cd %s; ulimit -c unlimited; kill -SEGV $$", folder);
+        expect_status(crash, 128 + SIGSEGV, SIGSEGV);
+        (void)snprintf(sweep, sizeof sweep, "rm -r %s", folder);
+        expect_status(sweep, 0, 0);
 }
 
 CleanTest(process, descriptor_of_a_child_is_copied) {

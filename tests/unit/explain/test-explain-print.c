@@ -58,6 +58,8 @@ CleanTest(explain_print, an_end_is_told_by_what_is_known_of_it) {
                 { { .known = true, .has_status = true, .status = 137, .signal = 9 },
                   "killed by SIGKILL after" },
                 { { .known = true, .signal = 9, .oom = true }, "killed by SIGKILL, out of memory" },
+                { { .known = true, .signal = 11, .core_dumped = true },
+                  "killed by SIGSEGV, dumped core after" },
                 { { .known = true, .has_status = true, .oom = true },
                   "status 0, after an out-of-memory kill" },
                 { { .known = true, .timed_out = true, .signal = 9 }, "killed after its timeout" },

@@ -11,6 +11,7 @@ CleanTest(announce_end, waits_for_nobody) {
         const ProcessStatus statuses[] = { { .known = false },
                                            { .known = true, .code = 3 },
                                            { .known = true, .code = 137, .signal = 9 },
+                                           { .known = true, .code = 139, .signal = 11, .dumped = true },
                                            { .known = true, .code = 255, .signal = 127 } };
 
         for (size_t i = 0; i < ELEMENTS(statuses); i++)
