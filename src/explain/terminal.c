@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -34,33 +35,47 @@ unsigned terminal_width(void) {
         return ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) >= 0 && size.ws_col > 0 ? size.ws_col : WIDTH_DEFAULT;
 }
 
+static bool is_dumb(void) {
+        const char *term = getenv("TERM");
+
+        return !term || strcmp(term, "dumb") == 0;
+}
+
 /**
  * terminal_color() - is colour wanted?
  * @interactive: stdout is a terminal
  */
 bool terminal_color(bool interactive) {
+        static const char *const yes[] = { "1", "yes", "y", "true", "t", "on", "16", "256", "24bit" };
         static const char *const no[] = { "0", "no", "n", "false", "f", "off" };
-        const char *wish = getenv("SYSTEMD_COLORS"), *term = getenv("TERM");
+        const char *wish = getenv("SYSTEMD_COLORS");
 
         for (size_t i = 0; wish && i < ELEMENTS(no); i++)
-                if (strcmp(wish, no[i]) == 0)
+                if (strcasecmp(wish, no[i]) == 0)
                         return false;
-        if (wish && wish[0])
-                return true;
-        return interactive && !getenv("NO_COLOR") && term && strcmp(term, "dumb") != 0;
+        for (size_t i = 0; wish && i < ELEMENTS(yes); i++)
+                if (strcasecmp(wish, yes[i]) == 0)
+                        return true;
+        return interactive && !getenv("NO_COLOR") && !is_dumb();
 }
 
+/* $1 is that of the user. What cannot be found is not executed, and leaves the next one all that is to be shown. */
+#define PAGER                                                                                                \
+        "if [ \"$1\" ]; then eval \"$1\"; [ $? = 127 ] || exit; fi; "                                        \
+        "command -v less >/dev/null && exec less; exec cat"
+
+/* Return: the user's command, "" if he has none, or NULL if he wants none. */
 static const char *pager_command(void) {
         const char *command = getenv("SYSTEMD_PAGER") ?: getenv("PAGER");
 
         if (!command)
-                return "command -v less >/dev/null && exec less; exec cat";
+                return "";
         return command[0] && strcmp(command, "cat") != 0 ? command : NULL;
 }
 
 /* stdout becomes a pipe to it; without one, all goes where it went before. */
 static void start_pager(Terminal *t, const char *command) {
-        char *argv[] = { (char *)"sh", (char *)"-c", (char *)command, NULL };
+        char *argv[] = { (char *)"sh", (char *)"-c", (char *)PAGER, (char *)"sh", (char *)command, NULL };
         ProcessSpec spec = {
                 .path = "/bin/sh", .argv = argv, .stdio = { -1, STDOUT_FILENO, STDERR_FILENO }, .wait_fd = -1
         };
@@ -90,7 +105,7 @@ void terminal_open(Terminal *ret, bool want_pager) {
         *ret = (Terminal){ .interactive = isatty(STDOUT_FILENO) == 1 };
         ret->width = ret->interactive ? terminal_width() : 0;
         ret->color = terminal_color(ret->interactive);
-        if (want_pager && ret->interactive && command)
+        if (want_pager && ret->interactive && !is_dumb() && command)
                 start_pager(ret, command);
 }
 

@@ -165,3 +165,12 @@ def no_words_on_a_terminal():
     check((status, "did you mean 'list'?" in text) == (1, True), f"a misspelt command: {text}")
     status, _, err = command(MONITOR)
     check((status, "Container ID not provided" in err) == (1, True), f"without a terminal: {err}")
+
+
+@case
+def pager_is_chosen_as_by_systemctl():
+    for words in (MONITOR, "list"), ("systemctl", "list-units", "no-such-*"):
+        for env, paged in ((["PAGER=tr a-z A-Z"], True), (["PAGER=tr a-z A-Z", "TERM=dumb"], False),
+                           (["PAGER=tr a-z A-Z", "SYSTEMD_PAGER="], False), (["PAGER=no-such-pager"], False)):
+            _, text = on_terminal(*words, env=["SYSTEMD_PAGERSECURE=0", *env]) # $PAGER is trusted
+            check_equal(("listed" in text, "LISTED" in text), (not paged, paged), f"{words[0]}, {' '.join(env)}")

@@ -10,11 +10,13 @@ CleanTest(terminal, colour_is_chosen_as_systemd_does) {
                 const char *colors, *no_color, *term;
                 bool interactive, expected;
         } cases[] = {
-                { NULL, NULL, "xterm", true, true },  { NULL, NULL, "xterm", false, false },
-                { NULL, NULL, "dumb", true, false },  { NULL, NULL, NULL, true, false },
-                { NULL, "1", "xterm", true, false },  { "1", "1", "xterm", false, true },
-                { "0", NULL, "xterm", true, false },  { "no", NULL, "xterm", true, false },
-                { "256", NULL, "dumb", false, true }, { "", NULL, "xterm", true, true },
+                { NULL, NULL, "xterm", true, true },        { NULL, NULL, "xterm", false, false },
+                { NULL, NULL, "dumb", true, false },        { NULL, NULL, NULL, true, false },
+                { NULL, "1", "xterm", true, false },        { "1", "1", "xterm", false, true },
+                { "0", NULL, "xterm", true, false },        { "no", NULL, "xterm", true, false },
+                { "256", NULL, "dumb", false, true },       { "", NULL, "xterm", true, true },
+                { "True", NULL, "dumb", false, true },      { "OFF", NULL, "xterm", true, false },
+                { "auto-16", NULL, "xterm", false, false }, { "blue", "1", "xterm", true, false },
         };
 
         for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
