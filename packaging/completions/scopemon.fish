@@ -25,5 +25,5 @@ complete -c scopemon -n "__fish_seen_subcommand_from explain list status doctor"
 complete -c scopemon -n "__fish_seen_subcommand_from explain list status doctor" -l no-pager -d 'Do not use a pager'
 complete -c scopemon -n "__fish_seen_subcommand_from list doctor" -l no-legend -d 'No header'
 complete -c scopemon -n "__fish_seen_subcommand_from list" -s o -l output -x -d Columns
-complete -c scopemon -n "__fish_seen_subcommand_from list upgrade" -l all -d 'All of them'
+complete -c scopemon -n "__fish_seen_subcommand_from list upgrade" -s a -l all -d 'All of them'
 complete -c scopemon -n "__fish_seen_subcommand_from explain list status doctor upgrade" -l user -d 'Of the calling user only'

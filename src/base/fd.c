@@ -138,6 +138,17 @@ int fd_open_directory(const char *path) {
 }
 
 /**
+ * fd_flush_stdout() - write what has been printed
+ *
+ * A reader that has gone has read enough: that is no error.
+ *
+ * Return: 0 or a negative errno.
+ */
+int fd_flush_stdout(void) {
+        return fflush(stdout) == 0 || errno == EPIPE ? 0 : fail(-errno);
+}
+
+/**
  * fd_read_all() - what a regular file has from here to its end
  * @max: bytes, beyond which it is too large
  * @ret_text: the content and a NUL behind it; the caller's to free

@@ -23,6 +23,7 @@ int fd_write_full(int fd, const void *data, size_t size);
 int fd_open_null(int flags);
 int fd_open_directory(const char *path);
 int fd_open_regular(int dir_fd, const char *path, int flags, struct stat *ret_st);
+int fd_flush_stdout(void);
 int fd_read_all(int fd, size_t max, char **ret_text, size_t *ret_size);
 int fd_read_file(int dir_fd, const char *path, size_t max, char **ret_text, size_t *ret_size);
 int fd_write_file_atomic(int dir_fd, const char *path, const void *data, size_t size, mode_t mode);

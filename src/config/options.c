@@ -20,6 +20,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "base/fd.h"
 #include "config/options.h"
 #include "scopemon/protocol.h"
 #include "version.h"
@@ -276,11 +277,12 @@ static int parse_words(Options *o, Words *words) {
 
 /* Callers take the third word for a version, and know the lines by their order. */
 static int print_version(void) {
+        int r;
+
         (void)printf("conmon version %s\ncommit: %s\nscopemon %s\n", SCOPEMON_CONMON_VERSION, SCOPEMON_COMMIT,
                      SCOPEMON_VERSION);
-        if (fflush(stdout) != 0)
-                return fail(-errno);
-        return OPTIONS_DONE;
+        r = fd_flush_stdout();
+        return r < 0 ? relay(r) : OPTIONS_DONE;
 }
 
 static const char *base_name(const char *path) {
@@ -383,7 +385,7 @@ bool options_peek(char *const argv[], const char *name, const char **ret_value) 
  * options_help() - print all options, in the order of the table
  * @program: the name to call the program by
  *
- * Return: 0, or a negative errno if @f does not take it.
+ * Return: 0, also if its reader has gone, or a negative errno if @f does not take it.
  */
 int options_help(FILE *f, const char *program) {
         (void)fprintf(
@@ -403,7 +405,7 @@ int options_help(FILE *f, const char *program) {
                         n += fprintf(f, "=%s", s->value);
                 (void)fprintf(f, "%*s%s\n", n < HELP_COLUMN ? HELP_COLUMN - n : 1, "", s->help);
         }
-        if (fflush(f) != 0)
+        if (fflush(f) != 0 && errno != EPIPE)
                 return fail(-errno);
         return 0;
 }

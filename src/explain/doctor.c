@@ -460,6 +460,33 @@ static int examine(Doctor *d, char **units) {
         return d->r < 0 ? relay(d->r) : 0;
 }
 
+static int print_help(void) {
+        (void)printf("Usage:\n  scopemon doctor [OPTION...] [UNIT...]\n\n"
+                     "Check how this host, and units, are set up for containers. The exit status is 1 if "
+                     "a row is \"bad\".\n\nOptions:\n");
+        return verb_print_options(VERB_DOCTOR);
+}
+
+static int answer(Doctor *d, const VerbOptions *o, char **units) {
+        Terminal terminal;
+        int r;
+
+        r = new_doctor(d, o->format != VERB_FORMAT_OFF);
+        if (r >= 0)
+                r = examine(d, units);
+        if (r < 0)
+                return relay(r);
+        terminal_open(&terminal, !o->no_pager);
+        terminal.width = 0; /* a remedy is copied: it is not cut */
+        if (d->array)
+                (void)puts(json_text(d->array, o->format == VERB_FORMAT_PRETTY) ?: "");
+        else
+                table_print(d->table, &terminal, !o->no_legend);
+        r = fd_flush_stdout();
+        terminal_close(&terminal);
+        return r < 0 ? relay(r) : 0;
+}
+
 /**
  * doctor_run() - "scopemon doctor [OPTION...] [UNIT...]"
  * @argv: with the verb as its second word; its pointers are rearranged
@@ -469,36 +496,15 @@ static int examine(Doctor *d, char **units) {
 int doctor_run(int argc, char *argv[]) {
         Doctor d = { .user = geteuid() != 0 };
         VerbOptions o = { 0 };
-        Terminal terminal;
         int r;
 
         r = verb_parse(VERB_DOCTOR, argv + 2, &o);
         if (r < 0)
                 return EXPLAIN_FAILED;
-        if (o.help) {
-                (void)printf(
-                        "Usage:\n  scopemon doctor [OPTION...] [UNIT...]\n\n"
-                        "Check how this host, and units, are set up for containers. The exit status is 1 if "
-                        "a row is \"bad\".\n\nOptions:\n");
-                return verb_print_options(VERB_DOCTOR) < 0 ? EXPLAIN_FAILED : EXPLAIN_OK;
-        }
         d.user |= o.user;
-        r = new_doctor(&d, o.format != VERB_FORMAT_OFF);
-        if (r >= 0)
-                r = examine(&d, argv + 2);
-        if (r >= 0) {
-                terminal_open(&terminal, !o.no_pager);
-                terminal.width = 0; /* a remedy is copied: it is not cut */
-                if (d.array)
-                        (void)puts(json_text(d.array, o.format == VERB_FORMAT_PRETTY) ?: "");
-                else
-                        table_print(d.table, &terminal, !o.no_legend);
-                if (fflush(stdout) != 0 && terminal.pager == 0)
-                        r = fail(-errno);
-                terminal_close(&terminal);
-        }
+        r = o.help ? print_help() : answer(&d, &o, argv + 2);
         if (r < 0)
-                (void)fprintf(stderr, "Failed to examine this host: %s\n", strerror(-r));
+                (void)verb_complain("Failed to examine this host: %s", strerror(-r));
         d.table = table_free(d.table);
         d.array = json_free(d.array);
         return r < 0 || d.bad ? EXPLAIN_FAILED : EXPLAIN_OK;

@@ -153,14 +153,18 @@ struct ExplainList {
         size_t n;
 };
 
+/* One that is there already is not added again. */
 static int add_column(ExplainList *l, const char *name, size_t n) {
-        for (size_t i = 0; i < ELEMENTS(columns); i++)
-                if (strlen(columns[i].name) == n && strncmp(columns[i].name, name, n) == 0 &&
-                    l->n < ELEMENTS(columns)) {
-                        table_column(l->table, columns[i].heading, columns[i].right);
-                        l->cells[l->n++] = columns[i].cell;
-                        return 0;
-                }
+        for (size_t i = 0; i < ELEMENTS(columns); i++) {
+                if (strlen(columns[i].name) != n || strncmp(columns[i].name, name, n) != 0)
+                        continue;
+                for (size_t k = 0; k < l->n; k++)
+                        if (l->cells[k] == columns[i].cell)
+                                return 0;
+                table_column(l->table, columns[i].heading, columns[i].right);
+                l->cells[l->n++] = columns[i].cell;
+                return 0;
+        }
         return EXPLAIN_LIST_UNKNOWN;
 }
 
@@ -183,19 +187,19 @@ int explain_list_new(ExplainList **ret, const char *names, const char **ret_unkn
         if (names && strcmp(names, "all") == 0) {
                 for (size_t i = 0; i < ELEMENTS(columns); i++)
                         (void)add_column(l, columns[i].name, strlen(columns[i].name)); /* all are known */
-                names = "";
-        } else if (!names)
-                names = COLUMNS_DEFAULT;
-        for (const char *at = names; *at;) {
-                size_t n = strcspn(at, ",");
+        } else
+                for (const char *at = names ?: COLUMNS_DEFAULT;; at++) {
+                        size_t n = strcspn(at, ",");
 
-                if (add_column(l, at, n) != 0) {
-                        *ret_unknown = at;
-                        *ret_n = n;
-                        return EXPLAIN_LIST_UNKNOWN;
+                        if (add_column(l, at, n) != 0) {
+                                *ret_unknown = at;
+                                *ret_n = n;
+                                return EXPLAIN_LIST_UNKNOWN;
+                        }
+                        at += n;
+                        if (!*at)
+                                break;
                 }
-                at += n + (at[n] == ',');
-        }
         *ret = TAKE_PTR(l);
         return 0;
 }

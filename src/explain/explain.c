@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/fd.h"
 #include "base/utf8.h"
 #include "explain/explain-internal.h"
 #include "explain/explain.h"
@@ -173,8 +174,8 @@ static int answer(Question *q, char **words) {
         else if (r >= 0 && q->list)
                 print_list(q, &terminal);
         free(ids.ids);
-        if (fflush(stdout) != 0 && r >= 0 && terminal.pager == 0)
-                r = fail(-errno);
+        if (r >= 0)
+                r = fd_flush_stdout();
         terminal_close(&terminal);
         if (r < 0)
                 return relay(r);
@@ -192,6 +193,8 @@ static int new_list(ExplainList **ret, const char *columns) {
         meant = explain_list_suggest(unknown, n);
         if (meant)
                 return verb_complain("Unknown column %.*s, did you mean %s?", (int)n, unknown, meant);
+        if (n == 0)
+                return verb_complain("The name of a column is empty");
         return verb_complain("Unknown column %.*s; see section COMMANDS of scopemon(8)", (int)n, unknown);
 }
 
@@ -217,6 +220,22 @@ static Verb verb_of(const char *word) {
         return VERB_EXPLAIN;
 }
 
+static int ask(Verb verb, const VerbOptions *o, ExplainList *list, char **words) {
+        _cleanup_(explain_host_freep) ExplainHost *host = NULL;
+        _cleanup_(json_freep) Json *array = NULL;
+        int r;
+
+        r = explain_host_new(&host, o->user);
+        if (r >= 0 && o->format != VERB_FORMAT_OFF)
+                r = json_new_array(&array);
+        if (r >= 0) {
+                Question q = { o, host, list, array, verb == VERB_STATUS, false, 0 };
+
+                r = answer(&q, words);
+        }
+        return r < 0 ? relay(r) : r;
+}
+
 /**
  * explain_run() - answer it
  * @argv: with the verb as its second word; its pointers are rearranged
@@ -224,33 +243,21 @@ static Verb verb_of(const char *word) {
  * Return: an exit status.
  */
 int explain_run(int argc, char *argv[]) {
-        _cleanup_(explain_host_freep) ExplainHost *host = NULL;
         _cleanup_(explain_list_freep) ExplainList *list = NULL;
-        _cleanup_(json_freep) Json *array = NULL;
         Verb verb = verb_of(argv[1]);
-        bool is_list = verb == VERB_LIST;
         VerbOptions o = { 0 };
         int r;
 
         r = verb_parse(verb, argv + 2, &o);
-        if (r >= 0 && is_list)
+        if (r >= 0 && verb == VERB_LIST)
                 r = new_list(&list, o.output);
         if (r < 0)
                 return EXPLAIN_FAILED;
-        if (o.help)
-                return print_help(verb) < 0 ? EXPLAIN_FAILED : EXPLAIN_OK;
-        if (!is_list && !argv[2]) {
+        if (!o.help && verb != VERB_LIST && !argv[2]) {
                 (void)verb_complain("Missing argument: name, ID or PID of a container, or a unit");
                 return EXPLAIN_FAILED;
         }
-        r = explain_host_new(&host, o.user);
-        if (r >= 0 && o.format != VERB_FORMAT_OFF)
-                r = json_new_array(&array);
-        if (r >= 0) {
-                Question q = { &o, host, list, array, verb == VERB_STATUS, false, 0 };
-
-                r = answer(&q, argv + 2);
-        }
+        r = o.help ? print_help(verb) : ask(verb, &o, list, argv + 2);
         if (r < 0)
                 (void)verb_complain("Failed to %s: %s", argv[1], strerror(-r));
         return r < 0 ? EXPLAIN_FAILED : r;

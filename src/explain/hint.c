@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/fd.h"
 #include "explain/hint.h"
 #include "explain/suggest.h"
 #include "explain/verb.h"
@@ -53,5 +54,5 @@ int hint_run(int argc, char *const *argv) {
                      "  scopemon upgrade --all   re-execute all monitors from the installed program\n"
                      "  scopemon end NAME        clean up after a monitor that was killed\n\n"
                      "The manual is \"man scopemon\"; \"scopemon --help\" lists the options of a monitor.\n");
-        return fflush(stdout) != 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+        return fd_flush_stdout() < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }

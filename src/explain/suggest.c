@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The distance of two words is the least number of letters that are inserted, removed or replaced. */
+/* The distance of two words is the least number of letters, upper or lower case, that are inserted, removed or replaced. */
 
+#include <ctype.h>
 #include <stdbool.h>
 #include <string.h>
+#include <strings.h>
 
 #include "explain/suggest.h"
 
@@ -13,6 +15,10 @@ static size_t least(size_t a, size_t b, size_t c) {
         size_t ab = a < b ? a : b;
 
         return ab < c ? ab : c;
+}
+
+static bool is_same(char a, char b) {
+        return tolower((unsigned char)a) == tolower((unsigned char)b);
 }
 
 /* One row of the usual table after the other. */
@@ -28,7 +34,7 @@ static size_t distance(const char *a, size_t n_a, const char *b, size_t n_b) {
                 for (size_t j = 1; j <= n_b; j++) {
                         size_t above = row[j];
 
-                        row[j] = least(above + 1, row[j - 1] + 1, diagonal + (a[i - 1] != b[j - 1]));
+                        row[j] = least(above + 1, row[j - 1] + 1, diagonal + !is_same(a[i - 1], b[j - 1]));
                         diagonal = above;
                 }
         }
@@ -50,7 +56,7 @@ const char *suggest(const char *word, size_t n, const char *const *known, size_t
 
                 if (n_other > WORD_MAX)
                         continue;
-                if (n >= 3 && strncmp(known[i], word, n) == 0)
+                if (n >= 3 && strncasecmp(known[i], word, n) == 0)
                         return known[i];
                 d = distance(word, n, known[i], n_other);
                 if (d < best) {

@@ -60,7 +60,7 @@ static int print_help(void) {
                 "--all\n\n"
                 "Re-execute running monitors from the installed program; their containers keep running.\n\n"
                 "Options:\n");
-        return verb_print_options(VERB_UPGRADE) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+        return verb_print_options(VERB_UPGRADE);
 }
 
 /* Does it wait for the signal? Its mask says so, unless it is just being started. */
@@ -236,18 +236,16 @@ int upgrade_run_verb(int argc, char *argv[]) {
         r = verb_parse(VERB_UPGRADE, argv + 2, &o);
         if (r < 0)
                 return EXIT_FAILURE;
-        if (o.help)
-                return print_help();
         v.all = o.all;
-        if (v.all != !argv[2]) {
+        if (!o.help && v.all != !argv[2]) {
                 complain(&v, v.all ? "--all does not take arguments"
                                    : "Missing argument: name, ID or PID of a container, a unit, or --all");
                 return EXIT_FAILURE;
         }
-        r = run(&v, o.user, argv + 2);
+        r = o.help ? print_help() : run(&v, o.user, argv + 2);
+        if (r >= 0)
+                r = fd_flush_stdout();
         if (r < 0)
                 complain(&v, "Failed to upgrade: %s", strerror(-r));
-        if (fflush(stdout) != 0)
-                return EXIT_FAILURE;
         return v.n_failed > 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }

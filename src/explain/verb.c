@@ -11,6 +11,7 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "base/fd.h"
 #include "base/utf8.h"
 #include "explain/suggest.h"
 #include "explain/verb.h"
@@ -29,8 +30,9 @@ typedef struct VerbOption {
 } VerbOption;
 
 static const VerbOption verb_options[] = {
-        { "all", NULL, false, VERB_LIST, offsetof(VerbOptions, all), "Show exited containers, too" },
-        { "all", NULL, false, VERB_UPGRADE, offsetof(VerbOptions, all), "All monitors that can be upgraded" },
+        { "all", NULL, false, VERB_LIST, offsetof(VerbOptions, all), "Show exited containers, too (-a)" },
+        { "all", NULL, false, VERB_UPGRADE, offsetof(VerbOptions, all),
+          "All monitors that can be upgraded (-a)" },
         { "json", "MODE", true, SHOW, offsetof(VerbOptions, json), "JSON output: short, pretty or off" },
         { "no-legend", NULL, false, VERB_LIST | VERB_DOCTOR, offsetof(VerbOptions, no_legend),
           "Do not print header and summary" },
@@ -64,6 +66,8 @@ int verb_complain(const char *format, ...) {
  * Return: 0 or a negative errno.
  */
 int verb_print_options(Verb verb) {
+        int r;
+
         for (size_t i = 0; i < ELEMENTS(verb_options); i++) {
                 const VerbOption *o = &verb_options[i];
                 int n;
@@ -75,7 +79,8 @@ int verb_print_options(Verb verb) {
 
                 (void)printf("%*s%s\n", n < 20 ? 20 - n : 1, "", o->help);
         }
-        return fflush(stdout) != 0 ? fail(-errno) : 0;
+        r = fd_flush_stdout();
+        return r < 0 ? relay(r) : 0;
 }
 
 static int parse_format(VerbOptions *o) {
@@ -132,12 +137,14 @@ static int parse_option(Verb verb, VerbOptions *o, char ***word) {
         return complain_of_option(verb, **word, n);
 }
 
-/* -h, -o COLUMNS, -oCOLUMNS */
+/* -a, -h, -o COLUMNS, -oCOLUMNS */
 static int parse_letter(Verb verb, VerbOptions *o, char ***word) {
         const char *text = **word + 1;
 
         if (strcmp(text, "h") == 0)
                 o->help = true;
+        else if (strcmp(text, "a") == 0 && verb & (VERB_LIST | VERB_UPGRADE))
+                o->all = true;
         else if (text[0] != 'o' || verb != VERB_LIST)
                 return verb_complain("Unknown option %s", **word);
         else if (text[1])
@@ -162,7 +169,9 @@ int verb_parse(Verb verb, char **words, VerbOptions *ret) {
         int r = 0;
 
         for (; r >= 0 && *words; words++) {
-                if (!options || words[0][0] != '-' || words[0][1] == 0)
+                if (!words[0][0])
+                        r = verb_complain("An argument is empty");
+                else if (!options || words[0][0] != '-' || words[0][1] == 0)
                         *out++ = *words;
                 else if (strcmp(*words, "--") == 0)
                         options = false;

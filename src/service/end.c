@@ -207,10 +207,23 @@ static void service_end_on_mark(void *userdata, const Mark *mark, int found) {
         t->n_failed += found == MARK_ALIVE || found < 0;
 }
 
+static int flush(int status) {
+        int r = fd_flush_stdout();
+
+        if (r < 0)
+                (void)fprintf(stderr, "Failed to write to stdout: %s\n", strerror(-r));
+        return r < 0 ? EXIT_FAILURE : status;
+}
+
 /* A manager's container, by name: its exit file is all that is missing. */
 static int end_by_name(char **words) {
         int status = EXIT_SUCCESS;
 
+        for (char **word = words; *word; word++)
+                if (!**word) {
+                        (void)fprintf(stderr, "An argument is empty\n");
+                        return EXIT_FAILURE;
+                }
         for (; *words; words++) {
                 Told t = { 0 };
 
@@ -221,7 +234,7 @@ static int end_by_name(char **words) {
                 if (t.n == 0 || t.n_failed > 0)
                         status = EXIT_FAILURE;
         }
-        return fflush(stdout) != 0 ? EXIT_FAILURE : status;
+        return flush(status);
 }
 
 /* Of a service's container: what its ExecStart= has, other than what only a start needs. */
@@ -251,7 +264,7 @@ int service_end_run_verb(int argc, char *argv[], char *envp[]) {
                         "Usage:\n  scopemon end NAME|ID...\n\n"
                         "Write the exit file of a container whose monitor was killed with it, so that its "
                         "manager can remove it.\n\nOptions:\n  --help              Show this help (-h)\n");
-                return fflush(stdout) != 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+                return flush(EXIT_SUCCESS);
         }
         if (argc == 2) {
                 (void)fprintf(stderr, "Missing argument: name or ID of a container\n");

@@ -108,6 +108,15 @@ CleanTest(explain_list, columns_are_chosen_and_misspelt) {
         cr_assert_null(explain_list_suggest("zzzzzzz", 7));
         cr_assert_eq(explain_list_new(&l, "id,,pid", &unknown, &n), EXPLAIN_LIST_UNKNOWN);
         /* as often as there is room */
-        cr_assert_eq(explain_list_new(&l, "id,id,id,id,id,id,id,id,id,id,id,id,id,id,id,id,id", &unknown, &n),
-                     EXPLAIN_LIST_UNKNOWN);
+        cr_assert_eq(explain_list_new(&l, "", &unknown, &n), EXPLAIN_LIST_UNKNOWN);
+        cr_assert_eq(explain_list_new(&l, "id,", &unknown, &n), EXPLAIN_LIST_UNKNOWN);
+        cr_assert_eq(n, 0);
+}
+
+CleanTest(explain_list, a_column_is_shown_once) {
+        Explained e = { .id = "0123456789abcdef", .init = &process };
+        Capture c;
+
+        cr_assert_str_eq(row(&c, "pid,id,pid,id,id,id,id,id,id,id,id,id,id,id,id,id,id", &e),
+                         "12 0123456789ab");
 }

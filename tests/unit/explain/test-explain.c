@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/inotify.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -96,6 +97,11 @@ CleanTest(explain, a_wrong_command_line_is_one_line_and_1) {
                 { { "list", "-o" }, "-o requires an argument" },
                 { { "list", "--jsn" }, "Unknown option --jsn, did you mean --json?" },
                 { { "list", "--nonsense" }, "Unknown option --nonsense" },
+                { { "list", "-o", "" }, "empty" },
+                { { "list", "--output=id," }, "empty" },
+                { { "list", "" }, "empty" },
+                { { "explain", "" }, "empty" },
+                { { "status", "--", "" }, "empty" },
         };
 
         for (size_t i = 0; i < ELEMENTS(cases); i++) {
@@ -127,7 +133,6 @@ CleanTest(explain, what_nobody_knows_is_4) {
                                              "no-such-unit-anywhere.service",
                                              "4194303",
                                              "-",
-                                             "",
                                              "ffffeeeeddddccccbbbbaaaa",
                                              "a b\033[1m" };
 
@@ -138,6 +143,59 @@ CleanTest(explain, what_nobody_knows_is_4) {
                 cr_assert_str_empty(s.out);
                 check_one_line(s.err);
         }
+}
+
+/* Runs the program with stdout at @out. Return: its exit status. */
+static int run_into(int out, char *const *argv, char *err, size_t size) {
+        int err_fd = memfd_create("stderr", MFD_CLOEXEC), status;
+        pid_t pid = fork();
+
+        if (pid == 0) {
+                (void)signal(SIGPIPE, SIG_IGN); /* as units have it */
+                (void)dup2(out, STDOUT_FILENO);
+                (void)dup2(err_fd, STDERR_FILENO);
+                (void)execv(getenv("SCOPEMON"), argv);
+                _exit(99);
+        }
+        cr_assert_eq(waitpid(pid, &status, 0), pid);
+        cr_assert(WIFEXITED(status), "died of signal %d", WTERMSIG(status));
+        read_back(err_fd, err, size);
+        (void)close(err_fd);
+        return WEXITSTATUS(status);
+}
+
+CleanTest(explain, a_reader_that_has_gone_is_no_error) {
+        static const char *const commands[][4] = {
+                { "scopemon", "list", "--json=short" },
+                { "scopemon", "list", "--help" },
+                { "scopemon", "explain", "--help" },
+                { "scopemon", "status", "--help" },
+                { "scopemon", "doctor", "--help" },
+                { "scopemon", "doctor", "--json=short" },
+                { "scopemon", "upgrade", "--help" },
+                { "scopemon", "end", "--help" },
+                { "scopemon", "--help" },
+                { "scopemon", "--version" },
+        };
+        int ends[2], full = open("/dev/full", O_WRONLY | O_CLOEXEC),
+                     null_fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
+        char err[1024];
+
+        cr_assert_eq(pipe2(ends, O_CLOEXEC), 0);
+        (void)close(ends[0]);
+        for (size_t i = 0; i < ELEMENTS(commands); i++) {
+                char *const *argv = (char *const *)commands[i];
+                int expected = run_into(null_fd, argv, err, sizeof err);
+
+                cr_assert_eq(run_into(ends[1], argv, err, sizeof err), expected, "case %zu", i);
+                cr_assert_str_empty(err);
+                cr_assert_eq(run_into(full, argv, err, sizeof err), EXPLAIN_FAILED, "case %zu", i);
+                cr_assert(commands[i][1][0] == '-' || strstr(err, "No space left on device"), "case %zu: %s",
+                          i, err);
+        }
+        (void)close(ends[1]);
+        (void)close(full);
+        (void)close(null_fd);
 }
 
 /* A monitor that waits for its start byte: started, and nothing made yet. */

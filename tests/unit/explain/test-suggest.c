@@ -18,6 +18,8 @@ CleanTest(suggest, a_slip_of_the_finger_is_understood) {
         cr_assert_str_eq(meant("exlpain"), "explain");
         cr_assert_str_eq(meant("statuss"), "status");
         cr_assert_str_eq(meant("upg"), "upgrade");
+        cr_assert_str_eq(meant("UPG"), "upgrade");
+        cr_assert_str_eq(meant("LIST"), "list");
 }
 
 CleanTest(suggest, another_word_is_not) {

@@ -38,11 +38,11 @@ CleanTest(verb, json_needs_no_mode) {
 }
 
 CleanTest(verb, what_is_wrong_is_told) {
-        char *wrong[] = { (char *)"--json=", (char *)"--outptu=x", (char *)"-o", (char *)"--user=1",
-                          (char *)"-z" };
-        static const char *const said[] = { "--json=: must be", "did you mean --output?",
+        char *wrong[] = { (char *)"--json=",  (char *)"--outptu=x", (char *)"-o",
+                          (char *)"--user=1", (char *)"-z",         (char *)"" };
+        static const char *const said[] = { "--json=: must be",     "did you mean --output?",
                                             "requires an argument", "does not take an argument",
-                                            "Unknown option -z" };
+                                            "Unknown option -z",    "An argument is empty" };
 
         for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
                 char *words[] = { wrong[i], NULL };
@@ -65,6 +65,7 @@ CleanTest(verb, an_option_of_another_verb_is_none) {
         } cases[] = { { VERB_EXPLAIN, "--all" },
                       { VERB_STATUS, "--no-legend" },
                       { VERB_DOCTOR, "-oid" },
+                      { VERB_EXPLAIN, "-a" },
                       { VERB_UPGRADE, "--json" } };
 
         for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
