@@ -91,6 +91,7 @@ typedef struct Explained {
         unsigned n_processes; /* in the container's cgroup */
         unsigned n_execs;
         char monitor_cgroup[PATH_MAX], container_cgroup[PATH_MAX];
+        bool monitor_unmarked, container_unmarked; /* their cgroups, for a soft reboot */
         ExplainUnit container_unit, monitor_unit, slice;
         ExplainPlacement placement;
         ExplainEnd end;

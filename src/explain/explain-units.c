@@ -211,6 +211,8 @@ static void deduce_placement(Explained *e) {
 void explain_units(Explained *e) {
         find_unit(e->container_cgroup, &e->container_unit);
         find_unit(e->monitor_cgroup, &e->monitor_unit);
+        e->container_unmarked = e->init && e->init->cgroup && !cgroup_survives(e->init->cgroup);
+        e->monitor_unmarked = e->monitor_cgroup[0] && !cgroup_survives(e->monitor_cgroup);
         if (!e->keeper && !e->init && e->placement.caller_unit[0])
                 (void)snprintf(e->monitor_unit.name, sizeof e->monitor_unit.name, "%s",
                                e->placement.caller_unit);
@@ -305,7 +307,10 @@ const char *explain_soft_reboot(const Explained *e, const ExplainUnit **ret_unit
                 *ret_unit = units[i];
                 return why;
         }
-        return NULL;
+        *ret_unit = e->container_unmarked ? &e->container_unit : &e->monitor_unit;
+        return e->container_unmarked ? "is marked, but not the cgroup that the container is in"
+               : e->monitor_unmarked ? "is marked, but not the cgroup that the monitor is in"
+                                     : NULL;
 }
 
 /**

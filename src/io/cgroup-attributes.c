@@ -26,7 +26,7 @@
 
 #define VALUE_MAX 64
 
-static const char *const followed[] = { "user.survive_final_kill_signal", "user.coredump_receive" };
+static const char *const followed[] = { CGROUP_SURVIVES, "user.coredump_receive" };
 
 struct CgroupAttributes {
         sd_event_source *source;

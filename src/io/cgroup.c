@@ -166,6 +166,18 @@ int cgroup_delegated(const char *path) {
         return 0;
 }
 
+/**
+ * cgroup_survives() - has somebody marked a cgroup as one whose processes a soft reboot leaves alone?
+ *
+ * Return: 1 or 0; 0 also if it cannot be told.
+ */
+int cgroup_survives(const char *path) {
+        _cleanup_close_ int fd = open_group(path);
+        char value[8];
+
+        return fd >= 0 && fgetxattr(fd, CGROUP_SURVIVES, value, sizeof value) == 1 && value[0] == '1';
+}
+
 typedef struct Nest {
         int unit; /* directories */
         int leaf;

@@ -9,10 +9,13 @@
 #include "base/cleanup.h"
 #include "event/event.h"
 
+#define CGROUP_SURVIVES "user.survive_final_kill_signal" /* extended attribute, as systemd reads it */
+
 bool cgroup_unified(const char **ret_root);
 int cgroup_own(pid_t pid, char **ret_path);
 int cgroup_in_unit(pid_t pid, const char *unit);
 int cgroup_delegated(const char *path);
+int cgroup_survives(const char *path);
 int cgroup_open_procs(const char *path);
 int cgroup_kill(const char *path);
 int cgroup_nest(const char *unit_path, const char *leaf, pid_t self);

@@ -12,6 +12,8 @@ EXAMPLE = "soft-reboot.conf.in"
 PLACES = ["/opt/scopemon-examples/", os.path.dirname(os.path.realpath(__file__)) + "/../../../packaging/examples/"]
 SURVIVES = "".join(open(place + EXAMPLE, encoding="utf-8").read() for place in PLACES if os.path.exists(place + EXAMPLE))
 SURVIVE = "user.survive_final_kill_signal"
+# As a systemd that is process 1 does.
+MOVES = "mkdir /sys/fs/cgroup/init.scope; echo 1 >/sys/fs/cgroup/init.scope/cgroup.procs; "
 # Ten numbered lines a second.
 PAYLOAD = "trap 'exit 0' TERM; i=0; while true; do echo line $i; i=$((i + 1)); usleep 100000; done"
 
@@ -87,10 +89,14 @@ def soft_reboot_leaves_containers():
     expect_support()
     let_scopes_survive()
     made = list(units())
-    names = [u.name.removesuffix(".service") for u in made] + ["shell"]
+    names = [u.name.removesuffix(".service") for u in made] + ["shell", "crun"]
     for unit in made:
         unit.start()
     podman("run", "-d", "--name", "shell", "--network=none", "localhost/alpine", "sh", "-c", PAYLOAD)
+    podman("--runtime", "crun", "run", "-d", "--name", "crun", "--network=none", "localhost/alpine", "sh", "-c", PAYLOAD)
+    podman("run", "-d", "--name", "moves", "--systemd=always", "--network=none", "localhost/alpine", "sh", "-c", MOVES + PAYLOAD)
+    check(cgroup_of(container_pid("crun")).endswith(".scope/container"), "crun makes a cgroup below the scope")
+    until("a container to move", lambda: cgroup_of(container_pid("moves")).endswith(".scope/init.scope"))
     check("/libpod-conmon-" in cgroup_of(monitor_pid("shell")), "the shell's container has two scopes")
     check("/bind.service" in cgroup_of(monitor_pid("bind")) and "/libpod-" in cgroup_of(container_pid("bind")),
           "unit and scope")
@@ -103,7 +109,11 @@ def soft_reboot_leaves_containers():
     for name in names:
         said = run(MONITOR, "explain", name)
         check("Soft reboot: survives" in said, said)
+    said = run(MONITOR, "explain", "moves")
+    check("Soft reboot: is killed, because the container's scope is marked, but not the cgroup that the container is in" in said, said)
     soft_reboot()
+    check_equal(podman("ps", "-a", "--filter", "status=exited", "--format", "{{.Names}} {{.Status}}").split()[:3],
+                ["moves", "Exited", "(0)"], "the one that gets the last SIGTERM, and ends by it")
     for name in names:
         last = numbers(name)[-1]
         until(f"more lines of {name}", lambda name=name, last=last: numbers(name)[-1] > last + 5)
@@ -119,7 +129,7 @@ def soft_reboot_leaves_containers():
         check_equal(unit.show("ActiveState"), "active", unit.name)
         unit.stop()
         unit.expect_result()
-    podman("stop", "shell")
+    podman("stop", "shell", "crun")
     check_equal(podman("ps", "-q").strip(), "", "containers that run")
 
 

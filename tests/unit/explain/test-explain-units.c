@@ -105,6 +105,14 @@ CleanTest(explain_units, soft_reboot_is_survived_by_settings_of_all_units) {
                 cr_assert_eq(unit, units[i]);
                 units[i]->facts.ignores_isolate = true;
         }
+        e->monitor_unmarked = true;
+        cr_assert_str_eq(explain_soft_reboot(e, &unit),
+                         "is marked, but not the cgroup that the monitor is in");
+        cr_assert_eq(unit, &e->monitor_unit);
+        e->container_unmarked = true;
+        cr_assert_str_eq(explain_soft_reboot(e, &unit),
+                         "is marked, but not the cgroup that the container is in");
+        cr_assert_eq(unit, &e->container_unit);
         e->monitor_unit.facts.survives = false;
         cr_assert_str_eq(explain_soft_reboot(e, &unit), "has no SurviveFinalKillSignal=yes");
         cr_assert_eq(unit, &e->monitor_unit);

@@ -233,6 +233,12 @@ CleanTest(cgroup, delegation_is_told_by_the_xattr) {
         cr_assert_eq(setxattr(g.full, "user.delegate", "0", 1, 0), 0);
         cr_assert_eq(cgroup_delegated(g.path), 0);
         cr_assert_eq(cgroup_delegated("/no-such.service"), 0);
+        cr_assert_eq(cgroup_survives(g.path), 0);
+        cr_assert_eq(setxattr(g.full, CGROUP_SURVIVES, "1", 1, 0), 0);
+        cr_assert_eq(cgroup_survives(g.path), 1);
+        cr_assert_eq(setxattr(g.full, CGROUP_SURVIVES, "0", 1, 0), 0);
+        cr_assert_eq(cgroup_survives(g.path), 0);
+        cr_assert_eq(cgroup_survives("/no-such.service"), 0);
         group_free(&g);
 }
 
