@@ -45,7 +45,7 @@ static int drain_on_timeout(Timer *timer, void *userdata) {
 void drain_begin(Keeper *k) {
         int r;
 
-        if (!k->worker || !worker_process_is_started(k->worker)) {
+        if (!k->worker) {
                 (void)keeper_learn(k, KEEPER_WORKER_GONE);
                 return;
         }

@@ -206,6 +206,8 @@ static int keeper_on_settled(Timer *timer, void *userdata) {
         if (getppid() != k->origin->launcher) /* it has ended: what it had of the stack is nobody's */
                 memory_give_back(k->origin->launcher_room, PROCESS_LEAVE_ROOM);
         memory_trim();
+        if (k->worker && k->phase == PHASE_RUNNING) /* it tells the end if we are killed */
+                (void)worker_process_start(k->worker);
         return 0;
 }
 

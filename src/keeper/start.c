@@ -318,6 +318,19 @@ static int make_all(Keeper *k) {
         return r < 0 ? relay(r) : 0;
 }
 
+/*
+ * A worker takes processor time from the runtime, and the caller waits for that; a container that has nothing to say ends
+ * without one. The caller of an exec session with --exec-attach waits for the worker, and a terminal for its size.
+ */
+static int start_worker(Keeper *k) {
+        const Options *o = k->options;
+
+        if (!k->worker)
+                return keeper_on_worker_ready(k);
+        return o->exec_attach || o->terminal ? worker_process_start(k->worker)
+                                             : worker_process_await(k->worker);
+}
+
 static int start_processes(Keeper *k) {
         int r;
 
@@ -328,7 +341,7 @@ static int start_processes(Keeper *k) {
                 return relay(r);
         if (k->options->log_targets.passthrough)
                 (void)detach_stdio();
-        r = k->worker ? worker_process_start(k->worker) : keeper_on_worker_ready(k);
+        r = start_worker(k);
         return r < 0 ? relay(r) : 0;
 }
 

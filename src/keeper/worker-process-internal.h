@@ -106,6 +106,8 @@ int worker_process_give(WorkerProcess *wp, ChannelType type, int fd);
 
 /* worker-pulse.c */
 bool worker_pulse_excuses(const PulseSight *sight);
+bool worker_pulse_has_work(WorkerProcess *wp);
+int worker_pulse_await(WorkerProcess *wp);
 int worker_pulse_begin(WorkerProcess *wp);
 void worker_pulse_answered(WorkerProcess *wp);
 void worker_pulse_changed(WorkerProcess *wp);

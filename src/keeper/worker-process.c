@@ -615,20 +615,28 @@ WorkerProcess *worker_process_free(WorkerProcess *wp) {
 /**
  * worker_process_start() - start the first worker, now or in a moment
  *
- * Returns in that worker's process never. If it cannot be started the next one is tried, as after a death.
+ * Returns in that worker's process never. If it cannot be started the next one is tried, as after a death. Without effect
+ * if there has been one.
  *
  * Return: 0.
  */
 int worker_process_start(WorkerProcess *wp) {
+        if (wp->started)
+                return 0;
+        worker_pulse_end(wp); /* a descriptor that the worker may need */
         wp->started = true;
         return wp_try(wp, wp_fork);
 }
 
 /**
- * worker_process_is_started() - has there ever been a worker?
+ * worker_process_await() - start the first worker when it has something to do: there is output, a client, a message
+ *
+ * worker_process_start() starts it earlier. Where nothing can be watched it is started at once.
+ *
+ * Return: 0.
  */
-bool worker_process_is_started(const WorkerProcess *wp) {
-        return wp->started;
+int worker_process_await(WorkerProcess *wp) {
+        return worker_pulse_await(wp) < 0 ? worker_process_start(wp) : 0;
 }
 
 /**
@@ -669,11 +677,15 @@ int worker_process_run(WorkerProcess *wp, int target_fd) {
 /**
  * worker_process_drain() - the target has ended; on_drained() follows, or is called from here
  *
+ * Where there has been no worker and there is nothing to do for one, on_done() is called.
+ *
  * Return: 0 or a negative errno.
  */
 int worker_process_drain(WorkerProcess *wp) {
         wp->drain = true;
-        if (wp->hopeless && wp->pid == 0)
+        if (!wp->started && worker_pulse_has_work(wp))
+                (void)worker_process_start(wp);
+        if (!wp->started || (wp->hopeless && wp->pid == 0))
                 return worker_process_abandon(wp);
         wp_owe(wp, WORKER_DEBT_DRAIN);
         worker_pulse_hurry(wp);

@@ -78,7 +78,7 @@ WorkerProcess *worker_process_free(WorkerProcess *wp);
 DEFINE_CLEANUP(WorkerProcess, worker_process_free)
 
 int worker_process_start(WorkerProcess *wp);
-bool worker_process_is_started(const WorkerProcess *wp);
+int worker_process_await(WorkerProcess *wp);
 pid_t worker_process_pid(const WorkerProcess *wp);
 int worker_process_set_terminal(WorkerProcess *wp, int master);
 int worker_process_run(WorkerProcess *wp, int target_fd);

@@ -89,8 +89,9 @@ static void pulse_unwatch(Pulse *p) {
 }
 
 /* What there may be to do for the worker. */
-static const ChannelFd pulse_watched[] = { CHANNEL_FD_STDOUT, CHANNEL_FD_STDERR, CHANNEL_FD_CONSOLE,
-                                           CHANNEL_FD_LISTENER, CHANNEL_FD_NOTIFY };
+static const ChannelFd pulse_watched[] = { CHANNEL_FD_STDOUT,   CHANNEL_FD_STDERR, CHANNEL_FD_CONSOLE,
+                                           CHANNEL_FD_LISTENER, CHANNEL_FD_NOTIFY, CHANNEL_FD_CTL,
+                                           CHANNEL_FD_WINSZ };
 
 /* All of that in one descriptor. */
 static int pulse_watch(WorkerProcess *wp) {
@@ -112,8 +113,12 @@ static int pulse_watch(WorkerProcess *wp) {
         return 0;
 }
 
-/* A pipe that nobody writes to any more is no work, and would wake us for ever. */
-static bool pulse_has_work(WorkerProcess *wp) {
+/**
+ * worker_pulse_has_work() - whether there is something for a worker to read
+ *
+ * A pipe that nobody writes to any more is no work, and would wake us for ever.
+ */
+bool worker_pulse_has_work(WorkerProcess *wp) {
         struct pollfd fds[ELEMENTS(pulse_watched)];
         bool work = false;
 
@@ -203,7 +208,7 @@ static int pulse_on_time(Timer *timer, void *userdata) {
         case PULSE_RESTING:
                 return 0;
         case PULSE_DUE:
-                if (is_ending(wp) || pulse_has_work(wp))
+                if (is_ending(wp) || worker_pulse_has_work(wp))
                         pulse_ask(wp);
                 else
                         pulse_rest(wp);
@@ -216,6 +221,29 @@ static int pulse_on_time(Timer *timer, void *userdata) {
                                  : 0; /* else its end brings the next, whenever it comes */
         }
         return 0;
+}
+
+static int pulse_on_first_work(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
+        WorkerProcess *wp = userdata;
+
+        return worker_pulse_has_work(wp) ? worker_process_start(wp) : 0;
+}
+
+/**
+ * worker_pulse_await() - there is no worker yet: worker_process_start() is called when one has something to do
+ *
+ * Return: 0 or a negative errno.
+ */
+int worker_pulse_await(WorkerProcess *wp) {
+        int r;
+
+        r = pulse_watch(wp);
+        if (r >= 0)
+                r = event_add_io(wp->event, &wp->pulse.source, wp->pulse.epoll_fd, EPOLLIN,
+                                 pulse_on_first_work, wp);
+        if (r < 0)
+                pulse_unwatch(&wp->pulse);
+        return r < 0 ? relay(r) : 0;
 }
 
 /**

@@ -231,7 +231,7 @@ static int make_console(const Runtime *r) {
         return slave;
 }
 
-static void __attribute__((noreturn)) become_target(const Runtime *r, int slave, int gate) {
+static void __attribute__((noreturn)) become_target(const Runtime *r, int slave, int ready, int gate) {
         sigset_t set;
         char byte;
 
@@ -246,6 +246,7 @@ static void __attribute__((noreturn)) become_target(const Runtime *r, int slave,
                         if (dup2(slave, i) < 0)
                                 die("dup2");
                 (void)ioctl(STDIN_FILENO, TIOCSCTTY, 0);
+                (void)close(ready);
         }
         if (gate >= 0)
                 (void)!read(gate, &byte, 1); /* end of file is the sign */
@@ -253,19 +254,20 @@ static void __attribute__((noreturn)) become_target(const Runtime *r, int slave,
         run_target(r);
 }
 
-/* Forks the target, or has a child fork it that is gone before this returns. */
+/* Forks the target, or has a child fork it that is gone before this returns. A terminal is the target's by then. */
 static pid_t fork_target(const Runtime *r, int slave, int gate[2]) {
+        int fds[2], ready[2] = { -1, -1 };
         pid_t target = 0, between;
-        int fds[2];
+        char byte;
 
-        if (pipe2(fds, O_CLOEXEC) < 0)
+        if (pipe2(fds, O_CLOEXEC) < 0 || (slave >= 0 && pipe2(ready, O_CLOEXEC) < 0))
                 die("no pipe");
         between = find_word(r, "daemonize") ? fork() : 0;
         if (between == 0)
                 target = fork();
         if (between == 0 && target == 0) {
                 (void)close(gate[1]);
-                become_target(r, slave, gate[0]);
+                become_target(r, slave, ready[1], gate[0]);
         }
         if (between < 0 || target < 0)
                 die("no process");
@@ -280,6 +282,11 @@ static pid_t fork_target(const Runtime *r, int slave, int gate[2]) {
         }
         (void)close(fds[0]);
         (void)close(fds[1]);
+        if (slave >= 0) {
+                (void)close(ready[1]);
+                (void)!read(ready[0], &byte, 1); /* end of file is the sign */
+                (void)close(ready[0]);
+        }
         return target;
 }
 

@@ -13,6 +13,86 @@
 #define N_LINES 20000U
 #define ORDINARY_USER 77777
 
+/* ---- start ----------------------------------------------------------------------------------- */
+
+static void await_worker(Bench *b) {
+        bench_init(b);
+        cr_assert_eq(worker_process_await(b->worker), 0);
+        cr_assert_eq(worker_process_run(b->worker, -1), 0);
+        cr_assert_eq(worker_process_pid(b->worker), 0);
+}
+
+CleanTest(worker_process, first_output_starts_one) {
+        Bench b;
+
+        await_worker(&b);
+        say(&b, "one\n");
+        cr_assert(event_run_until(b.event, 30, written(&b) == 4));
+        bench_finish(&b);
+        check_log(b.log, "stdout", "one\n");
+        bench_done(&b);
+}
+
+CleanTest(worker_process, client_starts_one) {
+        Bench b;
+        int fd;
+
+        await_worker(&b);
+        fd = bench_connect(&b);
+        cr_assert(event_run_until(b.event, 30, attached(&b) == 1));
+        bench_finish(&b);
+        (void)close(fd);
+        bench_done(&b);
+}
+
+CleanTest(worker_process, size_starts_one) {
+        const WorkerState *state;
+        Bench b;
+
+        await_worker(&b);
+        state = ring_state(b.ring);
+        cr_assert_eq(fd_write_full(b.control[0], "1 24 80\n", 8), 0);
+        cr_assert(event_run_until(b.event, 30, state->resize_wanted));
+        bench_finish(&b);
+        bench_done(&b);
+}
+
+/* It is not asked again and again whether there is something in it. */
+CleanTest(worker_process, closed_pipes_start_none) {
+        Bench b;
+
+        await_worker(&b);
+        streams_close_theirs(&b.pipes);
+        event_run_idle(b.event);
+        cr_assert_eq(worker_process_pid(b.worker), 0);
+        bench_done(&b);
+}
+
+CleanTest(worker_process, silent_end_needs_none) {
+        Bench b;
+        int fd;
+
+        await_worker(&b);
+        streams_close_theirs(&b.pipes);
+        cr_assert_eq(worker_process_drain(b.worker), 0);
+        cr_assert_eq(b.n_done, 1);
+        fd = bench_connect(&b); /* nobody comes for it */
+        event_run_idle(b.event);
+        cr_assert_eq(worker_process_pid(b.worker), 0);
+        (void)close(fd);
+        bench_done(&b);
+}
+
+CleanTest(worker_process, output_that_nobody_has_seen_at_the_end_starts_one) {
+        Bench b;
+
+        await_worker(&b);
+        say(&b, "last words\n");
+        bench_finish(&b);
+        check_log(b.log, "stdout", "last words\n");
+        bench_done(&b);
+}
+
 /* ---- death ----------------------------------------------------------------------------------- */
 
 CleanTest(worker_process, worker_writes_and_leaves_in_order) {
