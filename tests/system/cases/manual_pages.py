@@ -5,6 +5,7 @@ IMAGE and COMMAND are filled in, and there is no network."""
 import contextlib
 import os
 import shlex
+import shutil
 
 import compare
 from cases import service_mode
@@ -39,6 +40,39 @@ def try_unit(text, nested, container="baz"):
     unit.stop()
     unit.expect_result()
     until("the container to go", lambda: command("podman", "container", "exists", container)[0] == 1)
+
+
+@case
+def migration_conmon():
+    """A unit that runs under conmon: it keeps it until it is restarted, over to scopemon and back."""
+    switch, restart = manual("scopemon-migration.7", "CONMON")
+    before, _ = manual("scopemon-migration.7", "PODMAN RUN IN A SERVICE")
+    unit = Unit("baz.service", concrete(before) + "ExecStopPost=/usr/bin/podman rm -f --ignore baz\n")
+
+    def monitor():
+        wait_running("baz")
+        podman("exec", "baz", "sh", "-c", "until test -e /tmp/ready; do sleep 0.1; done")
+        return exe_of(int(inspect("baz", "State.ConmonPid")))
+
+    shutil.move("/etc/containers/containers.conf.d/monitor.conf", "/run/monitor.conf")
+    os.makedirs("/usr/share/scopemon")
+    try:
+        with open("/usr/share/scopemon/podman.conf", "w", encoding="utf-8") as f:
+            f.write(f'[engine]\nconmon_path = ["{MONITOR}"]\n')
+        unit.start()
+        check_equal(monitor(), compare.STOCK, "monitor before")
+        run("bash", "-euc", switch)
+        check_equal(monitor(), compare.STOCK, "monitor of a running container")
+        run("bash", "-euc", restart)
+        check_equal(monitor(), MONITOR, "monitor after a restart")
+        os.unlink("/etc/containers/containers.conf.d/50-scopemon.conf")
+        run("bash", "-euc", restart)
+        check_equal(monitor(), compare.STOCK, "monitor after switching back")
+        unit.stop()
+        unit.expect_result()
+    finally:
+        run("rm", "-rf", "/usr/share/scopemon", "/etc/containers/containers.conf.d/50-scopemon.conf")
+        shutil.move("/run/monitor.conf", "/etc/containers/containers.conf.d/monitor.conf")
 
 
 @case
