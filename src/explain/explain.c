@@ -169,6 +169,8 @@ static int answer(Question *q, char **words) {
         terminal_open(&terminal, !o->no_pager && (ids.n > 0 || q->list));
         if (r >= 0)
                 r = show_all(q, &ids);
+        if (r > 0 && status == EXPLAIN_OK)
+                status = r;
         if (r >= 0 && q->array && (ids.n > 0 || q->list))
                 (void)puts(json_text(q->array, o->format == VERB_FORMAT_PRETTY) ?: "");
         else if (r >= 0 && q->list)
@@ -179,7 +181,7 @@ static int answer(Question *q, char **words) {
         terminal_close(&terminal);
         if (r < 0)
                 return relay(r);
-        return q->list ? EXPLAIN_OK : status != EXPLAIN_OK ? status : r;
+        return q->list ? EXPLAIN_OK : status;
 }
 
 static int new_list(ExplainList **ret, const char *columns) {
