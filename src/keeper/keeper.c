@@ -281,7 +281,10 @@ static void keeper_enter(Keeper *k) {
                 return;
         case PHASE_LAUNCHING:
                 keeper_launch(k);
-                (void)unit_stop_placed(k); /* without it systemd's own time-out ends us */
+                if (k->phase != PHASE_LAUNCHING)
+                        return;
+                (void)unit_stop_watch(k);
+                (void)unit_stop_placed(k); /* without these systemd's own time-out ends us */
                 return;
         case PHASE_FAILING:
                 keeper_end_placing(k);

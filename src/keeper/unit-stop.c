@@ -13,8 +13,13 @@
  *
  * With KillMode=mixed the signal is for the main process alone. Where that is not us but our caller in the foreground,
  * the unit is watched.
+ *
+ * The container's scope is Before= the unit, so its start would wait for a stop that began earlier, and that stop for the
+ * runtime, which waits for the scope. So a container whose unit is stopped before it is there is not started.
  */
 
+#include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/error.h"
@@ -132,10 +137,18 @@ static uint64_t time_left_to(const UnitFacts *unit) {
         return usec ?: unit->timeout_stop_usec ?: DEFAULT_STOP_USEC;
 }
 
+static int unit_end_start(Keeper *k) {
+        char text[UNITNAME_SIZE + 64];
+
+        (void)snprintf(text, sizeof text, "%s is stopping, the container is not started", k->plan.unit);
+        return keeper_fail(k, -EINTR, text);
+}
+
 static int unit_on_answer(void *userdata, const UnitFacts *unit, const BusTrouble *trouble) {
         Keeper *k = userdata;
         UnitStop *stop = &k->unit_stop;
         uint64_t deadline = stop->deadline;
+        bool stopping;
         int r;
 
         if (!unit) {
@@ -144,13 +157,16 @@ static int unit_on_answer(void *userdata, const UnitFacts *unit, const BusTroubl
                 return r < 0 ? relay(r) : 0;
         }
         stop->silent = false;
-        if (strcmp(unit->active_state, "deactivating") == 0 && k->phase <= PHASE_RUNNING) {
+        stopping = strcmp(unit->active_state, "deactivating") == 0;
+        if (stopping && k->phase <= PHASE_RUNNING) {
                 deadline = unit->spares ? UNIT_STOP_NEVER
                                         : unit_stop_deadline(stop->asked_usec, time_left_to(unit));
                 if (deadline < stop->extended)
                         deadline = stop->extended;
         }
         stop_ask_no_more(stop);
+        if (stopping && k->phase == PHASE_LAUNCHING && k->plan.before)
+                return unit_end_start(k);
         return deadline ? unit_stop_set(k, deadline) : 0;
 }
 
@@ -221,15 +237,20 @@ static int unit_on_stopping(void *userdata) {
 }
 
 /**
- * unit_stop_watch() - the container runs: where no signal will tell of its unit's stop, hear of it from the manager
+ * unit_stop_watch() - where no signal will tell of the unit's stop, hear of it from the manager
+ *
+ * To be called for the start of the container, and again when it runs.
  *
  * Return: 0 or a negative errno.
  */
 int unit_stop_watch(Keeper *k) {
         const PlacementPlan *p = &k->plan;
+        bool wanted = k->phase == PHASE_LAUNCHING ? p->watch_start : p->watch_unit;
         int r;
 
-        if (!p->watch_unit || k->unit_stop.watch || k->phase > PHASE_RUNNING)
+        if (!wanted)
+                k->unit_stop.watch = unit_watch_free(k->unit_stop.watch);
+        if (!wanted || k->unit_stop.watch || k->phase > PHASE_RUNNING)
                 return 0;
         r = unit_watch_new(&k->unit_stop.watch, k->event, &(UnitManager){ p->user, p->uid }, p->unit,
                            unit_on_stopping, k);

@@ -220,7 +220,6 @@ static bool ask_for_container_scope(Placer *p) {
         ScopeSpec spec = { .name = plan->container_scope,
                            .slice = plan->container_slice,
                            .documentation = DOCUMENTATION,
-                           .binds_to = plan->binds_to ? plan->unit : NULL,
                            .before = plan->before ? plan->unit : NULL,
                            .after = plan->after[0] ? plan->after : NULL,
                            .stop_propagated_from = plan->stop_propagated_from ? plan->unit : NULL,
@@ -284,8 +283,7 @@ int place_describe_scope(Placer *p) {
         const struct {
                 bool wanted;
                 const char *property;
-        } links[] = { { p->plan->binds_to, "BindsTo" },
-                      { p->plan->before, "Before" },
+        } links[] = { { p->plan->before, "Before" },
                       { p->plan->stop_propagated_from, "StopPropagatedFrom" } };
         char description[256];
         int r = 0;

@@ -25,14 +25,17 @@
  * No placement is for a container that is restarted by its exit command while the unit of its monitor is being stopped: it
  * would run into the end of that stop, and be killed, or outlive it with nobody to watch it.
  *
- * What must never happen: an After= of a unit that waits for us (our own scope does not); a BindsTo= on a unit that is
- * not up, which would cancel its stop or start it again; a question to the bus that cannot change the answer.
+ * What must never happen: an After= of a unit that waits for us (our own scope does not); a BindsTo=, Requires= or
+ * Requisite= on UNIT, with which the start of the scope would cancel a stop of UNIT that has begun meanwhile, and start
+ * it again; a question to the bus that cannot change the answer. StopPropagatedFrom= binds as BindsTo= does, also to a
+ * unit that fails or ends by itself, and starts nothing.
  *
  * nest, bind and propagate are for units that supervise the container (placement-supervisor.c). A detached one gets the two
  * scopes that it would have got from a shell, whatever else is true of the unit.
  *
  * Where a unit is stopped, its processes see to the container's first process; its scope, whose stop signals all of them,
- * comes after that. So it is Before=UNIT, but if UNIT stops already: any start waits for a stop.
+ * comes after that. So it is Before=UNIT, but if UNIT stops already: any start waits for a stop. Should UNIT be stopped
+ * before the scope is there, the keeper gives up, or both would wait for one another (unit-stop.c).
  *
  * nest is also right from a control process (ExecStop= and its like run in UNIT/.control): it needs no job, so it
  * cannot wait for the stop or cancel it, and what is nested is killed with the unit. Two things stand against it.
@@ -311,12 +314,12 @@ static int plan_bind(Situation *s, const Obstacle *against) {
         loose = find_loose(s);
         p->survives = situation_same_manager(s) && survives(s, false);
         p->before = situation_same_manager(s) && u && is_up(u) && !ends_nobody(u);
-        p->binds_to = !loose && !p->survives; /* either link would end it with its monitor */
         p->stop_propagated_from = situation_same_manager(s) && !p->survives && !ends_nobody(u);
         p->row = against->wish ? PLACEMENT_ROW_AS_GIVEN
                  : loose       ? PLACEMENT_ROW_PROPAGATE
                                : PLACEMENT_ROW_BIND;
         p->watch_unit = p->row != PLACEMENT_ROW_AS_GIVEN && watches_unit(s);
+        p->watch_start = p->before && strcmp(u->kill_mode, "control-group") != 0;
         placement_say(p, "%s %s; %s", p->unit, against->text,
                       loose ?: "the container's scope is bound to it");
         return 0;
@@ -526,7 +529,6 @@ static const StateField placement_fields[] = {
         STATE_FIELD_BOOL(PlacementPlan, systemd_cgroup, "systemd-cgroup"),
         STATE_FIELD_BOOL(PlacementPlan, move_self, "move-self"),
         STATE_FIELD_BOOL(PlacementPlan, describe, "describe"),
-        STATE_FIELD_BOOL(PlacementPlan, binds_to, "binds-to"),
         STATE_FIELD_BOOL(PlacementPlan, before, "before"),
         STATE_FIELD_BOOL(PlacementPlan, stop_propagated_from, "stop-propagated-from"),
         STATE_FIELD_BOOL(PlacementPlan, survives, "survives"),

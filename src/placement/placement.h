@@ -126,7 +126,6 @@ typedef struct PlacementPlan {
 
         /* properties of the container's scope, by annotation or ours to set; with CONTAINER_SCOPE only */
         bool describe;             /* Description=, Documentation=, CollectMode=, ... */
-        bool binds_to;             /* BindsTo=unit */
         bool before;               /* Before=unit */
         bool stop_propagated_from; /* StopPropagatedFrom=unit */
         char after
@@ -135,7 +134,8 @@ typedef struct PlacementPlan {
         bool make_scope; /* we make it, and give the runtime a path below it, without -s */
         bool survives; /* service mode: the container outlives its monitor, and the unit's next process takes it back */
 
-        bool watch_unit; /* its stop signal is for its main process alone, which is not us */
+        bool watch_unit;  /* its stop signal is for its main process alone, which is not us */
+        bool watch_start; /* likewise, until the container is there: its scope would wait for that stop */
 
         bool user; /* which manager to talk to: the one of @uid or the system's */
         uid_t uid;

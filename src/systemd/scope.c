@@ -37,7 +37,7 @@ struct Scope {
         sd_bus_slot *match;
         sd_bus_slot *call;
         ScopeSpec spec; /* its strings are in @strings */
-        char *strings[8];
+        char *strings[7];
         bool propagates; /* StopPropagatedFrom=, which an older manager may lack */
         char *job;       /* known from the reply */
         char *ended_job; /* the last one that ended for our unit */
@@ -143,7 +143,6 @@ static int append_properties(const Scope *s, sd_bus_message *m) {
                 append_text(s, m, "Documentation", "as", p->documentation),
                 append_text(s, m, "Slice", "s", p->slice),
                 append_text(s, m, "CollectMode", "s", "inactive-or-failed"),
-                append_text(s, m, "BindsTo", "as", p->binds_to),
                 append_text(s, m, "Before", "as", p->before),
                 append_text(s, m, "After", "as", p->after),
                 append_text(s, m, "StopPropagatedFrom", "as", stop),
@@ -196,8 +195,9 @@ static int send_call(Scope *s) {
 
 static int keep_strings(Scope *s, const ScopeSpec *spec) {
         const char **fields[ELEMENTS(s->strings)] = {
-                &s->spec.name,     &s->spec.slice,  &s->spec.description,          &s->spec.documentation,
-                &s->spec.binds_to, &s->spec.before, &s->spec.stop_propagated_from, &s->spec.after,
+                &s->spec.name,          &s->spec.slice,  &s->spec.description,
+                &s->spec.documentation, &s->spec.before, &s->spec.stop_propagated_from,
+                &s->spec.after,
         };
 
         s->spec = *spec;

@@ -23,7 +23,6 @@ typedef struct ScopeSpec {
         const char *slice;         /* NULL: the manager's default */
         const char *description;   /* these may all be NULL */
         const char *documentation; /* one URI */
-        const char *binds_to;
         const char *before;
         const char *after;
         const char *stop_propagated_from;

@@ -202,7 +202,7 @@ def service_in_scope(user):
     group = ask("ControlGroup", "oci-baz.scope")
     check(group.endswith("/user.slice/oci-baz.scope" if user else "/machine.slice/oci-baz.scope"), group)
     check_equal(len(tree(group)), 1, "groups of the scope with processes")
-    check_equal(ask("BindsTo", "oci-baz.scope"), "oci@baz.service", "BindsTo of the scope")
+    check_equal(ask("StopPropagatedFrom", "oci-baz.scope"), "oci@baz.service", "StopPropagatedFrom of the scope")
     check_equal(messages(f"OBJECT{here.field}=oci-baz.scope").count("hello"), 1, "its lines under its scope")
     unit.stop()
     check_equal(unit.show("Result"), "success", "result")

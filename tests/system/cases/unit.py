@@ -111,7 +111,7 @@ def nodelegate_scope_bound():
     found = wait_processes(f"/machine.slice/{scope}", "sh", "sleep")
     check_equal(names(p for members in found.values() for p in members), ["sh", "sleep"], "processes in the scope")
     check_equal(show(scope, "Slice"), "machine.slice", "Slice")
-    check_equal(show(scope, "BindsTo"), "baz.service", "BindsTo")
+    check_equal(show(scope, "StopPropagatedFrom"), "baz.service", "StopPropagatedFrom")
     check("baz.service" in show(scope, "Before").split(), "the scope is not Before=baz.service")
     check("baz.service" not in show(scope, "After").split(), "the scope is After=baz.service")
     description = show(scope, "Description")

@@ -34,8 +34,7 @@ def relations(at):
     wants.start()
     unit.wait_up()
     wants.stop()
-    if at.placement != "bind": # whose scope needs its unit
-        until("it to be stopped", lambda: unit.show("ActiveState") == "inactive")
+    until("it to be stopped", lambda: unit.show("ActiveState") == "inactive")
     at.saw("StopWhenUnneeded=", not unit.runs() and "stopped" in unit.lines(), unit.lines())
     unit.stop()
     for row, payload in (("OnFailure=", "exit 7"), ("OnSuccess=", "exit 0")):

@@ -50,8 +50,8 @@ def user_placement(delegate):
     status = unit.systemctl("status", "--no-pager", "--full", "--lines=0", "baz")
     check(f"libpod-payload-{container}" in status if delegate else scope_of(container) in status, "systemctl status")
     if not delegate:
-        bound = unit.systemctl("show", "-P", "BindsTo", scope_of(container))
-        check_equal(bound, "baz.service", "BindsTo of the scope")
+        bound = unit.systemctl("show", "-P", "StopPropagatedFrom", scope_of(container))
+        check_equal(bound, "baz.service", "StopPropagatedFrom of the scope")
     told = [e for e in journal("_SYSTEMD_USER_UNIT=baz.service") if e.get("MESSAGE_ID") == PLACED]
     check_equal([e.get("SCOPEMON_PLACEMENT") for e in told], ["nest" if delegate else "bind"], "placements")
     check_equal(podman("exec", "baz", "echo", "inside"), "inside", "podman exec")

@@ -212,6 +212,46 @@ CleanTest(unit_stop, unit_that_signals_no_one_else_is_watched) {
         fixture_done(&f);
 }
 
+/* The scope would wait for the stop, and the stop for whoever waits for the scope. */
+CleanTest(unit_stop, container_whose_unit_stops_before_it_is_there_is_not_started) {
+        FakeManagerScript script = { .type = "exec", .active_state = "deactivating", .stop_usec = 20000000 };
+        Fixture f;
+
+        fixture_init(&f);
+        f.k->phase = PHASE_LAUNCHING;
+        f.k->plan.row = PLACEMENT_ROW_BIND;
+        f.k->facts.placed = true;
+        cr_assert_eq(signalled_in(&f, &script), 1);
+        cr_assert_eq(f.k->phase, PHASE_LAUNCHING, "its scope waits for nobody");
+        f.k->advancing = true; /* there is no more of a keeper here */
+        f.k->plan.before = true;
+        script.active_state = "active";
+        cr_assert_eq(signalled_in(&f, &script), 1);
+        cr_assert_not(f.k->facts.gave_up);
+        script.active_state = "deactivating";
+        cr_assert_eq(signalled_in(&f, &script), 1);
+        cr_assert(f.k->facts.gave_up);
+        fixture_done(&f);
+}
+
+CleanTest(unit_stop, watch_for_the_start_ends_with_it) {
+        FakeManagerScript script = { .type = "exec", .active_state = "active" };
+        FakeManager *manager;
+        Fixture f;
+
+        fixture_init(&f);
+        f.k->phase = PHASE_LAUNCHING;
+        f.k->plan.watch_start = true;
+        manager = fake_manager_new(&script, f.socket);
+        cr_assert_eq(unit_stop_watch(f.k), 0);
+        cr_assert_not_null(f.k->unit_stop.watch);
+        f.k->phase = PHASE_RUNNING;
+        cr_assert_eq(unit_stop_watch(f.k), 0);
+        cr_assert_null(f.k->unit_stop.watch);
+        fake_manager_finish(manager, &(FakeManagerSeen){ 0 });
+        fixture_done(&f);
+}
+
 CleanTest(unit_stop, container_that_the_caller_has_nested_is_killed_in_time_as_well) {
         Fixture f;
 

@@ -263,7 +263,8 @@ CleanTest(place, scope_of_the_container_is_bound_to_a_service) {
         cr_assert_eq(seen.n_starts, 0, "the runtime makes its scope");
         cr_assert_eq(s.plan.row, PLACEMENT_ROW_BIND, "%s", s.plan.reason);
         cr_assert_str_eq(s.plan.container_scope, SCOPE);
-        cr_assert(config_has(&s, "BindsTo"));
+        cr_assert(config_has(&s, "StopPropagatedFrom"));
+        cr_assert_not(config_has(&s, "BindsTo"), "it would start the unit");
         cr_assert(config_has(&s, "web.service"));
         cr_assert(config_has(&s, "Container baz"));
         cr_assert(config_has(&s, "StopPropagatedFrom"));

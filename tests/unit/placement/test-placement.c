@@ -65,9 +65,6 @@ static PlacementPlan plan_of(const PlacementFacts *f, const char *row) {
                 cr_assert_eq(p.systemd_cgroup, f->systemd_cgroup);
         }
         cr_assert_eq(p.describe, p.container == PLACEMENT_CONTAINER_SCOPE);
-        cr_assert(!p.binds_to || (p.before && !p.survives));
-        if (p.binds_to)
-                cr_assert(p.stop_propagated_from);
         if (p.stop_propagated_from) {
                 cr_assert_eq(p.container, PLACEMENT_CONTAINER_SCOPE);
                 cr_assert_neq(p.unit[0], 0);
@@ -172,7 +169,7 @@ Test(placement, nest_that_failed_is_row_3) {
 
         f.nest_failed = true;
         p = plan_of(&f, "bind");
-        cr_assert(p.binds_to);
+        cr_assert(p.before && p.stop_propagated_from);
 }
 
 Test(placement, bind_binds_the_scope) {
@@ -182,7 +179,6 @@ Test(placement, bind_binds_the_scope) {
         cr_assert_eq(p.monitor, PLACEMENT_MONITOR_STAYS);
         cr_assert_eq(p.container, PLACEMENT_CONTAINER_SCOPE);
         cr_assert_str_eq(p.container_scope, "libpod-" ID ".scope");
-        cr_assert(p.binds_to);
         cr_assert(p.before);
         cr_assert(p.stop_propagated_from);
         cr_assert_str_eq(p.unit, "baz.service");
@@ -194,13 +190,33 @@ Test(placement, bind_binds_to_a_unit_that_is_starting) {
 
         strcpy(unit.active_state, "activating");
         f.unit = &unit;
-        cr_assert(plan_of(&f, "bind").binds_to);
+        cr_assert(plan_of(&f, "bind").stop_propagated_from);
+}
+
+/* Nobody else would hear of its stop before the container's scope waits for that. */
+Test(placement, bind_watches_a_unit_that_signals_its_main_process_alone) {
+        static const struct {
+                const char *kill_mode;
+                bool watched;
+        } cases[] = { { "control-group", false }, { "mixed", true }, { "process", true }, { "none", false } };
+
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                PlacementFacts f = podman_in(SERVICE);
+                UnitFacts unit = running;
+                PlacementPlan p;
+
+                strcpy(unit.kill_mode, cases[i].kill_mode);
+                f.unit = &unit;
+                f.caller_is_main = true;
+                cr_assert_eq(placement_decide(&f, &p), 0);
+                cr_assert_eq(p.watch_start, cases[i].watched, "%s", cases[i].kill_mode);
+        }
 }
 
 Test(placement, bind_holds_for_user_units) {
         PlacementFacts f = rootless_in(USER_SERVICE);
 
-        cr_assert(plan_of(&f, "bind").binds_to);
+        cr_assert(plan_of(&f, "bind").stop_propagated_from);
 }
 
 static PlacementFacts with_runtime(PlacementFacts f, PlacementRuntime runtime) {
@@ -215,7 +231,7 @@ Test(placement, a_scope_that_the_runtime_could_not_bind_is_made_by_us) {
         cr_assert_eq(placement_decide(&f, &p), 0);
         cr_assert_eq(p.row, PLACEMENT_ROW_BIND);
         cr_assert(p.make_scope);
-        cr_assert(p.binds_to && p.before && p.stop_propagated_from && p.describe);
+        cr_assert(p.before && p.stop_propagated_from && p.describe);
         cr_assert_not(p.systemd_cgroup, "the runtime gets a path");
         cr_assert_str_eq(p.container_scope, "libpod-" ID ".scope");
         cr_assert_str_eq(p.container_slice, "machine.slice");
@@ -293,7 +309,7 @@ Test(placement, propagate_does_not_bind_to_a_unit_that_is_not_up) {
                 strcpy(unit.active_state, states[i]);
                 f.unit = &unit;
                 p = plan_of(&f, "propagate");
-                cr_assert_not(p.binds_to, "%s", states[i]);
+                cr_assert_not(p.before, "%s", states[i]);
                 cr_assert(p.stop_propagated_from);
                 cr_assert_eq(p.monitor, PLACEMENT_MONITOR_STAYS);
         }
@@ -306,14 +322,13 @@ Test(placement, propagate_a_oneshot_does_not_take_the_container_with_it) {
         strcpy(unit.type, "oneshot");
         strcpy(unit.active_state, "activating");
         f.unit = &unit;
-        cr_assert_not(plan_of(&f, "propagate").binds_to);
         cr_assert(plan_of(&f, "propagate").before,
                   "its scope is stopped last: the first process is alone signalled");
         strcpy(unit.active_state, "deactivating");
         cr_assert_not(plan_of(&f, "propagate").before, "its start would wait for the stop");
         strcpy(unit.active_state, "activating");
         unit.remain_after_exit = true;
-        cr_assert(plan_of(&f, "bind").binds_to);
+        cr_assert(plan_of(&f, "bind").stop_propagated_from);
 }
 
 /* ---- detached ------------------------------------------------------------------------------------------- */
@@ -348,13 +363,13 @@ Test(placement, detached_gives_a_detached_container_two_scopes) {
         cr_assert_str_eq(p.monitor_scope, "libpod-conmon-" ID ".scope");
         cr_assert_eq(p.container, PLACEMENT_CONTAINER_SCOPE);
         cr_assert_str_eq(p.after, p.monitor_scope);
-        cr_assert_not(p.binds_to || p.before || p.stop_propagated_from);
+        cr_assert_not(p.before || p.stop_propagated_from);
         cr_assert_not_null(strstr(p.reason, "detached: outlives baz.service"), "%s", p.reason);
 
         f.scope_failed = true;
         p = plan_of(&f, "no-manager");
         cr_assert_eq(p.monitor, PLACEMENT_MONITOR_STAYS);
-        cr_assert_not(p.binds_to || p.stop_propagated_from);
+        cr_assert_not(p.stop_propagated_from);
 }
 
 /* Whatever it is: as long as nothing ties the container to it. */
@@ -517,7 +532,7 @@ Test(placement, propagate_unit_that_kills_nobody_does_not_stop_the_container) {
         f.unit = &unit;
         f.caller_is_main = true;
         p = plan_of(&f, "propagate");
-        cr_assert_not(p.binds_to || p.before || p.stop_propagated_from);
+        cr_assert_not(p.before || p.stop_propagated_from);
         cr_assert_eq(p.monitor, PLACEMENT_MONITOR_STAYS);
 }
 
@@ -732,7 +747,7 @@ Test(placement, as_given_wishes_against_nesting) {
                 p = plan_of(&f, "as-given");
                 cr_assert_eq(p.monitor, PLACEMENT_MONITOR_STAYS);
                 cr_assert_eq(p.container, PLACEMENT_CONTAINER_SCOPE);
-                cr_assert(p.binds_to);
+                cr_assert(p.before && p.stop_propagated_from);
                 cr_assert_not_null(strstr(p.reason, cases[i].words), "%s", p.reason);
         }
 }
@@ -907,7 +922,7 @@ Test(placement, wish_scope_keeps_the_container_out_of_a_delegated_unit) {
         PlacementFacts f = podman_delegated(SERVICE);
 
         f.wish_environment = "scope";
-        cr_assert(plan_of(&f, "bind").binds_to);
+        cr_assert(plan_of(&f, "bind").stop_propagated_from);
         f.cgroup = SESSION;
         (void)plan_of(&f, "scope");
         f.systemd_cgroup = false;
@@ -1016,8 +1031,8 @@ Test(placement, scope_that_survives_is_not_stopped_with_its_monitor) {
         PlacementFacts f = service_in(&unit, "scope");
         PlacementPlan p = plan_of(&f, "bind");
 
-        cr_assert(p.binds_to && p.stop_propagated_from && !p.survives);
+        cr_assert(p.stop_propagated_from && !p.survives);
         unit.fd_store_max = 100;
         p = plan_of(&f, "bind");
-        cr_assert(p.survives && p.before && !p.binds_to && !p.stop_propagated_from);
+        cr_assert(p.survives && p.before && !p.stop_propagated_from);
 }

@@ -115,7 +115,7 @@ CleanTest(scope, a_refusal_has_the_managers_words) {
 static ScopeSpec full(void) {
         ScopeSpec spec = plain;
 
-        spec.binds_to = spec.before = spec.stop_propagated_from = "baz.service";
+        spec.before = spec.stop_propagated_from = "baz.service";
         spec.pid = getpid();
         spec.timeout_stop_usec = 10000000;
         spec.after = "libpod-conmon-7.scope";
@@ -130,7 +130,7 @@ CleanTest(scope, all_properties_are_sent) {
 
         cr_assert_eq(start(&script, &spec, NULL, &seen), 0);
         cr_assert_eq(seen.n_starts, 1);
-        cr_assert_str_eq(seen.properties, " Description Documentation Slice CollectMode BindsTo Before After "
+        cr_assert_str_eq(seen.properties, " Description Documentation Slice CollectMode Before After "
                                           "StopPropagatedFrom Delegate DefaultDependencies TimeoutStopUSec "
                                           "KillSignal PIDs ");
 }
