@@ -90,20 +90,23 @@ static int check_mode(const Options *o) {
         return 0;
 }
 
+/* Of a monitor that is upgraded after a soft reboot it may be in the root file system of before, and have no name. */
 static int set_defaults(Options *o) {
+        bool bundle = o->bundle || o->exec;
         char cwd[PATH_MAX];
-
-        o->cwd = getcwd(cwd, sizeof cwd) ? strdup(cwd)
-                                         : NULL; /* getcwd(NULL) takes a page for as long as it is kept */
-        if (!o->cwd)
-                return fail(log_error_errno(-errno, "Failed to get working directory"));
-        if (!o->bundle && !o->exec)
-                o->bundle = o->cwd;
 
         if (o->exit_delay < 0) {
                 log_error("Delay before invoking exit command must be greater than or equal to 0");
                 return fail(-EINVAL);
         }
+        if (bundle && o->container_pidfile)
+                return 0;
+        o->cwd = getcwd(cwd, sizeof cwd) ? strdup(cwd)
+                                         : NULL; /* getcwd(NULL) takes a page for as long as it is kept */
+        if (!o->cwd)
+                return fail(log_error_errno(-errno, "Failed to get working directory"));
+        if (!bundle)
+                o->bundle = o->cwd;
         if (o->container_pidfile)
                 return 0;
         if (asprintf(&o->default_pidfile, "%s/pidfile-%s", o->cwd, o->cid) < 0) {

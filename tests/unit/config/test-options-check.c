@@ -273,6 +273,10 @@ CleanTest(options_check, a_vanished_working_directory_is_said) {
         cr_assert_eq(rmdir(path), 0);
         cr_expect_lt(check((const char *const[]){ BASE, "-l", "none", NULL }, &c), 0);
         cr_expect_str_eq(c.text, "[conmon:e]: Failed to get working directory No such file or directory\n");
+        cr_expect_eq(
+                check((const char *const[]){ BASE, "-l", "none", "-b", "/bundle", "-p", "/pidfile", NULL },
+                      &c),
+                0, "it is not needed: %s", c.text);
 }
 
 CleanTest(options_check, level_is_set_by_its_name) {
