@@ -445,6 +445,27 @@ static void look_at_session(Placer *p) {
                        (unsigned)f->uid);
 }
 
+/* A unit that is to live through a soft reboot, and has not all that it takes. */
+static void look_at_soft_reboot(Placer *p) {
+        const UnitFacts *u = &p->unit;
+        bool stops = u->stops_at_shutdown, isolated = !u->ignores_isolate;
+
+        if (!p->facts.unit || !u->survives || p->text->problem[0] || (!p->plan->user && !stops && !isolated))
+                return;
+        if (p->plan->user)
+                (void)snprintf(p->text->problem, sizeof p->text->problem,
+                               "SurviveFinalKillSignal=yes of %.200s has no effect in a user manager",
+                               p->plan->unit);
+        else
+                (void)snprintf(p->text->problem, sizeof p->text->problem,
+                               "SurviveFinalKillSignal=yes of %.200s has no effect without %s%s%s",
+                               p->plan->unit, stops ? "DefaultDependencies=no" : "",
+                               stops && isolated ? " and " : "", isolated ? "IgnoreOnIsolate=yes" : "");
+        (void)snprintf(p->text->remedy, sizeof p->text->remedy, "%s",
+                       p->plan->user ? "use a unit of the system"
+                                     : "use the drop-in soft-reboot.conf, see scopemon(8), \"Soft reboot\"");
+}
+
 /*
  * A container is to get its stop signal at its first process, and no other. Commands of ExecStop= see to that, where there
  * is no service mode.
@@ -537,6 +558,7 @@ static bool place_decide(Placer *p) {
 static void finish(Placer *p) {
         look_at_limits(p);
         look_at_session(p);
+        look_at_soft_reboot(p);
         look_at_kill_mode(p);
         place_conclude(p, write_bundle(p));
 }

@@ -155,6 +155,8 @@ static int on_get_all(FakeManager *m, sd_bus_message *call) {
         must(sd_bus_message_append(reply, "{sv}", "SyslogLevel", "i", 5));
         must(sd_bus_message_append(reply, "{sv}", "SyslogLevelPrefix", "b", 1));
         must(sd_bus_message_append(reply, "{sv}", "SendSIGKILL", "b", (int)!s->spares));
+        must(sd_bus_message_append(reply, "{sv}", "SurviveFinalKillSignal", "b", (int)s->survives));
+        must(sd_bus_message_append(reply, "{sv}", "IgnoreOnIsolate", "b", (int)s->ignores_isolate));
         must(sd_bus_message_append(reply, "{sv}", "KillSignal", "i", 2));
         must(sd_bus_message_append(reply, "{sv}", "BindsTo", "as", 1, "a.service"));
         must(sd_bus_message_append(reply, "{sv}", "Conflicts", "as", 2, "x.service", "shutdown.target"));

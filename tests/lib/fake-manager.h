@@ -32,7 +32,9 @@ typedef struct FakeManagerScript {
         bool closes_after_answer; /* the connection, after each GetAll, and the first Get: that is "reloading" */
         bool delegate;            /* GetAll from here on */
         bool unstarted;
-        bool spares;                   /* SendSIGKILL=no */
+        bool spares;          /* SendSIGKILL=no */
+        bool survives;        /* SurviveFinalKillSignal=yes, Conflicts=shutdown.target is told anyhow */
+        bool ignores_isolate; /* IgnoreOnIsolate=yes */
         unsigned long long memory_max; /* 0: none is told */
         bool denies;                  /* IPAddressDeny=127.0.0.1, DevicePolicy=closed, AllowedCPUs= of none */
         unsigned long long stop_usec; /* 0: 90 s */

@@ -315,6 +315,41 @@ CleanTest(place, limit_that_does_not_bind_the_container_is_told) {
         site_done(&s);
 }
 
+static void expect_told_of_survival(bool survives, bool ignores_isolate, const char *problem) {
+        FakeManagerScript script = { .type = "notify",
+                                     .survives = survives,
+                                     .ignores_isolate = ignores_isolate };
+        FakeManager *m;
+        Site s;
+
+        if (!host_make("0::/system.slice/web.service\n"))
+                return;
+        site_init(&s, CONFIG);
+        wait_in_foreground(&s);
+        m = fake_manager_new(&script, MANAGER_SOCKET);
+        cr_assert_eq(place(&s), 0);
+        fake_manager_finish(m, NULL);
+        cr_assert_str_eq(s.text.problem, problem);
+        cr_assert_eq(s.text.remedy[0] != 0, survives);
+        site_done(&s);
+}
+
+CleanTest(place, survival_that_nobody_asked_for_is_not_missed) {
+        expect_told_of_survival(false, false, "");
+}
+
+CleanTest(place, survival_that_lacks_something_is_told) {
+        expect_told_of_survival(true, true,
+                                "SurviveFinalKillSignal=yes of web.service has no effect without "
+                                "DefaultDependencies=no");
+}
+
+CleanTest(place, survival_that_lacks_everything_is_told) {
+        expect_told_of_survival(true, false,
+                                "SurviveFinalKillSignal=yes of web.service has no effect without "
+                                "DefaultDependencies=no and IgnoreOnIsolate=yes");
+}
+
 CleanTest(place, manager_that_is_not_there_is_done_without) {
         Site s;
 
