@@ -31,12 +31,17 @@ def expect_support(setting="SurviveFinalKillSignal="):
         raise Skip(f"systemd {version} knows no {setting}")
 
 
-def soft_reboot():
-    """Over when the new system has started; this process lives on, too."""
+def stay_alive():
+    """This process lives through a soft reboot, and so do those that it starts."""
     os.makedirs(f"{CGROUPS}/tests", exist_ok=True)
     with open(f"{CGROUPS}/tests/cgroup.procs", "w", encoding="utf-8") as f:
         f.write(str(os.getpid()))
     os.setxattr(f"{CGROUPS}/tests", SURVIVE, b"1")
+
+
+def soft_reboot():
+    """Over when the new system has started."""
+    stay_alive()
     before = run("systemctl", "show", "-P", "UserspaceTimestampMonotonic")
     command("systemctl", "soft-reboot") # the bus may be gone before the answer
     until("a new start of user space", lambda: over(before), within=90)
