@@ -202,12 +202,17 @@ int keeper_run(Keeper *k) {
 static int keeper_on_settled(Timer *timer, void *userdata) {
         Keeper *k = userdata;
 
+        if (k->worker && k->phase == PHASE_RUNNING && worker_process_pid(k->worker) == 0) {
+                (void)worker_process_start(k->worker); /* it tells the end if we are killed */
+                if (worker_process_pid(k->worker) > 0) {
+                        timer_set(timer, MEMORY_SETTLE_USEC);
+                        return 0;
+                }
+        }
         memory_trim_zeros(k, sizeof *k);
         if (getppid() != k->origin->launcher) /* it has ended: what it had of the stack is nobody's */
                 memory_give_back(k->origin->launcher_room, PROCESS_LEAVE_ROOM);
         memory_trim();
-        if (k->worker && k->phase == PHASE_RUNNING) /* it tells the end if we are killed */
-                (void)worker_process_start(k->worker);
         return 0;
 }
 
