@@ -2,7 +2,6 @@
 
 /* The distance of two words is the least number of letters, upper or lower case, that are inserted, removed or replaced. */
 
-#include <ctype.h>
 #include <stdbool.h>
 #include <string.h>
 #include <strings.h>
@@ -18,7 +17,7 @@ static size_t least(size_t a, size_t b, size_t c) {
 }
 
 static bool is_same(char a, char b) {
-        return tolower((unsigned char)a) == tolower((unsigned char)b);
+        return strncasecmp(&a, &b, 1) == 0;
 }
 
 /* One row of the usual table after the other. */
