@@ -26,8 +26,8 @@
 #include "explain/explain-internal.h"
 #include "io/cgroup.h"
 #include "io/ring.h"
-#include "keeper/suppressed.h"
 #include "scopemon/protocol.h"
+#include "supervise/suppressed.h"
 #include "worker/worker-state.h"
 
 #define RING_LINK "/memfd:" RING_NAME

@@ -9,7 +9,7 @@
 #include <sys/types.h>
 
 #include "base/process.h"
-#include "keeper/worker-process.h"
+#include "supervise/worker-process.h"
 
 typedef struct Keeper Keeper;
 typedef struct Saved Saved;

@@ -17,10 +17,10 @@
 #include "keeper/keeper.h"
 #include "keeper/lifecycle.h"
 #include "keeper/unit-stop.h"
-#include "keeper/worker-process.h"
 #include "placement/place.h"
 #include "report/announce.h"
 #include "report/report.h"
+#include "supervise/worker-process.h"
 #include "worker/worker-state.h"
 
 /*

@@ -13,9 +13,9 @@
 #include "io/control.h"
 #include "keeper/keeper-saved.h"
 #include "keeper/lifecycle.h"
-#include "keeper/worker-process.h"
 #include "placement/placement.h"
 #include "report/report.h"
+#include "supervise/worker-process.h"
 #include "wire/state.h"
 
 /* Descriptors that are not the worker's. */

@@ -24,10 +24,10 @@
 #include "event.h"
 #include "io/control.h"
 #include "io/streams.h"
-#include "keeper/worker-process.h"
 #include "log-content.h"
 #include "scopemon/protocol.h"
 #include "sink/logfile.h"
+#include "supervise/worker-process.h"
 #include "worker/worker-state.h"
 #include "worker/worker.h"
 

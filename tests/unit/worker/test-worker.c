@@ -26,9 +26,9 @@
 #include "io/notify.h"
 #include "io/ring.h"
 #include "io/streams.h"
-#include "keeper/worker-incident.h"
 #include "log-content.h"
 #include "sink/logfile.h"
+#include "supervise/worker-incident.h"
 #include "wire/channel.h"
 #include "worker/worker-internal.h"
 

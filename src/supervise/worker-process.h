@@ -13,9 +13,9 @@
 #include "event/event.h"
 #include "event/reaper.h"
 #include "io/ring.h"
-#include "keeper/suppressed.h"
 #include "placement/placement.h"
 #include "sink/sink.h"
+#include "supervise/suppressed.h"
 #include "wire/channel.h"
 #include "wire/state.h"
 

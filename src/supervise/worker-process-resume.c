@@ -15,7 +15,7 @@
 
 #include "base/error.h"
 #include "base/fd.h"
-#include "keeper/worker-process-internal.h"
+#include "supervise/worker-process-internal.h"
 
 static const StateField worker_process_fields[] = {
         STATE_FIELD_NUMBER(WorkerSaved, pid, "pid", INT_MAX),

@@ -19,8 +19,8 @@
 #include "base/foreign.h"
 #include "base/process.h"
 #include "io/notify.h"
-#include "keeper/worker-process-internal.h"
 #include "sink/logfile.h"
+#include "supervise/worker-process-internal.h"
 #include "systemd/notify-store.h"
 #include "wire/notifymsg.h"
 

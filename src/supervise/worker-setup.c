@@ -9,8 +9,8 @@
 #include <string.h>
 
 #include "base/error.h"
-#include "keeper/worker-process-internal.h"
 #include "oci/runtime.h"
+#include "supervise/worker-process-internal.h"
 #include "worker/worker-config.h"
 
 static WorkerConfig config_of(const Options *o) {

@@ -6,10 +6,10 @@
  * worker-records.c (what a worker says) share.
  */
 
-#include "keeper/discard.h"
-#include "keeper/suppressed.h"
-#include "keeper/worker-incident.h"
-#include "keeper/worker-process.h"
+#include "supervise/discard.h"
+#include "supervise/suppressed.h"
+#include "supervise/worker-incident.h"
+#include "supervise/worker-process.h"
 #include "worker/worker-state.h"
 #include "worker/worker.h"
 

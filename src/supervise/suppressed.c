@@ -27,9 +27,9 @@
 
 #include "base/error.h"
 #include "base/log.h"
-#include "keeper/suppressed.h"
 #include "report/announce.h"
 #include "scopemon/protocol.h"
+#include "supervise/suppressed.h"
 #include "systemd/journal-reader.h"
 
 #define LOOK_USEC 20000000U  /* a look may take while the container runs, */

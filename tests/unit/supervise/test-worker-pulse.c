@@ -11,7 +11,7 @@
 #include <sys/syscall.h>
 
 #include "io/proc.h"
-#include "keeper/worker-process-internal.h"
+#include "supervise/worker-process-internal.h"
 #include "worker-bench.h"
 
 #define SOON_USEC 3000000U       /* the end has to be told by then */

@@ -12,7 +12,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "clean.h"
-#include "keeper/worker-incident.h"
+#include "supervise/worker-incident.h"
 
 typedef struct Fixture {
         Options options;

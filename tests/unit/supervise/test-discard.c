@@ -8,7 +8,7 @@
 #include "base/fd.h"
 #include "clean.h"
 #include "event.h"
-#include "keeper/discard.h"
+#include "supervise/discard.h"
 
 CleanTest(discard, writer_is_never_held_up_and_all_is_counted) {
         static const char text[65536];

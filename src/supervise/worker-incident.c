@@ -23,8 +23,8 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/log.h"
-#include "keeper/worker-incident.h"
 #include "report/announce.h"
+#include "supervise/worker-incident.h"
 
 #define IO_SIZE 512 /* of /proc/PID/io, which is shorter */
 

@@ -7,7 +7,7 @@
 
 #include "clean.h"
 #include "event.h"
-#include "keeper/suppressed.h"
+#include "supervise/suppressed.h"
 
 /* One look: so much was sent before it in all, so much of that is found now, until then. */
 static uint64_t add(SuppressedState *state, uint64_t until_sent, uint64_t found, uint64_t left) {

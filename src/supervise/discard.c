@@ -15,7 +15,7 @@
 
 #include "base/error.h"
 #include "base/foreign.h"
-#include "keeper/discard.h"
+#include "supervise/discard.h"
 
 #define DISCARD_READ 16384
 #define DISCARD_NOW_MAX 1048576 /* what the largest pipe of a container holds */

@@ -24,7 +24,7 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "io/proc.h"
-#include "keeper/worker-process-internal.h"
+#include "supervise/worker-process-internal.h"
 
 #define INTERVAL_USEC 10000000U
 #define PATIENCE_USEC 3000000U

@@ -10,7 +10,7 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "clean.h"
-#include "keeper/worker-process-internal.h"
+#include "supervise/worker-process-internal.h"
 #include "worker/worker-config.h"
 
 typedef struct Fixture {

@@ -30,8 +30,8 @@
 
 #include "base/error.h"
 #include "base/fd.h"
-#include "keeper/worker-process-internal.h"
 #include "report/announce.h"
+#include "supervise/worker-process-internal.h"
 
 #define DEATHS_MAX 5
 #define DEATHS_USEC 10000000ULL
