@@ -264,6 +264,7 @@ def crio_monitor_is_killed(a):
     c = Container(a, rf"wait-start stdout=hello\n wait-file={a.path('gate')} stdout=bye\n exit=3")
     target = c.create()["pid"]
     c.begin()
+    harness.poll_until(lambda: unlogged(c.log()) == b"hello\n", what="a worker's line")
     os.kill(c.monitor, signal.SIGKILL)
     equal(c.end(), 137)
     with open(a.path("gate"), "w", encoding="ascii"):

@@ -164,7 +164,7 @@ def lingering_sockets_of_an_attached_client(a):
     bad.read(b"one\n", seconds=SOON)
     good.half_close()
     ends_soon(m)
-    equal(bytes(good.drain()), b"one\ntwo\n")
+    equal(sorted(good.drain().split()), [b"one", b"two"]) # of two clients none is the first
 
 
 @scenario(quirk="closes what it is sent")
