@@ -38,7 +38,6 @@ struct Scope {
         sd_bus_slot *call;
         ScopeSpec spec; /* its strings are in @strings */
         char *strings[7];
-        bool propagates; /* StopPropagatedFrom=, which an older manager may lack */
         char *job;       /* known from the reply */
         char *ended_job; /* the last one that ended for our unit */
         char result[32]; /* how that ended */
@@ -46,8 +45,6 @@ struct Scope {
         int answer;
         BusTrouble trouble;
 };
-
-static int send_call(Scope *s);
 
 static int __attribute__((format(printf, 3, 4))) scope_end(Scope *s, int answer, const char *format, ...) {
         va_list ap;
@@ -89,15 +86,6 @@ static int on_job_removed(sd_bus_message *m, void *userdata, sd_bus_error *error
         return scope_compare(s);
 }
 
-/* Leaves out what @e may complain about; false if there is nothing that could be left out. */
-static bool drop_property(Scope *s, const sd_bus_error *e) {
-        if (!s->propagates || (!sd_bus_error_has_name(e, SD_BUS_ERROR_PROPERTY_READ_ONLY) &&
-                               !sd_bus_error_has_name(e, SD_BUS_ERROR_UNKNOWN_PROPERTY)))
-                return false;
-        s->propagates = false;
-        return true;
-}
-
 static int on_reply(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         Scope *s = userdata;
         const sd_bus_error *e = sd_bus_message_get_error(m);
@@ -105,10 +93,6 @@ static int on_reply(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         int r;
 
         s->call = sd_bus_slot_unref(s->call);
-        if (e && drop_property(s, e)) {
-                r = send_call(s);
-                return r < 0 ? scope_end(s, SCOPE_NO_ANSWER, "%s", strerror(-r)) : 0;
-        }
         if (e && (sd_bus_error_has_name(e, SD_BUS_ERROR_NO_REPLY) ||
                   sd_bus_error_has_name(e, SD_BUS_ERROR_TIMEOUT)))
                 return scope_end(s, SCOPE_NO_ANSWER, "the manager does not respond");
@@ -137,7 +121,6 @@ static int append_text(const Scope *s,
 
 static int append_properties(const Scope *s, sd_bus_message *m) {
         const ScopeSpec *p = &s->spec;
-        const char *stop = s->propagates ? p->stop_propagated_from : NULL;
         int r[] = {
                 append_text(s, m, "Description", "s", p->description),
                 append_text(s, m, "Documentation", "as", p->documentation),
@@ -145,7 +128,7 @@ static int append_properties(const Scope *s, sd_bus_message *m) {
                 append_text(s, m, "CollectMode", "s", "inactive-or-failed"),
                 append_text(s, m, "Before", "as", p->before),
                 append_text(s, m, "After", "as", p->after),
-                append_text(s, m, "StopPropagatedFrom", "as", stop),
+                append_text(s, m, "StopPropagatedFrom", "as", p->stop_propagated_from),
                 sd_bus_message_append(m, "(sv)", "Delegate", "b", p->delegate),
                 sd_bus_message_append(m, "(sv)", "DefaultDependencies", "b", p->default_dependencies),
                 p->timeout_stop_usec == 0
@@ -271,7 +254,6 @@ int scope_ask(Scope **ret, Bus *bus, const ScopeSpec *spec, ScopeOnEnd on_end, v
                 return fail(-ENOMEM);
         s->on_end = on_end;
         s->userdata = userdata;
-        s->propagates = spec->stop_propagated_from;
         r = keep_strings(s, spec);
         if (r >= 0)
                 r = event_add_timer(bus_event(bus), &s->timer, spec->job_usec ?: JOB_USEC, scope_on_time, s);

@@ -100,8 +100,7 @@ static int on_start(FakeManager *m, sd_bus_message *call) {
                                                   s->refuse);
         if (s->unknown && has_property(m, s->unknown))
                 return sd_bus_reply_method_errorf(call, SD_BUS_ERROR_PROPERTY_READ_ONLY,
-                                                  "Cannot set property %s, or unknown property.",
-                                                  s->unknown_unnamed ? "this" : s->unknown);
+                                                  "Cannot set property %s, or unknown property.", s->unknown);
         if (s->other_job_first) {
                 emit_removed(m, "/org/freedesktop/systemd1/job/5", m->seen.unit, "failed");
                 emit_removed(m, "/org/freedesktop/systemd1/job/6", "other.service", "failed");

@@ -24,7 +24,6 @@ typedef struct FakeManagerScript {
         const char *result;     /* of each job; NULL: "done" */
         const char *refuse;     /* error message for each StartTransientUnit; NULL: none */
         const char *unknown; /* property that is refused as an older manager would, by its name; NULL: none */
-        bool unknown_unnamed;      /* ... without its name in the message */
         bool other_job_first;      /* another job's end comes before ours, and one of another unit */
         bool removed_before_reply; /* the job's end comes before the reply that names it */
         bool silent;               /* no answer at all */
