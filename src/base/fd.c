@@ -561,3 +561,19 @@ ssize_t fd_receive(int socket_fd, void *data, size_t size, int *fds, size_t max_
         *ret_n_fds = n_fds;
         return n;
 }
+
+/**
+ * fd_is_journal_stream() - is the peer the journal's stream socket, of whichever namespace?
+ */
+bool fd_is_journal_stream(int fd) {
+        static const char before[] = "/run/systemd/journal", after[] = "/stdout";
+        struct sockaddr_un peer = { 0 };
+        socklen_t size = sizeof peer - 1;
+        size_t n;
+
+        if (getpeername(fd, (struct sockaddr *)&peer, &size) < 0 || peer.sun_family != AF_UNIX)
+                return false;
+        n = strlen(peer.sun_path);
+        return n >= strlen(before) + strlen(after) && strncmp(peer.sun_path, before, strlen(before)) == 0 &&
+               strcmp(peer.sun_path + n - strlen(after), after) == 0;
+}

@@ -41,3 +41,4 @@ int fd_unix_address(const char *path, struct sockaddr_un *ret, socklen_t *ret_si
 ssize_t fd_send(int socket_fd, const void *data, size_t size, const int *fds, size_t n_fds);
 size_t fd_pending(int socket_fd);
 ssize_t fd_receive(int socket_fd, void *data, size_t size, int *fds, size_t max_fds, size_t *ret_n_fds);
+bool fd_is_journal_stream(int fd);

@@ -2,8 +2,8 @@
 
 /*
  * What we say about ourselves, on up to three channels: stderr while it is still the caller's, syslog when --syslog
- * asks for it, and the journal, by whoever knows the container (report/announce). Where journald is behind syslog(3)
- * too, a message that is in the journal already is not sent there a second time.
+ * asks for it, and the journal, by whoever knows the container (report/announce). Where journald is behind syslog(3) or
+ * stderr, a message that is in the journal already is not sent there a second time.
  *
  * The texts on stderr and in syslog are part of the contract with callers: "[conmon:e]: text" and
  * "conmon CID <error>: text". This is the one file in src/ with writable globals; a process has one stderr too.
@@ -24,6 +24,7 @@
 
 #include "cleanup.h"
 #include "error.h"
+#include "fd.h"
 #include "log.h"
 
 #define MESSAGE_MAX 9000
@@ -32,6 +33,7 @@
 
 static LogLevel log_level = LOG_LEVEL_WARNING;
 static bool log_to_stderr = true;
+static bool log_stderr_is_journal = false;
 static bool log_to_syslog = false;
 static char log_identifier[64];
 static char log_container[21];
@@ -103,6 +105,7 @@ void log_set_syslog(const char *identifier, const char *container) {
 void log_set_journal(LogJournal journal, void *userdata) {
         log_journal = journal;
         log_journal_userdata = userdata;
+        log_stderr_is_journal = fd_is_journal_stream(STDERR_FILENO);
 }
 
 /**
@@ -167,8 +170,6 @@ int log_emit(const LogPlace *place, LogLevel level, int r, const char *format, .
         va_end(ap);
         if (n >= 0 && r != 0 && (size_t)n < sizeof text)
                 (void)snprintf(text + n, sizeof text - (size_t)n, " %s", strerror(m.error));
-        if (n >= 0 && log_to_stderr)
-                (void)dprintf(STDERR_FILENO, "[conmon:%c]: %s\n", level_texts[level].letter, text);
         if (n >= 0 && log_journal) {
                 LogJournal journal = log_journal;
 
@@ -176,6 +177,8 @@ int log_emit(const LogPlace *place, LogLevel level, int r, const char *format, .
                 told = journal(&m, log_journal_userdata);
                 log_journal = journal;
         }
+        if (n >= 0 && log_to_stderr && !(told && log_stderr_is_journal))
+                (void)dprintf(STDERR_FILENO, "[conmon:%c]: %s\n", level_texts[level].letter, text);
         if (n >= 0 && log_to_syslog && !(told && syslog_is_journald()) && syslog_has_room())
                 syslog(level == LOG_LEVEL_ERROR ? LOG_ERR : LOG_INFO, "conmon %s <%s>: %s", log_container,
                        level_texts[level].syslog, text);

@@ -20,8 +20,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <time.h>
 
 #include "base/error.h"
@@ -37,20 +35,6 @@
 #define LINGER_MS 2000
 #define PID_FILE_TRIES 10
 #define PID_FILE_AGAIN_MS 50
-
-/* Is the peer the journal's stream socket, of whichever namespace? */
-static bool is_journal_stream(int fd) {
-        static const char before[] = "/run/systemd/journal", after[] = "/stdout";
-        struct sockaddr_un peer = { 0 };
-        socklen_t size = sizeof peer - 1;
-        size_t n;
-
-        if (getpeername(fd, (struct sockaddr *)&peer, &size) < 0 || peer.sun_family != AF_UNIX)
-                return false;
-        n = strlen(peer.sun_path);
-        return n >= strlen(before) + strlen(after) && strncmp(peer.sun_path, before, strlen(before)) == 0 &&
-               strcmp(peer.sun_path + n - strlen(after), after) == 0;
-}
 
 /* A caller that closed one of 0, 1, 2 must not find our files there. */
 static int fill_stdio(void) {
@@ -130,7 +114,7 @@ int launch_note_origin(Origin *ret, int argc, char *argv[], char *envp[]) {
                 return relay(r);
         ret->fds_max = fd_raise_limit();
         for (int fd = 0; fd < 3; fd++)
-                ret->journal_stream[fd] = is_journal_stream(fd);
+                ret->journal_stream[fd] = fd_is_journal_stream(fd);
         ret->caller_pidfd = process_pidfd(ret->caller); /* one that has gone will not attach */
         note_program(ret);
         return 0;

@@ -104,6 +104,8 @@ def service_mode_kills_what_ignores_its_stop_signal():
     until("its first line", lambda: "hello" in messages("-u", "baz.service"))
     run("systemctl", "stop", "baz.service")
     check_equal(show("baz.service", "ExecMainStatus"), "137", "status")
+    warnings = [m for m in messages("-u", "baz.service") if "did not stop in time" in m]
+    check_equal(warnings, ["Container baz did not stop in time, killing it"], "warnings in the journal, where stderr goes, too")
     until("nothing to be left", nothing_left)
 
 
