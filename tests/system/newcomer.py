@@ -170,6 +170,7 @@ def bundle():
     check(found, "the container is not in oci@baz.service")
     run("bash", "-euc", reloaded)
     run("systemctl", "stop", "oci@baz")
+    check_equal(run("systemctl", "show", "-P", "ExecMainStatus", "oci@baz"), "0", "exit status of oci@baz, which was stopped")
     run("rm", "-r", "/var/lib/oci")
     tell("oci@.service: an OCI bundle is a unit")
 

@@ -10,8 +10,8 @@ import shutil
 import compare
 from cases import service_mode
 from cases.service_units import Here, expect_gone
-from harness import (MONITOR, OBEYS, Skip, Unit, case, cgroup_of, check, check_equal, command, exe_of, inspect, podman, quote,
-                     run, tree, until, wait_running)
+from harness import (MONITOR, OBEYS, Skip, Unit, case, cgroup_of, check, check_equal, command, exe_of, inspect, names, podman,
+                     quote, run, tree, until, wait_running)
 from manual import manual
 from unit_cells import systemd
 
@@ -147,33 +147,82 @@ def migration_docker():
     try_unit(after, True)
 
 
+# Stops at once, and tells what it sees of the machine.
+TELLS = """#!/bin/sh
+trap 'exit 0' TERM
+{ echo writable; readlink /proc/self/ns/net; } >/seen
+while true; do sleep 1 & wait $!; done
+"""
+
+
 @case
 def migration_nspawn():
-    """The tree of a machine becomes a bundle, by the commands of the page."""
+    """The tree of a machine becomes a bundle, by the commands of the page. Both can write to it and have the host's network;
+    the second stops at once, and well."""
+    if not os.path.exists("/usr/bin/systemd-nspawn"):
+        raise Skip("no systemd-nspawn")
     before, after = manual("scopemon-migration.7", "NSPAWN")
     here = Here(user=False)
-    here.bundle()
-    os.makedirs("/var/lib/machines", exist_ok=True)
-    os.rename("/var/lib/oci/baz/rootfs", "/var/lib/machines/baz")
-    run("rm", "-r", "/var/lib/oci")
-    if os.path.exists("/usr/bin/systemd-nspawn"): # not in these machines
-        nspawn = Unit("baz.service", before.replace("COMMAND", "sleep 1000"))
-        nspawn.start()
-        until("sleep in the machine", lambda: nspawn.tree())
-        nspawn.stop()
-    with open("/run/systemd/system/oci@.service", "w", encoding="utf-8") as f:
-        f.write(here.shipped("oci@.service"))
+    machine_tree, expected = "/var/lib/machines/baz", f"writable\n{os.readlink('/proc/self/ns/net')}\n"
+
+    def seen(folder):
+        def read():
+            try:
+                with open(f"{folder}/seen", encoding="utf-8") as f:
+                    return f.read() == expected
+            except FileNotFoundError:
+                return False
+        return read
+
+    os.makedirs(f"{machine_tree}/usr") # without it nspawn refuses
     try:
-        run("systemctl", "daemon-reload")
-        run("bash", "-euc", after.replace("COMMAND", 'sleep", "1000'))
+        run("tar", "-C", machine_tree, "-xf", "/usr/local/share/alpine.tar")
+        with open(f"{machine_tree}/bin/payload", "w", encoding="utf-8", opener=lambda p, f: os.open(p, f, 0o755)) as f:
+            f.write(TELLS)
+        with open("/run/systemd/system/oci@.service", "w", encoding="utf-8") as f:
+            f.write(here.shipped("oci@.service"))
+        nspawn = Unit("baz.service", before.replace("COMMAND", "payload"))
+        nspawn.start()
+        until("the payload of nspawn", seen(machine_tree))
+        nspawn.stop()
+
+        os.unlink(f"{machine_tree}/seen")
+        nspawn.start()
+        until("the payload of nspawn", seen(machine_tree))
+        os.unlink(f"{machine_tree}/seen")
+        run("bash", "-euc", after.replace("COMMAND", "payload"))
         check_equal(run("systemctl", "is-active", "oci@baz"), "active", "state of oci@baz")
         group = run("systemctl", "show", "-P", "ControlGroup", "oci@baz")
         check_equal(sorted(tree(group)), ["/libpod-payload-scopemon-baz", "/supervisor"], "groups of the unit")
+        until("the payload of oci@baz", seen("/var/lib/oci/baz/rootfs"))
         run("systemctl", "stop", "oci@baz")
+        check_equal(run("systemctl", "show", "-P", "Result", "oci@baz"), "success", "result of oci@baz")
         expect_gone(group)
     finally:
-        os.unlink("/run/systemd/system/oci@.service")
-        run("rm", "-rf", "/var/lib/oci")
+        command("systemctl", "stop", "baz", "oci@baz")
+        run("rm", "-rf", "/run/systemd/system/oci@.service", "/var/lib/oci", machine_tree)
+        run("systemctl", "daemon-reload")
+        command("systemctl", "reset-failed", "oci@baz", "baz")
+
+
+@case
+def manual_oci():
+    """The bundle of oci@.service(8): its unit stops at once, since the command handles the signal. The limit needs a memory
+    controller."""
+    made, _, reloaded = manual("oci@.service.8", "EXAMPLES")
+    with open("/run/systemd/system/oci@.service", "w", encoding="utf-8") as f:
+        f.write(Here(user=False).shipped("oci@.service"))
+    try:
+        run("systemctl", "daemon-reload")
+        run("bash", "-euc", made)
+        group = run("systemctl", "show", "-P", "ControlGroup", "oci@baz")
+        until("the command", lambda: "sleep" in names(p for pids in tree(group).values() for p in pids))
+        run("bash", "-euc", reloaded)
+        run("systemctl", "stop", "oci@baz")
+        check_equal(run("systemctl", "show", "-P", "Result", "-P", "ExecMainStatus", "oci@baz"), "success\n0", "its end")
+        expect_gone(group)
+    finally:
+        run("rm", "-rf", "/run/systemd/system/oci@.service", "/var/lib/oci")
         run("systemctl", "daemon-reload")
         command("systemctl", "reset-failed", "oci@baz")
 
