@@ -12,5 +12,8 @@
 #define EXEC_GIVEN 0x67697665 /* to the container's */
 #define EXEC_TAKEN 0x74616b65 /* to the session's */
 
+/* Of commands whose container has ended: for the client to ask how its session ended, of which they remove all trace. */
+#define EXEC_SOON_USEC 3000000ULL
+
 extern const KeeperHooks exec_giver_hooks;  /* the session's monitor */
 extern const KeeperHooks exec_runner_hooks; /* the container's */

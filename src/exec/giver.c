@@ -21,8 +21,6 @@
 #include "report/mark.h"
 
 #define WAIT_USEC 1000000ULL /* for the container's monitor to answer */
-#define SOON_USEC                                                                                            \
-        3000000ULL /* for the client to ask how its session ended, of which the command removes all trace */
 
 typedef struct ExecGiver {
         int place_fd, monitor_pidfd, given_fd;
@@ -77,7 +75,7 @@ static bool giver_container_has_ended(const ExecGiver *g) {
 static uint64_t giver_delay(const Keeper *k) {
         uint64_t delay = exit_command_delay(k);
 
-        return delay > SOON_USEC && giver_container_has_ended(k->exec_giver) ? SOON_USEC : delay;
+        return delay > EXEC_SOON_USEC && giver_container_has_ended(k->exec_giver) ? EXEC_SOON_USEC : delay;
 }
 
 /* Either we run it, or the other monitor has it. */

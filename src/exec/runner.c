@@ -6,8 +6,8 @@
  * is gone, there is nothing left to clean up.
  *
  * What is to be run is in files, and here only when: another image of this process finds them again, but not commands
- * that run. So an upgrade waits for these, and none is started meanwhile. If the monitor is killed, the container's next
- * one inherits the files.
+ * that run. So an upgrade waits for these, and none is started meanwhile. If the monitor is killed with its container, the
+ * next monitor adopts the files, whatever container it is of.
  */
 
 #include <errno.h>
@@ -258,6 +258,26 @@ static void runner_wake(Keeper *k) {
         timer_set(k->exec_runner->timer, 0);
 }
 
+/* Their containers have ended, so they are due; but a client may still ask how its session ended. */
+static void runner_on_inherited(Keeper *k) {
+        uint64_t latest = event_now() + EXEC_SOON_USEC;
+        ExecRunner *e = k->exec_runner;
+        size_t n = 0;
+
+        if (e)
+                n = due_adopt(e->place_fd, k->options->cid, getpid(), latest, runner_on_taken, e);
+        for (size_t i = 0; !e && n == 0 && i < MARK_PLACES; i++) {
+                _cleanup_close_ int place_fd = mark_open_place(i, false);
+
+                if (place_fd >= 0)
+                        n = due_adopt(place_fd, k->options->cid, getpid(), latest, NULL, NULL);
+        }
+        if (n > 0) {
+                log_info("Running %zu exit commands of exec sessions whose monitor was killed", n);
+                runner_wake(k);
+        }
+}
+
 /* Another image of this process has. There are no children yet, nor a worker, but a hint or the end may be next. */
 static void runner_on_restore(Keeper *k, const Saved *s) {
         runner_wake(k);
@@ -322,7 +342,7 @@ static void runner_on_done(Keeper *k) {
 }
 
 const KeeperHooks exec_runner_hooks = { .on_free = runner_free,
-                                        .on_inherited = runner_wake,
+                                        .on_inherited = runner_on_inherited,
                                         .on_request = runner_on_request,
                                         .on_child = runner_on_child,
                                         .on_draining = runner_on_draining,

@@ -194,14 +194,10 @@ static void tell_end(Keeper *k) {
 }
 
 static void end_on_mark(void *userdata, const Mark *mark, int found) {
-        Keeper *k = userdata;
-
         if (found == MARK_TOLD)
                 log_warning("Container %s has ended without its monitor, which was killed: its exit file "
                             "says so now",
                             mark->name[0] ? mark->name : mark->cid);
-        else if (found == MARK_KNOWN && strcmp(mark->cid, k->options->cid) == 0)
-                KEEPER_TELL(k, on_inherited);
 }
 
 /**
@@ -231,7 +227,8 @@ void keeper_mark(Keeper *k) {
         if (mark_make(mark) < 0)
                 log_debug("Nobody will be able to tell the end if the monitor is killed");
         free(mark);
-        mark_settle(NULL, end_on_mark, k); /* what is ours is there: of our own container nothing is told */
+        if (mark_settle(NULL, end_on_mark, k)) /* what is ours is there: of our own container nothing is told */
+                KEEPER_TELL(k, on_inherited);
 }
 
 /**

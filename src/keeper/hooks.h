@@ -26,7 +26,7 @@ typedef struct KeeperHooks {
 
         int (*on_launch)(Keeper *k);     /* the runtime is about to be started; may block */
         void (*on_running)(Keeper *k);   /* there is a container */
-        void (*on_inherited)(Keeper *k); /* ... which has had a monitor before that was killed */
+        void (*on_inherited)(Keeper *k); /* ... and a monitor was killed that has left exec/'s commands */
         void (*on_draining)(Keeper *k);  /* it has ended, or never was */
         int (*on_exit_command)(
                 Keeper *k); /* may it be somebody else's? exit_command_go() or _given() follows */

@@ -4,7 +4,8 @@
  * Exit commands of exec sessions, in files below the place of the container's mark (report/mark.c): those in
  * ID.MONITOR.given wait for the container's monitor, which moves them to ID.MONITOR.due. Whoever of the two moves or
  * deletes a file first has it, so that a command is run once, and by somebody. Files outlive an upgrade of the monitor by
- * themselves; if it is killed, the container's next monitor inherits what it had taken.
+ * themselves; if it is killed and its container has ended, the next monitor that is started, of whatever container, adopts
+ * what it had taken.
  *
  * The place is its owner's alone, so what stands in it is believed.
  */
@@ -14,6 +15,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -99,14 +101,8 @@ static void due_for_each(int folder_fd,
                 (void)closedir(dir);
 }
 
-/* What was given may still be taken back: if it is gone its giver believes that somebody runs it. */
 static void due_unlink(void *userdata, int folder_fd, const char *name) {
-        const DueFolder *folder = userdata;
-        DueId id;
-
-        if (*folder == DUE_TAKEN || !due_parse_name(name, &id) ||
-            !proc_is_alive(id.giver, id.giver_boot_usec))
-                (void)unlinkat(folder_fd, name, 0);
+        (void)unlinkat(folder_fd, name, 0);
 }
 
 /**
@@ -118,7 +114,7 @@ void due_remove(int place_fd, const char *cid, pid_t monitor, DueFolder folder) 
 
         if (fd < 0 || due_folder_name(name, cid, monitor, folder) < 0)
                 return;
-        due_for_each(fd, due_unlink, &folder);
+        due_for_each(fd, due_unlink, NULL);
         (void)unlinkat(place_fd, name, AT_REMOVEDIR);
 }
 
@@ -135,17 +131,6 @@ int due_close(int place_fd, const char *cid, pid_t monitor) {
         if (r < 0)
                 return relay(r);
         return unlinkat(place_fd, name, AT_REMOVEDIR) < 0 ? -errno : 0;
-}
-
-/**
- * due_inherit() - what a monitor had taken that was killed is the next one's, unless that has commands already
- */
-void due_inherit(int place_fd, const char *cid, pid_t former, pid_t heir) {
-        char from[NAME_MAX + 1], to[NAME_MAX + 1];
-
-        if (due_folder_name(from, cid, former, DUE_TAKEN) >= 0 &&
-            due_folder_name(to, cid, heir, DUE_TAKEN) >= 0)
-                (void)renameat(place_fd, from, place_fd, to); /* most have none */
 }
 
 typedef struct DueListing {
@@ -166,6 +151,120 @@ static void due_on_name(void *userdata, int folder_fd, const char *name) {
  */
 void due_list(int folder_fd, DueHandler on_id, void *userdata) {
         due_for_each(folder_fd, due_on_name, &(DueListing){ .on_id = on_id, .userdata = userdata });
+}
+
+/* ID and monitor of a folder's @name. Return: false for another name. */
+static bool due_parse_folder(const char *name, char cid[NAME_MAX + 1], pid_t *monitor, DueFolder *folder) {
+        char copy[NAME_MAX + 1], *pid, *suffix;
+
+        if (strlen(name) >= sizeof copy)
+                return false;
+        (void)snprintf(copy, sizeof copy, "%s", name);
+        suffix = strrchr(copy, '.');
+        if (!suffix)
+                return false;
+        *suffix++ = 0;
+        pid = strrchr(copy, '.');
+        if (!pid || pid == copy || parse_pid(pid + 1, monitor) < 0)
+                return false;
+        *pid = 0;
+        (void)snprintf(cid, NAME_MAX + 1, "%s", copy);
+        for (*folder = DUE_GIVEN; *folder <= DUE_TAKEN; (*folder)++)
+                if (strcmp(suffix, due_suffix[*folder]) == 0)
+                        return true;
+        return false;
+}
+
+/**
+ * due_is_left() - whether this is the folder of a monitor that is surely dead
+ * @name: of a file beside the marks
+ */
+bool due_is_left(const char *name) {
+        char cid[NAME_MAX + 1];
+        DueFolder folder;
+        pid_t monitor;
+
+        return due_parse_folder(name, cid, &monitor, &folder) && kill(monitor, 0) < 0 && errno == ESRCH;
+}
+
+typedef struct DueAdoption {
+        int place_fd, folder_fd, taken_fd;
+        const char *cid;
+        pid_t heir;
+        uint64_t latest;
+        DueFolder folder;
+        DueHandler on_id;
+        void *userdata;
+        size_t n;
+} DueAdoption;
+
+/* Whoever is first to move a file has it. What was given belongs to its giver, as long as that is there. */
+static void due_adopt_command(void *userdata, const DueId *id) {
+        DueAdoption *a = userdata;
+        char from[NAME_SIZE], to[NAME_SIZE];
+        DueId now = *id;
+
+        if (a->folder == DUE_GIVEN && proc_is_alive(id->giver, id->giver_boot_usec))
+                return;
+        if (a->taken_fd < 0)
+                a->taken_fd = due_open(a->place_fd, a->cid, a->heir, DUE_TAKEN, true);
+        if (now.at_usec > a->latest)
+                now.at_usec = a->latest;
+        due_name(from, id);
+        due_name(to, &now);
+        if (a->taken_fd < 0 || renameat(a->folder_fd, from, a->taken_fd, to) < 0)
+                return;
+        a->n++;
+        if (a->on_id)
+                a->on_id(a->userdata, &now);
+}
+
+/* As long as there is a mark, the container may run. */
+static void due_adopt_folder(void *userdata, int place_fd, const char *name) {
+        DueAdoption *a = userdata;
+        char cid[NAME_MAX + 1], mark[NAME_MAX + 1];
+        struct stat st;
+        pid_t monitor;
+        int n;
+
+        if (!due_is_left(name) || !due_parse_folder(name, cid, &monitor, &a->folder))
+                return;
+        n = snprintf(mark, sizeof mark, "%s.%d", cid, monitor);
+        if (n < 0 || n > NAME_MAX || fstatat(place_fd, mark, &st, AT_SYMLINK_NOFOLLOW) == 0)
+                return;
+        a->folder_fd = due_open(place_fd, cid, monitor, a->folder, false);
+        if (a->folder_fd < 0)
+                return;
+        due_list(a->folder_fd, due_adopt_command, a);
+        fd_close_many(&a->folder_fd, 1);
+        (void)unlinkat(place_fd, name, AT_REMOVEDIR); /* unless somebody may still take something back */
+}
+
+/**
+ * due_adopt() - the commands of monitors that were killed, and whose containers have ended, are @heir's of @cid from now on
+ * @latest: when they are due at the latest
+ * @on_id: called for each, under its new name; may be NULL
+ *
+ * Return: how many.
+ */
+size_t due_adopt(int place_fd,
+                 const char *cid,
+                 pid_t heir,
+                 uint64_t latest,
+                 DueHandler on_id,
+                 void *userdata) {
+        DueAdoption a = { .place_fd = place_fd,
+                          .folder_fd = -1,
+                          .taken_fd = -1,
+                          .cid = cid,
+                          .heir = heir,
+                          .latest = latest,
+                          .on_id = on_id,
+                          .userdata = userdata };
+
+        due_for_each(place_fd, due_adopt_folder, &a);
+        fd_close_many(&a.taken_fd, 1);
+        return a.n;
 }
 
 /* All that is escaped is twice as long. */

@@ -246,14 +246,6 @@ static bool may_be_dead(const char *file) {
         return dot && parse_pid(dot + 1, &pid) >= 0 && kill(pid, 0) < 0 && errno == ESRCH;
 }
 
-static void mark_forget(int place_fd, const char *file, const Mark *mark, pid_t heir) {
-        (void)unlinkat(place_fd, file, 0);
-        if (heir > 0)
-                due_inherit(place_fd, mark->cid, mark->monitor, heir);
-        due_remove(place_fd, mark->cid, mark->monitor, DUE_GIVEN);
-        due_remove(place_fd, mark->cid, mark->monitor, DUE_TAKEN);
-}
-
 /* The monitor of a container that has been started again, 0 if there is none. */
 static pid_t mark_heir(const char *cid) {
         _cleanup_close_ int fd = -1;
@@ -267,8 +259,12 @@ static pid_t mark_heir(const char *cid) {
  * mark_settle() - tell the ends of containers whose monitors were killed
  * @word: only of the container with this name or ID, or beginning of an ID; NULL: of all whose monitors are surely dead
  * @on_mark: called for each that was looked at, with a MarkFound or a negative errno
+ *
+ * Return: whether there are folders of commands of such monitors (report/due.c).
  */
-void mark_settle(const char *word, MarkHandler on_mark, void *userdata) {
+bool mark_settle(const char *word, MarkHandler on_mark, void *userdata) {
+        bool left = false;
+
         for (size_t i = 0; i < MARK_PLACES; i++) {
                 int fd = mark_open_place(i, false);
                 DIR *dir = fd < 0 ? NULL : fdopendir(fd);
@@ -281,16 +277,18 @@ void mark_settle(const char *word, MarkHandler on_mark, void *userdata) {
                         pid_t heir;
                         int found;
 
+                        left = left || due_is_left(e->d_name);
                         if (e->d_name[0] == '.' || (!word && !may_be_dead(e->d_name)) ||
                             !read_mark(dirfd(dir), e->d_name, &mark) || (word && !is_meant(&mark, word)))
                                 continue;
                         heir = mark_heir(mark.cid);
                         found = mark_settle_one(&mark, heir);
                         if (found == MARK_TOLD || found == MARK_KNOWN)
-                                mark_forget(dirfd(dir), e->d_name, &mark, heir);
+                                (void)unlinkat(dirfd(dir), e->d_name, 0);
                         on_mark(userdata, &mark, found);
                 }
                 if (dir)
                         (void)closedir(dir);
         }
+        return left;
 }

@@ -35,4 +35,4 @@ int mark_open_place(size_t i, bool make);
 int mark_find(const char *cid, Mark *ret);
 int mark_make(const Mark *mark);
 void mark_remove(const char *cid, pid_t monitor);
-void mark_settle(const char *word, MarkHandler on_mark, void *userdata);
+bool mark_settle(const char *word, MarkHandler on_mark, void *userdata);

@@ -44,7 +44,8 @@ class Box:
     def start(self):
         """The container; or the same one again."""
         self.gate = f"gate-{secrets.token_hex(8)}"  # one that was opened stays open
-        self.monitor = self.c.monitor(f"wait-file={self.c.area.path(self.gate)} exit=5", cid=self.cid)
+        self.monitor = self.c.monitor(f"wait-file={self.c.area.path(self.gate)} exit=5", cid=self.cid, drop=["-n"],
+                                      args=["-n", f"box-{self.cid[:12]}"])
         self.monitor.fifo(self.gate)
         self.monitor.start()
         self.monitor.target()
@@ -142,6 +143,23 @@ def exec_commands_of_killed_monitors(c: Case):
             box.start()
         box.end()
         return {**box.settle(repeats=4 * rounds), "monitor_kills": rounds} # four commands run at once
+
+
+@scenario()
+def exec_commands_of_a_monitor_that_nobody_follows(c: Case):
+    """The container's monitor is killed with all of its unit: that of another container runs what it had taken."""
+    with Box(c) as box:
+        box.burst(4)
+        for m in box.sessions:
+            poll_until(lambda m=m: not is_alive(m.pid), 60, "the session's monitor to be gone")
+        for pid in [*harness.descendants(box.monitor.pid), box.monitor.pid]:
+            os.kill(pid, signal.SIGKILL)
+        box.monitor.end()
+        poll_until(lambda: not is_alive(box.monitor.target()), what="the container's end")
+        with Box(c) as other:
+            result = box.settle()
+            other.end()
+        return result
 
 
 @scenario(weight=3)

@@ -355,7 +355,7 @@ def quota_reached_too_long(c: Case):
     wanted["stdout"] += b"last\n"
     missing = sum(whole_lines(got[s], wanted[s], s) for s in wanted)
     check(missing > 0, "the quota was not reached")
-    check(got["stdout"].endswith(b"\nlast\n"), "the last line")
+    check(got["stdout"].endswith(b"\nlast\n"), f"stdout ends with {got['stdout'][-300:]}")
     if is_scopemon():
         equal(told_at_end(journal), missing, "bytes lost, as counted")
         check(any(b"quota" in e[b"MESSAGE"] for e in journal.announced(b"does not accept output")), "the reason is not told")

@@ -26,6 +26,7 @@
 #include "upgrade/upgrade.h"
 
 #define CID "0123456789ab"
+#define DEAD 4194305 /* more than there can be */
 #define DAY_USEC 86400000000ULL
 
 typedef struct Fixture {
@@ -226,6 +227,33 @@ CleanTest(runner, next_image_finds_what_was_taken) {
         cr_assert(event_run_until(f.k.event, 20, n_logged(&f) == 2));
         let_through(&f, 2);
         fixture_done(&f);
+}
+
+/* Of another container, whose monitor was killed with it. */
+static int leave(Fixture *f) {
+        return due_open(f->place_fd, "of-a-dead-monitor", DEAD, DUE_TAKEN, true);
+}
+
+CleanTest(runner, commands_of_a_monitor_that_was_killed_are_run_soon) {
+        Fixture f;
+
+        for (int known = 0; known < 2; known++) {
+                fixture_init(&f);
+                if (known) {
+                        give(&f, 1, event_now() + DAY_USEC);
+                        cr_assert_eq(hint(&f), KEEPER_TAKEN);
+                }
+                fd_close_many(&f.given_fd, 1);
+                f.given_fd = leave(&f);
+                give(&f, 2, event_now() + DAY_USEC);
+                exec_runner_hooks.on_inherited(&f.k);
+                cr_assert_lt(due_open(f.place_fd, "of-a-dead-monitor", DEAD, DUE_TAKEN, false), 0);
+                cr_assert_eq(n_logged(&f), 0, "a client may still ask");
+                cr_assert(event_run_until(f.k.event, 20, n_logged(&f) == 1));
+                let_through(&f, 1);
+                cr_assert_eq(exec_runner_hooks.is_unfinished(&f.k), known ? KEEPER_TAKEN : 0);
+                fixture_done(&f);
+        }
 }
 
 CleanTest(runner, nothing_is_taken_when_the_container_has_ended) {

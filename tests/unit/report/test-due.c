@@ -18,6 +18,7 @@
 
 #define CID "0123456789ab"
 #define MONITOR 4242
+#define DEAD 4194305 /* more than there can be */
 
 typedef struct Place {
         char dir[64];
@@ -148,40 +149,83 @@ CleanTest(due, id_that_is_no_name_has_no_folder) {
         place_done(&p);
 }
 
-CleanTest(due, command_that_may_be_taken_back_is_not_removed) {
-        DueId ours = some;
+static int give_to(Place *p, pid_t monitor, DueFolder folder, const DueId *id) {
+        int fd = due_open(p->fd, CID, monitor, folder, true);
+
+        cr_assert_eq(due_give(fd, id, &(DueCommand){ .argv = argv_of, .envp = envp_of }), 0);
+        return fd;
+}
+
+static DueId of_ours(void) {
+        DueId id = some;
         ProcStat us;
-        int given;
+
+        cr_assert_eq(proc_stat(getpid(), &us), 0);
+        id.giver = getpid();
+        id.giver_boot_usec = us.boot_usec;
+        return id;
+}
+
+CleanTest(due, commands_of_a_dead_monitor_are_adopted) {
+        const pid_t dead = DEAD;
+        DueId ours = of_ours(), early = { .at_usec = 5, .giver = dead, .giver_boot_usec = 1 };
+        DueCommand c;
+        int taken, given;
         Place p;
 
         place_init(&p);
-        given = due_open(p.fd, CID, MONITOR, DUE_GIVEN, true);
-        cr_assert_eq(proc_stat(getpid(), &us), 0);
-        ours.giver = getpid();
-        ours.giver_boot_usec = us.boot_usec;
-        cr_assert_eq(due_give(given, &ours, &(DueCommand){ .argv = argv_of, .envp = envp_of }), 0);
-        cr_assert_eq(due_give(given, &some, &(DueCommand){ .argv = argv_of, .envp = envp_of }), 0);
-        due_remove(p.fd, CID, MONITOR, DUE_GIVEN);
-        cr_assert_eq(list(&p, given), 1);
+        (void)close(give_to(&p, dead, DUE_TAKEN, &some));
+        (void)close(give_to(&p, dead, DUE_TAKEN, &early));
+        given = give_to(&p, dead, DUE_GIVEN, &ours);
+        (void)close(give_to(&p, dead, DUE_GIVEN, &(DueId){ .at_usec = 7, .giver = dead, .giver_boot_usec = 1 }));
+
+        cr_assert_eq(due_adopt(p.fd, "another", getpid(), 1000, on_id, &p), 3);
+        cr_assert_eq(p.n_listed, 3);
+        for (size_t i = 0; i < 3; i++)
+                cr_assert(p.listed[i].at_usec == 1000 || p.listed[i].at_usec == 5 || p.listed[i].at_usec == 7);
+        cr_assert_lt(due_open(p.fd, CID, dead, DUE_TAKEN, false), 0, "the folder is gone");
+        taken = due_open(p.fd, "another", getpid(), DUE_TAKEN, false);
+        cr_assert_eq(list(&p, taken), 3);
+        cr_assert_eq(due_read(taken, &early, &c), 0);
+        expect_words(c.argv, argv_of);
+        due_command_done(&c);
+        (void)close(taken);
+
+        cr_assert_eq(list(&p, given), 1, "its giver may take it back");
         cr_assert_eq(due_delete(given, &ours), 0);
-        cr_assert_eq(due_close(p.fd, CID, MONITOR), 0);
+        cr_assert_eq(due_adopt(p.fd, "another", getpid(), 1000, on_id, &p), 0);
+        cr_assert_lt(due_open(p.fd, CID, dead, DUE_GIVEN, false), 0);
         (void)close(given);
+        due_remove(p.fd, "another", getpid(), DUE_TAKEN);
         place_done(&p);
 }
 
-CleanTest(due, monitors_of_one_container_have_folders_of_their_own) {
-        int taken;
+CleanTest(due, commands_are_not_adopted_while_somebody_may_run_them) {
+        const pid_t dead = DEAD;
+        char mark[64];
         Place p;
 
         place_init(&p);
-        taken = due_open(p.fd, CID, MONITOR + 1, DUE_TAKEN, true);
-        cr_assert_eq(due_give(taken, &some, &(DueCommand){ .argv = argv_of, .envp = envp_of }), 0);
-        (void)close(taken);
-        due_remove(p.fd, CID, MONITOR, DUE_TAKEN);
-        due_inherit(p.fd, CID, MONITOR + 1, MONITOR);
-        cr_assert_lt(due_open(p.fd, CID, MONITOR + 1, DUE_TAKEN, false), 0);
-        taken = due_open(p.fd, CID, MONITOR, DUE_TAKEN, false);
-        cr_assert_eq(list(&p, taken), 1);
-        (void)close(taken);
+        (void)snprintf(mark, sizeof mark, "%s.%d", CID, dead);
+        cr_assert_eq(fd_write_file_atomic(p.fd, mark, "", 0, 0600), 0);
+        (void)close(give_to(&p, dead, DUE_TAKEN, &some));
+        cr_assert_eq(due_adopt(p.fd, "another", getpid(), 1000, on_id, &p), 0, "the container may run");
+        cr_assert_eq(unlinkat(p.fd, mark, 0), 0);
+        (void)close(give_to(&p, getpid(), DUE_TAKEN, &some));
+        cr_assert_eq(due_adopt(p.fd, "another", getpid(), 1000, on_id, &p), 1, "that of a live one is its own");
+        due_remove(p.fd, CID, getpid(), DUE_TAKEN);
+        due_remove(p.fd, "another", getpid(), DUE_TAKEN);
         place_done(&p);
+}
+
+CleanTest(due, folders_of_dead_monitors_are_told_from_other_files) {
+        static const char *const left[] = { "x.4194305.due", "x.4194305.given", "a.b.4194305.given" };
+        static const char *const others[] = { "x.4194305", "x.4194305.x", "x.-4194305.due", ".4194305.due",
+                                              "4194305.due", "x.due",     "due",            "",
+                                              ".",           "..",        "x.1.due" };
+
+        for (size_t i = 0; i < ELEMENTS(left); i++)
+                cr_assert(due_is_left(left[i]), "%s", left[i]);
+        for (size_t i = 0; i < ELEMENTS(others); i++)
+                cr_assert_not(due_is_left(others[i]), "%s", others[i]);
 }
