@@ -428,8 +428,10 @@ static int sink_write(Sink *sink, StreamId id, const Window *w, StreamTail tail,
         }
         if (sink->id == SINK_FILE ? s->replacing : s->connecting)
                 return 0;
-        if (!sink->blocked)
+        if (!sink->blocked || (sink->id == SINK_FILE && sink->gave_up && w->to > state->position[id])) {
+                sink->blocked = false; /* what there may be room for is not given up before it was tried */
                 r = try_write(sink, id, w, tail, now);
+        }
         if (r >= 0 && sink->blocked && sink->gave_up)
                 r = give_up(sink, id, w, tail);
         if (r >= 0 && sink->id == SINK_FILE && s->want_reopen)

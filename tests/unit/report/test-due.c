@@ -177,12 +177,14 @@ CleanTest(due, commands_of_a_dead_monitor_are_adopted) {
         (void)close(give_to(&p, dead, DUE_TAKEN, &some));
         (void)close(give_to(&p, dead, DUE_TAKEN, &early));
         given = give_to(&p, dead, DUE_GIVEN, &ours);
-        (void)close(give_to(&p, dead, DUE_GIVEN, &(DueId){ .at_usec = 7, .giver = dead, .giver_boot_usec = 1 }));
+        (void)close(
+                give_to(&p, dead, DUE_GIVEN, &(DueId){ .at_usec = 7, .giver = dead, .giver_boot_usec = 1 }));
 
         cr_assert_eq(due_adopt(p.fd, "another", getpid(), 1000, on_id, &p), 3);
         cr_assert_eq(p.n_listed, 3);
         for (size_t i = 0; i < 3; i++)
-                cr_assert(p.listed[i].at_usec == 1000 || p.listed[i].at_usec == 5 || p.listed[i].at_usec == 7);
+                cr_assert(p.listed[i].at_usec == 1000 || p.listed[i].at_usec == 5 ||
+                          p.listed[i].at_usec == 7);
         cr_assert_lt(due_open(p.fd, CID, dead, DUE_TAKEN, false), 0, "the folder is gone");
         taken = due_open(p.fd, "another", getpid(), DUE_TAKEN, false);
         cr_assert_eq(list(&p, taken), 3);
@@ -212,7 +214,8 @@ CleanTest(due, commands_are_not_adopted_while_somebody_may_run_them) {
         cr_assert_eq(due_adopt(p.fd, "another", getpid(), 1000, on_id, &p), 0, "the container may run");
         cr_assert_eq(unlinkat(p.fd, mark, 0), 0);
         (void)close(give_to(&p, getpid(), DUE_TAKEN, &some));
-        cr_assert_eq(due_adopt(p.fd, "another", getpid(), 1000, on_id, &p), 1, "that of a live one is its own");
+        cr_assert_eq(due_adopt(p.fd, "another", getpid(), 1000, on_id, &p), 1,
+                     "that of a live one is its own");
         due_remove(p.fd, CID, getpid(), DUE_TAKEN);
         due_remove(p.fd, "another", getpid(), DUE_TAKEN);
         place_done(&p);
@@ -220,9 +223,17 @@ CleanTest(due, commands_are_not_adopted_while_somebody_may_run_them) {
 
 CleanTest(due, folders_of_dead_monitors_are_told_from_other_files) {
         static const char *const left[] = { "x.4194305.due", "x.4194305.given", "a.b.4194305.given" };
-        static const char *const others[] = { "x.4194305", "x.4194305.x", "x.-4194305.due", ".4194305.due",
-                                              "4194305.due", "x.due",     "due",            "",
-                                              ".",           "..",        "x.1.due" };
+        static const char *const others[] = { "x.4194305",
+                                              "x.4194305.x",
+                                              "x.-4194305.due",
+                                              ".4194305.due",
+                                              "4194305.due",
+                                              "x.due",
+                                              "due",
+                                              "",
+                                              ".",
+                                              "..",
+                                              "x.1.due" };
 
         for (size_t i = 0; i < ELEMENTS(left); i++)
                 cr_assert(due_is_left(left[i]), "%s", left[i]);

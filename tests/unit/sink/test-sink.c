@@ -549,6 +549,37 @@ CleanTest(sink, lasting_trouble_is_counted_and_whole_lines_remain) {
         free(got);
 }
 
+/* The last words of a container, for which there is room again: nothing is given up that has not been tried. */
+CleanTest(sink, first_line_after_trouble_is_stored_at_once) {
+        const size_t n = 60000;
+        char *data = make_lines(n);
+        uint64_t lost;
+        Fixture x;
+
+        begin(&x, data);
+        x.spec.file = true;
+        x.spec.patience_usec = PATIENCE;
+        start(&x);
+        limit_files(20000);
+        x.n[STREAM_STDOUT] = n / 2;
+        cr_assert_eq(write_stream(&x, STREAM_STDOUT), 0);
+        cr_assert(event_run_until(x.event, 30, sinks_position(x.sinks, STREAM_STDOUT) == n / 2));
+        lost = x.state[SINK_FILE].lost_bytes;
+        cr_assert_gt(lost, 0);
+
+        x.n[STREAM_STDOUT] = n / 2 + 50;
+        cr_assert_eq(write_stream(&x, STREAM_STDOUT), 0);
+        cr_assert_eq(x.state[SINK_FILE].lost_bytes, lost + 50, "there is no room yet");
+        limit_files(RLIM_INFINITY);
+        x.n[STREAM_STDOUT] = n / 2 + 100;
+        cr_assert_eq(write_stream(&x, STREAM_STDOUT), 0);
+        cr_assert_eq(sinks_position(x.sinks, STREAM_STDOUT), n / 2 + 100);
+        cr_assert_eq(x.state[SINK_FILE].lost_bytes, lost + 50);
+        cr_assert_eq(x.n_trouble[SINK_FILE], 2, "its end is told");
+        end(&x);
+        free(data);
+}
+
 /* What of a line is in the file already, as its container had paused, ends there; the next line is not part of it. */
 CleanTest(sink, line_that_was_begun_is_ended_where_its_rest_is_lost) {
         char data[] = "half a line, and its rest\nlost\nlast\n", text[4096];
