@@ -40,6 +40,8 @@ static char log_container[21];
 static LogJournal log_journal;
 static void *log_journal_userdata;
 static int log_journal_fd = -1;
+static LogSender log_sender;
+static void *log_sender_userdata;
 
 static const struct {
         char letter;
@@ -213,15 +215,52 @@ static int log_send(int fd, const char *entry, size_t n) {
 }
 
 /**
- * log_send_entry() - send one entry, as wire/journal.h writes it, to the journal
+ * log_set_sender() - have entries sent by @sender from now on; NULL: by nobody else
+ */
+void log_set_sender(LogSender sender, void *userdata) {
+        log_sender = sender;
+        log_sender_userdata = userdata;
+}
+
+/**
+ * log_send_entry() - send one entry, as wire/journal.h writes it, to the journal, by whoever log_set_sender() has named
  *
- * Never waits: an entry the journal has no room for is not sent.
+ * Never waits.
+ *
+ * Return: 0, or a negative errno: -ENOENT or -ECONNREFUSED where there is no journal.
+ */
+int log_send_entry(const char *entry, size_t n) {
+        return log_sender ? log_sender(entry, n, log_sender_userdata) : log_try_entry(entry, n);
+}
+
+/**
+ * log_try_entry() - send one entry at once
  *
  * Return: 0, or a negative errno: -EAGAIN if the journal is full, -ENOENT or -ECONNREFUSED where there is none.
  */
-int log_send_entry(const char *entry, size_t n) {
+int log_try_entry(const char *entry, size_t n) {
         return log_journal_fd >= 0 ? log_send(log_journal_fd, entry, n)
                                    : log_send_entry_to(JOURNAL_SOCKET, entry, n);
+}
+
+/**
+ * log_wait_for_room() - wait until the journal takes another entry, for @usec at most
+ *
+ * Return: 0, or a negative errno: -ETIMEDOUT if it does not.
+ */
+int log_wait_for_room(uint64_t usec) {
+        _cleanup_close_ int own = log_journal_fd < 0 ? open_socket(JOURNAL_SOCKET) : -1;
+        struct pollfd p = { .fd = log_journal_fd < 0 ? own : log_journal_fd, .events = POLLOUT };
+        const struct timespec wait = { .tv_sec = (time_t)(usec / 1000000U),
+                                       .tv_nsec = (long)(usec % 1000000U) * 1000 };
+        int r;
+
+        if (p.fd < 0)
+                return fail(own);
+        do
+                r = ppoll(&p, 1, &wait, NULL);
+        while (r < 0 && errno == EINTR);
+        return r < 0 ? fail(-errno) : r == 0 ? fail(-ETIMEDOUT) : 0;
 }
 
 /**

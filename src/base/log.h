@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 typedef enum LogLevel {
         LOG_LEVEL_ERROR,
@@ -31,6 +32,9 @@ typedef struct LogMessage {
 /* Puts a message into the journal, with all that is known of the container. Return: true if it is there. */
 typedef bool (*LogJournal)(const LogMessage *m, void *userdata);
 
+/* Has an entry sent, now or later. Return: 0 or a negative errno. */
+typedef int (*LogSender)(const char *entry, size_t n, void *userdata);
+
 int log_level_from_string(const char *name, LogLevel *ret);
 void log_set_level(LogLevel level);
 void log_set_stderr(bool on);
@@ -41,7 +45,10 @@ int log_emit(const LogPlace *place, LogLevel level, int r, const char *format, .
         __attribute__((format(printf, 4, 5)));
 int log_open_journal(void);
 void log_use_journal(int fd);
+void log_set_sender(LogSender sender, void *userdata);
 int log_send_entry(const char *entry, size_t n);
+int log_try_entry(const char *entry, size_t n);
+int log_wait_for_room(uint64_t usec);
 int log_send_entry_to(const char *path, const char *entry, size_t n);
 
 #define log_at(...)                                                                                          \

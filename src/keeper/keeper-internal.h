@@ -19,6 +19,7 @@
 #include "keeper/unit-stop.h"
 #include "placement/place.h"
 #include "report/announce.h"
+#include "report/entry-queue.h"
 #include "report/report.h"
 #include "supervise/worker-process.h"
 #include "worker/worker-state.h"
@@ -125,6 +126,7 @@ struct Keeper {
         Signals signals;
         Troubles troubles;
         Announcer announcer;
+        EntryQueue *entries;
         Report *report;
         Reaper *reaper;
         Ring *ring;            /* NULL if there is nothing for a worker to do */

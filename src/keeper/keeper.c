@@ -27,6 +27,7 @@
 #include "keeper/keeper-internal.h"
 #include "report/announce.h"
 
+#define LAST_WORDS_USEC 1000000ULL /* for what the journal has no room for, when all else is done */
 #define TROUBLES_MAX 5 /* errors of our own, in TROUBLES_USEC, before the loop is taken for broken */
 #define TROUBLES_USEC 10000000ULL
 #define BLIND_MS 100 /* between two looks at the children then */
@@ -188,8 +189,10 @@ int keeper_run(Keeper *k) {
                 int r;
 
                 r = event_run(k->event);
-                if (r >= 0)
+                if (r >= 0) {
+                        entry_queue_finish(k->entries, LAST_WORDS_USEC);
                         return k->exit_status;
+                }
                 keeper_endure(k, r);
                 if (k->troubles.blind)
                         go_on_blind(k, r);

@@ -385,6 +385,10 @@ int keeper_new(Keeper **ret, const Options *options, Origin *origin, const Keepe
         r = event_new(&k->event);
         if (r < 0)
                 return relay(r);
+        r = entry_queue_new(&k->entries, k->event);
+        if (r < 0)
+                return relay(r);
+        log_set_sender(entry_queue_send, k->entries);
         log_set_journal(announce_log, &k->announcer);
         r = keeper_block_signals();
         if (r < 0)
@@ -405,7 +409,9 @@ Keeper *keeper_free(Keeper *k) {
         if (!k)
                 return NULL;
         log_set_journal(NULL, NULL);
+        log_set_sender(NULL, NULL);
         KEEPER_TELL(k, on_free);
+        k->entries = entry_queue_free(k->entries);
         k->drain.timer = timer_free(k->drain.timer);
         k->settle_timer = timer_free(k->settle_timer);
         k->end.files_timer = timer_free(k->end.files_timer);

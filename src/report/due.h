@@ -30,7 +30,12 @@ int due_open(int place_fd, const char *cid, pid_t monitor, DueFolder folder, boo
 void due_remove(int place_fd, const char *cid, pid_t monitor, DueFolder folder);
 int due_close(int place_fd, const char *cid, pid_t monitor);
 bool due_is_left(const char *name);
-size_t due_adopt(int place_fd, const char *cid, pid_t heir, uint64_t latest, DueHandler on_id, void *userdata);
+size_t due_adopt(int place_fd,
+                 const char *cid,
+                 pid_t heir,
+                 uint64_t latest,
+                 DueHandler on_id,
+                 void *userdata);
 void due_list(int folder_fd, DueHandler on_id, void *userdata);
 
 int due_give(int given_fd, const DueId *id, const DueCommand *command);

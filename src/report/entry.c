@@ -56,7 +56,7 @@ void entry_begin(Entry *e, const EntryOf *of, const char *id, int priority) {
 /**
  * entry_send() - send it; never waits
  *
- * Return: false if the journal is not there, or has no room; nobody is told so.
+ * Return: false if the journal is not there; nobody is told so.
  */
 bool entry_send(Entry *e) {
         return e->journal.n <= sizeof e->data && log_send_entry(e->data, e->journal.n) >= 0;

@@ -38,6 +38,7 @@
 #include "upgrade/upgrade-internal.h"
 #include "upgrade/upgrade.h"
 
+#define LAST_WORDS_USEC 100000ULL /* for entries that wait; output does so meanwhile */
 #define CHECK_USEC 10000000U
 #define WORDS_MAX 160
 
@@ -329,6 +330,7 @@ static int upgrade_become(Keeper *k) {
         r = saved_set_cloexec(s, false);
         if (r >= 0)
                 r = fd_set_cloexec(fd, false);
+        entry_queue_finish(k->entries, LAST_WORDS_USEC); /* the next image does not know of them */
         KEEPER_TELL(k, on_replace);
         if (r >= 0)
                 r = process_replace(k->origin->program, k->origin->given_argv, envp);

@@ -130,5 +130,6 @@ void worker_orphan_tell(const Worker *w) {
                 end.lost += w->state->sinks[i].lost_bytes;
         }
         log_use_journal(w->fds[CHANNEL_FD_JOURNAL]);
+        log_set_sender(NULL, NULL); /* that was the keeper */
         announce_end_of(&of, &end);
 }
