@@ -44,7 +44,7 @@ def client_that_stops_reading(c: Case):
     reader = Reader(m.client())
     begun = time.monotonic()
     m.release("gate")
-    finish(m, 3, 60)
+    finish(m, 3)
     took = time.monotonic() - begun
     check_log(m, wanted)
     reader.check(wanted)

@@ -173,7 +173,7 @@ def killed_while_stdin_flows(c: Case):
     sender.start()
     sender.join(60 + 3 * c.kills)
     check(not sender.is_alive(), "stdin is not taken")
-    finish(m, 6, 60)
+    finish(m, 6)
     kills = killer.stop()
     check_log(m, {"stdout": data})
     times, n = reader.check({"stdout": data})

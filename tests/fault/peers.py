@@ -34,7 +34,7 @@ def manager_never_reads(c: Case):
         pass
     m.start()
     m.release("gate")
-    finish(m, 4, 60)
+    finish(m, 4)
     check_log(m, {"stdout": b"after\n"})
     os.close(theirs)
     return {"lost": 0}
@@ -157,7 +157,7 @@ def container_ignores_sigterm(c: Case):
 def container_leaves_10000_zombies(c: Case):
     """Each is buried, and the container's own status is found among them."""
     m = c.monitor("zombies=10000 stdout=foo\\n exit=42").start()
-    finish(m, 42, 120)
+    finish(m, 42, 300)
     check_log(m, {"stdout": b"foo\n"})
     return {"zombies": 10000}
 

@@ -66,7 +66,7 @@ def journal_stuck_for_good(c: Case):
     journal.stick()
     begun = time.monotonic()
     m.release("gate")
-    finish(m, 1, 60)
+    finish(m, 1)
     took = time.monotonic() - begun
     check(took < 25, f"the container's end took {took:.1f} s")
     same_file(m, wanted)
@@ -117,7 +117,7 @@ def journal_stuck_too_long(c: Case):
     time.sleep(13)
     journal.settle()
     m.release("gate2")
-    finish(m, 1, 60)
+    finish(m, 1)
     wanted["stdout"] += b"last\n"
     journal.settle()
     found = journal.lines()
@@ -182,7 +182,7 @@ def journal_gone_for_good(c: Case):
     journal.vanish()
     begun = time.monotonic()
     m.release("gate")
-    finish(m, 1, 60)
+    finish(m, 1)
     return {"seconds": round(time.monotonic() - begun, 1)}
 
 
@@ -224,7 +224,7 @@ def disk_full_for_good(c: Case):
     begun = time.monotonic()
     m = c.monitor(f"{word} exit=1", log=[f"k8s-file:{disk}/ctr.log"]).start()
     m.log_path = f"{disk}/ctr.log"
-    finish(m, 1, 60)
+    finish(m, 1)
     took = time.monotonic() - begun
     got = logged(m.log_text())
     missing = sum(whole_lines(got[s], wanted[s], s) for s in wanted)
@@ -292,7 +292,7 @@ def disk_turns_read_only(c: Case):
     subprocess.run(["mount", "-o", "remount,abort", disk], capture_output=True, check=False)
     begun = time.monotonic()
     m.release("gate")
-    finish(m, 1, 60)
+    finish(m, 1)
     took = round(time.monotonic() - begun, 1)
     if is_scopemon():
         equal(told_at_end(journal), sum(map(len, wanted.values())), "bytes lost, as counted")
@@ -350,7 +350,7 @@ def quota_reached_too_long(c: Case):
     time.sleep(12)
     set_quota(disk, "100M")
     m.release("gate")
-    finish(m, 1, 60)
+    finish(m, 1)
     got = logged(m.log_text())
     wanted["stdout"] += b"last\n"
     missing = sum(whole_lines(got[s], wanted[s], s) for s in wanted)
@@ -427,7 +427,7 @@ def fifo_as_log_that_nobody_reads(c: Case):
     word = c.numbered(10000, 100)
     begun = time.monotonic()
     m = c.monitor(f"{word} exit=1", log=[f"k8s-file:{path}"]).start()
-    finish(m, 1, 60)
+    finish(m, 1)
     took = time.monotonic() - begun
     os.set_blocking(fd, False)
     data = os.read(fd, 1 << 20)
@@ -449,7 +449,7 @@ def worker_stopped_at_the_end(c: Case):
     os.kill(worker_of(m), 19)
     begun = time.monotonic()
     m.release("gate")
-    finish(m, 1, 60)
+    finish(m, 1)
     seconds = time.monotonic() - begun
     check(seconds < 4.5, "the end took %.1f s" % seconds)
     equal(m.output(), b"first\nlast\n", "output")

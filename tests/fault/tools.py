@@ -241,7 +241,7 @@ def kill_worker(m, signal_number=signal.SIGKILL, last=None):
     return pid
 
 
-def finish(m, status=0, seconds=60):
+def finish(m, status=0, seconds=150):
     """The monitor's end, its status, and the exit files."""
     equal(m.end(seconds), status, "status of the monitor")
     equal(m.exit_file(), str(status), "exit file")

@@ -154,7 +154,7 @@ def upgraded_under_flood(c: Case):
     if not upgrader.error:
         equal(fingerprint(m), before, "pid, start time, command line, name")
     upgrader.let_end()
-    finish(m, 7, 120)
+    finish(m, 7)
     check_log(m, wanted)
     times, n_bytes = reader.check(wanted)
     equal((times, n_bytes), (0, 0), "repetitions to the client")
@@ -202,7 +202,7 @@ def upgraded_while_stdin_flows(c: Case):
     sender.start()
     sender.join(60)
     upgrader.let_end()
-    finish(m, 6, 60)
+    finish(m, 6)
     check_log(m, {"stdout": data})
     equal(reader.check({"stdout": data}), (0, 0), "repetitions to the client")
     return {**upgrader.counts(), "bytes": len(data), "lost": 0}
@@ -218,7 +218,7 @@ def upgraded_with_journal(c: Case):
     m = c.monitor(f"{word} {waits(c)} exit=5", log=["journald"]).start()
     upgrader = Upgrader(c, m, path, 4)
     upgrader.let_end()
-    finish(m, 5, 60)
+    finish(m, 5)
     counts = upgrader.counts()
     times, _ = journal.check(wanted)
     equal(times, 0, "repetitions in the journal")
@@ -292,7 +292,7 @@ def upgraded_between_versions_under_flood(c: Case):
     m.release("gate")
     upgrader = Upgrader(c, m, path, n, versions=VERSIONS)
     upgrader.let_end(2)
-    finish(m, 7, 120)
+    finish(m, 7)
     check_log(m, wanted)
     counts = upgrader.counts()
     check(counts["upgrades"] >= 2, "not one upgrade to a version and back")
@@ -315,7 +315,7 @@ def upgraded_between_versions_while_stdin_flows(c: Case):
         time.sleep(0.002)
     client.half_close()
     upgrader.let_end()
-    finish(m, 6, 60)
+    finish(m, 6)
     check_log(m, {"stdout": data})
     equal(reader.check({"stdout": data}), (0, 0), "repetitions to the client")
     return {**upgrader.counts(), "bytes": len(data), "lost": 0}
@@ -332,7 +332,7 @@ def upgraded_between_versions_and_killed_meanwhile(c: Case):
     killer = Killer(c, m, 20, slow=0.2)
     upgrader = Upgrader(c, m, path, 8, versions=VERSIONS)
     upgrader.let_end()
-    finish(m, 4, 120)
+    finish(m, 4)
     kills = killer.stop()
     check_log(m, wanted)
     return {**upgrader.counts(), "kills": kills, "lost": 0}
@@ -371,7 +371,7 @@ def upgraded_and_killed_meanwhile(c: Case):
     killer = Killer(c, m, 20, slow=0.2)
     upgrader = Upgrader(c, m, path, 8)
     upgrader.let_end()
-    finish(m, 4, 120)
+    finish(m, 4)
     kills = killer.stop()
     check_log(m, wanted)
     return {**upgrader.counts(), "kills": kills, "lost": 0}
@@ -434,7 +434,7 @@ def refused(c: Case, words, spoil, seconds=60):
     replace(path)
     upgrade(m)  # a good one is taken all the same
     m.release("gate")
-    finish(m, 2, 60)
+    finish(m, 2)
     check_log(m, wanted)
     return {"refused": 1, "lost": 0}
 
@@ -526,7 +526,7 @@ def upgrade_refused_by_the_exec(c: Case):
     replace(path)
     upgrade(m)
     m.release("end")
-    finish(m, 2, 60)
+    finish(m, 2)
     check_log(m, wanted)
     return {"refused": 1, "lost": 0}
 
