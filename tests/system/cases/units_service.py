@@ -3,9 +3,32 @@
 
 import os
 
-from harness import check, check_equal, command, run, until
+from harness import check, check_equal, command, inspect, podman, run, until
 from unit_cells import also, cells
 
+# Owns a name on the system bus, with nothing but Python.
+OWNER = r"""
+import socket, struct
+pad = lambda data: data + bytes(-len(data) % 8)
+def call(serial, member, signature="", body=b""):
+    fields = b""
+    values = [(1, "o", "/org/freedesktop/DBus"), (2, "s", "org.freedesktop.DBus"), (3, "s", member), (6, "s", "org.freedesktop.DBus")]
+    for code, kind, value in values:
+        fields = pad(fields) + struct.pack("<B3sI", code, b"\1" + kind.encode(), len(value)) + value.encode() + b"\0"
+    if signature:
+        fields = pad(fields) + struct.pack("<B3sB", 8, b"\1g", len(signature)) + signature.encode() + b"\0"
+    return pad(struct.pack("<4sIII", b"l\1\0\1", len(body), serial, len(fields)) + fields) + body
+bus = socket.socket(socket.AF_UNIX)
+bus.connect("/run/dbus/system_bus_socket")
+bus.sendall(b"\0AUTH EXTERNAL 30\r\n")
+assert bus.recv(4096).startswith(b"OK")
+name = b"org.example.Baz"
+bus.sendall(b"BEGIN\r\n" + call(1, "Hello") + call(2, "RequestName", "su", struct.pack("<I", len(name)) + name + b"\0" + struct.pack("<I", 0)))
+while bus.recv(4096):
+    pass
+"""
+POLICY = """<busconfig><policy user="root"><allow own="org.example.Baz"/></policy></busconfig>
+"""
 FAILS = "sleep 0.3; exit 7"
 IDLE = "trap 'exit 0' TERM; while true; do sleep 1000 & wait $!; done"
 
@@ -63,6 +86,29 @@ def ends(at):
     unit = at.unit("sleep 1; exit 0", "ExitType=cgroup", name="cgroup").up()
     until("its end", lambda: unit.show("ActiveState") == "inactive")
     at.saw("ExitType=cgroup", unit.show("Result") == "success" and not unit.runs(), unit.show("Result"))
+
+
+@cells("bus_name", "Type=dbus", ["nest", "bind"])
+def bus_name(at):
+    """The unit has started when the container has the name, and ends with it."""
+    with open("/etc/dbus-1/system.d/baz.conf", "w", encoding="utf-8") as f:
+        f.write(POLICY)
+    run("systemctl", "reload", "dbus")
+    with open("/run/owner.py", "w", encoding="utf-8") as f:
+        f.write(OWNER)
+    options = [f"--volume={path}:{path}" for path in ("/usr", "/lib", "/lib64", "/run/owner.py", "/run/dbus")]
+    payload = "until test -e /named; do usleep 50000; done; exec python3 /run/owner.py"
+    unit = at.unit(payload, "Type=dbus\nBusName=org.example.Baz\nSuccessExitStatus=137", options=options)
+    run("systemctl", "start", "--no-block", unit.name)
+    unit.wait_up()
+    check_equal(unit.show("ActiveState"), "activating", "ActiveState before the container has the name")
+    podman("exec", "baz", "touch", "/named")
+    unit.wait_for("active")
+    owner = run("busctl", "call", "org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus",
+                "GetConnectionUnixProcessID", "s", "org.example.Baz").split()[1]
+    at.saw("Type=dbus", owner == inspect("baz", "State.Pid"), owner)
+    podman("kill", "baz")
+    unit.wait_for("inactive")
 
 
 COMMANDS = ["ExecCondition=", "ExecStartPre=", "ExecStartPost=", "ExecReload=", "ExecStop=", "ExecStopPost="]
