@@ -94,8 +94,12 @@ int cgroup_in_unit(pid_t pid, const char *unit) {
         return cgtext_unit(path, &u) == 0 && u.n_name == strlen(unit) && memcmp(u.name, unit, u.n_name) == 0;
 }
 
-/* Directory of a cgroup, for files beneath it */
-static int open_group(const char *path) {
+/**
+ * cgroup_open() - directory of a cgroup, for files beneath it
+ *
+ * Return: a descriptor, CLOEXEC, the caller's, or a negative errno.
+ */
+int cgroup_open(const char *path) {
         const char *root;
         char full[PATH_MAX];
         int n, fd;
@@ -119,7 +123,7 @@ int cgroup_open_procs(const char *path) {
         _cleanup_close_ int group = -1;
         int fd;
 
-        group = open_group(path);
+        group = cgroup_open(path);
         if (group < 0)
                 return relay(group);
         fd = openat(group, "cgroup.procs", O_WRONLY | O_CLOEXEC);
@@ -134,7 +138,7 @@ int cgroup_open_procs(const char *path) {
 int cgroup_kill(const char *path) {
         _cleanup_close_ int group = -1, fd = -1;
 
-        group = open_group(path);
+        group = cgroup_open(path);
         if (group < 0)
                 return relay(group);
         fd = openat(group, "cgroup.kill", O_WRONLY | O_CLOEXEC);
@@ -155,7 +159,7 @@ int cgroup_delegated(const char *path) {
         static const char *const names[] = { "user.delegate", "trusted.delegate" };
         _cleanup_close_ int fd = -1;
 
-        fd = open_group(path);
+        fd = cgroup_open(path);
         for (size_t i = 0; fd >= 0 && i < ELEMENTS(names); i++) {
                 char value[8];
                 ssize_t n = fgetxattr(fd, names[i], value, sizeof value);
@@ -172,7 +176,7 @@ int cgroup_delegated(const char *path) {
  * Return: 1 or 0; 0 also if it cannot be told.
  */
 int cgroup_survives(const char *path) {
-        _cleanup_close_ int fd = open_group(path);
+        _cleanup_close_ int fd = cgroup_open(path);
         char value[8];
 
         return fd >= 0 && fgetxattr(fd, CGROUP_SURVIVES, value, sizeof value) == 1 && value[0] == '1';
@@ -323,7 +327,7 @@ int cgroup_nest(const char *unit_path, const char *leaf, pid_t self) {
         uint64_t deadline = event_now() + NEST_USEC;
         int r = 1;
 
-        n.unit = open_group(unit_path);
+        n.unit = cgroup_open(unit_path);
         if (n.unit < 0)
                 return relay(n.unit);
         for (int i = 0; r > 0 && i < NEST_ROUNDS; i++)

@@ -16,9 +16,18 @@ int cgroup_own(pid_t pid, char **ret_path);
 int cgroup_in_unit(pid_t pid, const char *unit);
 int cgroup_delegated(const char *path);
 int cgroup_survives(const char *path);
+int cgroup_open(const char *path);
 int cgroup_open_procs(const char *path);
 int cgroup_kill(const char *path);
 int cgroup_nest(const char *unit_path, const char *leaf, pid_t self);
+
+/* cgroup-limits.c */
+
+const char *cgroup_limits_missing(const char *from, const char *unit);
+const char *cgroup_limits_missing_at(int from, int unit);
+int cgroup_limits_copy_at(int from, int unit, int to);
+int cgroup_make_pod(const char *slice, const char *unit, const char *pod, const char *leaf);
+void cgroup_remove(const char *unit, const char *name);
 
 /* cgroup-oom.c */
 
