@@ -185,16 +185,28 @@ static bool is_in_unit(const ExplainHost *h, const ExplainProcess *p, const char
                (!unit || (u.n_name == strlen(unit) && memcmp(u.name, unit, u.n_name) == 0));
 }
 
-/* Somewhere below a slice, as the containers of a pod are below theirs. */
+static bool is_below(const ExplainProcess *p, const char *name, size_t n) {
+        for (const char *at = p->cgroup; (at = strchr(at, '/')); at++)
+                if (strncmp(at + 1, name, n) == 0 && at[1 + n] == '/')
+                        return true;
+        return false;
+}
+
+/* Somewhere below a slice, as the containers of a pod are below theirs; or in a unit, with that pod. */
 static bool is_in_slice(const ExplainHost *h, const ExplainProcess *p, const char *slice) {
-        size_t n = strlen(slice);
+        static const char infix[] = "-libpod_pod_";
+        const char *pod = strstr(slice, infix);
+        char name[EXPLAIN_NAME_SIZE];
 
         if (p->argv || !is_in_unit(h, p, NULL))
                 return false;
-        for (const char *at = p->cgroup; (at = strchr(at, '/')); at++)
-                if (strncmp(at + 1, slice, n) == 0 && at[1 + n] == '/')
-                        return true;
-        return false;
+        if (is_below(p, slice, strlen(slice)))
+                return true;
+        if (!pod)
+                return false;
+        pod += strlen(infix);
+        (void)snprintf(name, sizeof name, "libpod_pod-%.*s", (int)(strlen(pod) - strlen(".slice")), pod);
+        return is_below(p, name, strlen(name));
 }
 
 /* With --user: own monitors, and containers in units of the own manager. */

@@ -132,6 +132,10 @@ static void settle(const Explained *e, PlacementFacts *f, PlacementPlan *plan) {
                 if (r == PLACEMENT_NEED_DELEGATION)
                         f->delegation = cgroup_delegated(plan->unit_path) == 1 ? PLACEMENT_DELEGATION_YES
                                                                                : PLACEMENT_DELEGATION_NO;
+                else if (r == PLACEMENT_NEED_POD)
+                        f->pod = cgroup_limits_missing(plan->pod_slice, plan->unit_path)
+                                         ? PLACEMENT_POD_LOSES_LIMITS
+                                         : PLACEMENT_POD_FITS;
                 else if (r == PLACEMENT_NEED_UNIT && e->monitor_unit.known &&
                          strcmp(e->monitor_unit.name, plan->unit) == 0)
                         f->unit = &e->monitor_unit.facts;
@@ -142,16 +146,26 @@ static void settle(const Explained *e, PlacementFacts *f, PlacementPlan *plan) {
         }
 }
 
-/* Are both below one unit, in the cgroups of a monitor that nests its container, or of a caller that does? */
-static bool is_nested(const Explained *e) {
-        const char *leaf = strrchr(e->monitor_cgroup, '/');
-        size_t n = leaf ? (size_t)(leaf - e->monitor_cgroup) : 0;
-        char path[PATH_MAX];
+/*
+ * Are both below one unit, in the cgroups of a monitor that nests its container, or of a caller that does?
+ * @ret_pod: ID of the pod that the container is nested with, or ""
+ */
+static bool is_nested(const Explained *e, char ret_pod[EXPLAIN_NAME_SIZE]) {
+        static const char prefix[] = "/libpod_pod-";
+        const char *leaf = strrchr(e->monitor_cgroup, '/'), *below = e->container_cgroup;
+        size_t n = leaf ? (size_t)(leaf - e->monitor_cgroup) : 0, n_pod = 0;
+        char name[EXPLAIN_NAME_SIZE + 32];
 
-        return n > 0 && strcmp(leaf + 1, PLACEMENT_LEAF) == 0 && n < sizeof path &&
-               snprintf(path, sizeof path, "%.*s/libpod-payload-%s", (int)n, e->monitor_cgroup, e->id) <
-                       (int)sizeof path &&
-               strcmp(e->container_cgroup, path) == 0;
+        if (n == 0 || strcmp(leaf + 1, PLACEMENT_LEAF) != 0 || strncmp(below, e->monitor_cgroup, n) != 0)
+                return false;
+        below += n;
+        if (strncmp(below, prefix, strlen(prefix)) == 0) {
+                below += strlen(prefix);
+                n_pod = strcspn(below, "/");
+        }
+        (void)snprintf(ret_pod, EXPLAIN_NAME_SIZE, "%.*s", (int)n_pod, below);
+        (void)snprintf(name, sizeof name, "/libpod-payload-%s", e->id);
+        return strcmp(below + n_pod, name) == 0;
 }
 
 /*
@@ -163,13 +177,13 @@ static const char *find_cgroups_path(const Explained *e,
                                      const char *in_bundle,
                                      char *out,
                                      size_t size) {
-        char scope[EXPLAIN_NAME_SIZE + 32];
+        char scope[EXPLAIN_NAME_SIZE + 32], pod[EXPLAIN_NAME_SIZE] = "";
 
         (void)snprintf(scope, sizeof scope, "libpod-%s.scope", e->id);
-        if ((f->systemd_cgroup && is_nested(e)) ||
+        if ((f->systemd_cgroup && is_nested(e, pod)) ||
             (!in_bundle && strcmp(e->container_unit.name, scope) == 0)) {
-                (void)snprintf(out, size, "%s:libpod:%s", f->rootless ? "user.slice" : "machine.slice",
-                               e->id);
+                (void)snprintf(out, size, "%s%s%s.slice:libpod:%s", f->rootless ? "user" : "machine",
+                               pod[0] ? "-libpod_pod_" : "", pod, e->id);
                 return out;
         }
         return in_bundle ?: e->container_cgroup[0] ? e->container_cgroup : NULL;

@@ -15,6 +15,7 @@
 
 #include "base/error.h"
 #include "base/fd.h"
+#include "io/cgroup.h"
 #include "io/proc.h"
 #include "keeper/keeper-internal.h"
 #include "report/announce.h"
@@ -42,6 +43,8 @@ static void tell_failure(Keeper *k) {
                 report_failure(k->report, failure, strlen(failure));
         if (n > 0)
                 log_warning("runtime stderr: %.*s", (int)n, words.data);
+        if (k->plan.pod[0])
+                cgroup_remove(k->plan.unit_path, k->plan.container_path + strlen(k->plan.unit_path) + 1);
         log_error("Failed to create container: exit status %d",
                   k->runtime.status.known ? k->runtime.status.code : STATUS_UNKNOWN);
         k->exit_status = 1;

@@ -24,6 +24,7 @@
 #include "attach/attach.h"
 #include "base/error.h"
 #include "base/memory.h"
+#include "io/cgroup.h"
 #include "keeper/keeper-internal.h"
 #include "report/announce.h"
 
@@ -278,6 +279,8 @@ static void enter_done(Keeper *k) {
                 k->exit_status = k->exit_command.status.code;
         if (k->attach_link)
                 (void)attach_link_remove(k->attach_link); /* nobody is left to tell */
+        if (k->plan.pod[0]) /* the exit command had the container's cgroup removed */
+                cgroup_remove(k->plan.unit_path, k->plan.pod);
         KEEPER_TELL(k, on_done);
         event_exit(k->event, 0);
 }

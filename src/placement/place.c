@@ -346,6 +346,9 @@ static void nest(Placer *p) {
 
         if (p->plan->monitor == PLACEMENT_MONITOR_NESTED)
                 r = cgroup_nest(p->plan->unit_path, PLACEMENT_LEAF, p->plan->move_self ? getpid() : 0);
+        if (r == 0 && p->plan->pod[0])
+                r = cgroup_make_pod(p->plan->pod_slice, p->plan->unit_path, p->plan->pod,
+                                    strrchr(p->plan->container_path, '/') + 1);
         p->step = r == 0 ? PLACE_STEP_MONITOR_SCOPE : PLACE_STEP_DECIDE;
         if (r == 0)
                 return;
@@ -481,8 +484,9 @@ static void look_at_kill_mode(Placer *p) {
                 p->text->problem, sizeof p->text->problem,
                 "KillMode=control-group of %.200s sends SIGTERM to all processes of the container on stop",
                 p->plan->unit);
-        (void)snprintf(p->text->remedy, sizeof p->text->remedy, "set KillMode=mixed in the unit%s",
-                       service ? "" : ", or stop the container in ExecStop=");
+        (void)snprintf(p->text->remedy, sizeof p->text->remedy, "%s%s",
+                       p->plan->pod[0] ? "stop the pod in ExecStop=" : "set KillMode=mixed in the unit",
+                       p->plan->pod[0] || service ? "" : ", or stop the container in ExecStop=");
 }
 
 static int place_ask_runtime(void *userdata, void *answer) {
@@ -536,6 +540,11 @@ static bool place_decide(Placer *p) {
                 return ask_for_unit(p, p->plan->user, p->plan->uid, p->plan->unit, note_unit);
         case PLACEMENT_NEED_CALLER:
                 look_at_caller(p);
+                return false;
+        case PLACEMENT_NEED_POD:
+                p->facts.pod = cgroup_limits_missing(p->plan->pod_slice, p->plan->unit_path)
+                                       ? PLACEMENT_POD_LOSES_LIMITS
+                                       : PLACEMENT_POD_FITS;
                 return false;
         case PLACEMENT_NEED_RUNTIME:
                 return look_at_runtime(p);

@@ -22,7 +22,9 @@ typedef struct Situation {
         PlacementPlan *plan;
         Wish wish;
         CgUnit unit;
-        char slice[UNITNAME_SIZE]; /* the three parts of a cgroupsPath for systemd, else empty */
+        char parent[UNITNAME_SIZE]; /* where the caller was told to put the container, or its pod */
+        char pod[UNITNAME_SIZE];    /* ID of the pod; empty without */
+        char slice[UNITNAME_SIZE];  /* the three parts of a cgroupsPath for systemd, else empty */
         char prefix[UNITNAME_SIZE];
         char name[UNITNAME_SIZE];
 } Situation;
@@ -32,6 +34,7 @@ void situation_split_path(Situation *s);
 const char *situation_default_slice(const PlacementFacts *f);
 bool situation_find_scope(const Situation *s);
 bool situation_find_monitor_scope(Situation *s);
+bool situation_find_pod_slice(const Situation *s);
 void situation_find_unit(Situation *s);
 bool situation_in_control_group(const Situation *s);
 bool situation_same_manager(const Situation *s);

@@ -11,6 +11,8 @@
 #include "base/cleanup.h"
 #include "placement/placement-internal.h"
 
+#define POD_SLICE "-libpod_pod_"
+
 static bool copy_part(char out[UNITNAME_SIZE], const char *from, size_t n) {
         if (n >= UNITNAME_SIZE)
                 return false;
@@ -19,8 +21,21 @@ static bool copy_part(char out[UNITNAME_SIZE], const char *from, size_t n) {
         return true;
 }
 
+/* Podman puts "PARENT-libpod_pod_ID.slice" into PARENT.slice, and the pod's containers into that. */
+static void find_pod(Situation *s) {
+        const char *id, *at = strstr(s->slice, POD_SLICE);
+
+        (void)snprintf(s->parent, sizeof s->parent, "%s", s->slice);
+        if (!at || at == s->slice || !unitname_is_valid(s->slice, ".slice"))
+                return;
+        id = at + strlen(POD_SLICE);
+        (void)snprintf(s->pod, sizeof s->pod, "%.*s", (int)(strlen(id) - strlen(".slice")), id);
+        if (s->pod[0])
+                (void)snprintf(s->parent, sizeof s->parent, "%.*s.slice", (int)(at - s->slice), s->slice);
+}
+
 /**
- * situation_split_path() - the three parts of a cgroupsPath
+ * situation_split_path() - the three parts of a cgroupsPath, and whether it is that of a pod's container
  *
  * "SLICE:PREFIX:NAME" is how callers tell a runtime with the systemd cgroup manager what to make.
  */
@@ -31,6 +46,7 @@ void situation_split_path(Situation *s) {
         if (!b || !copy_part(s->slice, path, (size_t)(a - path)) ||
             !copy_part(s->prefix, a + 1, (size_t)(b - a - 1)) || !copy_part(s->name, b + 1, strlen(b + 1)))
                 s->slice[0] = s->prefix[0] = s->name[0] = 0;
+        find_pod(s);
 }
 
 /**
@@ -78,6 +94,27 @@ bool situation_find_monitor_scope(Situation *s) {
                        : unitname_is_valid(s->slice, ".slice") ? s->slice
                                                                : situation_default_slice(f));
         return true;
+}
+
+/**
+ * situation_find_pod_slice() - where the pod's slice is: a slice's name is its path, below the manager that the runtime asks
+ *
+ * Return: false if that is too long for a path.
+ */
+bool situation_find_pod_slice(const Situation *s) {
+        const PlacementFacts *f = s->facts;
+        char *out = s->plan->pod_slice;
+        size_t n = 0;
+
+        if (f->rootless)
+                n = (size_t)snprintf(out, PATH_MAX, "/user.slice/user-%u.slice/user@%u.service",
+                                     (unsigned)f->uid, (unsigned)f->uid);
+        for (size_t i = 1; s->slice[i] && n < PATH_MAX; i++)
+                if (s->slice[i] == '-')
+                        n += (size_t)snprintf(out + n, PATH_MAX - n, "/%.*s.slice", (int)i, s->slice);
+        if (n < PATH_MAX)
+                n += (size_t)snprintf(out + n, PATH_MAX - n, "/%s", s->slice);
+        return n < PATH_MAX;
 }
 
 /**

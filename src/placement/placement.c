@@ -6,7 +6,8 @@
  *
  *   name        situation                                 monitor            container
  *   split       cgroupsPath lies in our unit already      stays              as given
- *   nest        delegated service, nothing against it     UNIT/supervisor    UNIT/libpod-payload-ID
+ *   nest        delegated service, nothing against it     UNIT/supervisor    UNIT/libpod-payload-ID, or in a pod
+ *                                                                            UNIT/libpod_pod-POD/libpod-payload-ID
  *   bind        service, not delegated                    stays              its scope, bound to UNIT
  *   propagate   as bind, but UNIT is stopping, or a       stays              its scope, a stop propagates, but of
  *               oneshot, or has KillMode=none                                KillMode=none
@@ -42,6 +43,10 @@
  * While systemd has yet to start a process of ExecStart= in the unit's top cgroup (we are in ExecStartPre=, or in the
  * first of a oneshot's commands), that start would fail with 219/CGROUP as soon as nesting has turned controllers on
  * there, unless there is a DelegateSubgroup=. And KillMode=process or none would leave the container behind.
+ *
+ * A pod nests as a whole or not at all: what is asked is the same for each of its containers. Its cgroup is to have the limits
+ * of its slice. With KillMode=mixed the main process alone gets a signal, and when it has ended all others are killed, so
+ * there have to be commands in ExecStop= that stop the pod before. Podman's slice of the pod stays where it is, empty.
  */
 
 #include <stdarg.h>
@@ -50,6 +55,9 @@
 
 #include "base/cleanup.h"
 #include "placement/placement-internal.h"
+
+#define POD "libpod_pod-"
+#define PAYLOAD "libpod-payload-"
 
 /* What stands against nesting; @wish: it is somebody's wish, which makes it as-given. */
 typedef struct Obstacle {
@@ -145,18 +153,14 @@ static int plan_own_scope(Situation *s, PlacementRow row, const char *why) {
         return 0;
 }
 
-static bool is_slice_of_pod(const char *slice) {
-        return strstr(slice, "-libpod_pod_") != NULL;
-}
-
 /* What can be told without asking anybody. */
 static Obstacle find_obstacle(const Situation *s) {
         const PlacementFacts *f = s->facts;
 
         if (f->nest_failed)
-                return (Obstacle){ .text = "could not be nested in" };
-        if (!f->id || f->id[0] == 0 || strchr(f->id, '/') ||
-            s->unit.n_path + strlen(f->id) + strlen("/libpod-payload-") >= PATH_MAX)
+                return (Obstacle){ .text = "could not be nested in", .wish = s->pod[0] != 0 };
+        if (!f->id || f->id[0] == 0 || strchr(f->id, '/') || (s->pod[0] && !situation_find_pod_slice(s)) ||
+            s->unit.n_path + strlen(s->pod) + strlen(f->id) + strlen("/" POD "/" PAYLOAD) >= PATH_MAX)
                 return (Obstacle){ .text = "cannot have a cgroup of this name" };
         if (s->unit.user && !situation_same_manager(s))
                 return (Obstacle){ .text = "belongs to another user" };
@@ -173,9 +177,7 @@ static Obstacle find_obstacle(const Situation *s) {
         if (f->passthrough)
                 return (Obstacle){ .text = "is left unchanged: podman logs finds passthrough output by scope",
                                    .wish = true };
-        if (is_slice_of_pod(s->slice))
-                return (Obstacle){ .text = "is left unchanged: the container is in a pod", .wish = true };
-        if (strcmp(s->slice, situation_default_slice(f)) != 0 || !situation_find_scope(s))
+        if (strcmp(s->parent, situation_default_slice(f)) != 0 || !situation_find_scope(s))
                 return (Obstacle){ .text = "is left unchanged: a cgroup parent was requested", .wish = true };
         return (Obstacle){ 0 };
 }
@@ -190,20 +192,38 @@ static bool starts_more(const UnitFacts *u) {
         return strcmp(u->sub_state, "start") == 0 && strcmp(u->type, "oneshot") == 0 && u->unstarted;
 }
 
+/* What they say against a pod only. */
+static const char *find_pod_obstacle(const Situation *s) {
+        const PlacementFacts *f = s->facts;
+        const UnitFacts *u = f->unit;
+
+        if (s->pod[0] == 0 || s->wish != WISH_AUTO)
+                return NULL;
+        if (!u)
+                return "is left unchanged: its manager does not respond";
+        if (strcmp(u->kill_mode, "mixed") == 0 && !u->exec_stop && f->caller != PLACEMENT_CALLER_WAITS)
+                return "would kill the pod when it stops (see KillMode= and ExecStop=)";
+        if (f->pod == PLACEMENT_POD_LOSES_LIMITS)
+                return "does not delegate the controllers for the limits of the pod (see Delegate=)";
+        return NULL;
+}
+
 /* What the unit's own settings say against it. */
 static const char *find_unit_obstacle(const Situation *s) {
         const PlacementFacts *f = s->facts;
         const UnitFacts *u = f->unit;
 
         if (s->unit.user ? u && !u->delegate : f->delegation == PLACEMENT_DELEGATION_NO)
-                return "is not delegated";
+                return s->pod[0] ? "is not delegated, the pod stays in its slice" : "is not delegated";
+        if (!u && s->unit.user)
+                return "may not be delegated: its manager does not respond";
         if (!u)
-                return s->unit.user ? "may not be delegated: its manager does not respond" : NULL;
+                return find_pod_obstacle(s);
         if (starts_more(u) && !u->subgroup && (s->unit.n_leaf == 0 || situation_in_control_group(s)))
                 return "starts another main process in its top cgroup (see DelegateSubgroup=)";
         if (situation_kills_alone(u) && s->wish == WISH_AUTO)
                 return "would leave the container behind when it stops (see KillMode=)";
-        return NULL;
+        return find_pod_obstacle(s);
 }
 
 /*
@@ -220,7 +240,7 @@ static int ask_for_nesting(Situation *s) {
                 return PLACEMENT_NEED_DELEGATION;
         if (f->delegation == PLACEMENT_DELEGATION_NO || have_unit)
                 return 0;
-        if (f->service || s->unit.n_leaf == 0 || situation_in_control_group(s))
+        if (f->service || s->pod[0] || s->unit.n_leaf == 0 || situation_in_control_group(s))
                 return need_unit(s);
         return f->caller == PLACEMENT_CALLER_WAITS ? need_unit(s) : 0; /* watches_unit() */
 }
@@ -241,6 +261,11 @@ static bool watches_unit(const Situation *s) {
                strcmp(f->unit->kill_mode, "mixed") == 0;
 }
 
+/* The last of the questions, if nothing else stands against nesting. */
+static bool has_to_ask_for_pod(const Situation *s) {
+        return s->pod[0] && s->wish == WISH_AUTO && s->facts->pod == PLACEMENT_POD_UNKNOWN;
+}
+
 static int plan_nest(Situation *s) {
         PlacementPlan *p = s->plan;
         size_t n = s->unit.n_path;
@@ -255,9 +280,13 @@ static int plan_nest(Situation *s) {
         p->user = s->unit.user;
         p->uid = s->unit.owner;
         memcpy(p->container_path, p->unit_path, n);
-        (void)snprintf(p->container_path + n, sizeof p->container_path - n, "/libpod-payload-%s",
-                       s->facts->id);
-        placement_say(p, "%s is delegated: monitor and container are nested in it", p->unit);
+        if (s->pod[0]) {
+                (void)snprintf(p->pod, sizeof p->pod, POD "%s", s->pod);
+                n += (size_t)snprintf(p->container_path + n, sizeof p->container_path - n, "/%s", p->pod);
+        }
+        (void)snprintf(p->container_path + n, sizeof p->container_path - n, "/" PAYLOAD "%s", s->facts->id);
+        placement_say(p, "%s is delegated: %s are nested in it", p->unit,
+                      p->pod[0] ? "monitors and pod" : "monitor and container");
         return 0;
 }
 
@@ -346,10 +375,10 @@ static int decide_service(Situation *s) {
                 r = ask_for_nesting(s);
                 if (r != 0)
                         return r;
-                against.text = find_unit_obstacle(s);
+                against = (Obstacle){ .text = find_unit_obstacle(s), .wish = s->pod[0] != 0 };
         }
         if (!against.text)
-                return plan_nest(s);
+                return has_to_ask_for_pod(s) ? PLACEMENT_NEED_POD : plan_nest(s);
         if (s->wish == WISH_UNIT) {
                 char why[sizeof s->plan->reason / 2 + UNITNAME_SIZE];
 
@@ -540,6 +569,7 @@ static const StateField placement_fields[] = {
         STATE_FIELD_TEXT(PlacementPlan, unit, "unit"),
         STATE_FIELD_TEXT(PlacementPlan, unit_path, "unit-path"),
         STATE_FIELD_TEXT(PlacementPlan, container_path, "container-path"),
+        STATE_FIELD_TEXT(PlacementPlan, pod, "pod"),
         STATE_FIELD_TEXT(PlacementPlan, container_scope, "container-scope"),
         STATE_FIELD_BOOL(PlacementPlan, user_scope, "user-scope"),
         STATE_FIELD_TEXT(PlacementPlan, monitor_scope, "monitor-scope"),

@@ -22,6 +22,7 @@
 #define PLACEMENT_NEED_RUNTIME 4    /* ask the runtime what it knows and set facts.runtime */
 #define PLACEMENT_STOPPING 6        /* the unit is, so the container is not restarted: likewise */
 #define PLACEMENT_NEED_CALLER 5     /* look at the process that started us: facts.caller and facts.notifies */
+#define PLACEMENT_NEED_POD 7        /* can plan->unit_path have the limits of plan->pod_slice? facts.pod */
 
 /* The rows of the table in placement.c */
 typedef enum PlacementRow {
@@ -65,6 +66,13 @@ typedef enum PlacementRuntime {
         PLACEMENT_RUNTIME_PLAIN, /* it does not, or nobody can tell */
 } PlacementRuntime;
 
+/* Can the cgroup of the pod in the unit have the limits that the pod's slice has? */
+typedef enum PlacementPod {
+        PLACEMENT_POD_UNKNOWN,
+        PLACEMENT_POD_FITS,
+        PLACEMENT_POD_LOSES_LIMITS, /* the unit has not all of the controllers */
+} PlacementPod;
+
 /* What the process that started us goes on to do */
 typedef enum PlacementCaller {
         PLACEMENT_CALLER_UNKNOWN,
@@ -98,6 +106,7 @@ typedef struct PlacementFacts {
         /* set when asked for */
         PlacementDelegation delegation;
         PlacementRuntime runtime;
+        PlacementPod pod;
         PlacementCaller caller;
         const char *
                 stopping_unit; /* unit of the monitor that the container had before, if the caller restarts it
@@ -148,8 +157,10 @@ typedef struct PlacementPlan {
         char container_slice[UNITNAME_SIZE]; /* with make_scope */
         char monitor_scope[UNITNAME_SIZE];
         char monitor_slice[UNITNAME_SIZE];
-        char reason[512]; /* one line for people */
+        char pod[UNITNAME_SIZE + 16]; /* nested: the pod's cgroup below that of the unit, if there is a pod */
+        char reason[512];             /* one line for people */
 
+        char pod_slice[PATH_MAX];      /* cgroup of the pod's slice, whose limits @pod is to have */
         char unit_path[PATH_MAX];      /* cgroup of @unit */
         char container_path[PATH_MAX]; /* new cgroupsPath when nested; with make_scope the caller's to set */
 } PlacementPlan;

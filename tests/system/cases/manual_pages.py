@@ -243,7 +243,7 @@ def manual_unit():
 def manual_pod():
     if systemd() < 254:
         raise Skip("no DelegateSubgroup=")
-    text, = manual("scopemon-units.7", "PODS")
+    _, text = manual("scopemon-units.7", "PODS") # the first one is what pods_quadlet tries
     text = text.replace("pod create ", "pod create --infra=false ").replace("POD IMAGE", "POD --name=baz IMAGE")
     unit = Unit("baz.service", concrete(text))
     unit.start()

@@ -488,7 +488,8 @@ Test(placement, delegated_unit_supervises_as_long_as_it_stays) {
         f = podman_leaves(SERVICE, &unit);
         (void)plan_of(&f, "nest");
         f.cgroups_path = "machine-libpod_pod_77.slice:libpod:" ID;
-        (void)plan_of(&f, "as-given");
+        f.pod = PLACEMENT_POD_FITS;
+        (void)plan_of(&f, "nest");
         f.cgroups_path = "machine.slice:libpod:" ID;
         f.caller_is_main = true; /* podman run -d is all that it does */
         (void)plan_of(&f, "detached");
@@ -733,7 +734,8 @@ Test(placement, as_given_wishes_against_nesting) {
                 const char *words;
         } cases[] = {
                 { "machine.slice:libpod:" ID, true, "podman logs" },
-                { "machine-libpod_pod_77.slice:libpod:" ID, false, "pod" },
+                { "machine-libpod_pod_77.slice:libpod:" ID, true, "podman logs" },
+                { "batch-libpod_pod_77.slice:libpod:" ID, false, "cgroup parent" },
                 { "batch.slice:libpod:" ID, false, "cgroup parent" },
                 { "user.slice:libpod:" ID, false, "cgroup parent" },
         };
@@ -891,7 +893,9 @@ Test(placement, wish_unit_overrides_what_others_wish) {
         f.wish_environment = "unit";
         f.passthrough = true;
         f.cgroups_path = "machine-libpod_pod_77.slice:libpod:" ID;
-        (void)plan_of(&f, "nest");
+        cr_assert_str_eq(plan_of(&f, "nest").pod, "libpod_pod-77");
+        f.cgroups_path = "batch-libpod_pod_77.slice:libpod:" ID;
+        cr_assert_str_eq(plan_of(&f, "nest").pod, "libpod_pod-77");
         f.systemd_cgroup = false;
         f.cgroups_path = "/libpod_parent/libpod-" ID;
         (void)plan_of(&f, "nest");
@@ -999,6 +1003,157 @@ Test(placement, strange_texts_change_nothing) {
         f.cgroup = SESSION;
         f.id = long_id;
         cr_assert_eq(plan_of(&f, "no-manager").monitor, PLACEMENT_MONITOR_STAYS);
+}
+
+/* ---- pods --------------------------------------------------------------------------------------------- */
+
+/* podman pod start and kube play: they leave */
+static PlacementFacts pod_in(const char *cgroup, const UnitFacts *unit) {
+        PlacementFacts f = podman_leaves(cgroup, unit);
+
+        f.cgroups_path = "machine-libpod_pod_77.slice:libpod:" ID;
+        f.delegation = PLACEMENT_DELEGATION_YES;
+        f.pod = PLACEMENT_POD_FITS;
+        return f;
+}
+
+static UnitFacts unit_of_pod(void) {
+        UnitFacts unit = unit_of("forking", "activating", "start");
+
+        unit.delegate = true;
+        return unit;
+}
+
+Test(placement, nest_nests_a_pod_in_a_cgroup_of_its_own) {
+        UnitFacts unit = unit_of_pod();
+        PlacementFacts f = pod_in(SERVICE, &unit);
+        PlacementPlan p = plan_of(&f, "nest");
+
+        cr_assert_str_eq(p.pod, "libpod_pod-77");
+        cr_assert_str_eq(p.pod_slice, "/machine.slice/machine-libpod_pod_77.slice");
+        cr_assert_str_eq(p.container_path, SERVICE "/libpod_pod-77/libpod-payload-" ID);
+        cr_assert_not_null(strstr(p.reason, "pod"), "%s", p.reason);
+
+        f.cgroup = SERVICE "/supervisor"; /* the pod's second container */
+        p = plan_of(&f, "nest");
+        cr_assert_str_eq(p.container_path, SERVICE "/libpod_pod-77/libpod-payload-" ID);
+        f.cgroups_path = "machine.slice:libpod:" ID; /* the service container of kube play is in no pod */
+        p = plan_of(&f, "nest");
+        cr_assert_str_empty(p.pod);
+        cr_assert_str_eq(p.container_path, SERVICE "/libpod-payload-" ID);
+}
+
+Test(placement, nest_finds_the_slice_of_a_users_pod_at_the_users_manager) {
+        static const char *const cgroups[] = { USER_SERVICE, SERVICE }; /* the other one with User= */
+
+        for (size_t i = 0; i < ELEMENTS(cgroups); i++) {
+                UnitFacts unit = unit_of_pod();
+                PlacementFacts f = pod_in(cgroups[i], &unit);
+                PlacementPlan p;
+
+                f.rootless = true;
+                f.uid = 1000;
+                f.cgroups_path = "user-libpod_pod_77.slice:libpod:" ID;
+                p = plan_of(&f, "nest");
+                cr_assert_str_eq(p.pod, "libpod_pod-77");
+                cr_assert_str_eq(p.pod_slice, "/user.slice/user-1000.slice/user@1000.service/user.slice"
+                                              "/user-libpod_pod_77.slice");
+        }
+}
+
+Test(placement, limits_of_a_pod_are_asked_for_last) {
+        UnitFacts unit = unit_of_pod();
+        PlacementFacts f = pod_in(SERVICE, &unit);
+        PlacementPlan p;
+
+        f.pod = PLACEMENT_POD_UNKNOWN;
+        cr_assert_eq(placement_decide(&f, &p), PLACEMENT_NEED_POD);
+        cr_assert_str_eq(p.pod_slice, "/machine.slice/machine-libpod_pod_77.slice");
+        cr_assert_str_eq(p.unit_path, SERVICE);
+        f.unit = NULL;
+        cr_assert_eq(placement_decide(&f, &p), PLACEMENT_NEED_UNIT);
+        f.unit = &unit;
+        f.delegation = PLACEMENT_DELEGATION_NO;
+        (void)plan_of(&f, "as-given");
+        f = podman_leaves(SERVICE "/supervisor", &unit);
+        f.delegation = PLACEMENT_DELEGATION_YES;
+        (void)plan_of(&f, "nest"); /* no pod */
+}
+
+Test(placement, as_given_pod_that_does_not_nest) {
+        UnitFacts plain = unit_of_pod(), mixed = plain, leaves = plain;
+        const struct {
+                const UnitFacts *unit;
+                PlacementDelegation delegation;
+                PlacementPod pod;
+                bool nest_failed;
+                const char *words;
+        } cases[] = {
+                { &plain, PLACEMENT_DELEGATION_NO, PLACEMENT_POD_FITS, false, "is not delegated" },
+                { &plain, PLACEMENT_DELEGATION_YES, PLACEMENT_POD_LOSES_LIMITS, false, "limits of the pod" },
+                { &plain, PLACEMENT_DELEGATION_YES, PLACEMENT_POD_FITS, true, "could not be nested" },
+                { &mixed, PLACEMENT_DELEGATION_YES, PLACEMENT_POD_FITS, false, "ExecStop=" },
+                { &leaves, PLACEMENT_DELEGATION_YES, PLACEMENT_POD_FITS, false,
+                  "leave the container behind" },
+        };
+
+        strcpy(mixed.kill_mode, "mixed");
+        strcpy(leaves.kill_mode, "process");
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                PlacementFacts f = pod_in(SERVICE, cases[i].unit);
+                PlacementPlan p;
+
+                f.delegation = cases[i].delegation;
+                f.pod = cases[i].pod;
+                f.nest_failed = cases[i].nest_failed;
+                p = plan_of(&f, "as-given");
+                cr_assert_not_null(strstr(p.reason, cases[i].words), "%s", p.reason);
+                cr_assert_eq(p.monitor, PLACEMENT_MONITOR_STAYS);
+                cr_assert_str_eq(p.container_scope, "libpod-" ID ".scope");
+                cr_assert_str_empty(p.pod);
+                cr_assert_not(p.watch_unit);
+        }
+}
+
+Test(placement, as_given_pod_whose_unit_is_not_known) {
+        UnitFacts unit = unit_of_pod();
+        PlacementFacts f = pod_in(SERVICE "/supervisor", &unit);
+        PlacementPlan p;
+
+        f.unit = NULL;
+        f.caller = PLACEMENT_CALLER_RESTARTS;
+        cr_assert_eq(placement_decide(&f, &p), PLACEMENT_NEED_UNIT);
+        f.unit_failed = true;
+        (void)plan_of(&f, "no-manager");
+}
+
+Test(placement, pod_that_its_unit_stops_before_it_kills_nests) {
+        UnitFacts unit = unit_of_pod();
+        PlacementFacts f = pod_in(SERVICE, &unit);
+
+        strcpy(unit.kill_mode, "mixed");
+        unit.exec_stop = true;
+        (void)plan_of(&f, "nest");
+        unit.exec_stop = false;
+        f.caller = PLACEMENT_CALLER_WAITS; /* it passes the signal on */
+        (void)plan_of(&f, "nest");
+}
+
+Test(placement, slice_that_is_named_like_a_pods_is_none) {
+        static const char *const slices[] = { "-libpod_pod_77.slice", "machine-libpod_pod_.slice",
+                                              "machine-libpod_pod_7/7.slice", "machine-libpod_pod_77" };
+
+        for (size_t i = 0; i < ELEMENTS(slices); i++) {
+                UnitFacts unit = unit_of_pod();
+                PlacementFacts f = pod_in(SERVICE, &unit);
+                char path[128];
+
+                (void)snprintf(path, sizeof path, "%s:libpod:" ID, slices[i]);
+                f.cgroups_path = path;
+                (void)plan_of(&f, "as-given");
+                f.wish_environment = "unit";
+                cr_assert_str_empty(plan_of(&f, "nest").pod, "%s", slices[i]);
+        }
 }
 
 /* ---- a monitor that comes back ------------------------------------------------------------------------ */
