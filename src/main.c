@@ -25,6 +25,7 @@
 #include "explain/hint.h"
 #include "keeper/keeper.h"
 #include "keeper/launch.h"
+#include "keeper/registration.h"
 #include "service/end.h"
 #include "service/service.h"
 #include "service/store.h"
@@ -33,8 +34,8 @@
 #include "worker/worker.h"
 
 /* Who hooks on to a keeper. */
-static const KeeperHooks *const hooks[] = { &upgrade_hooks, &service_hooks, &exec_giver_hooks,
-                                            &exec_runner_hooks, NULL };
+static const KeeperHooks *const hooks[] = { &upgrade_hooks,     &service_hooks,      &exec_giver_hooks,
+                                            &exec_runner_hooks, &registration_hooks, NULL };
 
 /* A worker that replaces one that has died: TITLE --scopemon-worker=FD NAME. */
 static int run_worker(int argc, char *argv[]) {

@@ -20,6 +20,7 @@
 #define SCOPEMON_ENV_ATTACHPIPE "_OCI_ATTACHPIPE"
 #define SCOPEMON_ENV_PLACEMENT "SCOPEMON_PLACEMENT"
 #define SCOPEMON_ENV_JOURNAL_ONCE "SCOPEMON_JOURNAL_ONCE"
+#define SCOPEMON_ENV_MACHINE "SCOPEMON_MACHINE"
 
 /* Annotation of the container; stronger than SCOPEMON_PLACEMENT. The values of both. */
 #define SCOPEMON_ANNOTATION_PLACEMENT "io.scopemon.placement"
@@ -27,6 +28,9 @@
 #define SCOPEMON_PLACEMENT_UNIT "unit"
 #define SCOPEMON_PLACEMENT_SCOPE "scope"
 #define SCOPEMON_PLACEMENT_CALLER "caller"
+
+/* Likewise, and SCOPEMON_MACHINE: is the container registered with systemd-machined? A boolean. */
+#define SCOPEMON_ANNOTATION_MACHINE "io.scopemon.machine"
 
 /* Start pipe: one read of up to so many bytes, whatever it returns, is one signal. */
 #define SCOPEMON_START_READ_MAX 8192

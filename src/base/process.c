@@ -535,7 +535,8 @@ int process_peek(pid_t pid, ProcessStatus *ret_status) {
  * process_status_of() - how a process has ended that need not be a child of ours
  *
  * From Linux 6.15 on the kernel keeps that for as long as there is a pidfd, once somebody has reaped the process: which
- * poll() tells by POLLHUP.
+ * poll() tells by POLLHUP. It has the mark of a core dump. Linux 6.16 has more to say of one, but only if a socket took
+ * it: of a core in a file, coredump_mask is 0 (Linux 6.18).
  *
  * Return: 0, PROCESS_UNREAPED, or a negative errno: -EOPNOTSUPP if the kernel does not tell.
  */

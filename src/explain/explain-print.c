@@ -6,6 +6,8 @@
  */
 
 #include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -13,8 +15,11 @@
 #include <time.h>
 
 #include "base/error.h"
+#include "base/fd.h"
 #include "base/utf8.h"
 #include "explain/explain-internal.h"
+
+#define MACHINE_FILE_MAX 65536
 
 #define LINE_SIZE 4096
 #define LABEL_WIDTH 12
@@ -200,6 +205,24 @@ static void say_stop(const Explained *e) {
         }
 }
 
+/*
+ * Does systemd-machined know it by this name? Its files tell; libsystemd, which reads them too, finds one by the unit, but
+ * not that of a nested container from systemd 258 on.
+ */
+static bool is_machine(const Explained *e) {
+        _cleanup_free_ char *text = NULL;
+        char path[PATH_MAX], leader[32];
+
+        if (!e->init || !e->name[0] || e->name[0] == '.' || strchr(e->name, '/'))
+                return false;
+        if (e->owner == 0)
+                (void)snprintf(path, sizeof path, "/run/systemd/machines/%s", e->name);
+        else
+                (void)snprintf(path, sizeof path, "/run/user/%u/systemd/machines/%s", e->owner, e->name);
+        (void)snprintf(leader, sizeof leader, "\nLEADER=%d\n", e->init->pid);
+        return fd_read_file(AT_FDCWD, path, MACHINE_FILE_MAX, &text, NULL) >= 0 && strstr(text, leader);
+}
+
 static void say_soft_reboot(const Explained *e) {
         const ExplainUnit *unit;
         const char *why;
@@ -284,6 +307,8 @@ void explain_print(const Explained *e) {
         if (e->monitor_unit.name[0] && !same)
                 say_unit(e->keeper ? "Monitor unit" : "Caller", &e->monitor_unit);
         say_placement(e);
+        if (is_machine(e))
+                say("Machine", "%s, see \"machinectl status %s\"", e->name, e->name);
         if (e->init || e->keeper) {
                 say_stop(e);
                 say_soft_reboot(e);

@@ -115,6 +115,7 @@ struct Keeper {
         struct Upgrade *upgrade;
         struct ExecGiver *exec_giver;
         struct ExecRunner *exec_runner;
+        struct Registration *registration; /* while machined is asked */
 
         KeeperStart *start; /* NULL when the container runs */
         KeeperRuntime runtime;

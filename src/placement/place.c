@@ -597,6 +597,27 @@ static bool take_step(Placer *p) {
         return false;
 }
 
+/* The annotation counts, else the environment. What is no boolean is told. */
+static void look_at_machine(Placer *p) {
+        const char *given = p->bundle ? bundle_annotation(p->bundle, SCOPEMON_ANNOTATION_MACHINE) : NULL,
+                   *word = given ? given : getenv(SCOPEMON_ENV_MACHINE);
+        bool wanted;
+
+        if (p->options->exec || !word || !p->facts.managed)
+                return;
+        if (parse_bool(word, &wanted) < 0) {
+                if (p->text->problem[0])
+                        return;
+                (void)snprintf(p->text->problem, sizeof p->text->problem, "%s of \"%.64s\" is no boolean",
+                               given ? SCOPEMON_ANNOTATION_MACHINE : SCOPEMON_ENV_MACHINE, word);
+                (void)snprintf(p->text->remedy, sizeof p->text->remedy, "set it to yes or no");
+                return;
+        }
+        p->plan->machine = wanted;
+        p->plan->machine_user = p->facts.rootless;
+        p->plan->machine_uid = p->facts.uid;
+}
+
 /* What only the way has needed. */
 static void drop_all(Placer *p) {
         p->question = unit_question_free(p->question);
@@ -617,6 +638,7 @@ void place_go_on(Placer *p) {
         while (p->step != PLACE_STEP_END)
                 if (take_step(p))
                         return;
+        look_at_machine(p);
         p->plan->unit_stop_usec = p->unit.spares ? UINT64_MAX : p->unit.timeout_stop_usec;
         if (p->options->sdnotify_socket)
                 p->plan->fd_store_max = caller_store(p->options->service ? getpid() : p->caller.pid);

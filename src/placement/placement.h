@@ -149,8 +149,11 @@ typedef struct PlacementPlan {
         bool user; /* which manager to talk to: the one of @uid or the system's */
         uid_t uid;
 
-        uint64_t unit_stop_usec;             /* the caller's to set: TimeoutStopSec= of unit, 0 if unknown */
-        uint32_t fd_store_max;               /* likewise: descriptors that the container may store there */
+        uint64_t unit_stop_usec; /* the caller's to set: TimeoutStopSec= of unit, 0 if unknown */
+        uint32_t fd_store_max;   /* likewise: descriptors that the container may store there */
+        bool machine;      /* likewise: register it with machined, that of the system or of machine_uid */
+        bool machine_user; /* ... which is this */
+        uid_t machine_uid;
         char unit[UNITNAME_SIZE];            /* unit we are in, empty if none */
         char container_scope[UNITNAME_SIZE]; /* name of the runtime's scope; empty if it makes none */
         bool user_scope;                     /* it is a user manager's, whoever's unit we are in */

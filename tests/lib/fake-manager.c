@@ -204,6 +204,108 @@ static int on_get(FakeManager *m, sd_bus_message *call) {
         return 1;
 }
 
+static void note_id(FakeManager *m, sd_bus_message *call) {
+        const void *id;
+        size_t n;
+
+        must(sd_bus_message_read_array(call, 'y', &id, &n));
+        if (n == sizeof m->seen.machine_id)
+                memcpy(m->seen.machine_id, id, n);
+}
+
+/* The process that a pidfd is for, by its fdinfo. */
+static unsigned pid_of(int fd) {
+        char path[64], line[128];
+        unsigned pid = 0;
+        FILE *f;
+
+        (void)snprintf(path, sizeof path, "/proc/self/fdinfo/%d", fd);
+        f = fopen(path, "re");
+        while (f && fgets(line, sizeof line, f))
+                if (strncmp(line, "Pid:", 4) == 0)
+                        pid = (unsigned)strtoul(line + 4, NULL, 10);
+        if (f)
+                (void)fclose(f);
+        return pid;
+}
+
+static void note_property(FakeManager *m, sd_bus_message *call, const char *name) {
+        const char *text;
+        int fd;
+
+        if (strcmp(name, "LeaderPIDFD") == 0) {
+                must(sd_bus_message_read(call, "v", "h", &fd));
+                m->seen.machine_leader = pid_of(fd);
+        } else if (strcmp(name, "Id") == 0) {
+                must(sd_bus_message_enter_container(call, 'v', "ay"));
+                note_id(m, call);
+                must(sd_bus_message_exit_container(call));
+        } else {
+                must(sd_bus_message_read(call, "v", "s", &text));
+                (void)snprintf(strcmp(name, "Class") == 0 ? m->seen.class : m->seen.service,
+                               sizeof m->seen.class, "%s", text);
+        }
+}
+
+static void note_machine(FakeManager *m, sd_bus_message *call) {
+        const char *service, *class, *name;
+        uint32_t leader;
+
+        if (strcmp(m->seen.member, "RegisterMachine") == 0) {
+                note_id(m, call);
+                must(sd_bus_message_read(call, "ssus", &service, &class, &leader, NULL));
+                (void)snprintf(m->seen.service, sizeof m->seen.service, "%s", service);
+                (void)snprintf(m->seen.class, sizeof m->seen.class, "%s", class);
+                m->seen.machine_leader = leader;
+                return;
+        }
+        must(sd_bus_message_enter_container(call, 'a', "(sv)"));
+        while (sd_bus_message_enter_container(call, 'r', "sv") > 0) {
+                must(sd_bus_message_read(call, "s", &name));
+                note_property(m, call, name);
+                must(sd_bus_message_exit_container(call));
+        }
+}
+
+static int on_machine(FakeManager *m, sd_bus_message *call) {
+        const FakeManagerScript *s = m->script;
+        bool leaves = sd_bus_message_is_method_call(call, NULL, "UnregisterMachine");
+        const char *name;
+
+        if (s->silent)
+                return 1;
+        if (s->no_pidfds && sd_bus_message_is_method_call(call, NULL, "RegisterMachineEx"))
+                return sd_bus_reply_method_errorf(call, SD_BUS_ERROR_UNKNOWN_METHOD, "Unknown method");
+        (void)snprintf(m->seen.member, sizeof m->seen.member, "%s", sd_bus_message_get_member(call));
+        must(sd_bus_message_read(call, "s", &name));
+        (void)snprintf(m->seen.machine, sizeof m->seen.machine, "%s", name);
+        if (leaves) {
+                m->seen.n_unregisters++;
+                return sd_bus_reply_method_return(call, NULL);
+        }
+        m->seen.n_registers++;
+        note_machine(m, call);
+        if (s->machine_error)
+                return sd_bus_reply_method_errorf(call, s->machine_error, "as it was told");
+        return sd_bus_reply_method_return(call, "o", "/org/freedesktop/machine1/machine/baz");
+}
+
+static int on_get_leader(FakeManager *m, sd_bus_message *call) {
+        m->seen.n_gets++;
+        (void)snprintf(m->seen.path, sizeof m->seen.path, "%s", sd_bus_message_get_path(call));
+        if (m->script->silent)
+                return 1;
+        if (m->script->leader == 0)
+                return sd_bus_reply_method_errorf(call, SD_BUS_ERROR_UNKNOWN_OBJECT, "no such machine");
+        return sd_bus_reply_method_return(call, "v", "u", m->script->leader);
+}
+
+static bool is_for_machined(sd_bus_message *call) {
+        const char *path = sd_bus_message_get_path(call);
+
+        return path && strncmp(path, "/org/freedesktop/machine1", 25) == 0;
+}
+
 static int on_message(sd_bus_message *call, void *userdata, sd_bus_error *error) {
         FakeManager *m = userdata;
 
@@ -211,6 +313,9 @@ static int on_message(sd_bus_message *call, void *userdata, sd_bus_error *error)
                 return m->script->fault == FAKE_MANAGER_REFUSES
                                ? sd_bus_reply_method_errorf(call, SD_BUS_ERROR_FAILED, "out of order")
                                : 1;
+        if (is_for_machined(call))
+                return sd_bus_message_is_method_call(call, NULL, "Get") ? on_get_leader(m, call)
+                                                                        : on_machine(m, call);
         if (sd_bus_message_is_method_call(call, NULL, "StartTransientUnit"))
                 return on_start(m, call);
         if (sd_bus_message_is_method_call(call, NULL, "GetAll"))

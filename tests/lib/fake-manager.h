@@ -3,7 +3,7 @@
 
 /*
  * A service manager for tests: an sd-bus peer in a thread of its own. It answers StartTransientUnit, Get and GetAll as
- * it was told to, emits JobRemoved and PropertiesChanged, and counts the calls it gets.
+ * it was told to, emits JobRemoved and PropertiesChanged, and counts the calls it gets. It is machined, too.
  */
 
 #include <stdbool.h>
@@ -42,6 +42,9 @@ typedef struct FakeManagerScript {
         const char *active_state;      /* NULL: "active" */
         const char *changes_to;        /* a signal says so of ActiveState= after each Get; NULL: none */
         const char *type;              /* NULL: no Type= and no ExecStart=, as a scope */
+        bool no_pidfds;                /* as machined: RegisterMachineEx is unknown */
+        const char *machine_error;     /* name of the error that RegisterMachine gets; NULL: none */
+        unsigned leader;               /* of the machine that is asked for; 0: there is none */
 } FakeManagerScript;
 
 typedef struct FakeManagerSeen {
@@ -52,7 +55,15 @@ typedef struct FakeManagerSeen {
         unsigned n_subscribes;
         char unit[256];        /* of the last StartTransientUnit */
         char properties[1024]; /* its properties' names, each between blanks */
-        char path[512];        /* of the last GetAll */
+        char path[512];        /* of the last GetAll, or Get */
+        unsigned n_registers;  /* by either method */
+        unsigned n_unregisters;
+        char machine[64]; /* of the last one of these: its name */
+        char member[32];  /* ... that was called */
+        char service[32]; /* ... and these of RegisterMachine* */
+        char class[32];
+        unsigned char machine_id[16];
+        unsigned machine_leader; /* its PID, or that of the pidfd */
 } FakeManagerSeen;
 
 #define FAKE_MANAGER_UID 4294967000U /* with no directory below /run/user */

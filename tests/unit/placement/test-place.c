@@ -315,6 +315,44 @@ CleanTest(place, limit_that_does_not_bind_the_container_is_told) {
         site_done(&s);
 }
 
+/* The annotation counts; what is no boolean is told. There has to be a manager, whose machined it would be. */
+CleanTest(place, wish_to_be_a_machine) {
+        static const struct {
+                const char *annotation, *variable;
+                bool machine, told;
+        } cases[] = {
+                { NULL, NULL, false, false },   { "yes", NULL, true, false },
+                { NULL, "yes", true, false },   { "no", "yes", false, false },
+                { "true", "no", true, false },  { "maybe", "yes", false, true },
+                { NULL, "maybe", false, true },
+        };
+
+        if (!host_make("0::/system.slice/web.service\n"))
+                return;
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                char config[160] = "{}";
+                Site s;
+
+                if (cases[i].annotation)
+                        (void)snprintf(config, sizeof config, "{\"annotations\":{\"%s\":\"%s\"}}",
+                                       SCOPEMON_ANNOTATION_MACHINE, cases[i].annotation);
+                site_init(&s, config);
+                cr_assert_eq(setenv(SCOPEMON_ENV_PLACEMENT, SCOPEMON_PLACEMENT_CALLER, 1), 0);
+                cr_assert_eq(unsetenv(SCOPEMON_ENV_MACHINE), 0);
+                if (cases[i].variable)
+                        cr_assert_eq(setenv(SCOPEMON_ENV_MACHINE, cases[i].variable, 1), 0);
+                cr_assert_eq(place(&s), 0);
+                cr_assert_eq(s.plan.machine, cases[i].machine, "case %zu", i);
+                cr_assert_eq(strstr(s.text.problem, "of \"maybe\" is no boolean") != NULL, cases[i].told,
+                             "case %zu: %s", i, s.text.problem);
+                s.options.exec = true;
+                cr_assert_eq(place(&s), 0);
+                cr_assert_not(s.plan.machine, "an exec session is none");
+                site_done(&s);
+        }
+        cr_assert_eq(unsetenv(SCOPEMON_ENV_MACHINE), 0);
+}
+
 static void expect_told_of_survival(bool survives, bool ignores_isolate, const char *problem) {
         FakeManagerScript script = { .type = "notify",
                                      .survives = survives,
