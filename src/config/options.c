@@ -388,12 +388,11 @@ bool options_peek(char *const argv[], const char *name, const char **ret_value) 
  * Return: 0, also if its reader has gone, or a negative errno if @f does not take it.
  */
 int options_help(FILE *f, const char *program) {
-        (void)fprintf(
-                f,
-                "Usage:\n  %s [OPTION...] - monitor an OCI container\n"
-                "  %s list|status|explain|doctor|upgrade|end ... - ask about containers; each has --help\n\n"
-                "Options:\n",
-                program, program);
+        (void)fprintf(f,
+                      "Usage:\n  %s [OPTION...] - monitor an OCI container\n"
+                      "  %s list|status|explain|doctor|upgrade|end ... - manage containers\n\n"
+                      "Options:\n",
+                      program, program);
         for (size_t i = 0; i < ELEMENTS(option_specs); i++) {
                 const OptionSpec *s = &option_specs[i];
                 int n;

@@ -115,10 +115,10 @@ static void check_cgroups(Doctor *d) {
 
         if (!cgroup_unified(&root))
                 tell(d, BAD, "cgroup v2", "boot without systemd.unified_cgroup_hierarchy=0",
-                     "there is no unified cgroup hierarchy; containers stay where callers put them");
+                     "no unified hierarchy is mounted: containers stay in the cgroup of their caller");
         else if (strcmp(root, "/sys/fs/cgroup") != 0)
                 tell(d, REMARK, "cgroup v2", "boot without systemd.unified_cgroup_hierarchy=0",
-                     "hybrid, at %s: limits of units are on cgroup v1", root);
+                     "mounted at %s, but limits of units are on cgroup v1 (hybrid)", root);
         else
                 tell(d, GOOD, "cgroup v2", "", "mounted at %s", root);
         if (exists("/run/systemd/system"))
@@ -274,8 +274,8 @@ static void check_podman(Doctor *d) {
         if (!f.file[0])
                 tell(d, REMARK, "Podman", remedy, "uses its default monitor, conmon");
         else if (!first_program(f.value, program, sizeof program))
-                tell(d, BAD, "Podman", "correct conmon_path",
-                     "conmon_path in %s names no program that exists", f.file);
+                tell(d, BAD, "Podman", "correct conmon_path", "conmon_path in %s lists no existing program",
+                     f.file);
         else if (!is_this_program(program))
                 tell(d, REMARK, "Podman", remedy, "uses %s, set in %s", program, f.file);
         else
@@ -323,20 +323,21 @@ static void check_worker(Doctor *d) {
 
         r = proof_try(&could);
         if (r < 0)
-                tell(d, REMARK, "confinement", "", "cannot be tried: %s", strerror(-r));
+                tell(d, REMARK, "confinement", "", "cannot be tested: %s", strerror(-r));
         else if (could & ~(unsigned)(PROOF_NAME | PROOF_ABSTRACT))
                 tell(d, BAD, "confinement", "a kernel with seccomp filters",
-                     could & PROOF_NONE ? "this kernel refuses it, workers do not start"
-                                        : "a worker can open files, make sockets or send signals");
+                     could & PROOF_NONE ? "the kernel refuses it: workers do not start"
+                                        : "workers can open files, create sockets or send signals");
         else if (could & PROOF_NAME)
                 tell(d, REMARK, "confinement", "allow user namespaces, or CAP_SYS_CHROOT",
-                     "a worker keeps the root directory of the host, and reaches datagram sockets");
+                     "workers have the root directory of the host, and can send to datagram sockets");
         else if (could & PROOF_ABSTRACT)
                 tell(d, REMARK, "confinement", "Linux 6.12 or later",
-                     "a worker opens no file and makes no socket, but reaches abstract datagram sockets");
+                     "workers cannot open files or create sockets, but can send to abstract datagram "
+                     "sockets");
         else
                 tell(d, GOOD, "confinement", "",
-                     "a worker opens no file, makes and reaches no socket, and sends no signal");
+                     "workers cannot open files, create or reach sockets, or send signals");
 }
 
 /* ---- the journal ---------------------------------------------------------------------------------------- */
@@ -391,7 +392,7 @@ static void check_journal(Doctor *d) {
         else
                 tell(d, REMARK, "rate limit",
                      "RateLimitBurst= in journald.conf(5), or LogRateLimitBurst= of a unit",
-                     "journald drops lines of a unit that writes more than %s in %s", burst, interval);
+                     "journald drops lines of a unit that logs more than %s in %s", burst, interval);
         if (journal_reader_explains(SCOPEMON_MESSAGE_ENDED))
                 tell(d, GOOD, "catalog", "", "journalctl -x explains messages of scopemon");
         else

@@ -198,8 +198,7 @@ static void tell_end(Keeper *k) {
 
 static void end_on_mark(void *userdata, const Mark *mark, int found) {
         if (found == MARK_TOLD)
-                log_warning("Container %s has ended without its monitor, which was killed: its exit file "
-                            "says so now",
+                log_warning("Container %s exited without its monitor, status unknown; wrote its exit file",
                             mark->name[0] ? mark->name : mark->cid);
 }
 

@@ -175,7 +175,7 @@ void keeper_endure(Keeper *k, int r) {
                 k->troubles.n = 0;
         }
         if (++k->troubles.n < TROUBLES_MAX)
-                (void)log_error_errno(r, "Failure in the monitor, continuing:");
+                (void)log_error_errno(r, "Internal error, continuing:");
         k->troubles.blind = k->troubles.blind || k->troubles.n >= TROUBLES_MAX;
 }
 

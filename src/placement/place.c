@@ -353,7 +353,7 @@ static void nest(Placer *p) {
         if (r == 0)
                 return;
         place_note_trouble(p, "Cannot nest the container in its unit",
-                           r < 0 ? strerror(-r) : "the unit's cgroup stays busy");
+                           r < 0 ? strerror(-r) : "the unit's cgroup remains busy");
         p->facts.nest_failed = true;
 }
 

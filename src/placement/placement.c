@@ -310,7 +310,8 @@ static const char *find_loose(const Situation *s) {
         if (!situation_same_manager(s))
                 return "the container's scope belongs to another manager and is not bound to it";
         if (ends_nobody(u))
-                return "its stop kills nothing (see KillMode=), so the container's scope is not bound to it";
+                return "stopping it kills no process (see KillMode=), so the container's scope is not bound "
+                       "to it";
         if (!is_up(u))
                 return "it is stopping, so the container's scope is not bound to it";
         return situation_is_passing(u) ? "it is a oneshot, so the container's scope is not bound to it"
