@@ -443,6 +443,7 @@ static int new_doctor(Doctor *d, bool json) {
                 table_column(d->table, "CHECK", false);
                 table_column(d->table, "FOUND", false);
                 table_column(d->table, "REMEDY", false);
+                table_fold(d->table); /* a remedy is copied: it is not cut */
         }
         return 0;
 }
@@ -478,7 +479,6 @@ static int answer(Doctor *d, const VerbOptions *o, char **units) {
         if (r < 0)
                 return relay(r);
         terminal_open(&terminal, !o->no_pager);
-        terminal.width = 0; /* a remedy is copied: it is not cut */
         if (d->array)
                 (void)puts(json_text(d->array, o->format == VERB_FORMAT_PRETTY) ?: "");
         else

@@ -73,7 +73,8 @@ static int cell_memory(Table *t, const Explained *e) {
 }
 
 static int cell_lines(Table *t, const Explained *e) {
-        return put_number(t, e->output.known && e->output.lines > 0, e->output.lines);
+        return put_number(t, e->output.known && (e->output.lines > 0 || e->output.bytes == 0),
+                          e->output.lines);
 }
 
 static int cell_bytes(Table *t, const Explained *e) {

@@ -2,7 +2,8 @@
 
 /*
  * Cells come one after the other, row by row. On a terminal that is too narrow the widest column is cut first, with an
- * ellipsis; elsewhere nothing is. The last column is never padded.
+ * ellipsis; elsewhere nothing is. A table that folds cuts nothing there: its last column goes below the row. No line ends
+ * in blanks.
  */
 
 #include <stdarg.h>
@@ -29,6 +30,7 @@ struct Table {
         size_t n_columns;
         Cell *cells;
         size_t n_cells;
+        bool folds;
 };
 
 /**
@@ -70,6 +72,13 @@ void table_column(Table *t, const char *heading, bool right) {
                 return;
         t->headings[t->n_columns] = heading;
         t->right[t->n_columns++] = right;
+}
+
+/**
+ * table_fold() - on a terminal that is too narrow, put the last column below its row
+ */
+void table_fold(Table *t) {
+        t->folds = true;
 }
 
 /**
@@ -116,7 +125,8 @@ static size_t widest(const size_t *widths, size_t n) {
         return found;
 }
 
-static void measure(const Table *t, unsigned width, bool legend, size_t *widths) {
+/* Return: does it have to be folded? */
+static bool measure(const Table *t, unsigned width, bool legend, size_t *widths) {
         size_t sum = t->n_columns - 1, k;
 
         for (size_t i = 0; i < t->n_columns; i++)
@@ -126,11 +136,14 @@ static void measure(const Table *t, unsigned width, bool legend, size_t *widths)
                         widths[i % t->n_columns] = length(t->cells[i].text);
         for (size_t i = 0; i < t->n_columns; i++)
                 sum += widths[i];
+        if (t->folds)
+                return width > 0 && sum > width;
         for (; width > 0 && sum > width && widths[k = widest(widths, t->n_columns)] > WIDTH_MIN; sum--)
                 widths[k]--;
+        return false;
 }
 
-static void print_cell(const Table *t, const Terminal *terminal, size_t column, const Cell *c, size_t width) {
+static void print_cell(const Terminal *terminal, const Cell *c, size_t width, bool right, bool last) {
         static const char *const styles[_TABLE_STYLE_MAX] = {
                 "", "\x1b[0;32m", "\x1b[0;1;38;5;185m", "\x1b[0;1;31m", "\x1b[0;38;5;245m", "\x1b[0;4m"
         };
@@ -144,13 +157,33 @@ static void print_cell(const Table *t, const Terminal *terminal, size_t column, 
                         bytes++;
                 shown++;
         }
-        if (column > 0)
-                (void)putchar(' ');
-        if (t->right[column])
+        if (right)
                 (void)printf("%*s", (int)pad, "");
         (void)printf("%s%.*s%s%s", on, (int)bytes, c->text, cut ? ELLIPSIS : "", on[0] ? "\x1b[0m" : "");
-        if (!t->right[column] && column + 1 < t->n_columns)
+        if (!right && !last)
                 (void)printf("%*s", (int)pad, "");
+        (void)putchar(last ? '\n' : ' ');
+}
+
+static void print_row(const Table *t,
+                      const Terminal *terminal,
+                      const Cell *row,
+                      const size_t *widths,
+                      size_t n) {
+        while (n > 1 && !row[n - 1].text[0])
+                n--;
+        for (size_t i = 0; i < n; i++)
+                print_cell(terminal, &row[i], widths[i], t->right[i], i + 1 == n);
+}
+
+/* Below the row, where the column before it begins. */
+static void print_folded(const Table *t, const char *text, const size_t *widths) {
+        size_t indent = t->n_columns - 2;
+
+        for (size_t i = 0; i + 2 < t->n_columns; i++)
+                indent += widths[i];
+        if (text[0])
+                (void)printf("%*s%s: %s\n", (int)indent, "", t->headings[t->n_columns - 1], text);
 }
 
 /**
@@ -158,21 +191,20 @@ static void print_cell(const Table *t, const Terminal *terminal, size_t column, 
  * @legend: with headings
  */
 void table_print(const Table *t, const Terminal *terminal, bool legend) {
-        size_t widths[TABLE_COLUMNS_MAX] = { 0 };
+        size_t widths[TABLE_COLUMNS_MAX] = { 0 }, n = t->n_columns;
+        Cell headings[TABLE_COLUMNS_MAX];
+        bool folded;
 
-        if (t->n_columns == 0)
+        if (n == 0)
                 return;
-        measure(t, terminal->width, legend, widths);
-        for (size_t i = 0; legend && i < t->n_columns; i++) {
-                Cell heading = { (char *)t->headings[i], TABLE_HEADING };
-
-                print_cell(t, terminal, i, &heading, widths[i]);
-        }
+        folded = measure(t, terminal->width, legend, widths) && n > 1;
+        for (size_t i = 0; i < n; i++)
+                headings[i] = (Cell){ (char *)t->headings[i], TABLE_HEADING };
         if (legend)
-                (void)putchar('\n');
-        for (size_t i = 0; i < t->n_cells; i++) {
-                print_cell(t, terminal, i % t->n_columns, &t->cells[i], widths[i % t->n_columns]);
-                if (i % t->n_columns == t->n_columns - 1)
-                        (void)putchar('\n');
+                print_row(t, terminal, headings, widths, folded ? n - 1 : n);
+        for (size_t i = 0; i + n <= t->n_cells; i += n) {
+                print_row(t, terminal, &t->cells[i], widths, folded ? n - 1 : n);
+                if (folded)
+                        print_folded(t, t->cells[i + n - 1].text, widths);
         }
 }

@@ -28,5 +28,6 @@ Table *table_free(Table *t);
 DEFINE_CLEANUP(Table, table_free)
 
 void table_column(Table *t, const char *heading, bool right);
+void table_fold(Table *t);
 int table_cell(Table *t, TableStyle style, const char *format, ...) __attribute__((format(printf, 3, 4)));
 void table_print(const Table *t, const Terminal *terminal, bool legend);

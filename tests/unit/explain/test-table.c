@@ -50,6 +50,33 @@ CleanTest(table, the_widest_column_is_cut_to_fit) {
                          "longer?[1m 1234 -\n");
 }
 
+CleanTest(table, the_last_column_is_folded_below_its_row) {
+        Terminal narrow = { .width = 26 }, wide = { .width = 47 };
+        Capture c;
+        Table *t = sample();
+
+        table_fold(t);
+        cr_assert_eq(table_cell(t, TABLE_PLAIN, "short"), 0);
+        cr_assert_eq(table_cell(t, TABLE_PLAIN, "1"), 0);
+        cr_assert_eq(table_cell(t, TABLE_PLAIN, "%s", ""), 0);
+        capture_begin(&c, 1);
+        table_print(t, &narrow, true);
+        (void)capture_end(&c);
+        cr_assert_str_eq(c.text, "NAME          N\n"
+                                 "baz           5\n"
+                                 "           UNIT: a-unit-with-a-long-name.service\n"
+                                 "longer?[1m 1234\n"
+                                 "           UNIT: -\n"
+                                 "short         1\n");
+        capture_begin(&c, 1);
+        table_print(t, &wide, false);
+        (void)capture_end(&c);
+        (void)table_free(t);
+        cr_assert_str_eq(c.text, "baz           5 a-unit-with-a-long-name.service\n"
+                                 "longer?[1m 1234 -\n"
+                                 "short         1\n");
+}
+
 CleanTest(table, colour_takes_no_room) {
         Capture c;
 
