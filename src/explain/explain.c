@@ -196,7 +196,7 @@ static int new_list(ExplainList **ret, const char *columns) {
         if (meant)
                 return verb_complain("Unknown column %.*s, did you mean %s?", (int)n, unknown, meant);
         if (n == 0)
-                return verb_complain("Empty column name");
+                return verb_complain("Column name is empty");
         return verb_complain("Unknown column %.*s; see section COMMANDS of scopemon(8)", (int)n, unknown);
 }
 

@@ -46,14 +46,13 @@ int hint_run(int argc, char *const *argv) {
                                 argv[1]);
                 return EXIT_FAILURE;
         }
-        (void)printf(
-                "scopemon is a container monitor; Podman, CRI-O and systemd start it. Commands:\n\n"
-                "  scopemon list            containers, their units, memory and output\n"
-                "  scopemon status NAME     a container, and the last lines of its output\n"
-                "  scopemon explain NAME    where a container is, why, and what stops it\n"
-                "  scopemon doctor [UNIT]   check how this host, or a unit, is set up\n"
-                "  scopemon upgrade --all   re-execute all monitors from the installed program\n"
-                "  scopemon end NAME        clean up after a monitor that was killed\n\n"
-                "See \"man scopemon\" for the manual, \"scopemon --help\" for the options of the monitor.\n");
+        (void)printf("scopemon is a container monitor; Podman, CRI-O and systemd start it. Commands:\n\n"
+                     "  scopemon list            containers, their units, memory and output\n"
+                     "  scopemon status NAME     a container, and the last lines of its output\n"
+                     "  scopemon explain NAME    where a container is, why, and what stops it\n"
+                     "  scopemon doctor [UNIT]   check how this host, or a unit, is set up\n"
+                     "  scopemon upgrade --all   re-execute all monitors from the installed program\n"
+                     "  scopemon end NAME        clean up after a monitor that was killed\n\n"
+                     "See scopemon(8); \"scopemon --help\" lists the options of the monitor.\n");
         return fd_flush_stdout() < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }

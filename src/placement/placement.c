@@ -359,7 +359,7 @@ static int plan_bind(Situation *s, const Obstacle *against) {
 static int plan_detached(Situation *s) {
         char why[sizeof s->plan->reason / 2 + UNITNAME_SIZE];
 
-        (void)snprintf(why, sizeof why, "detached: outlives %s", s->plan->unit);
+        (void)snprintf(why, sizeof why, "it outlives %s", s->plan->unit);
         return plan_own_scope(s, PLACEMENT_ROW_DETACHED, why);
 }
 

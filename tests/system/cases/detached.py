@@ -132,7 +132,7 @@ def detached_oneshot(user):
     unit.expect_result()
     alive = Alive(host)
     said = run(*host.words, MONITOR, "explain", "baz")
-    check("detached: outlives baz.service" in said, f"explain: {said}")
+    check("it outlives baz.service" in said, f"explain: {said}")
     alive.end()
     finish(host)
 

@@ -289,7 +289,7 @@ CleanTest(place, monitor_of_a_detached_container_asks_for_a_scope) {
         cr_assert_eq(seen.n_get_alls, 1);
         cr_assert_eq(seen.n_starts, 1);
         cr_assert_str_eq(seen.unit, "libpod-conmon-" CID ".scope");
-        cr_assert_not_null(strstr(s.plan.reason, "detached: outlives web.service"), "%s", s.plan.reason);
+        cr_assert_not_null(strstr(s.plan.reason, "it outlives web.service"), "%s", s.plan.reason);
         cr_assert_not(config_has(&s, "BindsTo"));
         cr_assert(config_has(&s, "Container baz"));
         site_done(&s);

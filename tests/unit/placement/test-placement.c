@@ -364,7 +364,7 @@ Test(placement, detached_gives_a_detached_container_two_scopes) {
         cr_assert_eq(p.container, PLACEMENT_CONTAINER_SCOPE);
         cr_assert_str_eq(p.after, p.monitor_scope);
         cr_assert_not(p.before || p.stop_propagated_from);
-        cr_assert_not_null(strstr(p.reason, "detached: outlives baz.service"), "%s", p.reason);
+        cr_assert_not_null(strstr(p.reason, "it outlives baz.service"), "%s", p.reason);
 
         f.scope_failed = true;
         p = plan_of(&f, "no-manager");
