@@ -174,6 +174,7 @@ def migration_nspawn():
                 return False
         return read
 
+    run("rm", "-rf", "/var/lib/oci") # of another case
     os.makedirs(f"{machine_tree}/usr") # without it nspawn refuses
     try:
         run("tar", "-C", machine_tree, "-xf", "/usr/local/share/alpine.tar")
@@ -210,6 +211,7 @@ def manual_oci():
     """The bundle of oci@.service(8): its unit stops at once, since the command handles the signal. The limit needs a memory
     controller."""
     made, _, reloaded = manual("oci@.service.8", "EXAMPLES")
+    run("rm", "-rf", "/var/lib/oci") # of another case
     with open("/run/systemd/system/oci@.service", "w", encoding="utf-8") as f:
         f.write(Here(user=False).shipped("oci@.service"))
     try:
