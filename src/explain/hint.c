@@ -53,6 +53,6 @@ int hint_run(int argc, char *const *argv) {
                      "  scopemon doctor [UNIT]   check how this host, or a unit, is set up\n"
                      "  scopemon upgrade --all   re-execute all monitors from the installed program\n"
                      "  scopemon end NAME        clean up after a monitor that was killed\n\n"
-                     "See scopemon(8); \"scopemon --help\" lists the options of the monitor.\n");
+                     "See \"man scopemon\"; \"scopemon --help\" lists the options of the monitor.\n");
         return fd_flush_stdout() < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }
