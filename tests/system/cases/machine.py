@@ -4,6 +4,7 @@
 import os
 import pwd
 import re
+import shlex
 import shutil
 import time
 
@@ -121,6 +122,24 @@ def machine_goes_before_its_unit():
     until("another machine", lambda: is_registered("shell"))
     unit.stop()
     check(is_registered("shell"), "the other machine is still there")
+
+
+@case
+def machine_is_terminated_in_its_unit():
+    """A nested container with its unit, or by itself with a machined that knows its cgroup."""
+    expect_machined()
+    with open("/run/baz.sh", "w", encoding="utf-8") as f:
+        f.write(f"podman run --rm --name baz {WISH} --network=none localhost/alpine sh -c {shlex.quote(PAYLOAD)}\nexec sleep 1000\n")
+    unit = Unit("baz.service", "[Service]\nDelegate=yes\nKillMode=mixed\nExecStart=/bin/sh /run/baz.sh\n")
+    unit.start()
+    until("the machine", lambda: is_registered("nested"))
+    until("the payload to be ready", lambda: "ready" in messages("-u", "baz"))
+    alone = property_of("baz", "Subgroup") != ""
+    note(f"systemd {systemd_version()}, alone: {alone}")
+    run("machinectl", "terminate", "baz")
+    until("the machine to go", lambda: not quietly(property_of, "baz", "Leader"))
+    unit.wait_for("active" if alone else "inactive")
+    check(alone or systemd_version() < 262, "it is terminated alone")
 
 
 def told(name):
