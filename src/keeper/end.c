@@ -229,8 +229,7 @@ void keeper_mark(Keeper *k) {
         if (mark_make(mark) < 0)
                 log_debug("Nobody will be able to tell the end if the monitor is killed");
         free(mark);
-        if (mark_settle(NULL, end_on_mark,
-                        k)) /* what is ours is there: of our own container nothing is told */
+        if (mark_settle(NULL, end_on_mark, k)) /* ours is there: of our own container nothing is told */
                 KEEPER_TELL(k, on_inherited);
 }
 
