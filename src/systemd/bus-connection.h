@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* How a question gets its connection, for those who ask: scope.c and unit.c. */
+/* How a question gets its connection, for those who ask: scope.c, unit.c and machine.c. */
 
+#include <stdbool.h>
 #include <systemd/sd-bus.h>
 
 #include "systemd/bus.h"
@@ -18,3 +19,4 @@ typedef struct BusAsker {
 void bus_ask(Bus *bus, const BusAsker *asker, void *userdata);
 void bus_forget(Bus *bus);
 Event *bus_event(Bus *bus);
+bool bus_is_no_answer(const sd_bus_error *e);

@@ -323,3 +323,16 @@ void bus_explain(int error, bool user, uid_t uid, char *ret, size_t size) {
         else
                 (void)snprintf(ret, size, "%s is unreachable: %s", whose, strerror(-error));
 }
+
+/**
+ * bus_is_no_answer() - whether an error means that time has run out, or that the connection has ended
+ *
+ * Versions of sd-bus have different words for that.
+ */
+bool bus_is_no_answer(const sd_bus_error *e) {
+        int error = sd_bus_error_get_errno(e);
+
+        return error == ETIMEDOUT || error == ECONNRESET || error == ENOTCONN || error == EPIPE ||
+               error == ESHUTDOWN || sd_bus_error_has_name(e, SD_BUS_ERROR_NO_REPLY) ||
+               sd_bus_error_has_name(e, SD_BUS_ERROR_DISCONNECTED);
+}

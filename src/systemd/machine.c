@@ -27,6 +27,7 @@
 #define MANAGER MACHINED ".Manager"
 #define SERVICE "scopemon" /* as "machinectl list" shows it */
 #define CLASS "container"
+#define NO_ANSWER "systemd-machined does not respond"
 
 struct MachineQuestion {
         Bus *bus; /* NULL: let go of */
@@ -72,6 +73,8 @@ static int machine_end_error(MachineQuestion *q, const sd_bus_error *e) {
         };
         int answer = MACHINE_FAILED;
 
+        if (bus_is_no_answer(e))
+                return machine_end(q, MACHINE_FAILED, 0, NO_ANSWER);
         for (size_t i = 0; i < ELEMENTS(names); i++)
                 if (sd_bus_error_has_name(e, names[i].name))
                         answer = names[i].answer;
@@ -233,7 +236,7 @@ static void machine_let_go(MachineQuestion *q) {
 static int machine_on_time(Timer *timer, void *userdata) {
         MachineQuestion *q = userdata;
 
-        (void)machine_end(q, MACHINE_FAILED, 0, "systemd-machined does not respond");
+        (void)machine_end(q, MACHINE_FAILED, 0, NO_ANSWER);
         timer_set(timer, TIMER_NEVER); /* this is the end */
         machine_let_go(q);
         return q->on_answer(q->userdata, q->answer, &q->trouble);

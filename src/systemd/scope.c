@@ -86,15 +86,6 @@ static int on_job_removed(sd_bus_message *m, void *userdata, sd_bus_error *error
         return scope_compare(s);
 }
 
-/* Time has run out, or the connection has ended, which versions of sd-bus put in different words. */
-static bool is_no_answer(const sd_bus_error *e) {
-        int error = sd_bus_error_get_errno(e);
-
-        return error == ETIMEDOUT || error == ECONNRESET || error == ENOTCONN || error == EPIPE ||
-               error == ESHUTDOWN || sd_bus_error_has_name(e, SD_BUS_ERROR_NO_REPLY) ||
-               sd_bus_error_has_name(e, SD_BUS_ERROR_DISCONNECTED);
-}
-
 static int on_reply(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         Scope *s = userdata;
         const sd_bus_error *e = sd_bus_message_get_error(m);
@@ -102,7 +93,7 @@ static int on_reply(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         int r;
 
         s->call = sd_bus_slot_unref(s->call);
-        if (e && is_no_answer(e))
+        if (e && bus_is_no_answer(e))
                 return scope_end(s, SCOPE_NO_ANSWER, "the manager does not respond");
         if (e)
                 return scope_end(s, SCOPE_REFUSED, "%s", e->message ?: e->name);

@@ -148,7 +148,7 @@ def journal_needs_a_long_id_and_good_labels(a):
 def journal_and_file_are_both_complete(a):
     journal = host.Journal()
     m = a.monitor("lines=3000,100", log=["journald", f"k8s-file:{a.path('ctr.log')}"]).start()
-    journal.until_entries(3000)
+    journal.until_entries(3000, 120)
     m.end()
     host.check_lines(m.output(), 3000, 100)
     host.check_lines(b"".join(text + b"\n" for text in journal.messages()), 3000, 100)
