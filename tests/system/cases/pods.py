@@ -7,7 +7,7 @@ import os
 from cases.detached import HOSTS, Host
 from cases.unit import PLACED
 from harness import (CGROUPS, MONITOR, Skip, case, cgroup_of, check, check_equal, command, expect_nothing_left,
-                     forget_containers, journal, quietly, run, until, variants)
+                     forget_containers, journal, own_kernel, quietly, run, until, variants)
 
 EVERY_SUITE = True
 
@@ -38,10 +38,10 @@ def kube_unit(host, mode="mixed", more=STOPS.format("kubepod")):
                      f"ExecStopPost=-/usr/bin/podman kube down {YAML}\n")
 
 
-def pod_unit(host, *options, more="", start="pod start pod", kind="forking\nPIDFile={}"):
+def pod_unit(host, *options, more="", start="pod start pod", kind="forking\nPIDFile={}", create=()):
     """A pod with an infra container and baz in it, and the unit that starts and stops it."""
     pid_file = f"{runtime_folder(host)}/pod.pid"
-    host.podman("pod", "create", "--name=pod", f"--infra-conmon-pidfile={pid_file}", "--network=none")
+    host.podman("pod", "create", "--name=pod", f"--infra-conmon-pidfile={pid_file}", "--network=none", *create)
     host.podman("create", "--pod=pod", "--name=baz", "--log-driver=journald", *options, "localhost/alpine", "sh", "-c", PAYLOAD)
     return host.unit(f"Type={kind.format(pid_file)}\nDelegate=yes\nSuccessExitStatus=137 143\n"
                      f"ExecStart=/usr/bin/podman {start}\n{more}")
@@ -196,6 +196,26 @@ def pods_limits(user):
         check_equal(f.read(), "5\n", "limit of the pod")
     host.podman("pod", "rm", "--force", "--time=10", "pod")
     obeyed(["baz"])
+    unit.expect_result()
+    expect_nothing_left()
+    forget_containers(*host.words)
+
+
+@case
+@own_kernel
+def pods_memory_limit():
+    """A container of the pod that needs more than the pod may have is killed."""
+    host = Host()
+    unit = pod_unit(host, more=STOPS.format("pod"), create=["--memory=100m"])
+    unit.start()
+    host.wait_running()
+    pod = pod_of(host, "pod")
+    expect_nested(host, unit, pod, ["baz"])
+    with open(f"{CGROUPS}{unit.cgroup}/libpod_pod-{pod}/memory.max", encoding="utf-8") as f:
+        check_equal(f.read(), f"{100 << 20}\n", "limit of the pod")
+    status, _, err = command("podman", "exec", "baz", "dd", "if=/dev/zero", "of=/dev/null", "bs=200M", "count=1")
+    check_equal(status, 137, f"status of a program that needs more: {err}")
+    host.podman("pod", "rm", "--force", "--time=10", "pod")
     unit.expect_result()
     expect_nothing_left()
     forget_containers(*host.words)
