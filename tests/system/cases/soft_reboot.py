@@ -50,7 +50,7 @@ def soft_reboot():
 def over(before):
     try:
         return (run("systemctl", "show", "-P", "UserspaceTimestampMonotonic") != before
-                and run("systemctl", "is-system-running", "--wait").strip() in ("running", "degraded"))
+                and command("systemctl", "is-system-running", "--wait")[1].strip() in ("running", "degraded"))
     except Exception:  # pylint: disable=broad-except
         return False  # there is nobody to ask
 
