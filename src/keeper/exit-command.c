@@ -10,8 +10,6 @@
  * run again, even one that says it did well (Podman 4.3 exits with 0 then). But not at once: the manager looks for new
  * processes as long as it finds any, so the second one would meet the same signal, and this time we would not know.
  *
- * During a soft reboot it fails, as its file systems are away: where the container survives one it is run again, too.
- *
  * Its failure is ours. It is none if our unit is being stopped and it was refused to start the container again, nor if
  * the container is gone, bundle and all: whoever removed it ("podman rm -f", or the command's own first run) has left it
  * nothing to do but to fail.
@@ -33,7 +31,6 @@
 
 #define COMMANDS_MAX 4           /* how often the exit command is run at most */
 #define AGAIN_USEC 100000ULL     /* after which a manager has signalled all there were */
-#define AWAY_USEC 1000000ULL     /* likewise, file systems are mounted again; twice as long each time */
 #define PATIENCE_USEC 8000000ULL /* how long there may be no process for it, as in a fork bomb */
 #define SHORT_USEC 2000000ULL    /* likewise, where exit files were waited for in vain for as long */
 
@@ -179,17 +176,14 @@ void exit_command_go(Keeper *k, uint64_t delay) {
  */
 int exit_command_on_exit(Keeper *k, const ProcessStatus *status) {
         ExitCommand *c = &k->exit_command;
-        bool ended = c->terminated || keeper_signal_ends(status->signal), away;
         int r;
 
         if (!c->status.known || c->status.code != 0)
                 c->status = *status; /* one success is enough */
-        away = !ended && k->plan.survives && exit_command_failed(k);
-        c->running = (ended || away) && c->n_runs < COMMANDS_MAX;
+        c->running = (c->terminated || keeper_signal_ends(status->signal)) && c->n_runs < COMMANDS_MAX;
         if (!c->running)
                 return 0;
-        r = event_add_timer(k->event, &c->timer, away ? AWAY_USEC << (c->n_runs - 1) : AGAIN_USEC, on_again,
-                            k);
+        r = event_add_timer(k->event, &c->timer, AGAIN_USEC, on_again, k);
         if (r < 0)
                 c->running = false;
         return r < 0 ? relay(r) : 0;
