@@ -13,7 +13,6 @@ from compare import USER, as_user, make_user
 from harness import (MONITOR, Skip, Unit, case, check, check_equal, command, inspect, journal, messages, note, podman, quietly, quote, run,
                      scope_of, show, until, variants)
 
-EVERY_SUITE = True
 MISCONFIGURED = "d4778fe9538641568ca7c9e539e1fdfe" # SCOPEMON_MESSAGE_MISCONFIGURED
 VARIABLE = os.environ | {"SCOPEMON_MACHINE": "yes"}
 WISH = "--annotation=io.scopemon.machine=yes"
