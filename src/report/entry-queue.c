@@ -2,8 +2,8 @@
 
 /*
  * A container that floods the journal leaves no room in its socket for what its monitor has to say. An entry that finds
- * none waits here and is tried again by a timer; the order is kept. What there is no memory for, and what is left at the
- * end of a monitor whose journal stands still, is lost: the next entry that gets through is followed by one that says how many.
+ * none waits here and is tried again by a timer; the order is kept. What is too much is lost, and counted: an entry says how
+ * many as soon as the others have been sent. At the end of a monitor whose journal stands still nobody can be told.
  */
 
 #include <errno.h>
